@@ -1,0 +1,25 @@
+-- The service's own tables; run at every start, so each statement leaves what is there alone.
+
+create schema if not exists airbyte;
+
+create table if not exists airbyte.jobs (
+    job_id bigint generated always as identity primary key,
+    connection_id uuid not null,
+    job_type text not null,
+    status text not null check (status in ('running', 'succeeded', 'failed', 'cancelled')),
+    -- Marks the processes that the job's connector starts.
+    run uuid not null,
+    started_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    rows_synced bigint not null default 0,
+    bytes_synced bigint not null default 0,
+    -- Values that did not fit their declared type and were loaded as null.
+    values_nulled bigint not null default 0,
+    failure_reason text,
+    -- Airbyte's word for it: config_error will not pass by itself; null where nobody says.
+    failure_type text
+);
+
+create index if not exists jobs_by_connection on airbyte.jobs (connection_id, job_id);
+
+create unique index if not exists one_running_job on airbyte.jobs (connection_id) where status = 'running';

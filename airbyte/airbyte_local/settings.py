@@ -1,0 +1,110 @@
+"""The service's settings: the only place that reads the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """Settings are missing or wrong; the message names each."""
+
+
+class Warehouse(BaseModel):
+    """The PostgreSQL database that also keeps the service's jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["postgres"]
+    host: str
+    port: Port
+    database: str
+    user: str
+    password: SecretStr
+
+    def conninfo(self) -> dict[str, str | int]:
+        """Keyword arguments of `psycopg.connect`."""
+        password = self.password.get_secret_value()
+        return {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "password": password,
+        }
+
+
+class Airbyte(BaseModel):
+    """The service itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Port
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    # HS256 asks for a key as long as its hash, 32 bytes (RFC 7518, 3.2).
+    signing_key: SecretStr = Field(min_length=32)
+    # A relative path starts at the repository's root.
+    connections: Annotated[Path, AfterValidator(lambda path: ROOT / path)]
+    job_timeout: int = Field(ge=1, description="Seconds after which a sync is ended and fails.")
+
+
+class Settings(BaseSettings):
+    """MLOPS_… variables over the merged configuration file."""
+
+    model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    var: Path
+    warehouse: Warehouse
+    airbyte: Airbyte
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables before the YAML file, and nothing else."""
+        file = os.environ.get("MLOPS_CONFIG", ROOT / "config" / "base.yaml")
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+
+def load() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: names every environment variable that is missing or has a value that is not allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"MLOPS_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("; ".join(wrong)) from None
+
+
+def variables() -> dict[str, str]:
+    """What `${NAME}` in connections.yaml may name."""
+    return dict(os.environ)
+
+
+def connector_environment(run: str) -> dict[str, str]:
+    """Environment of a connector's process: ours without the stack's settings and secrets.
+
+    Args:
+        run: id that marks the process and everything it starts.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+    return {**ours, RUN_VARIABLE: run}
+
+
+RUN_VARIABLE = "AIRBYTE_LOCAL_RUN"

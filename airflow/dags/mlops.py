@@ -1,0 +1,35 @@
+"""Find, train and judge a model of the published `labeled_projects`, and tag all projects with the champion.
+
+The table is extracted to a snapshot named by its content and checked. Tasks side by side search the parameters; a model
+with the best is trained and evaluated on held-out rows. The candidate is registered in MLflow and becomes the champion
+only if it is not worse than the present one on the same rows; the champion, old or new, tags every project.
+"""
+
+from airflow.sdk import DAG
+
+from pipeline.checkpoints import validate
+from pipeline.commands import tagifai, tagifai_mapped
+from pipeline.graph import LABELED_PROJECTS, RETRIES
+from pipeline.settings import Settings
+
+SNAPSHOT = ["--snapshot", "{{ ti.xcom_pull('extract_data')['uri'] }}"]
+STUDY = ["--study", "{{ ti.xcom_pull('optimize', map_indexes=0)['study'] }}"]
+MODEL = ["--model", "{{ ti.xcom_pull('train')['model'] }}"]
+
+with DAG(
+    "mlops",
+    schedule=[LABELED_PROJECTS],
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "machine-learning", **RETRIES},
+    doc_md=__doc__,
+    tags=["mlops"],
+):
+    extract_data = tagifai("extract", task_id="extract_data")
+    optimize = tagifai_mapped("optimize", *SNAPSHOT, "--worker", over=range(Settings().search.workers))
+    train = tagifai("train", *SNAPSHOT, *STUDY)
+    evaluate = tagifai("evaluate", *SNAPSHOT, *MODEL)
+    promote = tagifai("promote", *SNAPSHOT, *MODEL)
+    predict = tagifai("predict")
+
+    extract_data >> validate("snapshot", task_id="validate") >> optimize >> train >> evaluate >> promote >> predict

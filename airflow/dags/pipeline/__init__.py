@@ -1,0 +1,1 @@
+"""What the DAG files share: settings, how a command becomes a task, syncs and checkpoints."""

@@ -1,0 +1,91 @@
+"""Settings of the DAGs and of what runs inside Airflow: the merged config file, below environment variables."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+PROJECT = Path(__file__).resolve().parents[3]
+# Variables that stay with Airflow, its secrets among them.
+KEPT_FROM_COMMANDS = ("AIRFLOW", "_AIRFLOW", "PYTHON")
+
+
+class Section(BaseModel):
+    """A part of the settings; a misspelt name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Labels(Section):
+    """What the tags' gate lets through; the classes are the model's business."""
+
+    known_tags: list[str] | None
+    classes: list[str] | None
+    min_freq: int = Field(ge=1)
+
+
+class Checks(Section):
+    """Bounds of the Great Expectations suites, in rows or different tags; `keep_results` in validation results."""
+
+    min_projects: int = Field(ge=0)
+    min_tags: int = Field(ge=0)
+    min_labeled_projects: int = Field(ge=0)
+    min_distinct_tags: int = Field(ge=0)
+    keep_results: int = Field(ge=1)
+
+
+class Runner(Section):
+    """Where commands run: each environment is the folder `root`/NAME, the working directory is `project`."""
+
+    type: Literal["venv"] = "venv"
+    root: Path = PROJECT / "var" / "env"
+    project: Path = PROJECT
+
+
+class Warehouse(Section):
+    """The database that the checkpoints read."""
+
+    type: Literal["postgres"]
+    host: str
+    port: int = Field(ge=1, le=65535)
+    database: str
+    user: str
+    password: SecretStr
+
+
+class Search(BaseModel):
+    """The part of the search that shapes the graph."""
+
+    workers: int = Field(ge=1, le=16)
+
+
+class Settings(BaseSettings):
+    """Everything that the DAGs and their checkpoints are told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    dataops_schedule: str | None
+    labels: Labels
+    checks: Checks
+    search: Search
+    runner: Runner = Runner()
+    var: Path = PROJECT / "var"
+    # Not there where DAG files are only parsed.
+    warehouse: Warehouse | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables first, then the merged config file."""
+        path = os.environ.get("MLOPS_CONFIG", PROJECT / "config" / "base.yaml")
+        return named["init_settings"], named["env_settings"], YamlConfigSettingsSource(settings_cls, yaml_file=path)
+
+    def task_environment(self) -> dict[str, str]:
+        """Environment variables of a task's command; its output is not held back, since it is the task's log."""
+        passed_on = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_FROM_COMMANDS)}
+        return passed_on | {"PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,25 @@
+-- Every project that has a tag is in labeled_projects, once.
+with
+
+expected as (
+
+    select count(*) as projects
+    from {{ ref('stg_projects') }}
+    where id in (select id from {{ ref('stg_tags') }})
+
+),
+
+actual as (
+
+    select count(*) as projects
+    from {{ ref('labeled_projects') }}
+
+)
+
+select
+    expected.projects as expected_projects,
+    actual.projects as actual_projects
+
+from expected
+cross join actual
+where expected.projects <> actual.projects

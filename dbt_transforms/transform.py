@@ -1,0 +1,176 @@
+"""Build the candidate of labeled_projects with dbt, and publish it once it is checked.
+
+`python transform.py build --result PATH` is one `dbt build`, models and tests in the order of the graph;
+`python transform.py publish --result PATH` is one transaction. PATH gets one JSON object: the facts, or {"error": "…"}.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from dbt.artifacts.schemas.results import NodeStatus
+from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent
+FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr)
+PUBLISH_ERRORS = ("RunningOperationCaughtError", "RunningOperationUncaughtError")
+# Failures that the message explains, rows that it shows of each, and characters of a value.
+EXPLAINED = 3
+EXAMPLES = 5
+SHOWN = 100
+
+
+class Settings(BaseSettings):
+    """What this file is told; the warehouse's address goes to dbt by way of profiles.yml."""
+
+    model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
+
+    var: Path = PROJECT.parent / "var"
+
+    @property
+    def target(self) -> Path:
+        """Folder of dbt's artifacts, kept between runs for partial parsing."""
+        return self.var / "dbt" / "target"
+
+
+class TransformError(Exception):
+    """The tables could not be made; the message says what failed, why and what to do.
+
+    Args:
+        message: for people.
+        status: of the exit: 1, or os.EX_TEMPFAIL where trying again may help.
+    """
+
+    def __init__(self, message: str, *, status: int = os.EX_TEMPFAIL):
+        super().__init__(message)
+        self.status = status
+
+
+def build(settings: Settings) -> dict[str, Any]:
+    """Build and test the models.
+
+    Returns:
+        `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests.
+
+    Raises:
+        TransformError: a model or a test failed, or dbt could not start.
+    """
+    ended, _ = _dbt(settings, "build")
+    if not isinstance(ended.result, RunExecutionResult):
+        raise TransformError(
+            f"dbt cannot start to build: {_one_line(ended.exception)}. "
+            "Check that the warehouse answers at MLOPS_WAREHOUSE__… and what was changed in dbt_transforms/."
+        )
+    results = ended.result.results
+    failed = [result for result in results if result.status in FAILED]
+    if failed:
+        more = f" And {len(failed) - EXPLAINED} more." if len(failed) > EXPLAINED else ""
+        # A failed test stays failed; an error may be the server's, which comes back.
+        status = 1 if all(result.status == NodeStatus.Fail for result in failed) else os.EX_TEMPFAIL
+        rows = _failing_rows(settings, [result.node.name for result in failed[:EXPLAINED] if _is_data_test(result)])
+        explained = [_explain(result, rows.get(result.node.name, [])) for result in failed[:EXPLAINED]]
+        raise TransformError(" ".join(explained) + more, status=status)
+    return {
+        "models": sum(result.node.resource_type == "model" for result in results),
+        "tests": sum(result.status == NodeStatus.Pass for result in results),
+        "rows": {result.node.name: result for result in results}["labeled_projects"].adapter_response["rows_affected"],
+        "warnings": [f"{result.node.name}: {result.message}" for result in results if result.status == NodeStatus.Warn],
+    }
+
+
+def publish(settings: Settings) -> dict[str, Any]:
+    """Make the candidate the published table, in one transaction.
+
+    Returns:
+        `rows` published.
+
+    Raises:
+        TransformError: the warehouse refused; the published table is as it was.
+    """
+    ended, events = _dbt(settings, "run-operation", "publish")
+    if not ended.success:
+        reason = ended.exception or next(events[name].exc for name in PUBLISH_ERRORS if name in events)
+        raise TransformError(
+            f"labeled_projects is not published and stays as it was: {_one_line(reason)}. "
+            "Build a candidate that is missing; drop a view that reads a column that changes."
+        )
+    return json.loads(events["JinjaLogInfo"].msg)
+
+
+def main() -> None:
+    """Run a verb; write its facts or the reason why there are none."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["build", "publish"])
+    parser.add_argument("--result", type=Path, required=True, help="file for the JSON object")
+    arguments = parser.parse_args()
+    try:
+        facts = {"build": build, "publish": publish}[arguments.verb](Settings())
+    except TransformError as error:
+        _write(arguments.result, {"error": str(error)})
+        print(error, file=sys.stderr)
+        sys.exit(error.status)
+    _write(arguments.result, facts)
+
+
+def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
+    """Run a command of dbt; returns how it ended and the data of the last event of each name."""
+    events: dict[str, Any] = {}
+    paths = {
+        "--project-dir": PROJECT,
+        "--profiles-dir": PROJECT,
+        "--target-path": settings.target,
+        "--log-path": settings.var / "dbt" / "logs",
+    }
+    options = [str(part) for option in paths.items() for part in option]
+    runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
+    return runner.invoke([*command, *options]), events
+
+
+def _is_data_test(result: RunResult) -> bool:
+    return result.status == NodeStatus.Fail and result.node.resource_type == "test"
+
+
+def _failing_rows(settings: Settings, tests: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Some rows that each of these data tests finds, by its name; none where the warehouse does not tell."""
+    if not tests:
+        return {}
+    ended, _ = _dbt(settings, "show", "--quiet", "--select", *tests, "--limit", str(EXAMPLES))
+    results = ended.result.results if isinstance(ended.result, RunExecutionResult) else []
+    return {
+        result.node.name: [dict(row) for row in result.agate_table.rows] for result in results if result.agate_table
+    }
+
+
+def _explain(result: RunResult, rows: list[dict[str, Any]]) -> str:
+    node = result.node
+    text = f"{node.resource_type.replace('_', ' ')} {node.name} failed: {_one_line(result.message)}"
+    if _is_data_test(result):
+        such = "; ".join(", ".join(f"{name} {_shown(value)}" for name, value in row.items()) for row in rows)
+        such = f", such as {such}" if such else ""
+        return f"{text}{such}. Correct these rows in the source; the SQL in {node.compiled_path} finds them all."
+    return f"{text}. Look at {node.original_file_path} and at what it reads."
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _one_line(message: Any) -> str:
+    return " ".join(str(message).split())
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object in one step."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(content))
+    beside.replace(path)
+
+
+if __name__ == "__main__":
+    main()

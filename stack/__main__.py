@@ -1,0 +1,6 @@
+"""The command line behind the Makefile."""
+
+from stack.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Airflow's REST API, as far as a run needs it."""
+
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime
+from graphlib import TopologicalSorter
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from stack.settings import Settings
+
+# Seconds that a request waits for an api-server that restarts.
+PATIENCE = 60
+# Seconds that it waits for an answer of one that does not.
+TIMEOUT = 20
+
+
+class AirflowApi:
+    """A logged-in client of this instance's Airflow.
+
+    Attributes:
+        patience: seconds that a request waits for an api-server that restarts.
+    """
+
+    def __init__(self, settings: Settings):
+        self.patience = PATIENCE
+        login = {"username": "admin", "password": settings.secrets["admin"]}
+        url = settings.url("airflow")
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v2", auth=_Login(f"{url}/auth/token", login), timeout=TIMEOUT, trust_env=False
+        )
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the DAG's file has been read."""
+        return self._ask("GET", f"/dags/{dag_id}", HTTPStatus.NOT_FOUND).is_success
+
+    def import_errors(self) -> list[str]:
+        """A message a DAG file that cannot be imported."""
+        found = self._get("/importErrors")["import_errors"]
+        return [f"{each['filename']}: {each['stack_trace'].strip().splitlines()[-1]}" for each in found]
+
+    def set_variable(self, key: str, value: str) -> None:
+        """Create or replace an Airflow Variable."""
+        body = {"key": key, "value": value}
+        if not self._ask("PATCH", f"/variables/{key}", HTTPStatus.NOT_FOUND, json=body).is_success:
+            self._ask("POST", "/variables", HTTPStatus.CONFLICT, json=body)
+
+    def end_unfinished_runs(self, dag_id: str) -> None:
+        """Fail the runs that were broken off, whose tasks would otherwise go on now."""
+        for run in self._get(f"/dags/{dag_id}/dagRuns", state=["running", "queued"])["dag_runs"]:
+            path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+            self._ask("PATCH", path, json={"state": "failed"})
+
+    def trigger(self, dag_id: str, note: str) -> str:
+        """Start a run now, with a note for whoever looks at it; returns its id."""
+        # Our own id: should the answer get lost, asking again starts no second run.
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "note": note}
+        self._ask("POST", f"/dags/{dag_id}/dagRuns", HTTPStatus.CONFLICT, json=body)
+        return run_id
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """The run: state, start_date, end_date, ..."""
+        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
+
+    def has_run(self, dag_id: str, run_id: str) -> bool:
+        """Whether the DAG has a run of this id."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+        return self._ask("GET", path, HTTPStatus.NOT_FOUND).is_success
+
+    def last_runs(self, dag_id: str, limit: int) -> list[dict[str, Any]]:
+        """Runs, newest first."""
+        return self._get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=limit)["dag_runs"]
+
+    def task_ids(self, dag_id: str) -> list[str]:
+        """The DAG's tasks, each after those that it waits for."""
+        sorter = TopologicalSorter()
+        for task in self._get(f"/dags/{dag_id}/tasks")["tasks"]:
+            sorter.add(task["task_id"])
+            for follower in task["downstream_task_ids"]:
+                sorter.add(follower, task["task_id"])
+        return list(sorter.static_order())
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Task instances of a run, one an index of a mapped task: task_id, map_index, state, ..."""
+        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=500)["task_instances"]
+
+    def tries(self, instance: dict[str, Any]) -> list[dict[str, Any]]:
+        """All tries of a task instance, the last one too, in the shape of task instances."""
+        path = f"/dags/{instance['dag_id']}/dagRuns/{instance['dag_run_id']}/taskInstances/{instance['task_id']}"
+        mapped = f"/{instance['map_index']}" if instance["map_index"] >= 0 else ""
+        return self._get(f"{path}{mapped}/tries")["task_instances"]
+
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """What a task returned; None: nothing."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        params = {"map_index": map_index, "deserialize": True}
+        answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, params=params)
+        return answer.json()["value"] if answer.is_success else None
+
+    def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[str]:
+        """Messages of the exceptions and errors in a task's log, first to last."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        asked = {"params": {"map_index": map_index}, "headers": {"Accept": "application/json"}}
+        answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, **asked)
+        lines = answer.json()["content"] if answer.is_success else []
+        lines = [each for each in lines if isinstance(each, dict) and each.get("level") in ("error", "critical")]
+        # The first detail is what was raised, those behind it are its causes.
+        return [each["error_detail"][0]["exc_value"] if each.get("error_detail") else each["event"] for each in lines]
+
+    def runs_started_by(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+        """(DAG id, run id) of the runs that the asset events of this run started."""
+        events = self._get("/assets/events", source_dag_id=dag_id, source_run_id=run_id)["asset_events"]
+        return [(run["dag_id"], run["run_id"]) for event in events for run in event["created_dagruns"]]
+
+    def runs_that_started(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+        """(DAG id, run id) of the runs whose asset events started this run, oldest event first."""
+        events = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")["asset_events"]
+        return [(event["source_dag_id"], event["source_run_id"]) for event in events]
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._ask("GET", path, params=params).json()
+
+    def _ask(self, method: str, path: str, *accepted: HTTPStatus, **request: Any) -> httpx.Response:
+        """The answer, a success or one of the accepted others, from an api-server that may be restarting meanwhile."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                answer = self._http.request(method, path, **request)
+                return answer if answer.status_code in accepted else answer.raise_for_status()
+            except (httpx.TransportError, httpx.HTTPStatusError) as error:
+                final = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
+                if final or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+
+class _Login(httpx.Auth):
+    """Logs in before the first request, and again when the token is too old."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, login: dict[str, str]):
+        self._request = httpx.Request("POST", url, json=login)
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        answer = yield request
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._token = (yield self._request).raise_for_status().json()["access_token"]
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request

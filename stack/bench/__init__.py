@@ -1,0 +1,7 @@
+"""What `make bench` measures: a group is a module whose `measure` yields rows as it gets them."""
+
+from stack.bench import run
+
+GROUPS = {
+    "run": run.measure,
+}

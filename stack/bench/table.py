@@ -1,0 +1,140 @@
+"""The rows of `make bench`: measured, merged into bench.json one by one, printed as a table."""
+
+import fcntl
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stack.settings import write_private
+from stack.supervision import StackError
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number that was measured, and the limit that it is held against.
+
+    Attributes:
+        name: of the row in its group.
+        value: what was measured.
+        unit: of the value.
+        bound: highest ratio to the rival or, where there is no rival, highest value that is ok.
+        rival: what the value is divided by, in words.
+        rival_value: the rival's value, of the same unit and measured in the same run.
+        rounds: how many rounds the value is of, where they are not as many as the group asks for.
+    """
+
+    name: str
+    value: float
+    unit: str
+    bound: float
+    rival: str | None = None
+    rival_value: float | None = None
+    rounds: int | None = None
+
+    def facts(self, group: str) -> dict[str, Any]:
+        """The row as bench.json holds it."""
+        value = round(self.value, 2)
+        ratio = round(self.value / self.rival_value, 2) if self.rival_value else None
+        facts = {"name": f"{group}/{self.name}", "value": value, "unit": self.unit, "rival": self.rival}
+        facts |= {"ratio": ratio, "bound": self.bound, "ok": (value if ratio is None else ratio) <= self.bound}
+        return facts | ({"rounds": self.rounds} if self.rounds else {})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a group is told.
+
+    Attributes:
+        var: the instance's folder; a group works in `var`/bench/ and leaves the rest alone.
+        console: where progress goes.
+        source: folder or URL of the source files; None: the config's.
+        config: YAML file laid over config/; None: none.
+        rounds: how often each thing is measured; None: as the group asks.
+    """
+
+    var: Path
+    console: Console
+    source: str | None = None
+    config: Path | None = None
+    rounds: int | None = None
+
+
+# A row that is yielded again, as the median of more rounds, replaces the one before.
+Group = Callable[[Options], Generator[Row]]
+
+
+def measure(groups: Mapping[str, Group], options: Options, *, only: str | None = None) -> bool:
+    """Measure groups, one after the other, and print a table.
+
+    Each row is merged into `var`/bench.json as soon as it is there, so that what is broken off loses none.
+
+    Args:
+        groups: by name.
+        options: for each of them.
+        only: the one group to measure; None: all.
+
+    Returns:
+        Whether every row that was measured is ok.
+
+    Raises:
+        StackError: there is no such group, another bench is at work, or something could not be measured.
+    """
+    if only and only not in groups:
+        raise StackError(f"there is no group {only} to measure; ONLY=… takes one of: {', '.join(groups)}")
+    measured: dict[str, dict[str, Any]] = {}
+    try:
+        with _alone(options.var / "bench"):
+            for group in [only] if only else groups:
+                with closing(groups[group](options)) as rows:
+                    for row in rows:
+                        facts = row.facts(group)
+                        merge(facts, options.var / "bench.json")
+                        measured[facts["name"]] = facts
+                        options.console.print(_progress(facts), highlight=False)
+    finally:
+        if measured:
+            show(measured.values(), options.console)
+    return all(facts["ok"] for facts in measured.values())
+
+
+def merge(facts: dict[str, Any], path: Path) -> None:
+    """Put a row in the place of the one of the same name, or behind all others; the file is replaced in one step."""
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    by_name = {row["name"]: row for row in rows} | {facts["name"]: facts}
+    write_private(path, json.dumps(list(by_name.values()), indent=2, ensure_ascii=False) + "\n")
+
+
+def show(rows: Iterable[dict[str, Any]], console: Console) -> None:
+    """Print rows as a table."""
+    table = Table(box=None, header_style="dim")
+    for column in ("name", "value", "unit", "rival", "ratio", "bound", "ok", "rounds"):
+        number = column in ("value", "ratio", "bound", "rounds")
+        table.add_column(column, justify="right" if number else "left", no_wrap=column == "name")
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        judged = [f"{row['bound']:g}", "[green]✓[/]" if row["ok"] else "[red]✗[/]", str(row.get("rounds", ""))]
+        table.add_row(row["name"], f"{row['value']:.2f}", row["unit"], row["rival"] or "", ratio, *judged)
+    console.print(table)
+
+
+def _progress(facts: dict[str, Any]) -> str:
+    text = f"  {facts['name']:30}{facts['value']:8.2f} {facts['unit']}"
+    return f"{text:44}after {facts['rounds']}" if "rounds" in facts else text
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other benches of this instance out: they would measure each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackError(f"another bench is at work in {folder}: wait for its end") from None
+        yield

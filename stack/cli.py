@@ -1,0 +1,304 @@
+"""The launcher's commands, one a target of the Makefile."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import psycopg
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stack import demo, doctor, explain, summary
+from stack.links import Links
+from stack.run import connect, run_graphs
+from stack.services import command_of, common_environment, task_environment
+from stack.settings import ROOT, ConfigError, Settings, load
+from stack.supervision import Stack, StackError
+
+console = Console(soft_wrap=True)
+# What a person can mend: settings, the machine, a service that does not answer.
+FAILURES = (ConfigError, StackError, httpx.HTTPError, psycopg.Error, OSError)
+
+
+@click.group()
+@click.option("--var", type=click.Path(path_type=Path, file_okay=False), default=ROOT / "var", help="Where all lives.")
+@click.pass_context
+def main(context: click.Context, var: Path) -> None:
+    """The embedded stack: all services as processes of this machine."""
+    # A polite kill ends a command as Ctrl-C does, in good order; and Ctrl-C does so even where the caller ignores it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    context.obj = var
+
+
+config_option = click.option("--config", type=click.Path(path_type=Path), help="YAML file laid over config/.")
+
+
+def settings_options(command: Callable) -> Callable:
+    """The options that choose source files and settings."""
+    source = click.option("--source", help="Folder or base URL that holds projects.csv and tags.csv.")
+    return source(config_option(command))
+
+
+@main.command()
+@settings_options
+@click.pass_obj
+def run(var: Path, source: str | None, config: Path | None) -> None:
+    """Run dataops, then mlops, and say what came of it."""
+    began = time.monotonic()
+    facts = summary.empty(source)
+    look_next, page = {"logs": f"{var}/logs/"}, {}
+    try:
+        settings = load(var, source=source, config=config)
+        # Should this process be killed.
+        summary.write(facts | {"error": "the run has not ended: it is at work, or was killed"}, var / "summary.json")
+        facts["source"] = summary.public(settings.config["source"])
+        with running(settings) as stack:
+            look_next |= _addresses(settings) if stack.stays else {"UIs": "make up"}
+            try:
+                run_graphs(stack, facts, console)
+            finally:
+                page = _page(settings, facts)
+    except FAILURES as error:
+        facts["error"] = str(error) or repr(error)
+    except KeyboardInterrupt:
+        facts["error"] = "interrupted"
+    facts["seconds"] = round(time.monotonic() - began, 1)
+    docs = var / "great_expectations" / "data_docs" / "index.html"
+    look_next |= {"data docs": str(docs)} if docs.exists() else {}
+    try:
+        summary.write(facts, var / "summary.json")
+    except OSError as error:
+        look_next["not written"] = str(error)
+    summary.show(facts, console, look_next | {"these facts": f"{var}/summary.json"} | page)
+    sys.exit(0 if facts["state"] == "success" else 1)
+
+
+@main.command()
+@settings_options
+@click.pass_obj
+def up(var: Path, source: str | None, config: Path | None) -> None:
+    """Start the stack and leave it running."""
+    with _told():
+        settings = load(var, source=source, config=config)
+        stack = Stack(settings)
+        doctor.require(stack, console)
+        if stack.stays and not stack.is_up_with(settings):
+            console.print("Starting again with the new settings")
+            stack.stop()
+        if not stack.stays:
+            with console.status("starting the services"):
+                stack.start(stay=True)
+                stack.wait_until_ready()
+                connect(settings)
+        _show_status(stack)
+        shown = var / "airflow" / "password-shown"
+        if not shown.exists():
+            console.print(f"\nAirflow's login, shown this once (kept in {var}/secrets.json):")
+            console.print(f"  user admin, password {settings.secrets['admin']}", highlight=False)
+            shown.touch()
+
+
+@main.command()
+@click.pass_obj
+def status(var: Path) -> None:
+    """Say what runs and where."""
+    with _told():
+        _show_status(Stack(load(var, as_started=True)))
+
+
+@main.command()
+@click.pass_obj
+def down(var: Path) -> None:
+    """Stop the stack."""
+    with _told(), console.status("stopping"):
+        Stack(load(var, as_started=True)).stop()
+    console.print("The stack is stopped.")
+
+
+@main.command("explain")
+@click.option("--run", "run_id", help="Id of a run of dataops or mlops; default: the latest of dataops.")
+@click.pass_obj
+def explain_run(var: Path, run_id: str | None) -> None:
+    """Write the page of a run."""
+    with _told():
+        settings = load(var, as_started=True)
+        if not (settings.var / "airflow" / "migrated").exists():
+            raise StackError(f"nothing has run in {settings.var} yet: make run")
+        with running(settings, ["postgres", "airflow-api-server"]):
+            page = explain.write(settings, run_id)
+        console.print(page, highlight=False)
+
+
+@main.command()
+@click.option("--input", "source", required=True)
+@click.option("--output", required=True)
+@click.pass_obj
+def predict(var: Path, source: str, output: str) -> None:
+    """Tag the projects of a file with the champion."""
+    with _told():
+        if not source or not output:
+            raise StackError("say which files: make predict INPUT=projects.csv OUTPUT=tagged.csv")
+        files = ["--input", str(Path(source).resolve()), "--output", str(Path(output).resolve())]
+        command = command_of("tagifai", "tagifai", "predict", *files)
+        _run_command(load(var, as_started=True), ["postgres", "mlflow"], command)
+
+
+@main.command()
+@click.pass_obj
+def validate(var: Path) -> None:
+    """Run the Great Expectations checkpoints without Airflow."""
+    with _told():
+        command = command_of("airflow", "python", "-m", "pipeline.checkpoints")
+        _run_command(load(var, as_started=True), ["postgres"], command)
+
+
+@main.command()
+@settings_options
+@click.option("--only", help="The one group to measure.")
+@click.option("--rounds", type=click.IntRange(1), help="How often each thing is measured.")
+@click.pass_obj
+def bench(var: Path, only: str | None, **options: Any) -> None:
+    """Measure, and hold what was measured against its bounds."""
+    # Groups start services as these commands do.
+    from stack.bench import GROUPS
+    from stack.bench.table import Options, measure
+
+    with _told():
+        all_ok = measure(GROUPS, Options(var.resolve(), console, **options), only=only)
+    sys.exit(0 if all_ok else 1)
+
+
+@main.command()
+@config_option
+@click.pass_obj
+def demo_failure(var: Path, config: Path | None) -> None:
+    """Feed bad rows on purpose and show the gate that stops them."""
+    with _told(), running(load(var, config=config, as_started=True)) as stack:
+        stopped = demo.demonstrate(stack, console)
+    sys.exit(0 if stopped else 1)
+
+
+@main.command("doctor")
+@config_option
+@click.pass_obj
+def run_doctor(var: Path, config: Path | None) -> None:
+    """Look at all that a run needs, and say what to do where it is not fit."""
+    sys.exit(0 if doctor.look(var, config, console) else 1)
+
+
+@main.command()
+@settings_options
+@click.option("--only", help="The one strike to try.")
+@click.option("--rounds", type=click.IntRange(1), default=3, help="How often each is tried.")
+@click.option("--seed", type=int, default=1, help="Chooses the moments.")
+@click.pass_obj
+def torture(var: Path, **options: Any) -> None:
+    """Break runs on purpose, and see that they or the next ones end well."""
+    from stack.torture import torture
+
+    with _told():
+        ended_well = torture(var.resolve() / "torture", console, **options)
+    sys.exit(0 if ended_well else 1)
+
+
+@contextmanager
+def running(settings: Settings, names: list[str] | None = None) -> Iterator[Stack]:
+    """Services for as long as they are needed: those that are up already, or started here and stopped again.
+
+    Args:
+        settings: of the instance; a stack that is up with other settings is started again with these.
+        names: which services; None: all.
+    """
+    stack = Stack(settings)
+    # One that runs but does not stay belongs to another command; to start is to be told so.
+    if stack.is_up(names) and (names or stack.stays):
+        if names is None:
+            doctor.require(stack, console)
+        if names is None and not stack.is_up_with(settings):
+            console.print("The stack is up with other settings: starting it again with these")
+            stack.stop()
+            stack.start(stay=True)
+            stack.wait_until_ready()
+        yield stack
+        return
+    doctor.require(stack, console)
+    # Nobody stays to serve a schedule.
+    once = settings.model_copy(update={"config": settings.config | {"dataops_schedule": None}})
+    stack = Stack(once)
+    began = time.monotonic()
+    with console.status("starting the services"):
+        stack.start(names, stay=False)
+    try:
+        if names:
+            stack.wait_until_ready()
+        console.print(f"  [green]✓[/] {'services are up':38}{time.monotonic() - began:7.1f} s", highlight=False)
+        yield stack
+    finally:
+        # A second one must not leave half of them.
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        with console.status("stopping the services"):
+            stack.stop()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _run_command(settings: Settings, names: list[str], command: list[str]) -> None:
+    with running(settings, names):
+        environment = common_environment(settings) | task_environment(settings)
+        environment["PYTHONPATH"] = str(ROOT / "airflow" / "dags")
+        code = subprocess.run(command, env=environment, cwd=ROOT).returncode
+    sys.exit(code)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a person can mend into a line on the screen and exit status 1."""
+    try:
+        yield
+    except FAILURES as error:
+        console.print(f"[red]{escape(str(error) or repr(error))}[/]", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    links = Links(settings)
+    return {"Airflow": links.airflow, "MLflow": links.mlflow}
+
+
+def _page(settings: Settings, facts: dict[str, Any]) -> dict[str, str]:
+    """Write the page of a run that has begun; returns where to look for it."""
+    if not facts["dataops"]:
+        return {}
+    try:
+        return {"page": str(explain.write(settings, facts["dataops"]["run_id"]))}
+    except Exception as error:
+        # Whatever is wrong with its page, the run is what it is.
+        return {"page": f"could not be written: {error!r}"}
+
+
+def _show_status(stack: Stack) -> None:
+    states = stack.states()
+    if not states:
+        console.print("Nothing is running; `make up` starts the stack.")
+        return
+    table = Table(box=None, header_style="dim")
+    for column in ("service", "state", "port"):
+        table.add_column(column)
+    ports: dict[str, Any] = dict(stack.settings.ports)
+    for name, state in states.items():
+        port = ports.get(name, ports["airflow"] if name == "airflow-api-server" else "")
+        table.add_row(name, f"[{'green' if state == 'RUNNING' else 'red'}]{state.lower()}[/]", str(port))
+    console.print(table)
+    for name, address in _addresses(stack.settings).items():
+        console.print(f"{name}: {address}")

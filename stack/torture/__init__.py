@@ -1,0 +1,85 @@
+"""Break the main job on purpose, at random moments, and see that it ends with the right tables and one champion."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stack.instance import Instance
+from stack.supervision import StackError
+from stack.torture.strikes import Outcome, Torture
+
+# Bytes of the disk that is filled up.
+DISK = 3 << 29
+
+
+def torture(
+    folder: Path, console: Console, *, source: str | None, config: Path | None, only: str | None, rounds: int, seed: int
+) -> bool:
+    """Strike runs, one strike a run, and print what came of it.
+
+    Args:
+        folder: of the instance that is struck.
+        console: where the lines and the table go.
+        source: folder or URL of the source files; None: the config's.
+        config: YAML file laid over config/; None: none.
+        only: the one strike; None: all.
+        rounds: how often each.
+        seed: of the first round; the next round has the next one.
+
+    Returns:
+        Whether every run, or the one after it, ended as it has to.
+
+    Raises:
+        StackError: there is no such strike, or the main job fails without one.
+    """
+    with disk(folder):
+        with console.status("a run without a strike"):
+            tortured = Torture(Instance(folder / "instance", source=source, config=config))
+        names = list(tortured.strikes())
+        if only and only not in names:
+            raise StackError(f"there is no strike {only} here; there are {', '.join(names)}")
+        outcomes: dict[str, list[Outcome]] = {}
+        for number in range(seed, seed + rounds):
+            for name in [only] if only else names:
+                with console.status(f"{name}, seed {number}"):
+                    outcome = tortured.strike(name, seed=number)
+                outcomes.setdefault(name, []).append(outcome)
+                _tell(console, outcome)
+    console.print(_table(outcomes))
+    return not any(outcome.faults for each in outcomes.values() for outcome in each)
+
+
+@contextmanager
+def disk(folder: Path) -> Iterator[Path]:
+    """A folder that is a small disk of its own, in memory, where we may make one; else a folder as any other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() or os.path.ismount(folder):
+        yield folder
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def _tell(console: Console, outcome: Outcome) -> None:
+    mark = "[red]✗[/]" if outcome.faults else "[green]✓[/]"
+    console.print(f"{mark} {'; '.join(outcome.strikes)}: {outcome.seconds:.0f} s", highlight=False)
+    for text in filter(None, [outcome.error, *outcome.faults]):
+        console.print(f"    {escape(text)}", highlight=False, style="red" if text in outcome.faults else "dim")
+
+
+def _table(outcomes: dict[str, list[Outcome]]) -> Table:
+    table = Table("strike", "runs", "succeeded all the same", "the next one did", "seconds", "at fault", box=None)
+    for name, each in outcomes.items():
+        survived, slowest = sum(one.error is None for one in each), max(one.seconds for one in each)
+        faults = sum(bool(one.faults) for one in each)
+        table.add_row(name, *map(str, (len(each), survived, len(each) - survived, round(slowest), faults)))
+    return table

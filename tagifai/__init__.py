@@ -1,0 +1,1 @@
+"""Tags machine-learning projects: title and description in, tag out."""

@@ -1,0 +1,86 @@
+"""evaluate: a model's metrics on the held-out rows, overall, by class and by slice."""
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from tagifai import artifacts, dataset, train
+from tagifai.settings import Settings
+from tagifai.slices import slices
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+    from sklearn.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.json"
+
+
+def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
+    """Measure a candidate on a snapshot's held-out rows and write metrics.json beside it.
+
+    Returns:
+        What `measure` returns.
+
+    Raises:
+        TagifaiError: the snapshot or the model is missing.
+    """
+    metrics = measure(train.load(folder), dataset.load(settings, uri).test, settings)
+    artifacts.write(f"{folder}/{METRICS_FILE}", json.dumps(metrics, indent=2).encode())
+    logger.info("weighted F1 %.4f on %d held-out rows", metrics["f1_weighted"], metrics["test_rows"])
+    return metrics
+
+
+def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict[str, Any]:
+    """Metrics of a model on rows that it was not trained on.
+
+    Args:
+        model: its `predict` takes `title` and `description`.
+        test: columns `title`, `description`, `tag`.
+        settings: `slices`.
+
+    Returns:
+        What `scores` returns; `test_rows`; `slices`: rows and weighted F1 of each, None for one without rows.
+    """
+    import pandas as pd
+
+    tags, predicted = test["tag"], pd.Series(model.predict(test), index=test.index)
+    masks = slices(test, settings.slices)
+    return {
+        **scores(tags, predicted),
+        "test_rows": len(test),
+        "slices": {
+            name: {
+                "rows": int(mask.sum()),
+                "f1_weighted": scores(tags[mask], predicted[mask])["f1_weighted"] if mask.any() else None,
+            }
+            for name, mask in masks.items()
+        },
+    }
+
+
+def scores(tags: "ArrayLike", predicted: "ArrayLike") -> dict[str, Any]:
+    """Compare tags (n) with predicted tags (n), n > 0.
+
+    Returns:
+        `f1_weighted`, `precision`, `recall`: means over the classes of `tags`, weighted by their rows; `f1_macro`:
+        unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio without any row counts as 0.
+    """
+    import numpy as np
+    from sklearn.metrics import precision_recall_fscore_support
+
+    classes = np.unique(np.asarray(tags, dtype=str))
+    by_class = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
+    precision, recall, f1, rows = by_class
+    return {
+        "f1_weighted": float(np.average(f1, weights=rows)),
+        "f1_macro": float(np.mean(f1)),
+        "precision": float(np.average(precision, weights=rows)),
+        "recall": float(np.average(recall, weights=rows)),
+        "per_class": {
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+            for name, p, r, f, n in zip(classes.tolist(), precision, recall, f1, rows, strict=True)
+        },
+    }

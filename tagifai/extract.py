@@ -1,0 +1,23 @@
+"""extract: the published labelled projects become a snapshot."""
+
+import logging
+
+from tagifai import snapshot, warehouse
+from tagifai.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def extract(settings: Settings) -> dict[str, object]:
+    """Write marts.labeled_projects as a Parquet file named by its content; nothing is rewritten for the same content.
+
+    Returns:
+        `snapshot`, the content's hash; `uri` of the file; `rows`.
+
+    Raises:
+        TagifaiError: the warehouse does not answer, or the table is missing or empty.
+    """
+    table = warehouse.read_labeled_projects(settings.warehouse, snapshot.COLUMNS)
+    name, uri = snapshot.write(table, settings.artifacts)
+    logger.info("snapshot %s: %d rows", name, table.num_rows)
+    return {"snapshot": name, "uri": uri, "rows": table.num_rows}

@@ -1,0 +1,133 @@
+"""predict: the champion tags the warehouse's projects, or those of a file."""
+
+import io
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tagifai import artifacts, registry, warehouse
+from tagifai.errors import TagifaiError
+from tagifai.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("id", "title", "description")
+FORMATS = (".csv", ".parquet")
+
+
+def predict(settings: Settings) -> dict[str, Any]:
+    """Tag all projects of marts.labeled_projects and replace marts.predictions, in one transaction.
+
+    Returns:
+        `rows` written; `model_version`.
+
+    Raises:
+        TagifaiError: there is no champion, the warehouse or MLflow does not answer, or the table is missing.
+    """
+    import pyarrow as pa
+
+    champion, model = _champion(settings)
+    projects = warehouse.read_labeled_projects(settings.warehouse, COLUMNS).to_pandas()
+    tagged, version = tag(model, projects), str(champion.version)
+    predictions = pa.table(
+        {
+            **{name: pa.array(tagged[name]) for name in tagged},
+            "model_version": pa.repeat(version, len(tagged)),
+            "predicted_at": pa.repeat(pa.scalar(datetime.now(UTC)), len(tagged)),
+        }
+    )
+    warehouse.replace_predictions(settings.warehouse, predictions)
+    logger.info("%d predictions of version %s", len(tagged), version)
+    return {"rows": len(tagged), "model_version": version}
+
+
+def predict_file(settings: Settings, *, source: str, target: str) -> dict[str, Any]:
+    """Tag the projects of a file.
+
+    Args:
+        settings: where the champion is.
+        source: CSV (UTF-8) or Parquet file with columns `id`, `title`, `description`, and any others.
+        target: CSV or Parquet file; gets `id`, `tag`, `probability` in the same order, in one step.
+
+    Returns:
+        `rows` written; `model_version`.
+
+    Raises:
+        TagifaiError: a file name says neither CSV nor Parquet, the source is missing or cannot be read, a column is
+            missing, there is no champion, MLflow does not answer.
+    """
+    if _suffix(target) not in FORMATS:
+        raise TagifaiError(f"{target}: an output file's name ends in {' or '.join(FORMATS)}")
+    projects = read_projects(source)
+    champion, model = _champion(settings)
+    tagged, content = tag(model, projects), io.BytesIO()
+    if _suffix(target) == ".csv":
+        tagged.to_csv(content, index=False)
+    else:
+        tagged.to_parquet(content, index=False)
+    artifacts.write(target, content.getvalue())
+    logger.info("%s: %d projects tagged by version %s", target, len(tagged), champion.version)
+    return {"rows": len(tagged), "model_version": str(champion.version)}
+
+
+def read_projects(source: str) -> pd.DataFrame:
+    """Read a file of projects.
+
+    Returns:
+        Columns `id`, `title`, `description` in the file's order; all text where the file is CSV.
+
+    Raises:
+        TagifaiError: the file is missing, is neither CSV nor Parquet, or lacks a column; the message names it.
+    """
+    if not Path(source).is_file():
+        raise TagifaiError(f"{source} does not exist: name a CSV or Parquet file")
+    try:
+        projects = _read_csv(source) if _suffix(source) == ".csv" else pd.read_parquet(source)
+    except UnicodeDecodeError as error:
+        raise TagifaiError(f"{source} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
+    except ValueError as error:
+        raise TagifaiError(f"{source} cannot be read: {error}. It must be a CSV or Parquet file") from None
+    if missing := [name for name in COLUMNS if name not in projects]:
+        found = ", ".join(map(str, projects.columns))
+        raise TagifaiError(f"{source} has no column {', '.join(missing)}: it needs id, title, description; has {found}")
+    return projects[list(COLUMNS)]
+
+
+def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
+    """Tag projects.
+
+    Args:
+        model: fitted.
+        projects: columns `id`, `title`, `description`.
+
+    Returns:
+        `id`; `tag`; `probability` of the most likely class, which below the model's threshold is not the tag.
+    """
+    if projects.empty:
+        return pd.DataFrame({"id": projects["id"], "tag": pd.Series(dtype=str), "probability": pd.Series(dtype=float)})
+    probabilities = model.predict_proba(projects)
+    tags = model["classifier"].decide(probabilities)
+    return pd.DataFrame({"id": projects["id"].to_numpy(), "tag": tags, "probability": probabilities.max(axis=1)})
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
+
+
+def _read_csv(source: str) -> pd.DataFrame:
+    # Text as it is in the file: no number is guessed, and `NA` is a word.
+    return pd.read_csv(source, dtype=str, keep_default_na=False)
+
+
+def _champion(settings: Settings) -> "tuple[ModelVersion, Pipeline]":
+    champion = registry.champion(settings)
+    if champion is None:
+        raise TagifaiError(f"model {settings.model.name} has no champion yet: make run first")
+    return champion, registry.load(settings, champion)

@@ -1,0 +1,71 @@
+"""promote: register the candidate, and make it champion if it is no worse than the one that is."""
+
+import logging
+from typing import Any
+
+from tagifai import dataset, registry, train
+from tagifai.evaluate import measure
+from tagifai.model import COLUMNS
+from tagifai.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE_ROWS = 3
+
+
+def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
+    """Compare candidate and champion on a snapshot's held-out rows; the alias moves if the candidate is not worse.
+
+    A candidate is registered once, however often this runs, and a run that was broken off can be repeated.
+
+    Returns:
+        `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
+        `trials`; `champion` after the decision: `name`, `version`, `alias`, `f1_weighted`; `previous`: the champion
+        that the candidate was compared with, `version` and its metrics on the same rows, or None; `decision`:
+        `promoted` or `kept`; `reason`.
+
+    Raises:
+        TagifaiError: the snapshot or the model is missing, or MLflow does not answer.
+    """
+    model, facts, test = train.load(folder), train.facts_of(folder), dataset.load(settings, uri).test
+    metrics = measure(model, test, settings)
+    example = test[list(COLUMNS)].head(EXAMPLE_ROWS).reset_index(drop=True)
+    candidate = registry.register(settings, model, facts, metrics, example)
+    champion = registry.champion(settings)
+    score = best = metrics["f1_weighted"]
+    shown, previous = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows"), None
+    if champion is None:
+        decision, reason = "promoted", "there was no champion"
+    elif champion.version == candidate.version:
+        decision, reason = "kept", f"version {champion.version} is the champion already: model and data are unchanged"
+    else:
+        rival = measure(registry.load(settings, champion), test, settings)
+        previous = {"version": str(champion.version), **{name: rival[name] for name in shown}}
+        best = rival["f1_weighted"]
+        decision = "promoted" if score >= best else "kept"
+        reason = (
+            f"weighted F1 {score:.4f} of version {candidate.version} is {'not ' if score >= best else ''}lower than "
+            f"{best:.4f} of version {champion.version} on the same {len(test)} held-out rows"
+        )
+    if decision == "promoted":
+        registry.make_champion(settings, candidate)
+        champion, best = candidate, score
+    logger.info("%s: %s", decision, reason)
+    return {
+        "candidate": {
+            "name": candidate.name,
+            "version": str(candidate.version),
+            **{name: metrics[name] for name in shown},
+            "cv_f1": facts["cv_f1"],
+            "trials": facts["trials"],
+        },
+        "champion": {
+            "name": champion.name,
+            "version": str(champion.version),
+            "alias": registry.CHAMPION,
+            "f1_weighted": best,
+        },
+        "previous": previous,
+        "decision": decision,
+        "reason": reason,
+    }

@@ -1,0 +1,184 @@
+"""The model registry in MLflow: versions named by their fingerprint, and the champion among them."""
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version as version_of
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tagifai import persistence
+from tagifai.errors import ServiceError
+from tagifai.settings import Settings, prepare_libraries
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
+    from sklearn.pipeline import Pipeline
+
+CHAMPION = "champion"
+FINGERPRINT = "fingerprint"
+# Name that MLflow gives to a model that skops writes.
+MODEL_FILE = "model.skops"
+
+
+def champion(settings: Settings) -> "ModelVersion | None":
+    """The version that the alias names, None before there is one.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    with _mlflow(settings) as mlflow:
+        try:
+            return mlflow.MlflowClient().get_model_version_by_alias(settings.model.name, CHAMPION)
+        except mlflow.MlflowException as error:
+            # A model without that alias is an invalid parameter value; no model, or none of that name, does not exist.
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+
+def load(settings: Settings, version: "ModelVersion") -> "Pipeline":
+    """Download a version's model.
+
+    Raises:
+        ServiceError: MLflow does not answer or does not have the model's file.
+        TagifaiError: the file is not a model of ours.
+    """
+    with _mlflow(settings) as mlflow, TemporaryDirectory() as folder:
+        # MLflow's own loader would trust whatever types the version says.
+        uri = f"models:/{version.name}/{version.version}/{MODEL_FILE}"
+        file = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
+        return persistence.loads(Path(file).read_bytes(), origin=uri)
+
+
+def register(
+    settings: Settings, model: "Pipeline", facts: dict[str, Any], metrics: dict[str, Any], example: "pd.DataFrame"
+) -> "ModelVersion":
+    """Make a run with the model and a version of it, unless the fingerprint has one already.
+
+    Args:
+        settings: `model.name` is the name of the registered model and of the experiment.
+        model: the fitted candidate.
+        facts: what train knows of it.
+        metrics: what evaluate measured.
+        example: a few rows of its input.
+
+    Returns:
+        The version with that fingerprint.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    name, fingerprint = settings.model.name, facts[FINGERPRINT]
+    with _mlflow(settings) as mlflow:
+        if version := _find(mlflow, name, fingerprint):
+            return version
+        experiment = mlflow.set_experiment(name).experiment_id
+        client = mlflow.MlflowClient()
+        for left_behind in client.search_runs([experiment], f"tags.{FINGERPRINT} = '{fingerprint}'"):
+            # A run that crashed before it made a version, with its model.
+            for logged in left_behind.outputs.model_outputs if left_behind.outputs else ():
+                client.delete_logged_model(logged.model_id)
+            client.delete_run(left_behind.info.run_id)
+        tags = {
+            FINGERPRINT: fingerprint,
+            "snapshot": facts["snapshot"],
+            "study": facts["study"],
+            "git_revision": settings.git_revision or _git_revision(),
+        }
+        with mlflow.start_run(run_name=fingerprint, tags=tags):
+            mlflow.log_params(_params(facts))
+            logged = _log_model(mlflow, model, example, tags=tags)
+            # After the model: it would ask for the history of each that there is.
+            mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
+            mlflow.log_dict(metrics, "metrics.json")
+        # The version comes last: where it is, its run is whole.
+        mlflow.register_model(logged.model_uri, name, tags=tags)
+        return _find(mlflow, name, fingerprint)
+
+
+def make_champion(settings: Settings, version: "ModelVersion") -> None:
+    """Move the alias to a version, in one step.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    with _mlflow(settings) as mlflow:
+        mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+@contextmanager
+def _mlflow(settings: Settings) -> Iterator[ModuleType]:
+    """The MLflow module, connected; its errors become one that says what to do."""
+    mlflow = _import_mlflow()
+    mlflow.set_tracking_uri(settings.mlflow)
+    try:
+        yield mlflow
+    except mlflow.MlflowException as error:
+        reason = " ".join(str(error).split())
+        raise ServiceError(
+            f"MLflow at {settings.mlflow} refused: {reason}. Check MLOPS_MLFLOW and that it runs (make up)"
+        ) from error
+
+
+@cache
+def _import_mlflow() -> ModuleType:
+    prepare_libraries()
+    import mlflow
+    import mlflow.sklearn
+    import mlflow.utils.requirements_utils
+
+    # To check requirements that are this environment's own, it would read which files all packages consist of.
+    mlflow.utils.requirements_utils._MODULES_TO_PACKAGES = {}
+    # It warns that an environment made by uv has no pip.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    return mlflow
+
+
+def _find(mlflow: ModuleType, name: str, fingerprint: str) -> "ModelVersion | None":
+    """The version with that fingerprint, None before there is one."""
+    client, query = mlflow.MlflowClient(), f"name = '{name}' and tags.{FINGERPRINT} = '{fingerprint}'"
+    version, *twins = client.search_model_versions(query, order_by=["version_number ASC"]) or [None]
+    for twin in twins:  # MLflow's client repeats a request whose answer was lost, though it was served
+        client.delete_model_version(name, twin.version)
+    return version
+
+
+def _log_model(mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *, tags: dict[str, str]) -> "ModelInfo":
+    return mlflow.sklearn.log_model(
+        model,
+        name="model",
+        tags=tags,
+        signature=mlflow.models.infer_signature(example, model.predict(example)),
+        input_example=example,
+        # Given, since MLflow would find them out by loading the model in a process of its own.
+        pip_requirements=[f"{package}=={version_of(package)}" for package in ("scikit-learn", "skops", "pandas")],
+        skops_trusted_types=list(persistence.TRUSTED_TYPES),
+    )
+
+
+def _params(facts: dict[str, Any]) -> dict[str, Any]:
+    settings = {f"split_{name}": setting for name, setting in facts["split"].items()}
+    return facts["params"] | settings | {"threshold": facts["threshold"], "trials": facts["trials"]}
+
+
+def _metrics(facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]:
+    overall = {name: metrics[name] for name in ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")}
+    classes = {f"f1_of_{name}": scores["f1"] for name, scores in metrics["per_class"].items()}
+    slices = {f"f1_weighted_of_{name}": each["f1_weighted"] for name, each in metrics["slices"].items() if each["rows"]}
+    return {"cv_f1": facts["cv_f1"], **overall, **classes, **slices}
+
+
+def _git_revision() -> str:
+    """Commit of the checkout that this code is in, or `unknown`."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,171 @@
+"""Everything tagifai is told: the merged config file, below environment variables MLOPS_…."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+
+from tagifai.errors import TagifaiError
+
+BASE_CONFIG = Path(__file__).resolve().parents[1] / "config" / "base.yaml"
+# What libraries read when they are imported: MLflow sends no usage statistics and logs warnings only; linear algebra
+# has one thread, since on the calibration's small matrices more take thrice as long, and have to be started too.
+LIBRARY_ENVIRONMENT = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+class Section(BaseModel):
+    """A part of the settings; a misspelt name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Warehouse(Section):
+    """The database with marts.labeled_projects and marts.predictions."""
+
+    type: Literal["postgres"]
+    host: str
+    port: int = Field(ge=1, le=65535)
+    database: str
+    user: str
+    password: SecretStr
+
+
+class Labels(Section):
+    """Which tags are classes; `known_tags` is the gate's business."""
+
+    known_tags: tuple[str, ...] | None
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    min_freq: int = Field(ge=1)
+
+
+class Split(Section):
+    """How held-out rows are chosen."""
+
+    test_size: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class Space(Section):
+    """Values that a trial chooses from, and the range of `c`."""
+
+    title_repeats: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    word_ngram_max: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    char_ngram_max: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+    max_df: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    word_max_features: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    char_max_features: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    c: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def _c_is_a_range(self) -> Self:
+        if self.c[0] > self.c[1]:
+            raise ValueError(f"c must be [lowest, highest], not {list(self.c)}")
+        return self
+
+
+class Search(Section):
+    """The Optuna study; `workers` processes share its trials."""
+
+    trials: PositiveInt
+    workers: int = Field(ge=1, le=16)
+    folds: int = Field(ge=3)
+    seed: int = Field(ge=0)
+    space: Space
+
+    @model_validator(mode="after")
+    def _every_worker_has_a_trial(self) -> Self:
+        if self.trials < self.workers:
+            raise ValueError(f"trials ({self.trials}) must not be fewer than workers ({self.workers})")
+        return self
+
+
+class Slices(Section):
+    """Bounds of the evaluation's slices."""
+
+    short_text_words: PositiveInt
+
+
+class Model(Section):
+    """The registered model."""
+
+    name: str = Field(pattern=r"^[^/:.%\"']+$")
+
+
+class Settings(BaseSettings):
+    """The settings of every command.
+
+    Attributes:
+        artifacts: root of snapshots and models: a folder or any URL that fsspec knows.
+        mlflow: MLflow's tracking URI.
+        studies: SQLAlchemy URL of Optuna's PostgreSQL database.
+        threshold: probability below which the answer is `other`; 0 switches it off.
+        git_revision: commit that the code is of, where it runs outside a git checkout.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    warehouse: Warehouse
+    artifacts: str
+    mlflow: str
+    studies: SecretStr
+    labels: Labels
+    split: Split
+    search: Search
+    threshold: float = Field(ge=0, lt=1)
+    slices: Slices
+    model: Model
+    git_revision: str | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables first, then the config file."""
+        file = YamlConfigSettingsSource(settings_cls, yaml_file=_config_file())
+        return named["init_settings"], named["env_settings"], file
+
+
+def load() -> Settings:
+    """Read the settings from the environment and the config file that MLOPS_CONFIG names (config/base.yaml if unset).
+
+    Raises:
+        TagifaiError: a file or setting is missing, misspelt or out of range; the message names each.
+    """
+    if not _config_file().is_file():
+        raise TagifaiError(f"config file {_config_file()} does not exist: set MLOPS_CONFIG to one that does")
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        remedy = f"correct {_config_file()} or the environment variables MLOPS_…"
+        raise TagifaiError(f"wrong settings: {'; '.join(problems)}; {remedy}") from None
+    except SettingsError as error:
+        raise TagifaiError(f"wrong environment variable: {error}") from None
+    except yaml.YAMLError as error:
+        raise TagifaiError(f"{_config_file()} is not YAML: {error}") from None
+
+
+def prepare_libraries() -> None:
+    """Tell libraries, before they are imported, to be quiet, private and quick."""
+    os.environ.update(LIBRARY_ENVIRONMENT)
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get("MLOPS_CONFIG") or BASE_CONFIG)

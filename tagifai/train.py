@@ -1,0 +1,93 @@
+"""train: fit the study's best parameters on the training rows; the candidate's folder is named by what decides it."""
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from tagifai import artifacts, dataset, fingerprint, persistence, snapshot, studies
+from tagifai.errors import TagifaiError
+from tagifai.settings import Settings
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+MODEL_FILE, FACTS_FILE = "model.skops", "model.json"
+
+
+def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
+    """Fit the candidate and write it to models/FINGERPRINT under the artifact root, unless it is there.
+
+    Returns:
+        What `facts_of` returns, and `model`, the folder's URI.
+
+    Raises:
+        TagifaiError: the snapshot or the study is missing, or the study is of another snapshot.
+    """
+    name = snapshot.hash_of(uri)
+    if not study.startswith(f"{name}-"):
+        raise TagifaiError(f"study {study} is not of snapshot {name}: pass on the study that optimize returned for it")
+    found = studies.read(settings, study)
+    identity = {
+        "snapshot": name,
+        "params": found["best_params"],
+        "labels": settings.labels.model_dump(exclude={"known_tags"}),
+        "split": settings.split.model_dump(),
+        "threshold": settings.threshold,
+        "code": fingerprint.code(),
+    }
+    folder = f"{settings.artifacts}/models/{fingerprint.digest(identity)}"
+    if artifacts.exists(f"{folder}/{FACTS_FILE}"):
+        logger.info("model %s is there already", folder)
+    else:
+        outcome = {"cv_f1": found["best_value"], "trials": found["trials"], "study": study}
+        _fit(settings, uri, folder, identity | outcome)
+    return facts_of(folder) | {"model": folder}
+
+
+def facts_of(folder: str) -> dict[str, Any]:
+    """What is known of a candidate.
+
+    Returns:
+        `fingerprint`, `snapshot`, `study`, `params`, `labels`, `split`, `threshold`, `code`, `cv_f1`, `trials`,
+        `classes` (rows by class), `train_rows`, `test_rows`.
+
+    Raises:
+        TagifaiError: the folder holds no whole model.
+    """
+    try:
+        with artifacts.open_input(f"{folder}/{FACTS_FILE}") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise TagifaiError(f"there is no model in {folder}: run train and pass on the model that it returns") from None
+
+
+def load(folder: str) -> "Pipeline":
+    """Read a candidate's fitted model.
+
+    Raises:
+        TagifaiError: the folder holds no whole model, or not one of ours.
+    """
+    facts_of(folder)
+    with artifacts.open_input(f"{folder}/{MODEL_FILE}") as file:
+        return persistence.loads(file.read(), origin=f"{folder}/{MODEL_FILE}")
+
+
+def _fit(settings: Settings, uri: str, folder: str, facts: dict[str, Any]) -> None:
+    import pandas as pd
+
+    from tagifai import model
+
+    sides = dataset.load(settings, uri)
+    fitted = model.fit(facts["params"], sides.train, threshold=settings.threshold)
+    facts |= {
+        "fingerprint": folder.rsplit("/", 1)[1],
+        "classes": pd.concat(sides)["tag"].value_counts().to_dict(),
+        "train_rows": len(sides.train),
+        "test_rows": len(sides.test),
+    }
+    artifacts.write(f"{folder}/{MODEL_FILE}", persistence.dumps(fitted))
+    # The facts come last: where they are, the model is whole.
+    artifacts.write(f"{folder}/{FACTS_FILE}", json.dumps(facts, indent=2).encode())
+    logger.info("model %s: %d training rows", folder, len(sides.train))

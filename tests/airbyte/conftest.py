@@ -1,0 +1,105 @@
+"""Services, syncs and databases for these tests."""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+LIB = Path(__file__).resolve().parent / "lib"
+sys.path[:0] = [str(LIB), str(LIB.parents[2] / "airbyte")]
+
+import psycopg  # noqa: E402
+from airbyte_testing import (  # noqa: E402
+    PYTHONPATH,
+    Service,
+    connection_of,
+    declare,
+    destination_of,
+    service_environment,
+    stream,
+)
+
+from airbyte_local.connector import Connector  # noqa: E402
+from airbyte_local.declaration import Connection, PostgresConfiguration  # noqa: E402
+from airbyte_local.postgres import PostgresDestination  # noqa: E402
+from airbyte_local.sync import Sync, Totals  # noqa: E402
+
+
+@pytest.fixture
+def database(postgres):
+    """A new, empty database."""
+    return postgres.database()
+
+
+@pytest.fixture
+def query(database):
+    """Runs SQL in the test's database; its rows, if it gives any."""
+
+    def run(sql):
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+    address = {key: database[key] for key in ("host", "port", "user", "password")}
+    with psycopg.connect(**address, dbname=database["database"], autocommit=True) as connection:
+        yield run
+
+
+@pytest.fixture
+def new_service(database, tmp_path):
+    """Makes services on the test's database; they end with the test."""
+    services = []
+
+    def make(**environment):
+        services.append(Service({**service_environment(database, tmp_path), **environment}, tmp_path))
+        return services[-1]
+
+    yield make
+    for service in services:
+        service.end(signal.SIGTERM)  # a killed one would leave its connectors behind
+        service.client.close()
+
+
+@pytest.fixture
+def scripted_service(new_service, database, tmp_path):
+    """Starts a service whose source is the scripted connector with the given configuration."""
+
+    def start(*names, environment=None, **config):
+        connections = [connection_of(name) for name in names or ("numbers",)]
+        declared = declare(tmp_path / "connections.yaml", database, connections, **config)
+        return new_service(**declared, **(environment or {})).start()
+
+    return start
+
+
+@pytest.fixture
+def sync(database, tmp_path, monkeypatch):
+    """Runs one sync of the scripted connector in this process; gives its totals and its log."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(PYTHONPATH))
+
+    def run(*lines, names=("numbers",), connection=None, sync_id=1, **config):
+        config = {"streams": [stream(name) for name in names], "lines": lines, **config}
+        said = []
+        log = logging.Logger("test")
+        handler = logging.Handler()
+        handler.emit = lambda entry: said.append(f"{entry.levelname} {entry.getMessage()}")
+        log.addHandler(handler)
+        connector = Connector("source_scripted", config, run=str(uuid.uuid4()), folder=tmp_path, log=log)
+        declared = Connection.model_validate(connection or connection_of(*names))
+        configuration = PostgresConfiguration.model_validate(destination_of(database))
+        totals = Totals()
+        Sync(declared, connector, lambda: PostgresDestination(configuration, sync_id=sync_id), totals, log).run()
+        return totals, "\n".join(said)
+
+    return run
+
+
+@pytest.fixture
+def named_pipe(tmp_path):
+    """A pipe that a scripted connector's `hold` waits on; writing to it lets the connector go on."""
+    path = tmp_path / "hold"
+    os.mkfifo(path)
+    return path

@@ -1,0 +1,178 @@
+"""What tests of the service share: the service as a process, and the words of declarations and messages.
+
+Only what every environment has may be imported here; the operator's tests run in Airflow's.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+LIB = Path(__file__).resolve().parent
+ROOT = LIB.parents[2]
+PYTHON = ROOT / "var" / "env" / "airbyte" / "bin" / "python"
+PYTHONPATH = [str(ROOT / "airbyte"), str(LIB)]
+CLIENT = {"client_id": "the-client", "client_secret": "the-secret"}
+NUMBERS = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
+
+
+def wait_until(condition, *, seconds=20.0):
+    """Value of `condition` as soon as it is true."""
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not true within {seconds} s: {condition}"
+        pause.wait(0.02)
+    return value
+
+
+def let_go(pipe):
+    """Let the scripted connector go on that waits, or will wait, on this named pipe."""
+
+    def reader_is_there():
+        with suppress(OSError):  # nobody reads yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+
+    os.close(wait_until(reader_is_there))
+
+
+def is_alive(pid):
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def record(stream_name, data, **more):
+    """Line of a RECORD message."""
+    content = {"stream": stream_name, "data": data, "emitted_at": 1000, **more}
+    return json.dumps({"type": "RECORD", "record": content}) + "\n"
+
+
+def records(stream_name, ids):
+    """Lines of records with these ids."""
+    return [record(stream_name, {"id": i, "text": f"text {i}"}) for i in ids]
+
+
+def trace_error(message, **more):
+    """Line of a TRACE message with an error."""
+    trace = {"type": "ERROR", "emitted_at": 1000.0, "error": {"message": message, **more}}
+    return json.dumps({"type": "TRACE", "trace": trace}) + "\n"
+
+
+def stream(name="numbers", schema=NUMBERS):
+    """A stream as a catalog offers it."""
+    return {"name": name, "json_schema": schema, "supported_sync_modes": ["full_refresh"]}
+
+
+def connection_of(*names, **more):
+    """A declared connection of these streams."""
+    return {
+        "name": names[0],
+        "source": "scripted",
+        "destination": "warehouse",
+        "schedule": {"scheduleType": "manual"},
+        "configurations": {"streams": [{"name": name, "syncMode": "full_refresh_overwrite"} for name in names]},
+        **more,
+    }
+
+
+def destination_of(database):
+    """Configuration of a destination in this database, schema raw."""
+    fields = {key: database[key] for key in ("host", "port", "database", "password")}
+    return {"destinationType": "postgres", "username": database["user"], "schema": "raw", **fields}
+
+
+def declare(path, database, connections, **config):
+    """Write a declaration whose source is the scripted connector; the environment that makes a service use it."""
+    config.setdefault("streams", [stream(s["name"]) for c in connections for s in c["configurations"]["streams"]])
+    declaration = {
+        "workspace": {"name": "test"},
+        "sources": [{"name": "scripted", "configuration": {"sourceType": "scripted", **config}}],
+        "destinations": [{"name": "warehouse", "configuration": destination_of(database)}],
+        "connections": connections,
+    }
+    path.write_text(json.dumps(declaration))  # JSON is YAML
+    return {"MLOPS_AIRBYTE__CONNECTIONS": str(path)}
+
+
+def service_environment(database, folder):
+    """Environment of a service that works on this database, with `folder` as source and above its var."""
+    settings = {"type": "postgres", **database}
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(PYTHONPATH),
+        "MLOPS_VAR": str(folder / "var"),
+        "MLOPS_SOURCE": str(folder),
+        "MLOPS_AIRBYTE__CLIENT_ID": CLIENT["client_id"],
+        "MLOPS_AIRBYTE__CLIENT_SECRET": CLIENT["client_secret"],
+        "MLOPS_AIRBYTE__SIGNING_KEY": "a key of thirty-two bytes or more",
+        **{f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in settings.items()},
+    }
+
+
+class Service:
+    """The service as a process of its own."""
+
+    def __init__(self, environment, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}/api/public/v1"
+        self.environment = {**environment, "MLOPS_AIRBYTE__PORT": str(port)}
+        self.log = folder / "service.log"
+        # A proxy of the machine has no business with 127.0.0.1.
+        self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
+        self.process = None
+
+    def start(self):
+        """Start it and wait until it is healthy; the client gets a token."""
+        with self.log.open("ab") as log:
+            command = [PYTHON, "-m", "airbyte_local"]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        wait_until(self._healthy)
+        if "Authorization" not in self.client.headers:
+            token = self.client.post("/applications/token", json=CLIENT).json()["access_token"]
+            self.client.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def _healthy(self):
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.client.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def connection_id(self, name):
+        """Id of a connection, looked up by its name."""
+        return {c["name"]: c["connectionId"] for c in self.client.get("/connections").json()["data"]}[name]
+
+    def submit(self, name):
+        """Start a sync; the job as answered."""
+        answer = self.client.post("/jobs", json={"connectionId": self.connection_id(name), "jobType": "sync"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def job(self, job_id):
+        """The job as it is now."""
+        return self.client.get(f"/jobs/{job_id}").json()
+
+    def ended(self, job_id):
+        """The job once it has ended."""
+        return wait_until(lambda: (job := self.job(job_id))["status"] != "running" and job)
+
+    def sync(self, name):
+        """Run a sync to its end; the job."""
+        return self.ended(self.submit(name)["jobId"])
+
+    def end(self, number):
+        """End the process with a signal, if it lives."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=20)

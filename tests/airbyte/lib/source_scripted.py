@@ -1,0 +1,37 @@
+"""A connector that does what its configuration says, to test what the service makes of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+command, arguments = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+config = json.loads(Path(arguments["--config"]).read_text())
+if command == "discover":
+    print(json.dumps({"type": "CATALOG", "catalog": {"streams": config["streams"]}}))
+    sys.exit()
+if "record_arguments" in config:
+    catalog = json.loads(Path(arguments["--catalog"]).read_text())
+    content = {"environment": dict(os.environ), "catalog": catalog, "config": config}
+    Path(config["record_arguments"]).write_text(json.dumps(content))
+if "child" in config:
+    # A process that leaves the group but not the pipes, and lives until it is killed.
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.pause()"], start_new_session=config["child_leaves_group"]
+    )
+    Path(config["child"]).write_text(f"{os.getpid()} {child.pid}")
+for line in config.get("lines", []):
+    sys.stdout.write(line)
+for i in range(config.get("count", 0)):
+    record = {"stream": config["streams"][0]["name"], "data": {"id": i, "text": f"text {i}"}, "emitted_at": 1000}
+    print(json.dumps({"type": "RECORD", "record": record}))
+sys.stdout.flush()
+if "hold" in config:
+    # Opening the named pipe waits until somebody writes to it.
+    Path(config["hold"]).read_text()
+    for line in config.get("lines_after", []):
+        sys.stdout.write(line)
+    sys.stdout.flush()
+sys.stderr.write(config.get("stderr", ""))
+sys.exit(config.get("exit", 0))

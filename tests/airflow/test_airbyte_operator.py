@@ -1,0 +1,227 @@
+"""Airflow's own Airbyte operator against the real local service."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "airbyte" / "lib"))
+
+from airbyte_testing import (
+    CLIENT,
+    Service,
+    connection_of,
+    declare,
+    let_go,
+    record,
+    records,
+    service_environment,
+    trace_error,
+    wait_until,
+)
+from airflow.exceptions import AirflowException
+from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
+from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from pipeline.syncs import SyncOperator
+
+
+@pytest.fixture
+def database(postgres):
+    """A new, empty database."""
+    return postgres.database()
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A pipe that a scripted connector's `hold` waits on."""
+    os.mkfifo(tmp_path / "hold")
+    return tmp_path / "hold"
+
+
+@pytest.fixture
+def start(database, tmp_path, monkeypatch):
+    """Starts a service with a scripted source, and gives Airflow its connection to it."""
+    services = []
+
+    def run(**config):
+        declared = declare(tmp_path / "connections.yaml", database, [connection_of("numbers")], **config)
+        service = Service({**service_environment(database, tmp_path), **declared}, tmp_path).start()
+        services.append(service)
+        connection = {
+            "conn_type": "airbyte",
+            "host": f"{service.base}/",
+            "schema": f"{service.base}/applications/token",
+            "login": CLIENT["client_id"],
+            "password": CLIENT["client_secret"],
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_AIRBYTE_DEFAULT", json.dumps(connection))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        return service
+
+    yield run
+    for service in services:
+        service.end(signal.SIGTERM)  # a killed one would leave its connectors behind
+        service.client.close()
+
+
+class TaskInstance:
+    """What our operator needs of one."""
+
+    def __init__(self):
+        self.pushed = {}
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = json.loads(json.dumps(value))
+
+
+def operator(service, **more):
+    """The operator for the connection `numbers`, impatient."""
+    connection_id = service.connection_id("numbers")
+    return AirbyteTriggerSyncOperator(task_id="sync", connection_id=connection_id, wait_seconds=0.1, **more)
+
+
+def our_operator(service, **more):
+    """The one that our DAG uses."""
+    connection_id = service.connection_id("numbers")
+    return SyncOperator(task_id="sync", connection_id=connection_id, wait_seconds=0.1, **more)
+
+
+def test_the_hook_finds_the_service_healthy(start):
+    start()
+    assert AirbyteHook().test_connection() == (True, "Connection successfully tested")
+
+
+def test_a_sync_succeeds_and_its_rows_are_there(start, postgres, database):
+    service = start(lines=records("numbers", [1, 2]))
+    job_id = operator(service).execute({})
+    assert service.job(job_id)["status"] == "succeeded"
+    assert postgres.psql(database, "select id, text from raw.numbers order by id") == [["1", "text 1"], ["2", "text 2"]]
+    details = AirbyteHook().get_job_details(job_id)
+    assert (details.job_id, details.rows_synced, details.status.value) == (job_id, 2, "succeeded")
+
+
+def test_a_failed_sync_fails_the_task_and_the_job_it_names_has_the_reason(start):
+    service = start(lines=[trace_error("the door is locked")])
+    task = operator(service)
+    with pytest.raises(AirflowException, match=r"Job failed:\n.*job_id="):
+        task.execute({})
+    assert service.job(task.job_id)["failureReason"] == "the door is locked"
+
+
+@pytest.mark.parametrize(
+    ("failure_type", "kind"), [("config_error", AirflowFailException), ("transient_error", AirflowException)]
+)
+def test_our_operator_fails_with_the_jobs_reason_and_is_tried_again_only_where_that_may_help(start, failure_type, kind):
+    service = start(lines=[*records("numbers", [1]), trace_error("the door is locked", failure_type=failure_type)])
+    task, instance = our_operator(service), TaskInstance()
+    with pytest.raises(AirflowException, match=r"^the door is locked$") as caught:
+        task.execute({"ti": instance})
+    assert type(caught.value) is kind
+    assert instance.pushed["return_value"] == service.job(task.job_id)
+    assert (service.job(task.job_id)["status"], service.job(task.job_id)["rowsSynced"]) == ("failed", 1)
+
+
+def test_our_operator_returns_the_job_with_what_was_moved_and_lost(start):
+    lines = [*records("numbers", [1, 2]), record("numbers", {"id": "three", "text": "no number"})]
+    service = start(lines=lines)
+    task = our_operator(service)
+    job = task.execute({"ti": TaskInstance()})
+    assert job == service.job(task.job_id)
+    assert (job["status"], job["rowsSynced"], job["valuesNulled"]) == ("succeeded", 3, 1)
+    assert job["bytesSynced"] > 0
+    assert Path(job["logFile"]).is_file()
+
+
+def test_our_operator_returns_nothing_where_no_job_was_submitted(start, pipe):
+    service, instance = start(hold=str(pipe)), TaskInstance()
+    service.submit("numbers")
+    with pytest.raises(AirflowException, match="a sync of the connection numbers is running"):
+        our_operator(service).execute({"ti": instance})
+    assert instance.pushed == {}
+
+
+def test_our_operator_keeps_the_providers_words_for_a_timeout(start, pipe):
+    task = our_operator(start(hold=str(pipe)), timeout=0.5)
+    with pytest.raises(AirflowException, match="is not ready after"):
+        task.execute({"ti": TaskInstance()})
+
+
+def test_killing_the_task_cancels_the_sync(start, pipe):
+    service = start(hold=str(pipe))
+    task = operator(service)
+    ended = []
+
+    def execute():
+        try:
+            task.execute({})
+        except AirflowException as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    wait_until(lambda: hasattr(task, "job_id"))
+    task.on_kill()
+    thread.join(timeout=20)
+    assert ended[0].startswith("Job was cancelled:")
+    assert service.job(task.job_id)["status"] == "cancelled"
+
+
+def test_a_task_that_waits_too_long_cancels_the_sync(start, pipe):
+    service = start(hold=str(pipe))
+    task = operator(service, timeout=0.5)
+    with pytest.raises(AirflowException, match="is not ready after"):
+        task.execute({})
+    assert service.job(task.job_id)["status"] == "cancelled"
+
+
+def test_a_task_outlives_a_restart_of_the_service_and_a_new_one_syncs(start, pipe):
+    service = start(lines=records("numbers", [1]), hold=str(pipe))
+    task = operator(service)
+    ended = []
+
+    def execute():
+        try:
+            task.execute({})
+        except AirflowException as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    wait_until(lambda: hasattr(task, "job_id"))
+    service.end(signal.SIGKILL)
+    service.start()
+    thread.join(timeout=20)
+    assert ended[0].startswith("Job failed:")
+    retry = operator(service)
+    retried = threading.Thread(target=retry.execute, args=({},))
+    retried.start()
+    let_go(pipe)
+    retried.join(timeout=20)
+    assert service.job(retry.job_id)["status"] == "succeeded"
+
+
+def test_a_second_task_of_a_running_connection_fails_at_once_and_says_why(start, pipe):
+    service = start(hold=str(pipe))
+    service.submit("numbers")
+    with pytest.raises(AirflowException, match="a sync of the connection numbers is running"):
+        operator(service).execute({})
+
+
+def test_wrong_credentials_fail_the_task(start, monkeypatch):
+    service = start()
+    connection = json.loads(os.environ["AIRFLOW_CONN_AIRBYTE_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_AIRBYTE_DEFAULT", json.dumps({**connection, "password": "guessed"}))
+    with pytest.raises(AirflowException, match="401"):
+        operator(service).execute({})
+
+
+def test_the_client_of_the_provider_lists_connections_by_name(start):
+    service = start()
+    listed = AirbyteHook().airbyte_api.connections.list_connections(request={}).connections_response.data
+    assert [(c.name, c.connection_id) for c in listed] == [("numbers", service.connection_id("numbers"))]

@@ -1,0 +1,57 @@
+"""What every test may use; standard library only, since each folder of tests runs in an environment of its own."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENTS = ROOT / "var" / "env"
+
+
+class PostgresServer:
+    """A real PostgreSQL server that ends with the tests."""
+
+    def __init__(self, host: str, port: int, password: str, psql: str):
+        self.admin = {"host": host, "port": port, "user": "postgres", "password": password, "database": "postgres"}
+        self._psql = psql
+        self._numbers = itertools.count(1)
+
+    def database(self) -> dict:
+        """A new, empty database owned by a role of its own: host, port, database, user, password."""
+        name = f"test_{next(self._numbers)}"
+        self.psql(self.admin, f"create role {name} login password '{name}-password'")
+        self.psql(self.admin, f"create database {name} owner {name}")
+        return {**self.admin, "database": name, "user": name, "password": f"{name}-password"}
+
+    def psql(self, database: dict, sql: str) -> list[list[str]]:
+        """Rows that `sql` answers, each value as text, null as an empty one."""
+        environment = {"PGPASSWORD": database["password"], "PGCLIENTENCODING": "UTF8", "PATH": os.environ["PATH"]}
+        command = [self._psql, "-h", database["host"], "-p", str(database["port"]), "-U", database["user"]]
+        command += ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-t", "--csv", "-d", database["database"], "-f", "-"]
+        done = subprocess.run(command, input=sql, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return list(csv.reader(io.StringIO(done.stdout)))
+
+
+def warehouse_env(database: dict) -> dict[str, str]:
+    """Environment variables that make `database` the warehouse."""
+    settings = {"type": "postgres", **database}
+    return {f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in settings.items()}
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A PostgresServer of this test session."""
+    command = [ENVIRONMENTS / "stack" / "bin" / "python", "-m", "stack.testing", tmp_path_factory.mktemp("server")]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    assert line, "the test server did not start"
+    yield PostgresServer(**json.loads(line))
+    process.stdin.close()
+    process.wait(timeout=30)

@@ -1,0 +1,165 @@
+"""The first `make run` of a new user, looked at from outside: the screen, warehouse, registry and data docs."""
+
+import csv
+import re
+import subprocess
+from collections import Counter
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import pytest
+
+from stack.settings import ROOT
+
+DATAOPS = (
+    *("extract_and_load_projects", "extract_and_load_tags", "validate_projects", "validate_tags"),
+    *("transform", "validate_transforms", "publish"),
+)
+MLOPS = ("extract_data", "validate", "optimize", "train", "evaluate", "promote", "predict")
+
+
+@pytest.fixture(scope="module")
+def source(first_run, instance):
+    """Rows of the two source files by id."""
+    folder = Path(instance.summary()["source"])
+    with (folder / "projects.csv").open(newline="") as projects, (folder / "tags.csv").open(newline="") as tags:
+        tag = {row["id"]: row["tag"] for row in csv.DictReader(tags)}
+        return {int(row["id"]): row | {"tag": tag[row["id"]]} for row in csv.DictReader(projects)}
+
+
+@pytest.fixture(scope="module")
+def outside(first_run, instance):
+    """The instance with its PostgreSQL and MLflow servers up."""
+    with instance.services("postgres", "mlflow"):
+        yield instance
+
+
+def test_the_first_run_succeeds_and_leaves_no_process(first_run, instance):
+    assert first_run.returncode == 0, first_run.stdout
+    assert instance.processes() == []
+
+
+def test_the_screen_has_a_line_a_task_and_the_champion(first_run):
+    for dag_id, tasks in (("dataops", DATAOPS), ("mlops", MLOPS)):
+        for task in tasks:
+            assert f"✓ {dag_id}.{task}" in first_run.stdout
+    assert "champion" in first_run.stdout
+
+
+def test_the_summary_has_the_same_facts(first_run, instance, source):
+    facts = instance.summary()
+    assert (facts["schema_version"], facts["place"], facts["state"], facts["error"]) == (1, "embedded", "success", None)
+    assert tuple(facts["dataops"]["tasks"]) == tuple(sorted(DATAOPS, key=list(facts["dataops"]["tasks"]).index))
+    assert set(facts["mlops"]["tasks"]) == set(MLOPS)
+    tasks = [*facts["dataops"]["tasks"].values(), *facts["mlops"]["tasks"].values()]
+    assert all(task["state"] == "success" and task["seconds"] > 0 for task in tasks)
+    assert facts["tables"] == dict.fromkeys(("projects", "tags", "labeled_projects", "predictions"), len(source))
+    assert set(facts["expectations"]) == {
+        *("dataops.validate_projects", "dataops.validate_tags", "dataops.validate_transforms", "mlops.validate")
+    }
+    assert all(one["evaluated"] == one["successful"] > 0 for one in facts["expectations"].values())
+    assert facts["study"] | {"name": None} == {"name": None, "trials": 20, "run": 20, "reused": False}
+    assert facts["candidate"]["version"] == facts["champion"]["version"]
+    assert facts["gate"]["decision"] == "promoted"
+
+
+def test_every_value_of_the_source_is_in_the_published_table(outside, source):
+    rows = outside.rows(
+        "select id, to_char(created_on, 'YYYY-MM-DD HH24:MI:SS'), title, description, tag from marts.labeled_projects"
+    )
+    expected = {
+        (each, row["created_on"], row["title"].strip(), row["description"].strip(), row["tag"])
+        for each, row in source.items()
+    }
+    assert set(rows) == expected
+    assert len(rows) == len(expected)
+
+
+def test_the_loaded_tables_keep_airbytes_columns_and_declared_types(outside):
+    columns = outside.rows(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'raw' and table_name = 'projects'"
+    )
+    assert dict(columns) == {
+        "id": "bigint",
+        "created_on": "timestamp without time zone",
+        "title": "text",
+        "description": "text",
+        "_airbyte_raw_id": dict(columns)["_airbyte_raw_id"],
+        "_airbyte_extracted_at": "timestamp with time zone",
+        "_airbyte_meta": "jsonb",
+    }
+
+
+def test_each_project_is_tagged_by_the_champion(outside, source):
+    facts = outside.summary()
+    rows = outside.rows("select id, tag, probability, model_version from marts.predictions")
+    assert {row[0] for row in rows} == set(source)
+    assert len(rows) == len(source)
+    assert {row[3] for row in rows} == {str(facts["champion"]["version"])}
+    assert all(0 < row[2] <= 1 for row in rows)
+    # The classes, most of whose rows it was trained on, come back; a broken join of ids and texts would not do that.
+    classes = Counter(row["tag"] for row in source.values())
+    large = {tag for tag, count in classes.items() if count >= 50}
+    right = sum(
+        source[each]["tag"] == tag or (tag == "other" and source[each]["tag"] not in large) for each, tag, *_ in rows
+    )
+    assert right / len(rows) > 0.9
+
+
+def test_the_registry_holds_the_champion_with_its_origin(outside):
+    facts = outside.summary()
+    api = f"{outside.settings().url('mlflow')}/api/2.0/mlflow"
+    answer = httpx.get(f"{api}/registered-models/alias", params={"name": "tagifai", "alias": "champion"})
+    version = answer.raise_for_status().json()["model_version"]
+    assert version["version"] == str(facts["champion"]["version"])
+    run = httpx.get(f"{api}/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
+    metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
+    assert metrics["f1_weighted"] == pytest.approx(facts["candidate"]["f1_weighted"])
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert head in {each["value"] for each in [*run["data"]["tags"], *version["tags"]]}
+
+
+def test_the_data_docs_show_the_validations(first_run, instance):
+    docs = instance.var / "great_expectations" / "data_docs"
+    assert (docs / "index.html").is_file()
+    pages = {page.relative_to(docs / "validations").parts[0] for page in (docs / "validations").rglob("*.html")}
+    assert pages == {"projects", "tags", "labeled_projects"}
+
+
+def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run, instance, source):
+    facts = instance.summary()
+    last = first_run.stdout.splitlines()[-1]
+    assert last.startswith("page ")
+    page = Path(last.split()[-1])
+    assert page.parent == instance.var / "explain"
+    html = page.read_text(encoding="utf-8")
+    text = " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)).split())
+    assert f"Champion now: tagifai version {facts['champion']['version']}" in text
+    assert re.search(r"extract_and_load_projects Airbyte job [12] read", text)
+    assert f"Loaded {len(source)} + {len(source)} projects + tags Published {len(source)}" in text
+    assert text.count("★ Best") == 1
+    assert "20 trials, 20 run now" in text
+    assert re.search(r'href="http://localhost:\d+/#/experiments/\d+/runs/[0-9a-f]{32}"', html)
+    for run_id in (facts["dataops"]["run_id"], facts["mlops"]["run_id"]):
+        assert run_id in text
+    # Every link to a file leads to one.
+    files = [unquote(place) for place in re.findall(r'href="(\.\./[^"]+)"', html)]
+    assert len(files) > 15
+    assert all((page.parent / file).exists() for file in files)
+
+
+def test_predict_tags_a_file_with_the_champion(outside, tmp_path):
+    project = {"id": "7", "title": "Пример: object detection", "description": 'boxes with "YOLO",\nin images and video'}
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, project)
+        writer.writeheader()
+        writer.writerow(project)
+    done = outside.make("predict", INPUT=tmp_path / "in.csv", OUTPUT=tmp_path / "out.csv")
+    assert done.returncode == 0, done.stdout
+    with (tmp_path / "out.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["tag"]) == ("7", "computer-vision")
+    assert 0 < float(row["probability"]) <= 1

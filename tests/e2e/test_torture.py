@@ -1,0 +1,47 @@
+"""Processes that are killed: the run, or the next one, ends with the right tables and one champion."""
+
+import pytest
+
+from stack.instance import Instance
+from stack.torture import disk
+from stack.torture.runs import PROCESSES
+from stack.torture.strikes import Torture
+
+SEED = 2026
+# Every process once; those of a group in the same run.
+GROUPS = (
+    ("connector", "airflow-scheduler", "command", "mlflow-worker"),
+    ("airbyte", "airflow-api-server", "airflow-triggerer", "mlflow"),
+    ("postgres", "airflow-dag-processor", "task"),
+    ("supervisor",),
+    ("launcher",),
+)
+
+
+def test_every_process_is_killed_once():
+    assert sorted(name for group in GROUPS for name in group) == sorted(PROCESSES)
+
+
+@pytest.fixture(scope="module")
+def tortured(tmp_path_factory):
+    """An instance on a disk of its own, where we may make one."""
+    with disk(tmp_path_factory.mktemp("torture")) as folder:
+        yield Torture(Instance(folder / "instance", source=None, config=None))
+
+
+@pytest.mark.parametrize("names", GROUPS, ids="+".join)
+def test_a_kill_leaves_the_right_tables_and_one_champion(tortured, names):
+    outcome = tortured.strike(*names, seed=SEED)
+    print(outcome)
+    # Where the first ones end the run, there is nothing left to strike.
+    assert outcome.error or not any("too late" in strike for strike in outcome.strikes)
+    assert "too late" not in outcome.strikes[0]
+    assert outcome.faults == []
+
+
+def test_a_full_disk_stops_a_run_and_the_next_one_ends_well_once_there_is_room(tortured):
+    if "full-disk" not in tortured.strikes():
+        pytest.skip("only root can make a disk that may be filled")
+    outcome = tortured.strike("full-disk", seed=SEED)
+    print(outcome)
+    assert outcome.faults == []

@@ -1,0 +1,73 @@
+"""The Data Context against a real warehouse."""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, PostgresServer, warehouse_env
+
+sys.path.insert(0, str(ROOT / "airflow" / "dags"))
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
+
+AIRBYTE_COLUMNS = "_airbyte_raw_id text, _airbyte_extracted_at timestamptz, _airbyte_meta jsonb"
+KNOWN_TAGS = ["mlops", "computer-vision"]
+
+
+@dataclass
+class Place:
+    """A warehouse, a config and a folder for results, as the environment variables of this process say."""
+
+    server: PostgresServer
+    database: dict
+    var: Path
+    config: Path
+
+    def sql(self, statements):
+        """Rows of the last statement, as text."""
+        return self.server.psql(self.database, statements)
+
+    def configure(self, section, **settings):
+        """Lay settings over the config."""
+        config = yaml.safe_load(self.config.read_text())
+        config[section].update(settings)
+        self.config.write_text(yaml.safe_dump(config))
+
+    def run(self, checkpoint, snapshot=None):
+        """Run a checkpoint in this process."""
+        from pipeline.checkpoints import Gate
+        from pipeline.data_context import open_context
+
+        return Gate(open_context(), checkpoint, snapshot).run()
+
+
+@pytest.fixture
+def place(postgres, tmp_path, monkeypatch):
+    """Five good projects with tags in every table."""
+    database = postgres.database()
+    place = Place(postgres, database, tmp_path / "var", tmp_path / "config.yaml")
+    place.config.write_text((ROOT / "config" / "base.yaml").read_text())
+    place.configure("checks", min_projects=5, min_tags=5, min_labeled_projects=5)
+    place.configure("labels", known_tags=KNOWN_TAGS)
+    for name, value in warehouse_env(database).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLOPS_CONFIG", str(place.config))
+    monkeypatch.setenv("MLOPS_VAR", str(place.var))
+    place.sql(f"""
+        create schema raw;
+        create schema candidate;
+        create table raw.projects (
+            id bigint, created_on timestamp, title text, description text, {AIRBYTE_COLUMNS});
+        create table raw.tags (id bigint, tag text, {AIRBYTE_COLUMNS});
+        insert into raw.projects (id, created_on, title, description)
+            select n, '2020-01-01', 'Title ' || n, 'Text ' || n from generate_series(1, 5) as n;
+        insert into raw.tags (id, tag)
+            select n, case n when 1 then 'computer-vision' else 'mlops' end from generate_series(1, 5) as n;
+        create table candidate.labeled_projects as
+            select id, created_on, title, description, tag from raw.projects join raw.tags using (id);
+    """)
+    return place

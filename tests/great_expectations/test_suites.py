@@ -1,0 +1,205 @@
+"""What the checkpoints let through and what they stop."""
+
+import re
+
+import pandas as pd
+import pytest
+
+ROWS = "expect_table_row_count_to_be_between()"
+PAIR = "expect_compound_columns_to_be_unique(title, description)"
+UNIQUE = "expect_column_values_to_be_unique(id)"
+KNOWN = "expect_column_values_to_be_in_set(tag)"
+DISTINCT = "expect_column_unique_value_count_to_be_between(tag)"
+
+
+def typed(column):
+    return f"expect_column_values_to_be_in_type_list({column})"
+
+
+def there(column):
+    return f"expect_column_values_to_not_be_null({column})"
+
+
+def text(column):
+    return f"expect_column_values_to_not_be_blank({column})"
+
+
+def unfit(column, value):
+    """SQL that leaves row 4 as a sync does where this value does not fit: null, with Airbyte's note and the value."""
+    meta = f'{{{{"changes": [{{{{"field": "{column}", "change": "NULLED", "value": "{value}"}}}}]}}}}'
+    return f"update {{}} set {column} = null, _airbyte_meta = '{meta}' where id = 4"
+
+
+# What is done to the good table, the one expectation that then fails, and what the message says of it.
+PROJECTS = [
+    ("delete from {} where id > 2", ROWS, ["expected min_value=5, found 2.", "load the whole source"]),
+    ("update {} set id = 3 where id = 4", UNIQUE, ["found 2 of 5 rows", "id 3", "Keep one row per id"]),
+    (
+        "update {} set title = 'Title 3', description = 'Text 3' where id = 4",
+        PAIR,
+        ["found 2 of 5 rows", "title 'Title 3', description 'Text 3'; title 'Title 3'", "The same project twice"],
+    ),
+    (
+        "update {} set id = null where id = 4",
+        there("id"),
+        ["found 1 of 5 rows", "id null"],
+    ),
+    ("update {} set title = null where id = 4", there("title"), ["found 1 of 5 rows", "id 4, title null"]),
+    ("update {} set description = null where id = 4", there("description"), ["id 4", "description null"]),
+    (
+        "update {} set created_on = null where id in (4, 5)",
+        there("created_on"),
+        ["id 4", "created_on null; id 5"],
+    ),
+    ("alter table {} alter id type text", typed("id"), ["expected type_list=['BIGINT', ", "found TEXT."]),
+    ("alter table {} alter id type integer", typed("id"), ["found INTEGER."]),
+    ("alter table {} alter created_on type timestamptz", typed("created_on"), ["found TIMESTAMP WITH TIME ZONE."]),
+    ("alter table {} alter title type varchar(50)", typed("title"), ["found VARCHAR(50)."]),
+    ("alter table {} alter description type varchar(50)", typed("description"), ["found VARCHAR(50)."]),
+]
+TAGS = [
+    ("delete from {} where id > 2", ROWS, ["expected min_value=5, found 2."]),
+    ("update {} set id = 1 where id = 4", UNIQUE, ["tag 'computer-vision', id 1; tag 'mlops', id 1"]),
+    ("update {} set id = null where id = 4", there("id"), ["tag 'mlops', id null"]),
+    ("update {} set tag = null where id = 4", there("tag"), ["id 4, tag null"]),
+    ("update {} set tag = 'mlops'", DISTINCT, ["expected min_value=2, found 1.", "a model needs two classes"]),
+    ("alter table {} alter id type numeric", typed("id"), ["found NUMERIC"]),
+    ("alter table {} alter tag type varchar(50)", typed("tag"), ["found VARCHAR(50)."]),
+]
+# What only a table shows that comes straight from a file.
+RAW_PROJECTS = [
+    (
+        "update {} set title = '', description = 'x' where id = 4",
+        text("title"),
+        ["found 1 of 5 rows failing, such as id 4, title ''.", "Fill in `title` in these rows"],
+    ),
+    # Every white space that dbt takes away.
+    (
+        r"update {} set title = E'\t\n\u000b\u000c\r \u0085\u00a0\u1680\u2000\u200a\u200b\u2028\u2029\u202f\u205f\u3000"
+        r"\ufeff' where id = 4",
+        text("title"),
+        ["id 4, title '\\t\\n"],
+    ),
+    ("update {} set description = ' ' where id = 4", text("description"), ["description ' '"]),
+    (
+        unfit("created_on", "yesterday"),
+        there("created_on"),
+        ["id 4, title 'Title 4', created_on null, in the source 'yesterday'", "a date like `2020-02-20 06:43:18`"],
+    ),
+    (unfit("id", "x12"), there("id"), ["title 'Title 4', id null, in the source 'x12'", "a whole number"]),
+]
+RAW_TAGS = [
+    ("update {} set tag = ' ' where id = 4", text("tag"), ["id 4, tag ' '"]),
+    (
+        "update {} set tag = 'unheard-of' where id = 4",
+        "expect_column_values_to_be_known(tag)",
+        ["expected value_set=['mlops', 'computer-vision'], found 1 of", "id 4, tag 'unheard-of'", "labels.known_tags"],
+    ),
+    ("update {} set tag = 'mlops2' where id = 4", "expect_column_values_to_be_known(tag)", ["tag 'mlops2'"]),
+    (unfit("id", "9" * 20), there("id"), [f"tag 'mlops', id null, in the source '{'9' * 20}'"]),
+]
+LABELED = [
+    *PROJECTS[:6],
+    TAGS[3],
+    TAGS[4],
+    PROJECTS[7],
+    (
+        "update {} set tag = 'unheard-of' where id = 4",
+        KNOWN,
+        ["expected value_set=['mlops', 'computer-vision']", "id 4, tag 'unheard-of'", "labels.known_tags"],
+    ),
+]
+BAD = [
+    *(("projects", "raw.projects", *case) for case in PROJECTS + RAW_PROJECTS),
+    *(("tags", "raw.tags", *case) for case in TAGS + RAW_TAGS),
+    *(("labeled_projects", "candidate.labeled_projects", *case) for case in LABELED),
+]
+
+
+def write_snapshot(place, folder, **changes):
+    """A Parquet file as `tagifai extract` writes it."""
+    columns = "id, created_on, title, description, tag"
+    frame = pd.DataFrame(place.sql(f"select {columns} from candidate.labeled_projects"), columns=columns.split(", "))
+    frame = frame.astype({"id": "Int64", "created_on": "datetime64[us]"})
+    for column, value in changes.items():
+        frame.loc[3, column] = value
+    path = folder / "snapshot.parquet"
+    frame.to_parquet(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("checkpoint", "expectations"), [("projects", 13), ("tags", 9), ("labeled_projects", 15)])
+def test_good_rows_pass(place, checkpoint, expectations):
+    gate = place.run(checkpoint)
+    assert gate.success
+    assert list(gate.failures()) == []
+    assert len(gate.passed()) == expectations
+
+
+@pytest.mark.parametrize(("checkpoint", "table", "change", "expectation", "said"), BAD)
+def test_bad_rows_fail_the_expectation_they_break_and_the_message_shows_them(
+    place, checkpoint, table, change, expectation, said
+):
+    place.sql(change.format(table))
+    gate = place.run(checkpoint)
+    assert not gate.success
+    (failure,) = gate.failures()
+    assert failure.startswith(f"{expectation}: ")
+    assert [part for part in said if part not in failure] == []
+
+
+def test_a_snapshot_is_held_to_the_same_suite(place, tmp_path):
+    assert place.run("snapshot", write_snapshot(place, tmp_path)).success
+    path = write_snapshot(place, tmp_path, id=None, title="Title 3", description="Text 3", tag="unheard-of")
+    failures = {failure.split(": ")[0]: failure for failure in place.run("snapshot", path).failures()}
+    assert set(failures) == {there("id"), PAIR, KNOWN}
+    assert "id 3, title 'Title 3', description 'Text 3'; id null" in failures[PAIR]
+    path = write_snapshot(place, tmp_path, title=None)
+    (failure,) = place.run("snapshot", path).failures()
+    assert failure.startswith(there("title"))
+    assert "id 4, title null" in failure
+
+
+def test_without_known_tags_every_tag_passes(place):
+    place.sql("update candidate.labeled_projects set tag = 'unheard-of' where id = 4")
+    place.configure("labels", known_tags=None)
+    gate = place.run("labeled_projects")
+    assert gate.success
+    assert KNOWN not in gate.passed()
+
+
+def test_a_raw_tag_is_known_whatever_its_case_and_the_white_space_around_it(place):
+    place.sql(r"update raw.tags set tag = E'\u00a0 MLops\n' where id = 4")
+    assert place.run("tags").success
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "bound"),
+    [
+        ("projects", "min_projects"),
+        ("tags", "min_tags"),
+        ("labeled_projects", "min_labeled_projects"),
+        ("tags", "min_distinct_tags"),
+    ],
+)
+def test_bounds_come_from_the_config_when_the_checkpoint_runs(place, checkpoint, bound):
+    place.configure("checks", **{bound: 6})
+    (failure,) = place.run(checkpoint).failures()
+    found = int(re.search(r"expected min_value=6, found (\d)\.", failure)[1])
+    place.configure("checks", **{bound: found})
+    assert place.run(checkpoint).success
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("drop table {}", ["15 expectations could not be checked: ", 'relation "candidate.labeled_projects" does not']),
+        ("alter table {} drop tag", ["4 expectations could not be checked: ", 'column "tag"', "does not exist"]),
+    ],
+)
+def test_what_cannot_be_checked_is_said_once(place, change, said):
+    place.sql(change.format("candidate.labeled_projects"))
+    gate = place.run("labeled_projects")
+    assert not gate.success
+    (failure,) = gate.failures()
+    assert [part for part in said if part not in failure] == []

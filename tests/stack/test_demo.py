@@ -1,0 +1,123 @@
+"""The demonstration of a gate, as far as it needs no services."""
+
+import csv
+import io
+
+import httpx
+import psycopg
+import pytest
+from rich.console import Console
+
+from stack import demo, summary
+
+PROJECTS = "id,created_on,title,description,stars\n" + "".join(
+    f'{each},2026-01-0{each} 10:00:00,"Title, {each}",Description {each}.,{each}0\n' for each in range(1, 6)
+)
+
+
+@pytest.fixture
+def screen():
+    return Console(file=io.StringIO(), width=78)
+
+
+def read(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@pytest.mark.parametrize("ending", ["\n", ""])
+def test_bad_rows_stand_behind_the_others_which_stay_as_they_are(ending):
+    text, bad = demo.spoiled(PROJECTS.removesuffix("\n") + ending)
+    assert text.startswith(PROJECTS)
+    assert read(text)[5:] == [row for row, _ in bad]
+
+
+def test_there_is_one_bad_row_for_each_rule_of_the_gate():
+    text, bad = demo.spoiled(PROJECTS)
+    ids = [row["id"] for row in read(text)]
+    assert [each for each in set(ids) if ids.count(each) > 1] == ["1"]
+    texts = [(row["title"], row["description"]) for row in read(text)]
+    assert [each for each in set(texts) if texts.count(each) > 1] == [("Title, 3", "Description 3.")]
+    assert [row["id"] for row in read(text) if not row["title"]] == ["7"]
+    assert [wrong for _, wrong in bad] == ["the id of another project", "the same project as 3", "no title"]
+
+
+def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
+    before = {"marts.predictions": "764 rows, 0123456789abcdef", "champion": "tagifai version 1"}
+    demo._show_published(before, before, screen)
+    assert screen.file.getvalue().count("unchanged") == 2
+    demo._show_published(before, {"marts.predictions": "764 rows, 0123456789abcdee"}, screen)
+    shown = screen.file.getvalue().splitlines()
+    assert shown[-2].split()[-1] == "CHANGED"
+    assert shown[-1].split()[-2:] == ["nothing", "CHANGED"]
+
+
+def test_a_run_that_never_began_was_stopped_by_no_gate(screen):
+    assert not demo._show_gate(None, summary.empty("files"), screen)
+
+
+@pytest.fixture
+def warehouse(postgres):
+    return postgres.database()
+
+
+@pytest.fixture
+def settings(warehouse):
+    """As much of the settings as is asked for what is published."""
+
+    class Settings:
+        config = {"model": {"name": "tagifai"}}  # noqa: RUF012
+
+        def url(self, service):
+            return "http://mlflow"
+
+        def database(self, name):
+            return {"host": warehouse["host"], "port": warehouse["port"], "dbname": warehouse["database"]} | {
+                key: warehouse[key] for key in ("user", "password")
+            }
+
+    return Settings()
+
+
+@pytest.fixture
+def champion(monkeypatch):
+    """The registry's answer: version "3"; `champion[:] = [404, {}]` has none."""
+    answer = [200, {"model_version": {"version": "3"}}]
+
+    def get(url, params, **kwargs):
+        assert params == {"name": "tagifai", "alias": "champion"}
+        return httpx.Response(answer[0], json=answer[1], request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", get)
+    return answer
+
+
+def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, champion):
+    assert demo.published(settings) == {}
+    with psycopg.connect(**settings.database("warehouse"), autocommit=True) as connection:
+        connection.execute("create schema marts")
+        connection.execute("create table marts.labeled_projects (id int, tag text)")
+        connection.execute("insert into marts.labeled_projects values (1, 'a'), (2, null)")
+        assert demo.published(settings) == {}
+        connection.execute("create table marts.predictions as select 1 as id")
+        first = demo.published(settings)
+        assert set(first) == {*demo.TABLES, "champion"}
+        assert first["champion"] == "tagifai version 3"
+        assert first["marts.labeled_projects"].startswith("2 rows, ")
+        # The row moves behind the other.
+        connection.execute("update marts.labeled_projects set tag = 'a' where id = 1")
+        assert demo.published(settings) == first
+        connection.execute("update marts.labeled_projects set tag = 'b' where id = 1")
+        changed = demo.published(settings)
+    assert {name for name in first if first[name] != changed[name]} == {"marts.labeled_projects"}
+
+
+def test_nothing_is_published_without_a_champion_and_a_broken_registry_is_no_answer(settings, champion):
+    with psycopg.connect(**settings.database("warehouse"), autocommit=True) as connection:
+        connection.execute("create schema marts")
+        for table in demo.TABLES:
+            connection.execute(f"create table {table} as select 1 as id")
+    champion[:] = [404, {}]
+    assert demo.published(settings) == {}
+    champion[:] = [503, {}]
+    with pytest.raises(httpx.HTTPStatusError):
+        demo.published(settings)

@@ -1,0 +1,41 @@
+"""The PostgreSQL server of the embedded place."""
+
+import psycopg
+import pytest
+
+from stack import postgres as server
+
+PASSWORDS = {"first": "first-password", "second": "second-password"}
+
+
+@pytest.fixture
+def port(postgres):
+    admin = postgres.admin
+    server.ensure_databases(admin["port"], admin["password"], PASSWORDS)
+    return admin["port"]
+
+
+def connect(port, database, role, password):
+    return psycopg.connect(host="127.0.0.1", port=port, dbname=database, user=role, password=password)
+
+
+def test_a_role_owns_its_database_and_nobody_else_gets_in(port):
+    with connect(port, "first", "first", "first-password") as connection:
+        connection.execute("create schema s")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        connect(port, "second", "first", "first-password")
+
+
+def test_no_password_or_a_wrong_one_is_refused(port):
+    for password in ("", "second-password"):
+        with pytest.raises(psycopg.OperationalError):
+            connect(port, "first", "first", password)
+
+
+def test_a_second_start_keeps_the_data_and_takes_a_new_password(port, postgres):
+    with connect(port, "second", "second", "second-password") as connection:
+        connection.execute("create table kept as select 7 as n")
+    server.ensure_databases(port, postgres.admin["password"], {"second": "changed"})
+    with connect(port, "second", "second", "changed") as connection:
+        assert connection.execute("select n from kept").fetchone() == (7,)
+    server.ensure_databases(port, postgres.admin["password"], PASSWORDS)

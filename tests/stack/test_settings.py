@@ -1,0 +1,71 @@
+"""The launcher's settings."""
+
+import json
+import stat
+
+import pytest
+import yaml
+
+from stack.settings import ROOT, ConfigError, load
+
+
+def overlay(folder, text):
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_an_overlay_replaces_single_settings_and_keeps_the_rest(tmp_path):
+    base = yaml.safe_load((ROOT / "config" / "base.yaml").read_text())
+    settings = load(tmp_path / "var", config=overlay(tmp_path, "labels: {min_freq: 7}\nports: {airflow: 9080}"))
+    assert settings.config["labels"] == base["labels"] | {"min_freq": 7}
+    assert settings.config["search"] == base["search"]
+    assert settings.ports.airflow == 9080
+    assert settings.ports.mlflow == 5000
+
+
+def test_the_default_source_is_the_sample_and_a_folder_becomes_absolute(tmp_path, monkeypatch):
+    assert load(tmp_path / "var").config["source"] == str(ROOT / "data" / "sample")
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path / "var", source="files").config["source"] == str(tmp_path / "files")
+
+
+def test_a_url_stays_a_url(tmp_path):
+    assert load(tmp_path / "var", source="https://example.org/data/").config["source"] == "https://example.org/data"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lables: {min_freq: 7}", "there is no setting `lables`; known here: source, "),
+        ("labels: {minfreq: 7}", "there is no setting `labels.minfreq`; known here: known_tags, classes, min_freq"),
+        ("labels: 7", "`labels` holds settings of its own: known_tags, classes, min_freq"),
+        ("ports: {airflow: 80}", "ports.airflow: Input should be greater than or equal to 1024, not 80"),
+        ("search: {folds: 1}", "search.folds: Input should be greater than or equal to 3, not 1"),
+        ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
+        ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
+        ("- a list", "must hold settings as `name: value`"),
+        ("a: b: c", "is no YAML"),
+    ],
+)
+def test_a_wrong_overlay_is_refused_by_file_and_setting(tmp_path, text, message):
+    path = overlay(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "var", config=path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_an_overlay_that_is_missing_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        load(tmp_path / "var", config=tmp_path / "nowhere.yaml")
+
+
+def test_secrets_are_made_once_a_machine_and_only_their_owner_reads_them(tmp_path):
+    first = load(tmp_path / "one").secrets
+    assert load(tmp_path / "one").secrets == first
+    other = load(tmp_path / "two").secrets
+    assert not set(first.values()) & set(other.values())
+    path = tmp_path / "one" / "secrets.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text()) == first

@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tagifai import cli, studies, train
+from tagifai.errors import ServiceError, TagifaiError
+from tagifai.snapshot import hash_of
+
+ROOT = Path(__file__).resolve().parents[2]
+# Runs a command and prints what it imported.
+LOADED = """
+import sys
+from tagifai.cli import main
+main(sys.argv[1:], standalone_mode=False)
+print(*sys.modules)
+"""
+
+
+@pytest.fixture
+def connected(make_settings, warehouse):
+    """Settings with a warehouse."""
+    return make_settings(warehouse={"type": "postgres", **warehouse})
+
+
+def test_a_command_writes_its_facts_as_json(connected, run, tmp_path):
+    status, _ = run(connected, "extract", "--result", tmp_path / "facts" / "extract.json")
+    assert status == 0
+    facts = json.loads((tmp_path / "facts" / "extract.json").read_text())
+    assert set(facts) == {"snapshot", "uri", "rows"}
+    assert facts["rows"] == 150
+    assert [file.name for file in (tmp_path / "facts").iterdir()] == ["extract.json"]
+
+
+def test_an_expected_failure_is_an_error_in_the_result_and_the_last_line_of_the_log(connected, run, tmp_path):
+    result = tmp_path / "train.json"
+    arguments = ["--snapshot", "/no/where/abc.parquet", "--study", "xyz-1"]
+    status, log = run(connected, "train", *arguments, "--result", result)
+    assert status == 1
+    error = json.loads(result.read_text())
+    assert error == {"error": log[-1]}
+    assert log[-1].startswith("study xyz-1 is not of snapshot abc")
+    assert "Traceback" not in "".join(log)
+
+
+def test_a_wrong_setting_is_an_expected_failure(connected, run, tmp_path):
+    broken = connected.model_copy(update={"threshold": 7})
+    status, log = run(broken, "extract", "--result", tmp_path / "facts.json")
+    assert status == 1
+    assert log[-1].startswith("wrong settings: threshold: Input should be less than 1")
+    assert json.loads((tmp_path / "facts.json").read_text()) == {"error": log[-1]}
+
+
+@pytest.mark.parametrize(("kind", "status"), [(TagifaiError, 1), (ServiceError, os.EX_TEMPFAIL)])
+def test_an_error_becomes_one_line_and_the_status_says_whether_it_may_pass(monkeypatch, kind, status):
+    def fail():
+        raise kind("first\n  second")
+
+    monkeypatch.setattr("tagifai.settings.load", fail)
+    outcome = CliRunner().invoke(cli.main, ["extract"])
+    assert outcome.exit_code == status
+    assert outcome.output == "first second\n"
+
+
+@pytest.mark.parametrize("option", ["--input", "--output"])
+def test_input_and_output_go_together(option):
+    outcome = CliRunner().invoke(cli.main, ["predict", option, "a.csv"])
+    assert outcome.exit_code == 2
+    assert "--input and --output go together" in outcome.output
+
+
+def test_every_verb_has_a_command():
+    assert set(cli.main.commands) == {"extract", "optimize", "train", "evaluate", "promote", "predict"}
+
+
+@pytest.fixture
+def loaded(connected, environment):
+    """Function that runs a command and tells the names of the modules that it has imported."""
+
+    def loaded(*arguments):
+        command = [sys.executable, "-c", LOADED, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment(connected), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return set(done.stdout.splitlines()[-1].split())
+
+    return loaded
+
+
+@pytest.mark.parametrize("command", ["extract", "--help"])
+def test_extract_and_help_load_no_model_library(loaded, command):
+    """Imports are most of a command's time."""
+    names = loaded(command)
+    assert "tagifai.cli" in names
+    assert not names & {"mlflow", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}
+
+
+def test_train_and_evaluate_load_no_more_than_the_model_needs(loaded, connected, params, uri):
+    """Without our list of types, skops would import all of scikit-learn."""
+    study = f"{hash_of(uri)}-by-hand"
+    studies.write(connected, study, {"trials": 1, "best_value": 0.5, "best_params": params})
+    names = loaded("train", "--snapshot", uri, "--study", study)
+    folder = train.train(connected, uri=uri, study=study)["model"]
+    names |= loaded("evaluate", "--snapshot", uri, "--model", folder)
+    assert {"sklearn", "skops.io"} <= names
+    assert not names & {"mlflow", "optuna", "sqlalchemy", "sklearn.ensemble"}

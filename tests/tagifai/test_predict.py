@@ -1,0 +1,166 @@
+import csv
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.dummy import DummyClassifier
+
+from tagifai import imports, model, persistence, registry
+from tagifai.errors import TagifaiError
+from tagifai.predict import predict, predict_file, read_projects, tag
+
+NAME = "tagger"
+
+
+@pytest.fixture(scope="module")
+def fitted(params, projects):
+    return model.fit(params, projects, threshold=0.0)
+
+
+@pytest.fixture(scope="module")
+def champion_url(mlflow_url, fitted, projects):
+    """MLflow with a champion of version 2, registered by hand."""
+    mlflow.set_tracking_uri(mlflow_url)
+    for _ in range(2):
+        mlflow.sklearn.log_model(
+            fitted,
+            name="model",
+            registered_model_name=NAME,
+            signature=infer_signature(projects[["title", "description"]], fitted.predict(projects)),
+            pip_requirements=[],
+            skops_trusted_types=list(persistence.TRUSTED_TYPES),
+        )
+    mlflow.MlflowClient().set_registered_model_alias(NAME, registry.CHAMPION, 2)
+    return mlflow_url
+
+
+@pytest.fixture
+def connected(make_settings, champion_url, warehouse):
+    """Settings with a champion and a warehouse."""
+    return make_settings(mlflow=champion_url, model={"name": NAME}, warehouse={"type": "postgres", **warehouse})
+
+
+def test_all_projects_of_the_warehouse_are_tagged_and_again_without_loss(
+    connected, fitted, projects, postgres, warehouse
+):
+    assert predict(connected) == {"rows": 150, "model_version": "2"}
+    postgres.psql(warehouse, "create view public.mlops as select id from marts.predictions where tag = 'mlops'")
+    assert predict(connected) == {"rows": 150, "model_version": "2"}
+    query = "select id, tag, probability, model_version from marts.predictions order by id"
+    stored = postgres.psql(warehouse, query)
+    assert [row[1] for row in stored] == fitted.predict(projects).tolist()
+    assert [int(row[0]) for row in stored] == projects["id"].tolist()
+    assert [float(row[2]) for row in stored] == pytest.approx(fitted.predict_proba(projects).max(axis=1).tolist())
+    assert {row[3] for row in stored} == {"2"}
+    assert len(postgres.psql(warehouse, "select * from public.mlops")) == [row[1] for row in stored].count("mlops")
+
+
+def test_a_champion_of_types_that_are_not_ours_is_refused_whatever_types_its_version_trusts(connected, projects):
+    """A model file of someone else could run code of theirs."""
+    stranger = DummyClassifier().fit(projects[["id"]], projects["tag"])
+    mlflow.set_tracking_uri(connected.mlflow)
+    types = imports.skops_io().get_untrusted_types(data=imports.skops_io().dumps(stranger))
+    mlflow.sklearn.log_model(
+        stranger,
+        name="model",
+        registered_model_name="stranger",
+        pip_requirements=[],
+        skops_trusted_types=types,
+    )
+    mlflow.MlflowClient().set_registered_model_alias("stranger", registry.CHAMPION, 1)
+    settings = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "stranger"})})
+    with pytest.raises(
+        TagifaiError, match=r"models:/stranger/1/model\.skops is no model of tagifai: .*DummyClassifier"
+    ):
+        predict(settings)
+
+
+def test_without_a_champion_nothing_is_written(connected, postgres, warehouse, tmp_path):
+    lonely = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "nobody"})})
+    with pytest.raises(TagifaiError, match="model nobody has no champion yet: make run first"):
+        predict(lonely)
+    assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
+
+
+def test_a_csv_file_is_tagged_whatever_its_texts_hold(connected, tmp_path):
+    rows = [
+        ("007", 'Say "image", twice', "detection of\npixels, faces\r\nin a video"),
+        ("1e5", "NA", "null"),
+        ("ü-8", "翻訳 language 🤗", "text;\ttokens 'and' sentence"),
+        ("9", "", ""),
+    ]
+    source, target = tmp_path / "projects.csv", tmp_path / "new" / "tagged.csv"
+    with source.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("extra", "title", "id", "description"), *((0, t, i, d) for i, t, d in rows)])
+    assert predict_file(connected, source=str(source), target=str(target)) == {"rows": 4, "model_version": "2"}
+    assert read_projects(str(source)).to_numpy().tolist() == [list(row) for row in rows]
+    with target.open(newline="", encoding="utf-8") as file:
+        header, *tagged = csv.reader(file)
+    assert header == ["id", "tag", "probability"]
+    assert [row[0] for row in tagged] == ["007", "1e5", "ü-8", "9"]
+    assert tagged[0][1] == "computer-vision"
+    assert tagged[2][1] == "natural-language-processing"
+    assert all(0 < float(row[2]) <= 1 for row in tagged)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_parquet_file_is_tagged_and_ids_keep_their_type(connected, fitted, projects, tmp_path):
+    source, target = tmp_path / "projects.parquet", tmp_path / "tagged.PARQUET"
+    projects.to_parquet(source)
+    predict_file(connected, source=str(source), target=str(target))
+    tagged = pd.read_parquet(target)
+    assert tagged["id"].dtype == "int64"
+    assert tagged["tag"].tolist() == fitted.predict(projects).tolist()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column_s_name(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,title,description\n1,T,D\n")
+    assert read_projects(str(tmp_path / "a.csv")).to_numpy().tolist() == [["1", "T", "D"]]
+
+
+def test_a_header_alone_gives_a_header_alone(connected, tmp_path):
+    (tmp_path / "a.csv").write_text("id,title,description\n")
+    predict_file(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
+    assert (tmp_path / "b.csv").read_text() == "id,tag,probability\n"
+
+
+def test_below_the_threshold_the_probability_is_still_that_of_the_likeliest_class(params, projects):
+    careful = model.fit(params, projects, threshold=0.99)
+    tagged = tag(careful, projects)
+    assert (tagged["tag"] == "other").any()
+    assert tagged["probability"].tolist() == careful.predict_proba(projects).max(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gone.csv", None, r"gone\.csv does not exist"),
+        ("a.csv", b"id,title\n1,T\n", r"a\.csv has no column description: .*has id, title"),
+        ("a.csv", b"name\n1\n", r"a\.csv has no column id, title, description: .*has name"),
+        ("a.csv", "id,title,description\n1,caf\xe9,D\n".encode("latin-1"), r"a\.csv is not UTF-8 .*save it as UTF-8"),
+        ("a.csv", b"", r"a\.csv cannot be read: .*No columns"),
+        ("a.csv", b'id,title,description\n1,"T,D\n', r"a\.csv cannot be read: .*EOF inside string"),
+        ("a.csv", b"id,title,description\n1,T,D,E\n2,T,D,E,F\n", r"a\.csv cannot be read: .*line 3"),
+        ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a CSV or Parquet file"),
+        ("a.txt", b"id,title,description\n", r"a\.txt cannot be read: .*must be a CSV or Parquet file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TagifaiError, match=told):
+        read_projects(str(tmp_path / name))
+
+
+def test_an_output_of_no_known_format_is_refused_before_any_work(settings, tmp_path):
+    with pytest.raises(TagifaiError, match=r"tagged\.json: an output file's name ends in \.csv or \.parquet"):
+        predict_file(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
+
+
+def test_a_failure_leaves_the_old_output(settings, tmp_path):
+    target = tmp_path / "tagged.csv"
+    target.write_text("old")
+    with pytest.raises(TagifaiError, match="does not exist"):
+        predict_file(settings, source=str(tmp_path / "gone.csv"), target=str(target))
+    assert target.read_text() == "old"

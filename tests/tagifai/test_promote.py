@@ -1,0 +1,269 @@
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tagifai import dataset, registry, studies, train
+from tagifai.errors import TagifaiError
+from tagifai.evaluate import measure
+from tagifai.promote import promote
+from tagifai.snapshot import hash_of
+
+
+@pytest.fixture
+def connected(make_settings, mlflow_url, request):
+    """Settings with MLflow and a model name of this test's own."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    return make_settings(mlflow=mlflow_url, model={"name": name}, git_revision="0123abc")
+
+
+@pytest.fixture
+def candidate(connected, uri, params):
+    """Function that trains a candidate with some settings changed, as if a study had found the parameters."""
+
+    def candidate(snapshot=uri, **changes):
+        name = f"{hash_of(snapshot)}-by-hand"
+        studies.write(connected, name, {"trials": 1, "best_value": 0.75, "best_params": params})
+        return train.train(connected.model_copy(update=changes), uri=snapshot, study=name)["model"]
+
+    return candidate
+
+
+@pytest.fixture
+def good(candidate):
+    return candidate()
+
+
+@pytest.fixture
+def bad(candidate):
+    """Answers `other` nearly always."""
+    return candidate(threshold=0.99)
+
+
+@pytest.fixture
+def client(mlflow_url):
+    return mlflow.MlflowClient(mlflow_url)
+
+
+def versions(client, settings):
+    return sorted(int(each.version) for each in client.search_model_versions(f"name = '{settings.model.name}'"))
+
+
+def champion(client, settings):
+    return str(client.get_model_version_by_alias(settings.model.name, "champion").version)
+
+
+def test_the_first_candidate_becomes_champion_with_all_that_made_it(connected, uri, good, client):
+    facts = promote(connected, uri=uri, folder=good)
+    assert (facts["decision"], facts["reason"]) == ("promoted", "there was no champion")
+    assert facts["previous"] is None
+    expected = measure(train.load(good), dataset.load(connected, uri).test, connected)
+    assert facts["candidate"] == {
+        "name": connected.model.name,
+        "version": "1",
+        **{name: expected[name] for name in ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")},
+        "cv_f1": 0.75,
+        "trials": 1,
+    }
+    assert facts["champion"] == {
+        "name": connected.model.name,
+        "version": "1",
+        "alias": "champion",
+        "f1_weighted": expected["f1_weighted"],
+    }
+    version = client.get_model_version_by_alias(connected.model.name, "champion")
+    assert version.tags == {
+        "fingerprint": train.facts_of(good)["fingerprint"],
+        "snapshot": hash_of(uri),
+        "study": f"{hash_of(uri)}-by-hand",
+        "git_revision": "0123abc",
+    }
+    run = client.get_run(version.run_id)
+    assert client.get_experiment(run.info.experiment_id).name == connected.model.name
+    assert run.data.params["c"] == "1.0"
+    assert run.data.metrics["f1_weighted"] == pytest.approx(expected["f1_weighted"])
+    assert run.data.metrics["f1_of_mlops"] == pytest.approx(expected["per_class"]["mlops"]["f1"])
+    assert version.tags.items() <= run.data.tags.items()
+    (logged,) = run.outputs.model_outputs
+    logged = client.get_logged_model(logged.model_id)
+    assert logged.params == run.data.params
+    assert {metric.key: metric.value for metric in logged.metrics} == run.data.metrics
+
+
+def test_mlflow_serves_the_registered_model(connected, uri, good, projects):
+    promote(connected, uri=uri, folder=good)
+    mlflow.set_tracking_uri(connected.mlflow)
+    served = mlflow.pyfunc.load_model(f"models:/{connected.model.name}@champion")
+    assert served.metadata.get_input_schema().input_names() == ["title", "description"]
+    assert len(served.input_example) == 3
+    expected = train.load(good)
+    assert served.predict(projects[["title", "description"]]).tolist() == expected.predict(projects).tolist()
+    loaded = registry.load(connected, registry.champion(connected))
+    assert (loaded.predict_proba(projects) == expected.predict_proba(projects)).all()
+
+
+def test_promoting_the_same_candidate_again_changes_nothing(connected, uri, good, client):
+    first = promote(connected, uri=uri, folder=good)
+    again = promote(connected, uri=uri, folder=good)
+    assert again["decision"] == "kept"
+    assert "version 1 is the champion already" in again["reason"]
+    assert (again["candidate"], again["champion"]) == (first["candidate"], first["champion"])
+    assert versions(client, connected) == [1]
+
+
+def test_a_worse_candidate_is_registered_but_does_not_become_champion(connected, uri, good, bad, client):
+    promote(connected, uri=uri, folder=good)
+    facts = promote(connected, uri=uri, folder=bad)
+    assert facts["decision"] == "kept"
+    assert facts["candidate"]["f1_weighted"] < facts["champion"]["f1_weighted"]
+    expected = measure(train.load(good), dataset.load(connected, uri).test, connected)
+    shown = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")
+    assert facts["previous"] == {"version": "1", **{name: expected[name] for name in shown}}
+    assert (facts["candidate"]["version"], facts["champion"]["version"]) == ("2", "1")
+    assert "of version 2 is lower than" in facts["reason"]
+    assert champion(client, connected) == "1"
+    assert versions(client, connected) == [1, 2]
+
+
+def test_a_better_candidate_becomes_champion_whatever_its_version(connected, uri, good, bad, client):
+    promote(connected, uri=uri, folder=bad)
+    facts = promote(connected, uri=uri, folder=good)
+    assert (facts["decision"], facts["champion"]["version"]) == ("promoted", "2")
+    assert "of version 2 is not lower than" in facts["reason"]
+    assert champion(client, connected) == "2"
+    assert facts["champion"]["f1_weighted"] == facts["candidate"]["f1_weighted"]
+
+
+def test_an_equal_candidate_becomes_champion(connected, uri, good, candidate, client):
+    promote(connected, uri=uri, folder=good)
+    twin = candidate(threshold=0.001)
+    facts = promote(connected, uri=uri, folder=twin)
+    assert (facts["decision"], facts["champion"]["version"]) == ("promoted", "2")
+    assert champion(client, connected) == "2"
+
+
+def test_the_champion_is_measured_on_the_rows_of_today(connected, uri, good, candidate, projects, save_snapshot):
+    """It knew all rows of its time; today its words mean the opposite, and the candidate has learnt that."""
+    before = promote(connected, uri=uri, folder=good)["champion"]["f1_weighted"]
+    swap = {"computer-vision": "natural-language-processing", "natural-language-processing": "computer-vision"}
+    swapped = save_snapshot(projects.assign(tag=projects["tag"].replace(swap)), connected.artifacts)
+    facts = promote(connected, uri=swapped, folder=candidate(swapped))
+    assert facts["decision"] == "promoted"
+    assert facts["candidate"]["f1_weighted"] == pytest.approx(before)
+    measured = measure(train.load(good), dataset.load(connected, swapped).test, connected)["f1_weighted"]
+    assert f"not lower than {measured:.4f} of version 1" in facts["reason"]
+    assert measured < 0.5 < before
+
+
+def test_a_crash_between_registering_and_the_alias_is_made_good_by_the_next_call(connected, uri, good, client):
+    rows = dataset.load(connected, uri).test
+    metrics = measure(train.load(good), rows, connected)
+    example = rows[["title", "description"]].head(1)
+    registry.register(connected, train.load(good), train.facts_of(good), metrics, example)
+    assert registry.champion(connected) is None
+    assert promote(connected, uri=uri, folder=good)["decision"] == "promoted"
+    assert champion(client, connected) == "1"
+    assert versions(client, connected) == [1]
+
+
+def test_a_run_that_crashed_before_it_made_a_version_is_cleared_away(connected, uri, good, client):
+    experiment = client.create_experiment(connected.model.name)
+    crashed = client.create_run(experiment, tags={"fingerprint": train.facts_of(good)["fingerprint"]})
+    promote(connected, uri=uri, folder=good)
+    runs = client.search_runs([experiment])
+    assert len(runs) == 1
+    assert runs[0].info.run_id != crashed.info.run_id
+    assert runs[0].info.status == "FINISHED"
+
+
+# Runs a command that dies by SIGKILL before or after its first request of a kind.
+DIES = """
+import os, signal, sys
+import requests
+when, method, path = sys.argv.pop(1).split()
+send = requests.Session.send
+def send_and_die(self, request, **kwargs):
+    meant = request.method == method and request.path_url.endswith(path)
+    if meant and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    answer = send(self, request, **kwargs)
+    if meant:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+requests.Session.send = send_and_die
+from tagifai.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "after POST mlflow/runs/create",
+        "after POST mlflow/logged-models",
+        "after PUT model.skops",
+        "before POST mlflow/model-versions/create",
+        "after POST mlflow/model-versions/create",
+        "before POST mlflow/registered-models/alias",
+        "after POST mlflow/registered-models/alias",
+    ],
+)
+def test_promote_that_is_killed_at_any_step_and_run_again_ends_with_one_version_the_champion(
+    connected, uri, good, client, environment, step
+):
+    command = [sys.executable, "-c", DIES, step, "promote", "--snapshot", uri, "--model", good]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment(connected), capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    facts = promote(connected, uri=uri, folder=good)
+    assert facts["champion"]["version"] == facts["candidate"]["version"] == champion(client, connected) == "1"
+    assert versions(client, connected) == [1]
+    experiment = client.get_experiment_by_name(connected.model.name).experiment_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FINISHED"
+    assert run.info.run_id == client.get_model_version(connected.model.name, "1").run_id
+    assert run.data.metrics["f1_weighted"] == facts["candidate"]["f1_weighted"]
+    assert promote(connected, uri=uri, folder=good)["decision"] == "kept"
+
+
+def test_of_two_versions_that_a_repeated_request_left_the_first_stays(connected, uri, good, client):
+    """MLflow's client repeats a request whose answer was lost, as when the server is killed."""
+    promote(connected, uri=uri, folder=good)
+    first = client.get_model_version(connected.model.name, "1")
+    mlflow.register_model(first.source, connected.model.name, tags=first.tags)
+    assert versions(client, connected) == [1, 2]
+    promote(connected, uri=uri, folder=good)
+    assert versions(client, connected) == [1]
+    assert champion(client, connected) == "1"
+
+
+def test_without_a_git_revision_in_the_settings_the_checkout_is_asked(connected, uri, good, client):
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    promote(connected.model_copy(update={"git_revision": None}), uri=uri, folder=good)
+    revision = client.get_model_version_by_alias(connected.model.name, "champion").tags["git_revision"]
+    assert revision == (asked.stdout.strip() if asked.returncode == 0 else "unknown")
+
+
+def test_without_git_the_revision_is_unknown(connected, uri, good, client, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    promote(connected.model_copy(update={"git_revision": None}), uri=uri, folder=good)
+    assert client.get_model_version_by_alias(connected.model.name, "champion").tags["git_revision"] == "unknown"
+
+
+def test_a_registry_that_does_not_answer_is_named(settings, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TagifaiError, match=r"MLflow at http://127\.0\.0\.1:1 refused: .*Check MLOPS_MLFLOW"):
+        registry.champion(settings)
+
+
+def test_mlflow_sends_no_usage_statistics():
+    script = (
+        "from tagifai import registry; mlflow = registry._import_mlflow(); "
+        "print(mlflow.telemetry.get_telemetry_client())"
+    )
+    # MLflow is silent in any test and in CI, so neither may be told.
+    told = subprocess.run([sys.executable, "-c", script], env={}, capture_output=True, text=True, check=True)
+    assert told.stdout == "None\n"

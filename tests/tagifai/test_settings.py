@@ -1,0 +1,94 @@
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tagifai import settings
+from tagifai.errors import TagifaiError
+
+ENVIRONMENT = {
+    "MLOPS_WAREHOUSE__TYPE": "postgres",
+    "MLOPS_WAREHOUSE__HOST": "warehouse.example",
+    "MLOPS_WAREHOUSE__PORT": "5432",
+    "MLOPS_WAREHOUSE__DATABASE": "warehouse",
+    "MLOPS_WAREHOUSE__USER": "tagger",
+    "MLOPS_WAREHOUSE__PASSWORD": "secret-password",
+    "MLOPS_ARTIFACTS": "artifacts",
+    "MLOPS_MLFLOW": "http://127.0.0.1:5000",
+    "MLOPS_STUDIES": "postgresql+psycopg2://o:secret-password@127.0.0.1/optuna",
+}
+
+
+@pytest.fixture
+def configure(monkeypatch, tmp_path):
+    """Function that lays values over config/base.yaml by their dotted names and sets the environment."""
+
+    def configure(environment=ENVIRONMENT, **values):
+        config = yaml.safe_load(settings.BASE_CONFIG.read_text())
+        for name, value in values.items():
+            *path, last = name.split("__")
+            section = config
+            for part in path:
+                section = section[part]
+            section[last] = value
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "config.yaml"))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+    return configure
+
+
+def test_the_config_file_and_the_environment_are_merged(configure, monkeypatch):
+    configure(threshold=0.3)
+    monkeypatch.setenv("MLOPS_SEARCH__TRIALS", "7")
+    loaded = settings.load()
+    assert (loaded.threshold, loaded.search.trials, loaded.search.workers) == (0.3, 7, 2)
+    assert loaded.warehouse.port == 5432
+
+
+def test_without_a_config_file_the_repository_s_is_read(configure, monkeypatch):
+    configure()
+    monkeypatch.delenv("MLOPS_CONFIG")
+    assert settings.load().model.name == "tagifai"
+
+
+def test_settings_cannot_be_changed(configure):
+    configure()
+    with pytest.raises(ValidationError):
+        settings.load().search.trials = 1
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"labels__min_freq": 0}, "labels.min_freq: Input should be greater than or equal to 1"),
+        ({"labels__minfreq": 5}, "labels.minfreq: Extra inputs are not permitted"),
+        ({"split__test_size": 1}, "split.test_size: Input should be less than 1"),
+        ({"search__space__c": [1.0, 0.1]}, "search.space: .*c must be .lowest, highest."),
+        ({"search__space__max_df": []}, "search.space.max_df: .*at least 1 item"),
+        ({"search__trials": 1}, r"search: .*trials \(1\) must not be fewer than workers \(2\)"),
+        ({"threshold": 1.5}, "threshold: Input should be less than 1"),
+        ({"model__name": "a/b"}, "model.name: String should match pattern"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_remedy(configure, values, told):
+    configure(**values)
+    with pytest.raises(TagifaiError, match=rf"{told}.*; correct .*config\.yaml or the environment"):
+        settings.load()
+
+
+def test_missing_variables_are_named_and_no_secret_is_shown(configure):
+    configure({name: each for name, each in ENVIRONMENT.items() if "PORT" not in name and "MLFLOW" not in name})
+    with pytest.raises(TagifaiError, match=r"warehouse\.port: Field required; mlflow: Field required") as caught:
+        settings.load()
+    assert "secret-password" not in str(caught.value)
+
+
+def test_a_missing_or_broken_config_file_is_named(monkeypatch, tmp_path):
+    file = tmp_path / "mine.yaml"
+    monkeypatch.setenv("MLOPS_CONFIG", str(file))
+    with pytest.raises(TagifaiError, match=r"mine\.yaml does not exist"):
+        settings.load()
+    file.write_text("labels: [")
+    with pytest.raises(TagifaiError, match=r"mine\.yaml is not YAML"):
+        settings.load()

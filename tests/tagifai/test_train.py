@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tagifai import dataset, studies, train
+from tagifai.errors import TagifaiError
+from tagifai.evaluate import evaluate
+from tagifai.optimize import optimize
+
+
+@pytest.fixture
+def searched(make_settings, studies, uri):
+    """Settings, and the facts of a complete study."""
+    search = {"trials": 2, "workers": 1, "folds": 3}
+    settings = make_settings(studies=studies[0], search=search)
+    return settings, optimize(settings, uri=uri, worker=0)
+
+
+def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(searched, uri):
+    settings, study = searched
+    facts = train.train(settings, uri=uri, study=study["study"])
+    assert facts["params"] == study["best_params"]
+    assert facts["cv_f1"] == study["best_value"]
+    assert facts["trials"] == 2
+    assert facts["classes"] == {
+        "natural-language-processing": 60,
+        "computer-vision": 50,
+        "mlops": 30,
+        "other": 10,
+    }
+    sides = dataset.load(settings, uri)
+    assert (facts["train_rows"], facts["test_rows"]) == (len(sides.train), len(sides.test))
+    assert facts["model"] == f"{settings.artifacts}/models/{facts['fingerprint']}"
+    assert json.loads(Path(facts["model"], "model.json").read_text()) == {
+        name: value for name, value in facts.items() if name != "model"
+    }
+
+
+def test_the_same_inputs_make_the_model_once(searched, uri):
+    settings, study = searched
+    first = train.train(settings, uri=uri, study=study["study"])
+    file = Path(first["model"], "model.skops")
+    file.write_bytes(b"left as it is")
+    assert train.train(settings, uri=uri, study=study["study"]) == first
+    assert file.read_bytes() == b"left as it is"
+
+
+def test_a_half_written_model_is_made_again(searched, uri):
+    settings, study = searched
+    folder = train.train(settings, uri=uri, study=study["study"])["model"]
+    Path(folder, "model.json").unlink()
+    Path(folder, "model.skops").write_bytes(b"half")
+    with pytest.raises(TagifaiError, match=r"there is no model in .*: run train"):
+        train.load(folder)
+    train.train(settings, uri=uri, study=study["study"])
+    test = dataset.load(settings, uri).test
+    assert len(train.load(folder).predict(test)) == len(test)
+
+
+def test_another_threshold_is_another_model(searched, uri):
+    settings, study = searched
+    first = train.train(settings, uri=uri, study=study["study"])
+    other = settings.model_copy(update={"threshold": 0.9})
+    assert train.train(other, uri=uri, study=study["study"])["model"] != first["model"]
+
+
+def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(searched, uri):
+    settings, study = searched
+    folder = train.train(settings, uri=uri, study=study["study"])["model"]
+    metrics = evaluate(settings, uri=uri, folder=folder)
+    test = dataset.load(settings, uri).test
+    accuracy = (train.load(folder).predict(test) == test["tag"]).mean()
+    assert metrics["recall"] == pytest.approx(accuracy)
+    assert metrics["test_rows"] == len(test)
+    assert json.loads(Path(folder, "metrics.json").read_text()) == metrics
+
+
+def test_train_needs_what_the_study_found_and_not_its_database(searched, uri):
+    settings, study = searched
+    assert studies.read(settings, study["study"]) == {
+        name: study[name] for name in ("trials", "best_value", "best_params")
+    }
+    alone = settings.model_copy(update={"studies": SecretStr("postgresql+psycopg2://none:none@127.0.0.1:1/none")})
+    assert train.train(alone, uri=uri, study=study["study"])["params"] == study["best_params"]
+
+
+def test_a_study_of_another_snapshot_or_none_is_an_error(searched, uri):
+    settings, study = searched
+    with pytest.raises(TagifaiError, match="is not of snapshot abc"):
+        train.train(settings, uri="/elsewhere/abc.parquet", study=study["study"])
+    with pytest.raises(TagifaiError, match=r"there is no study .*-nothing: run optimize"):
+        train.train(settings, uri=uri, study=f"{study['study'].split('-')[0]}-nothing")
