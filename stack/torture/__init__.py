@@ -39,7 +39,7 @@ def torture(
         StackError: there is no such strike, or the main job fails without one.
     """
     with disk(folder):
-        with console.status("a run without a strike"):
+        with console.status("two runs without a strike"):
             tortured = Torture(Instance(folder / "instance", source=source, config=config))
         names = list(tortured.strikes())
         if only and only not in names:
@@ -71,7 +71,8 @@ def disk(folder: Path) -> Iterator[Path]:
 
 def _tell(console: Console, outcome: Outcome) -> None:
     mark = "[red]✗[/]" if outcome.faults else "[green]✓[/]"
-    console.print(f"{mark} {'; '.join(outcome.strikes)}: {outcome.seconds:.0f} s", highlight=False)
+    texts = [*outcome.strikes, *(f"{name} came too late" for name in outcome.missed)]
+    console.print(f"{mark} {'; '.join(texts)}: {outcome.seconds:.0f} s", highlight=False)
     for text in filter(None, [outcome.error, *outcome.faults]):
         console.print(f"    {escape(text)}", highlight=False, style="red" if text in outcome.faults else "dim")
 

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import psutil
 
 from stack.instance import Instance, start
 from stack.supervision import StackError
+from stack.torture.clock import Clock
 
 # A part of the command line, or of the title, of each process that is killed.
 PROCESSES = {
@@ -32,37 +34,50 @@ PROCESSES = {
 # In the title of a worker without a task.
 IDLE = "<idle>"
 # Seconds: between two looks at a run; that it may take.
-LOOK = 0.1
+LOOK = 0.05
 LIMIT = 600
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 class Moment(NamedTuple):
-    """A moment of a run, whatever its pace: so many steps are done, the last of them so many seconds ago."""
+    """A moment in the lives of the processes of one name: which of them, in the order they came, and its age then."""
 
-    steps: int
-    seconds: float
+    number: int
+    age: float
+
+
+@dataclass
+class Life:
+    """What was seen of a process, or of one task of a worker: at which seconds of the run first, and last."""
+
+    process: psutil.Process
+    first: float
+    last: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it was seen."""
+        return self.last - self.first
 
 
 class Run:
     """A `make run` that goes on beside us."""
 
-    def __init__(self, instance: Instance, *, clock: Path | None = None):
+    def __init__(self, instance: Instance, *, clock: Clock | None = None):
         """Start it.
 
         Args:
             instance: whose run it is.
-            clock: file with the seconds by which its clock is wrong, read again and again; None: its clock is right.
+            clock: what tells it the time; None: the machine's.
         """
         self._log = instance.folder / "make-run.log"
         self._instance = instance
         self._began = time.monotonic()
-        environment = {}
-        if clock:
-            environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock)}
-            environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        self._looked = 0.0
+        # By name, then by process and, of a worker, its title.
+        self._lives: dict[str, dict[tuple, Life]] = defaultdict(dict)
+        environment = instance.environment | (clock.environment if clock else {})
         with self._log.open("w") as output:
-            self._process = start(instance.command("run"), instance.environment | environment, output)
+            self._process = start(instance.command("run"), environment, output)
 
     @property
     def age(self) -> float:
@@ -82,21 +97,36 @@ class Run:
             line.split("\N{CHECK MARK}")[1].rsplit(maxsplit=2)[0].strip() for line in lines if "\N{CHECK MARK}" in line
         ]
 
-    def wait_for(self, moment: Moment) -> None:
-        """Wait until it has come to a moment, or has ended."""
-        while len(self.steps) < moment.steps and not self.has_ended:
-            time.sleep(LOOK)
-        deadline = time.monotonic() + moment.seconds
-        while time.monotonic() < deadline and not self.has_ended:
-            time.sleep(LOOK)
+    def look(self) -> None:
+        """See which processes there are."""
+        self._looked = self.age
+        for process in self.processes():
+            with suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                for name in [each for each, part in PROCESSES.items() if part in line and IDLE not in line]:
+                    key = (process, line) if name == "task" else (process,)
+                    self._lives[name].setdefault(key, Life(process, self._looked, 0)).last = self._looked
 
-    def processes(self, name: str | None = None) -> list[psutil.Process]:
-        """Processes of its instance and of itself; `name`: those of PROCESSES alone."""
+    def lives(self, name: str) -> list[Life]:
+        """What the looks saw of the processes of a name, in the order they came."""
+        return list(self._lives[name].values())
+
+    def process_at(self, name: str, moment: Moment) -> psutil.Process | None:
+        """The process whose moment has come, as of the last look; where it had gone by then, any that came later."""
+        age = moment.age
+        for life in self.lives(name)[moment.number :]:
+            if life.last == self._looked:
+                return life.process if life.seconds >= age else None
+            age = 0
+        return None
+
+    def processes(self) -> list[psutil.Process]:
+        """Processes of its instance and of itself."""
         found = set(self._instance.processes())
         with suppress(psutil.Error):
             launcher = psutil.Process(self._process.pid)
             found |= {launcher, *launcher.children(recursive=True)}
-        return [each for each in found if name is None or is_process(name, each)]
+        return list(found)
 
     def interrupt(self) -> bool:
         """Press Ctrl-C: to the whole group, as a terminal does; whether there was one."""
@@ -115,12 +145,3 @@ class Run:
         except subprocess.TimeoutExpired:
             self.interrupt()
             raise StackError(f"the run does not end within {LIMIT} s; see {self._log}") from None
-
-
-def is_process(name: str, process: psutil.Process) -> bool:
-    """Whether a process is one of those in PROCESSES."""
-    try:
-        line = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    return PROCESSES[name] in line and IDLE not in line

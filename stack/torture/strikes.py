@@ -12,15 +12,16 @@ import psutil
 
 from stack.instance import Instance
 from stack.supervision import StackError
+from stack.torture.clock import Clock
 from stack.torture.faults import faults
-from stack.torture.runs import FAKETIME, LOOK, PROCESSES, Moment, Run, is_process
+from stack.torture.runs import LOOK, PROCESSES, Moment, Run
 
 # Seconds that the machine sleeps, and that the clock jumps.
 SLEEP = 30
 JUMP = 3600
 
-# Returns whether it struck; the run may have ended before.
-Strike = Callable[[Run], bool]
+# What is done to a run, or to the one process; returns whether it struck, since either may have ended.
+Strike = Callable[[Run, psutil.Process], bool]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Outcome:
     """What came of the strikes on one run.
 
     Attributes:
-        strikes: each with its second of the run and the last step that was done by then, or that it came too late.
+        strikes: each with its second of the run and the last step that was done by then.
+        missed: names of those whose moment did not come before the run ended.
         seconds: of the run.
         error: why the run failed; None: it succeeded all the same.
         faults: what is wrong after it or, where it failed, after the next run; none: all is well.
     """
 
     strikes: list[str]
+    missed: list[str]
     seconds: float
     error: str | None
     faults: list[str]
@@ -44,7 +47,7 @@ class Torture:
     """An instance whose runs are struck again and again."""
 
     def __init__(self, instance: Instance):
-        """Run the main job once without a strike, to learn when there is what to strike.
+        """Run the main job twice without a strike: to make its databases, and to learn when there is what to strike.
 
         Args:
             instance: a new one.
@@ -53,36 +56,26 @@ class Torture:
             StackError: the run fails.
         """
         self._instance = instance
-        self._clock = instance.folder / "clock"
-        # Moments at which there was a process of a name; under "", all of them.
-        self._moments: dict[str, list[Moment]] = {"": []}
-        instance.renew_source()
-        run, steps, since = Run(instance), 0, time.monotonic()
-        while not run.has_ended:
-            if len(run.steps) > steps:
-                steps, since = len(run.steps), time.monotonic()
-            moment = Moment(steps, time.monotonic() - since)
-            self._moments[""].append(moment)
-            processes = run.processes()
-            for name in PROCESSES:
-                if any(is_process(name, each) for each in processes):
-                    self._moments.setdefault(name, []).append(moment)
-            time.sleep(LOOK)
-        # When all is done, a run may end before it is struck.
-        self._moments = {name: [each for each in found if each.steps < steps] for name, found in self._moments.items()}
-        wrong = faults(self._instance) if run.wait() else [self._error()]
-        if wrong:
-            raise StackError(f"the main job fails without a strike: {'; '.join(wrong)}")
+        self._clock = Clock(instance.folder) if Clock.can_be_made() else None
+        for _ in range(2):
+            instance.renew_source()
+            self._untouched = Run(instance)
+            while not self._untouched.has_ended:
+                self._untouched.look()
+                time.sleep(LOOK)
+            wrong = faults(instance) if self._untouched.wait() else [self._error()]
+            if wrong:
+                raise StackError(f"the main job fails without a strike: {'; '.join(wrong)}")
 
     def strikes(self) -> dict[str, Strike]:
         """The strikes that can be done here, by name."""
-        found: dict[str, Strike] = {name: _kill(name) for name in PROCESSES}
-        found |= {"ctrl-c": Run.interrupt, "sleep": _sleep}
+        found: dict[str, Strike] = dict.fromkeys(PROCESSES, _kill)
+        found |= {"ctrl-c": lambda run, _: run.interrupt(), "sleep": _sleep}
         if os.path.ismount(self._instance.folder.parent):
             found["full-disk"] = self._fill_disk
-        if FAKETIME.exists():
-            found["clock-forward"] = lambda run: self._set_clock(JUMP) or not run.has_ended
-            found["clock-back"] = lambda run: self._set_clock(-JUMP) or not run.has_ended
+        if clock := self._clock:
+            found["clock-forward"] = lambda run, _: clock.set(JUMP) or not run.has_ended
+            found["clock-back"] = lambda run, _: clock.set(-JUMP) or not run.has_ended
         return found
 
     def strike(self, *names: str, seed: int) -> Outcome:
@@ -93,26 +86,35 @@ class Torture:
             seed: chooses the moments.
         """
         choose = random.Random(f"{seed} {names}")  # noqa: S311
-        plan = sorted((choose.choice(self._moments.get(name) or self._moments[""]), name) for name in names)
+        plan = {name: self._moment(name, choose) for name in names}
         self._instance.renew_source()
-        self._set_clock(0)
-        done, run = [], Run(self._instance, clock=self._clock if any("clock" in name for name in names) else None)
-        for moment, name in plan:
-            run.wait_for(moment)
-            after = run.steps[-1] if run.steps else "its start"
-            struck = self.strikes()[name](run)
-            done.append(f"{name} at {run.age:.1f} s, after {after}" if struck else f"{name} came too late")
+        clock = self._clock if any("clock" in name for name in names) else None
+        if clock:
+            clock.set(0)
+        strikes, run = [], Run(self._instance, clock=clock)
+        while plan and not run.has_ended:
+            run.look()
+            for name, moment in list(plan.items()):
+                after = run.steps[-1] if run.steps else "its start"
+                process = run.process_at(_subject(name), moment)
+                if process and self.strikes()[name](run, process):
+                    strikes.append(f"{name} at {run.age:.1f} s, after {after}")
+                    del plan[name]
+            time.sleep(LOOK)
         error = None if run.wait() else self._error()
         seconds = run.age
-        # By now the clock is right, and the disk has room.
+        # By now the disk has room, and the machine's clock is right.
         failed_again = error and not Run(self._instance).wait()
         wrong = [f"the next run fails: {self._error()}"] if failed_again else []
-        return Outcome(done, seconds, error, wrong + faults(self._instance))
+        return Outcome(strikes, list(plan), seconds, error, wrong + faults(self._instance))
 
-    def _set_clock(self, seconds: int) -> None:
-        self._clock.write_text(f"{seconds:+d}")
+    def _moment(self, name: str, choose: random.Random) -> Moment:
+        """A moment of what a strike is aimed at; each is as likely as any other."""
+        lives = self._untouched.lives(_subject(name))
+        (number,) = choose.choices(range(len(lives)), [life.seconds + LOOK for life in lives])
+        return Moment(number, choose.uniform(0, lives[number].seconds))
 
-    def _fill_disk(self, run: Run) -> bool:
+    def _fill_disk(self, run: Run, _: psutil.Process) -> bool:
         """Leave no room on the instance's disk until the run has ended."""
         if run.has_ended:
             return False
@@ -134,22 +136,20 @@ class Torture:
         return json.loads(summary.read_text(encoding="utf-8"))["error"] or "it was ended before it could say why"
 
 
-def _kill(name: str) -> Strike:
-    """Strike that ends a process of PROCESSES, or the next of that name to come, without a warning."""
-
-    def strike(run: Run) -> bool:
-        while not run.has_ended:
-            for process in run.processes(name)[:1]:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-                    return True
-            time.sleep(LOOK / 5)
-        return False
-
-    return strike
+def _subject(name: str) -> str:
+    """What of PROCESSES a strike is aimed at; the launcher lives as long as the run."""
+    return name if name in PROCESSES else "launcher"
 
 
-def _sleep(run: Run) -> bool:
+def _kill(_: Run, process: psutil.Process) -> bool:
+    """End a process without a warning."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+        return True
+    return False
+
+
+def _sleep(run: Run, _: psutil.Process) -> bool:
     """Stop every process for a while, as a closed lid does."""
     if run.has_ended:
         return False
