@@ -21,7 +21,14 @@ def main() -> int:
     except (settings.SettingsError, declaration.DeclarationError, OtherServiceError, psycopg.Error) as error:
         print("the Airbyte service cannot start:", " ".join(str(error).split()), file=sys.stderr)
         return 1
-    runner = Runner(declared, jobs, var=own.var.resolve(), job_timeout=own.airbyte.job_timeout)
+    runner = Runner(
+        declared,
+        jobs,
+        var=own.var.resolve(),
+        uv=own.runner.root / "uv" / "bin" / "uv",
+        job_timeout=own.airbyte.job_timeout,
+        attempts=own.airbyte.attempts,
+    )
     declared_at = int(own.airbyte.connections.stat().st_mtime)
     app = api.create_app(own.airbyte, declared, jobs, runner, declared_at=declared_at)
     address = {"host": own.airbyte.host, "port": own.airbyte.port}

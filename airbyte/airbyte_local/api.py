@@ -216,7 +216,7 @@ def _connection(connection: Connection, declaration: Declaration, declared_at: i
         "destinationId": declaration.destination(connection).id,
         "status": "active",
         "schedule": {"scheduleType": connection.schedule.schedule_type},
-        "configurations": connection.configurations.model_dump(by_alias=True),
+        "configurations": connection.configurations.model_dump(by_alias=True, exclude_unset=True),
         "namespaceDefinition": connection.namespace_definition,
         "namespaceFormat": connection.namespace_format,
         "prefix": connection.prefix,

@@ -7,11 +7,15 @@ and its column becomes null with a note in the record's metadata, as Airbyte doe
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
 
 import orjson
+
+# Moments as every database reads them; others that ISO 8601 knows are written anew.
+_PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_PLAIN = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,3})?")
@@ -23,8 +27,11 @@ class Kind(StrEnum):
 
     INTEGER = "integer"
     NUMBER = "number"
+    DOUBLE = "double"
     BOOLEAN = "boolean"
     DATE = "date"
+    TIME = "time"
+    TIME_TZ = "time with time zone"
     TIMESTAMP = "timestamp"
     TIMESTAMP_TZ = "timestamp with time zone"
     JSON = "json"
@@ -38,10 +45,39 @@ class Column:
     name: str
     kind: Kind
 
-    @property
-    def convert(self) -> Callable[[Any], Any]:
-        """Function from a JSON value other than null to the value to load; ValueError: it does not fit."""
-        return _CONVERT[self.kind]
+    def convert(self, values: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+        """Values as they are loaded.
+
+        Args:
+            values: JSON values.
+
+        Returns:
+            As many: null, or int (integer, number), float (number, double), bool, or str (all other kinds, and a number
+            that was text); and, by index, the values that did not fit, which are null in these.
+        """
+        present = values if None not in values else [value for value in values if value is not None]
+        types = set(map(type, present))
+        if types <= _AS_IT_IS[self.kind]:
+            return values, {}
+        if self.kind is Kind.INTEGER and types == {int} and min(present) in _BIGINT and max(present) in _BIGINT:
+            return values, {}
+        convert = _CONVERT[self.kind]
+        if types == {str} and self.kind is not Kind.JSON:
+            # Many values are the same, and nearly always all fit.
+            try:
+                converted = {value: convert(value) for value in set(present)}
+            except ValueError:
+                pass
+            else:
+                return list(map(converted.get, values)), {}
+        wrong, found = {}, []
+        for index, value in enumerate(values):
+            try:
+                found.append(None if value is None else convert(value))
+            except ValueError:
+                wrong[index] = value
+                found.append(None)
+        return found, wrong
 
 
 def columns(json_schema: dict[str, Any]) -> tuple[Column, ...]:
@@ -58,13 +94,17 @@ def _kind(schema: dict[str, Any]) -> Kind:
         case "integer":
             return Kind.INTEGER
         case "number":
-            return Kind.INTEGER if airbyte_type == "integer" else Kind.NUMBER
+            if airbyte_type == "integer":
+                return Kind.INTEGER
+            return Kind.DOUBLE if schema.get("format") == "double" else Kind.NUMBER
         case "boolean":
             return Kind.BOOLEAN
         case "object" | "array":
             return Kind.JSON
         case "string" if schema.get("format") == "date":
             return Kind.DATE
+        case "string" if schema.get("format") == "time":
+            return Kind.TIME_TZ if airbyte_type == "time_with_timezone" else Kind.TIME
         case "string" if schema.get("format") == "date-time":
             return Kind.TIMESTAMP if airbyte_type == "timestamp_without_timezone" else Kind.TIMESTAMP_TZ
     return Kind.TEXT
@@ -96,26 +136,48 @@ def _boolean(value: Any) -> bool:
     raise ValueError
 
 
+def _double(value: Any) -> float:
+    if type(value) is str and (value in ("NaN", "Infinity", "-Infinity") or _NUMBER.fullmatch(value)):
+        return float(value)
+    return float(_number(value))
+
+
 def _date(value: Any) -> str:
     if type(value) is str:
         return date.fromisoformat(value).isoformat()
     raise ValueError
 
 
-def _timestamp(value: Any) -> str:
+def _time(value: Any) -> str:
+    if type(value) is str and (moment := time.fromisoformat(value)).tzinfo is None:
+        return moment.isoformat()
+    raise ValueError
+
+
+def _time_tz(value: Any) -> str:
     if type(value) is str:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            return moment.isoformat()
+        moment = time.fromisoformat(value)
+        # As Airbyte: without a zone it is UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    raise ValueError
+
+
+def _timestamp(value: Any) -> str:
+    if type(value) is str and (moment := datetime.fromisoformat(value)).tzinfo is None:
+        return value if _PLAIN.fullmatch(value) else moment.isoformat()
     raise ValueError
 
 
 def _timestamp_tz(value: Any) -> str:
-    if type(value) is str:
-        moment = datetime.fromisoformat(value)
-        # As Airbyte: without a zone it is UTC.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-    raise ValueError
+    if type(value) is not str:
+        raise ValueError
+    moment = datetime.fromisoformat(value)
+    if _PLAIN.fullmatch(value):
+        return value if moment.tzinfo else value + "Z"
+    try:
+        return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    except OverflowError:
+        raise ValueError from None
 
 
 def _json(value: Any) -> str:
@@ -133,10 +195,21 @@ def _text(value: Any) -> str:
 _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,
+    Kind.DOUBLE: _double,
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _date,
+    Kind.TIME: _time,
+    Kind.TIME_TZ: _time_tz,
     Kind.TIMESTAMP: _timestamp,
     Kind.TIMESTAMP_TZ: _timestamp_tz,
     Kind.JSON: _json,
     Kind.TEXT: _text,
+}
+
+# Types of JSON values that fit a kind, whatever the value.
+_AS_IT_IS: dict[Kind, set[type]] = {kind: set() for kind in Kind} | {
+    Kind.NUMBER: {int, float},
+    Kind.DOUBLE: {float},
+    Kind.BOOLEAN: {bool},
+    Kind.TEXT: {str},
 }

@@ -36,10 +36,19 @@ class Workspace(_Declared):
         return _id("workspace", self.name)
 
 
+class Package(_Declared):
+    """A connector that is installed from the package index, into an environment of its own."""
+
+    package: Name
+    version: Name
+
+
 class Source(_Declared):
     """A connector with its configuration."""
 
     name: Name
+    # None: one of ours, by the configuration's sourceType.
+    connector: Package | None = None
     configuration: dict[str, Any]
 
     @property
@@ -49,7 +58,7 @@ class Source(_Declared):
 
     @property
     def module(self) -> str:
-        """Python module that is the connector: source_files for the sourceType `files`."""
+        """Python module that is the connector where it is ours: source_files for the sourceType `files`."""
         return f"source_{self.configuration.get('sourceType')}"
 
     @property
@@ -88,7 +97,13 @@ class StreamConfiguration(_Declared):
     """One stream of a connection."""
 
     name: Name
-    sync_mode: Literal["full_refresh_overwrite"]
+    sync_mode: Literal[
+        "full_refresh_overwrite", "full_refresh_append", "incremental_append", "incremental_deduped_history"
+    ]
+    # Path of the column that says which of two rows is later; empty: the source's own.
+    cursor_field: list[str] = []
+    # Paths of the columns that tell rows apart; empty: the source's own.
+    primary_key: list[list[str]] = []
 
 
 class StreamConfigurations(_Declared):
@@ -206,7 +221,7 @@ def _faults(declaration: Declaration) -> list[str]:
     for kind in ("sources", "destinations", "connections"):
         names = [item.name for item in getattr(declaration, kind)]
         faults += [f"{kind}: the name {name} occurs twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    for source in declaration.sources:
+    for source in (each for each in declaration.sources if not each.connector):
         kind = str(source.configuration.get("sourceType", ""))
         if not kind.isidentifier() or importlib.util.find_spec(source.module) is None:
             faults.append(f"source {source.name}: sourceType {kind!r} needs its connector, the module source_{kind}")

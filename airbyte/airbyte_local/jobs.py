@@ -1,4 +1,4 @@
-"""The jobs, kept in PostgreSQL so that they survive the service."""
+"""The jobs and their attempts, kept in PostgreSQL so that they survive the service."""
 
 import uuid
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from importlib.resources import files
 from typing import Literal
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
-Status = Literal["running", "succeeded", "failed", "cancelled"]
+# Incomplete: an attempt failed, and there will be another.
+Status = Literal["running", "incomplete", "succeeded", "failed", "cancelled"]
 
 # Any number that no other program would lock in the same database.
 _LOCK = 0x_A1B1_7E_10CA1
@@ -17,13 +18,15 @@ _LOCK_TIMEOUT = "3s"
 # Seconds.
 CONNECT_TIMEOUT = 10
 
+INTERRUPTED = "the service was stopped meanwhile"
+
 
 class OtherServiceError(Exception):
     """Another service works on this database already."""
 
 
 class RunningJobError(Exception):
-    """The connection has a running job already."""
+    """The connection has a job that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,47 @@ class Job:
     @property
     def duration(self) -> timedelta:
         """From start to end; to now, for a job that runs."""
-        end = datetime.now(self.started_at.tzinfo) if self.status == "running" else self.updated_at
+        is_active = self.status in ("running", "incomplete")
+        end = datetime.now(self.started_at.tzinfo) if is_active else self.updated_at
         return max(end - self.started_at, timedelta())
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A row of airbyte.attempts."""
+
+    job_id: int
+    number: int
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    rows_synced: int
+    bytes_synced: int
+    values_nulled: int
+    failure_reason: str | None
+    failure_type: str | None
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job or an attempt ended.
+
+    Attributes:
+        status: of the two.
+        reason: why it did not succeed.
+        failure_type: Airbyte's word for it; None: nobody says.
+    """
+
+    status: Status
+    reason: str | None = None
+    failure_type: str | None = None
+
+
 class JobStore:
-    """The table airbyte.jobs. Every call has a connection of its own, so a restart of PostgreSQL is survived."""
+    """The tables airbyte.jobs and airbyte.attempts.
+
+    Every call has a connection of its own, so a restart of PostgreSQL is survived.
+    """
 
     def __init__(self, conninfo: dict[str, str | int]):
         """Take the database for this service, for as long as the process lives, and create what is missing in it.
@@ -65,21 +103,40 @@ class JobStore:
         """
         own = {"application_name": "airbyte_local jobs", "connect_timeout": CONNECT_TIMEOUT, "autocommit": True}
         self._conninfo = {**conninfo, **own}
-        self._lock = psycopg.connect(**self._conninfo)
+        self._held: psycopg.Connection | None = None
+        self.hold()
+        with self._connect() as connection:
+            connection.execute(files("airbyte_local").joinpath("schema.sql").read_text())
+
+    def hold(self) -> None:
+        """Keep the database for this service; a restart of the database lets go of it.
+
+        Raises:
+            OtherServiceError: another service has the database.
+            psycopg.Error: the database does not answer or refuses.
+        """
+        if self._held:
+            try:
+                self._held.execute("select 1")
+                return
+            except psycopg.Error:
+                self._held.close()
+        held = psycopg.connect(**self._conninfo)
         try:
             # The server needs a moment to notice that a killed service is gone.
-            self._lock.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
-            self._lock.execute("select pg_advisory_lock(%s)", [_LOCK])
+            held.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
+            held.execute("select pg_advisory_lock(%s)", [_LOCK])
         except psycopg.errors.LockNotAvailable:
-            database = "{host}:{port}/{dbname}".format(**conninfo)
+            held.close()
+            database = "{host}:{port}/{dbname}".format(**self._conninfo)
             raise OtherServiceError(f"another Airbyte service works on {database}; stop it first") from None
-        self._lock.execute(files("airbyte_local").joinpath("schema.sql").read_text())
+        self._held = held
 
     def create(self, connection_id: uuid.UUID, job_type: str) -> Job:
         """A new, running job.
 
         Raises:
-            RunningJobError: the connection has a running one.
+            RunningJobError: the connection has one that has not ended.
         """
         with self._connect() as connection:
             try:
@@ -105,42 +162,73 @@ class JobStore:
                 [connection_id, limit, offset],
             ).fetchall()
 
-    def finish(
-        self,
-        job_id: int,
-        status: Status,
-        *,
-        rows: int,
-        size: int,
-        nulled: int,
-        reason: str | None = None,
-        failure_type: str | None = None,
-    ) -> None:
-        """End a running job; a job that has ended stays as it is.
+    def unfinished(self) -> list[Job]:
+        """Jobs that have not ended; what a former process of this service tried for them has failed."""
+        with self._connect() as connection:
+            connection.execute(
+                "update airbyte.attempts set status = 'failed', ended_at = now(), failure_reason = %s"
+                " where status = 'running'",
+                [INTERRUPTED],
+            )
+            return connection.execute(
+                "select * from airbyte.jobs where status in ('running', 'incomplete') order by job_id"
+            ).fetchall()
+
+    def start_attempt(self, job_id: int) -> int:
+        """Note that a job is tried; which time it is, from 1."""
+        with self._connect() as connection, connection.transaction():
+            connection.execute(
+                "update airbyte.jobs set status = 'running', updated_at = now() where job_id = %s", [job_id]
+            )
+            with connection.cursor(row_factory=scalar_row) as cursor:
+                return cursor.execute(
+                    "insert into airbyte.attempts (job_id, number)"
+                    " select %(job)s, coalesce(max(number), 0) + 1 from airbyte.attempts where job_id = %(job)s"
+                    " returning number",
+                    {"job": job_id},
+                ).fetchone()
+
+    def end_attempt(self, job_id: int, number: int, end: End, *, rows: int, size: int, nulled: int) -> None:
+        """Note how an attempt ended.
 
         Args:
             job_id: the job.
-            status: how it ended.
-            rows: records read.
+            number: of the attempt.
+            end: how it ended.
+            rows: in the destination's tables.
             size: bytes of the record messages read.
             nulled: values that did not fit their type.
-            reason: why it did not succeed.
-            failure_type: Airbyte's word for it.
         """
         with self._connect() as connection:
             connection.execute(
-                "update airbyte.jobs set status = %s, rows_synced = %s, bytes_synced = %s, values_nulled = %s,"
-                " failure_reason = %s, failure_type = %s, updated_at = now() where job_id = %s and status = 'running'",
-                [status, rows, size, nulled, reason, failure_type, job_id],
+                "update airbyte.attempts set status = %s, ended_at = now(), rows_synced = %s, bytes_synced = %s,"
+                " values_nulled = %s, failure_reason = %s, failure_type = %s where job_id = %s and number = %s",
+                [end.status, rows, size, nulled, end.reason, end.failure_type, job_id, number],
             )
 
-    def interrupt(self, reason: str) -> list[Job]:
-        """Fail the jobs that another process of this service left running, and return them."""
+    def pause(self, job_id: int) -> None:
+        """Note that a job waits for its next attempt."""
         with self._connect() as connection:
-            return connection.execute(
-                "update airbyte.jobs set status = 'failed', failure_reason = %s, updated_at = now()"
-                " where status = 'running' returning *",
-                [reason],
+            connection.execute(
+                "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s", [job_id]
+            )
+
+    def finish(self, job_id: int, end: End) -> None:
+        """End a job, with the sums of its attempts; one that has ended stays as it is."""
+        with self._connect() as connection:
+            connection.execute(
+                "update airbyte.jobs set status = %s, failure_reason = %s, failure_type = %s, updated_at = now(),"
+                " (rows_synced, bytes_synced, values_nulled) = (select coalesce(sum(rows_synced), 0),"
+                " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0) from airbyte.attempts where job_id ="
+                " jobs.job_id) where job_id = %s and status in ('running', 'incomplete')",
+                [end.status, end.reason, end.failure_type, job_id],
+            )
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """The attempts of a job, in order."""
+        with self._connect() as connection, connection.cursor(row_factory=class_row(Attempt)) as cursor:
+            return cursor.execute(
+                "select * from airbyte.attempts where job_id = %s order by number", [job_id]
             ).fetchall()
 
     def ping(self) -> None:

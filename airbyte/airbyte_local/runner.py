@@ -1,68 +1,96 @@
-"""Runs jobs, a thread each, and sees to it that every job ends: by itself, by cancel, by time limit or at a restart."""
+"""Runs jobs, a thread each, and sees to it that every one ends: by itself, by cancel, by time limit, after a restart."""
 
 import logging
 import shutil
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from airbyte_protocol.models import FailureType
 
 from airbyte_local.connector import Connector, ConnectorError, end_orphans
-from airbyte_local.declaration import Connection, Declaration
-from airbyte_local.jobs import Job, JobStore, Status
-from airbyte_local.postgres import DestinationError, PostgresDestination
+from airbyte_local.declaration import Connection, Declaration, Source
+from airbyte_local.destination import DestinationError
+from airbyte_local.environments import ConnectorInstallError, executable
+from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError
+from airbyte_local.postgres import PostgresDestination
 from airbyte_local.sync import Sync, SyncError, Totals
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = "the service was stopped while the job ran; start the sync again"
-# Seconds that `cancel` waits for a sync to end, and between attempts to store a job's end.
+# Seconds: that `cancel` waits for a sync to end, between two tries to store something, before the second attempt and,
+# since each wait is twice as long as the one before, before any other.
 _CANCEL_WAIT = 10
 _STORE_RETRY = 1
+_BACK_OFF = 1
+_LONGEST_BACK_OFF = 60
 # Characters of a failure's reason that are stored.
 _REASON_LENGTH = 4000
+# Bytes of a job's log, and of the older part that is kept beside it.
+_LOG_BYTES = 10 << 20
 
 
 @dataclass
 class _Running:
     thread: threading.Thread
     sync: Sync | None = None
-    # Why the sync was told to stop: the job's status and reason.
-    verdict: tuple[Status, str] | None = None
+    # Why the sync was told to stop.
+    verdict: End | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 class Runner:
     """The jobs of this process."""
 
-    def __init__(self, declaration: Declaration, jobs: JobStore, *, var: Path, job_timeout: float):
-        """Fail what a former process of this service left running and end its connectors.
+    def __init__(
+        self,
+        declaration: Declaration,
+        jobs: JobStore,
+        *,
+        var: Path,
+        uv: Path,
+        job_timeout: float,
+        attempts: int,
+    ):
+        """Go on with the jobs that a former process of this service left, after the end of its connectors.
 
         Args:
             declaration: the connections.
             jobs: the store.
-            var: folder for logs and the connectors' files.
+            var: folder for logs, the connectors' files and the environments of those that are installed.
+            uv: the program that installs them.
             job_timeout: seconds after which a sync is ended and fails.
+            attempts: how often a sync is tried.
         """
         self._declaration = declaration
         self._jobs = jobs
+        self._uv = uv
         self._job_timeout = job_timeout
+        self._attempts = attempts
         self._logs = var / "logs" / "airbyte"
         self._folder = var / "airbyte"
+        self._connectors = var / "connectors"
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._closing = threading.Event()
+        left = jobs.unfinished()
+        for job in left:
+            end_orphans(str(job.run))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        for job in jobs.interrupt(INTERRUPTED):
-            end_orphans(str(job.run))
-            with self._log_of(job) as job_log:
-                self._report(job_log, job, "failed", INTERRUPTED)
+        for job in left:
+            if connection := declaration.connection(job.connection_id):
+                self._start(job, connection)
+            else:
+                jobs.finish(job.job_id, End("failed", "its connection was removed", FailureType.config_error.value))
 
     def log_file(self, job_id: int) -> Path:
         """Where a job's log is."""
@@ -72,116 +100,164 @@ class Runner:
         """Start a job.
 
         Raises:
-            RunningJobError: the connection has a running one.
+            RunningJobError: the connection has one that has not ended.
+            OtherServiceError: another service has taken the database meanwhile.
         """
+        self._jobs.hold()
         job = self._jobs.create(connection.id, job_type)
-        thread = threading.Thread(target=self._run, args=(job, connection), name=f"job-{job.job_id}", daemon=True)
-        with self._lock:
-            self._running[job.job_id] = _Running(thread)
-        thread.start()
+        self._start(job, connection)
         return job
 
     def cancel(self, job_id: int) -> None:
         """Stop a job and wait until it has ended; one that has ended, or is about to commit, ends as it would."""
-        running = self._stop(job_id, "cancelled", "the job was cancelled")
+        running = self._stop(job_id, End("cancelled", "the job was cancelled"))
         if running:
             running.thread.join(_CANCEL_WAIT)
 
     def close(self) -> None:
-        """Fail every job that runs, and wait for their ends."""
+        """Stop every job, and wait for that; the next process of the service goes on with them."""
         self._closing.set()
         with self._lock:
             threads = [(job_id, running.thread) for job_id, running in self._running.items()]
         for job_id, _ in threads:
-            self._stop(job_id, "failed", INTERRUPTED)
+            self._stop(job_id, End("failed", INTERRUPTED))
         for _, thread in threads:
             thread.join(_CANCEL_WAIT)
 
-    def _stop(self, job_id: int, status: Status, reason: str) -> _Running | None:
+    def _start(self, job: Job, connection: Connection) -> None:
+        thread = threading.Thread(target=self._run, args=(job, connection), name=f"job-{job.job_id}", daemon=True)
+        with self._lock:
+            self._running[job.job_id] = _Running(thread)
+        thread.start()
+
+    def _stop(self, job_id: int, verdict: End) -> _Running | None:
         with self._lock:
             running = self._running.get(job_id)
             if running and not running.verdict:
-                running.verdict = status, reason
-        if running and running.sync:
-            running.sync.stop()
+                running.verdict = verdict
+        if running:
+            running.stopped.set()
+            if running.sync:
+                running.sync.stop()
         return running
 
     def _run(self, job: Job, connection: Connection) -> None:
         limit = f"the sync took longer than airbyte.job_timeout, {self._job_timeout:g} s, and was ended"
-        timer = threading.Timer(self._job_timeout, self._stop, (job.job_id, "failed", limit))
+        left = max(0.0, self._job_timeout - job.duration.total_seconds())
+        timer = threading.Timer(left, self._stop, (job.job_id, End("failed", limit)))
         timer.daemon = True
         timer.start()
-        totals = Totals()
-        status: Status = "failed"
-        reason: str | None = None
-        failure_type: FailureType | None = None
+        running = self._running[job.job_id]
         try:
             with self._log_of(job) as job_log:
                 job_log.info("job %d syncs the connection %s", job.job_id, connection.name)
-                try:
-                    self._sync(job, connection, totals, job_log)
-                    status = "succeeded"
-                except (SyncError, ConnectorError, DestinationError) as error:
-                    reason, failure_type = str(error), error.failure_type
-                except psycopg.Error as error:
-                    reason = f"the destination {connection.destination} failed: {str(error).strip()}"
-                with self._lock:
-                    verdict = self._running[job.job_id].verdict
-                if verdict and status != "succeeded":
-                    (status, reason), failure_type = verdict, None
-                self._report(job_log, job, status, reason or str(totals))
+                end = self._try(job, connection, running, job_log)
+                self._report(job_log, job, connection, end)
         except Exception as error:
             log.exception("job %d", job.job_id)
-            status, reason = "failed", f"unexpected failure of the service: {error!r}"
+            end = End("failed", f"unexpected failure of the service: {error!r}")
         timer.cancel()
-        self._store(job, totals, status, reason, failure_type)
+        if end.reason != INTERRUPTED:
+            self._store(self._jobs.finish, job.job_id, end)
         with self._lock:
             del self._running[job.job_id]
 
-    def _sync(self, job: Job, connection: Connection, totals: Totals, job_log: logging.Logger) -> None:
+    def _try(self, job: Job, connection: Connection, running: _Running, job_log: logging.Logger) -> End:
+        """Make attempts until one succeeds, or none can help any more."""
+        while True:
+            number = self._store(self._jobs.start_attempt, job.job_id)
+            if number is None:
+                return End("failed", INTERRUPTED)
+            totals = Totals()
+            end = self._attempt(job, connection, running, totals, job_log)
+            with self._lock:
+                verdict = running.verdict
+            if verdict and end.status != "succeeded":
+                end = verdict
+            counts = {"rows": totals.committed, "size": totals.bytes, "nulled": sum(totals.nulled.values())}
+            self._store(self._jobs.end_attempt, job.job_id, number, end, **counts)
+            if end.status == "succeeded":
+                job_log.info("attempt %d: %s", number, totals)
+            is_final = end.failure_type == FailureType.config_error.value or number >= self._attempts
+            if end.status == "succeeded" or verdict or is_final:
+                return end
+            pause = min(_BACK_OFF << (number - 1), _LONGEST_BACK_OFF)
+            job_log.warning("attempt %d failed: %s; the next one begins in %d s", number, end.reason, pause)
+            self._store(self._jobs.pause, job.job_id)
+            if running.stopped.wait(pause):
+                return running.verdict
+
+    def _attempt(
+        self, job: Job, connection: Connection, running: _Running, totals: Totals, job_log: logging.Logger
+    ) -> End:
+        try:
+            self._jobs.hold()
+            self._sync(job, connection, running, totals, job_log)
+        except (SyncError, ConnectorError, DestinationError, ConnectorInstallError) as error:
+            kind = error.failure_type
+            return _failed(str(error), kind and kind.value)
+        except psycopg.Error as error:
+            return _failed(f"the destination {connection.destination} failed: {str(error).strip()}")
+        except OtherServiceError as error:
+            return _failed(str(error))
+        return End("succeeded")
+
+    def _sync(
+        self, job: Job, connection: Connection, running: _Running, totals: Totals, job_log: logging.Logger
+    ) -> None:
         source = self._declaration.source(connection)
         configuration = self._declaration.destination(connection).configuration
-        run, folder = str(job.run), self._folder
-        connector = Connector(source.module, source.connector_configuration, run=run, folder=folder, log=job_log)
+        connector = Connector(
+            self._program(source, job_log),
+            source.connector_configuration,
+            is_ours=source.connector is None,
+            run=str(job.run),
+            folder=self._folder,
+            log=job_log,
+        )
         destination = partial(PostgresDestination, configuration, sync_id=job.job_id)
-        sync = Sync(connection, connector, destination, totals, job_log)
+        sync = Sync(connection, connector, destination, totals, job_log, sync_id=job.job_id)
         with self._lock:
-            running = self._running[job.job_id]
             running.sync = sync
         if running.verdict:
             sync.stop()
         sync.run()
 
-    def _store(
-        self, job: Job, totals: Totals, status: Status, reason: str | None, failure_type: FailureType | None
-    ) -> None:
-        """Store a job's end, however long the database is away: a job must not look running for ever."""
-        counts = {"rows": totals.rows, "size": totals.bytes, "nulled": sum(totals.nulled.values())}
-        kind = failure_type and failure_type.value
-        if reason:
-            reason = reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_REASON_LENGTH]
+    def _program(self, source: Source, job_log: logging.Logger) -> list[str]:
+        if source.connector is None:
+            return [sys.executable, "-m", source.module]
+        package, version = source.connector.package, source.connector.version
+        return [str(executable(package, version, folder=self._connectors, uv=self._uv, log=job_log))]
+
+    def _store(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Store something of a job, however long the database is away; None: the service ends first."""
         while True:
             try:
-                self._jobs.finish(job.job_id, status, **counts, reason=reason, failure_type=kind)
-                return
+                return call(*args, **kwargs)
             except psycopg.Error as error:
-                log.error("the end of job %d could not be stored: %s", job.job_id, error)
+                log.error("what became of job %d could not be stored: %s", args[0], error)
                 if self._closing.wait(_STORE_RETRY):
-                    return  # the next start of the service fails it
+                    return None  # the next process of the service goes on with the job
 
     @contextmanager
     def _log_of(self, job: Job) -> Iterator[logging.Logger]:
-        """The job's log, whose lines do not go to the service's log."""
-        handler = logging.FileHandler(self.log_file(job.job_id), encoding="utf-8")
+        """The job's log, whose lines do not go to the service's log; a flood of them drives out the oldest."""
+        handler = RotatingFileHandler(
+            self.log_file(job.job_id), maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace"
+        )
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         job_log = logging.Logger(f"job-{job.job_id}")  # not of the tree of loggers, so it goes with its job
         job_log.addHandler(handler)
         with closing(handler):
             yield job_log
 
-    def _report(self, job_log: logging.Logger, job: Job, status: Status, text: str) -> None:
+    def _report(self, job_log: logging.Logger, job: Job, connection: Connection, end: End) -> None:
         """Write a job's end to its own log and to the service's."""
-        level = logging.INFO if status == "succeeded" else logging.ERROR
-        connection = self._declaration.connection(job.connection_id)
-        job_log.log(level, "%s: %s", status, text)
-        log.log(level, "job %d (%s) %s: %s", job.job_id, connection.name if connection else "removed", status, text)
+        level = logging.INFO if end.status == "succeeded" else logging.ERROR
+        text = f": {end.reason}" if end.reason else ""
+        job_log.log(level, "%s%s", end.status, text)
+        log.log(level, "job %d (%s) %s%s", job.job_id, connection.name, end.status, text)
+
+
+def _failed(reason: str, failure_type: str | None = None) -> End:
+    return End("failed", reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_REASON_LENGTH], failure_type)

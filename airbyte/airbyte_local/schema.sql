@@ -6,11 +6,12 @@ create table if not exists airbyte.jobs (
     job_id bigint generated always as identity primary key,
     connection_id uuid not null,
     job_type text not null,
-    status text not null check (status in ('running', 'succeeded', 'failed', 'cancelled')),
+    status text not null check (status in ('running', 'incomplete', 'succeeded', 'failed', 'cancelled')),
     -- Marks the processes that the job's connector starts.
     run uuid not null,
     started_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    -- Of all attempts: rows that are in the destination's tables, and bytes of the records that were read.
     rows_synced bigint not null default 0,
     bytes_synced bigint not null default 0,
     -- Values that did not fit their declared type and were loaded as null.
@@ -22,4 +23,25 @@ create table if not exists airbyte.jobs (
 
 create index if not exists jobs_by_connection on airbyte.jobs (connection_id, job_id);
 
-create unique index if not exists one_running_job on airbyte.jobs (connection_id) where status = 'running';
+create table if not exists airbyte.attempts (
+    job_id bigint not null references airbyte.jobs on delete cascade,
+    number integer not null,
+    status text not null default 'running' check (status in ('running', 'succeeded', 'failed', 'cancelled')),
+    started_at timestamptz not null default now(),
+    ended_at timestamptz,
+    rows_synced bigint not null default 0,
+    bytes_synced bigint not null default 0,
+    values_nulled bigint not null default 0,
+    failure_reason text,
+    failure_type text,
+    primary key (job_id, number)
+);
+
+-- A table of an earlier version knows no attempts.
+alter table airbyte.jobs drop constraint if exists jobs_status_check;
+alter table airbyte.jobs add constraint jobs_status_check
+    check (status in ('running', 'incomplete', 'succeeded', 'failed', 'cancelled'));
+drop index if exists airbyte.one_running_job;
+
+create unique index if not exists one_active_job on airbyte.jobs (connection_id)
+    where status in ('running', 'incomplete');

@@ -54,6 +54,15 @@ class Airbyte(BaseModel):
     # A relative path starts at the repository's root.
     connections: Annotated[Path, AfterValidator(lambda path: ROOT / path)]
     job_timeout: int = Field(ge=1, description="Seconds after which a sync is ended and fails.")
+    attempts: int = Field(ge=1, description="How often a sync is tried, where what fails may pass by itself.")
+
+
+class Runner(BaseModel):
+    """Where the environments are, uv among them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    root: Path
 
 
 class Settings(BaseSettings):
@@ -64,6 +73,7 @@ class Settings(BaseSettings):
     var: Path
     warehouse: Warehouse
     airbyte: Airbyte
+    runner: Runner = Runner(root=ROOT / "var" / "env")
 
     @classmethod
     def settings_customise_sources(
@@ -97,14 +107,19 @@ def variables() -> dict[str, str]:
     return dict(os.environ)
 
 
-def connector_environment(run: str) -> dict[str, str]:
+def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:
     """Environment of a connector's process: ours without the stack's settings and secrets.
 
     Args:
         run: id that marks the process and everything it starts.
+        folder: for temporary files; what a killed connector leaves there, such as its configuration, goes with it.
+        is_ours: whether it is a module beside this one.
     """
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
-    return {**ours, RUN_VARIABLE: run}
+    foreign = ("MLOPS_", "AIRBYTE_", "DEPLOYMENT_MODE", "LOG_LEVEL", *(() if is_ours else ("PYTHONPATH", "PYTHONHOME")))
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    # Connectors made with Airbyte's kit carry a library that reports to its maker where it is told to.
+    silent = {"DO_NOT_TRACK": "1", "LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"}
+    return {**ours, **silent, RUN_VARIABLE: run, "TMPDIR": str(folder)}
 
 
 RUN_VARIABLE = "AIRBYTE_LOCAL_RUN"

@@ -1,16 +1,19 @@
-"""One sync: a connector's records into a destination's tables."""
+"""One attempt of a sync: a connector's records into a destination's tables, from the state of before to a new one."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import orjson
 from airbyte_protocol.models import (
     AirbyteCatalog,
     AirbyteRecordMessageMetaChange,
+    AirbyteStream,
     Change,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteStream,
@@ -21,15 +24,26 @@ from airbyte_protocol.models import (
 )
 
 from airbyte_local.columns import columns
-from airbyte_local.connector import Connector
-from airbyte_local.declaration import Connection
-from airbyte_local.postgres import PostgresDestination, Table
+from airbyte_local.connector import Connector, Messages
+from airbyte_local.declaration import Connection, StreamConfiguration
+from airbyte_local.destination import Destination, Rows, State, Table
 
 # Rows go to the destination as soon as there are so many of them or of bytes.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 4 << 20
+# With a state, what it covers is committed after so many rows or seconds.
+COMMIT_ROWS = 50_000
+COMMIT_SECONDS = 10
 # Characters kept of a value that does not fit its type.
 _SHOWN = 100
+# Milliseconds since 1970, up to the year 9999.
+_MOMENTS = range(253_402_300_800_000)
+_MODES = {
+    "full_refresh_overwrite": (SyncMode.full_refresh, DestinationSyncMode.overwrite),
+    "full_refresh_append": (SyncMode.full_refresh, DestinationSyncMode.append),
+    "incremental_append": (SyncMode.incremental, DestinationSyncMode.append),
+    "incremental_deduped_history": (SyncMode.incremental, DestinationSyncMode.append_dedup),
+}
 
 
 class SyncError(Exception):
@@ -45,6 +59,8 @@ class Totals:
     rows: int = 0
     # Of the RECORD messages.
     bytes: int = 0
+    # Rows that are in the destination's tables.
+    committed: int = 0
     # Values that did not fit their declared type, by stream and column.
     nulled: dict[str, int] = field(default_factory=dict)
 
@@ -60,9 +76,11 @@ class Sync:
         self,
         connection: Connection,
         connector: Connector,
-        open_destination: Callable[[], PostgresDestination],
+        open_destination: Callable[[], Destination],
         totals: Totals,
         log: logging.Logger,
+        *,
+        sync_id: int,
     ):
         """Nothing is started yet.
 
@@ -72,17 +90,21 @@ class Sync:
             open_destination: connects to its destination.
             totals: counts as the sync goes.
             log: of the job.
+            sync_id: number of the job.
         """
         self._connection = connection
         self._connector = connector
         self._open_destination = open_destination
         self._totals = totals
         self._log = log
-        self._destination: PostgresDestination | None = None
+        self._sync_id = sync_id
+        self._destination: Destination | None = None
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Read everything, then replace the rows of the connection's tables in one transaction.
+        """Read from the state of before, and commit rows with the state that covers them.
+
+        Rows of a full refresh become visible at the end, all at once; those of an incremental stream with each commit.
 
         Raises:
             SyncError: a record or the declaration cannot be loaded, or `stop` was called.
@@ -93,18 +115,17 @@ class Sync:
         catalog = self._configure(self._connector.discover())
         with closing(self._open_destination()) as destination:
             self._destination = destination
-            streams = {}
+            states = destination.states(self._connection.id)
+            self._checkpoints = _Checkpoints(catalog)
+            self._streams = {}
             for configured in catalog.streams:
-                stream = configured.stream
-                namespace = self._connection.namespace(stream.namespace, destination.schema)
-                table = Table(namespace, self._connection.prefix + stream.name, columns(stream.json_schema))
+                table = self._table(configured, destination.schema)
                 destination.open(table)
-                streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
-            self._read(catalog, streams)
-            if self._stopped.is_set():
-                raise SyncError("the sync was stopped")
-            destination.replace()
-        for stream in streams.values():
+                stream = configured.stream
+                self._streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
+            self._read(catalog, self._checkpoints.to_go_on_from(states))
+            self._commit(final=True)
+        for stream in self._streams.values():
             self._log.info("stream %s: %d rows into %s", stream.name, stream.rows, stream.table)
         for column, count in self._totals.nulled.items():
             self._log.warning("%s: %d values did not fit their type and are null; see _airbyte_meta", column, count)
@@ -118,84 +139,206 @@ class Sync:
 
     def _configure(self, offered: AirbyteCatalog) -> ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
-        wanted = [stream.name for stream in self._connection.configurations.streams]
-        if missing := [name for name in wanted if name not in known]:
+        wanted = self._connection.configurations.streams
+        if missing := [each.name for each in wanted if each.name not in known]:
             raise SyncError(
                 f"connection {self._connection.name}: the source offers no stream {', '.join(missing)}, only"
                 f" {', '.join(known)}; correct connections.yaml"
             )
-        streams = [
-            ConfiguredAirbyteStream(
-                stream=known[name],
-                sync_mode=SyncMode.full_refresh,
-                destination_sync_mode=DestinationSyncMode.overwrite,
-            )
-            for name in wanted
-        ]
-        return ConfiguredAirbyteCatalog(streams=streams)
+        return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
 
-    def _read(self, catalog: ConfiguredAirbyteCatalog, streams: dict[tuple[str | None, str], "_Stream"]) -> None:
+    def _configure_stream(self, offered: AirbyteStream, wanted: StreamConfiguration) -> ConfiguredAirbyteStream:
+        sync_mode, destination_sync_mode = _MODES[wanted.sync_mode]
+        where = f"connection {self._connection.name}, stream {wanted.name}"
+        if sync_mode not in offered.supported_sync_modes:
+            modes = ", ".join(mode.value for mode in offered.supported_sync_modes)
+            raise SyncError(f"{where}: the source offers {modes}, not {wanted.sync_mode}; choose another syncMode")
+        cursor = wanted.cursor_field or offered.default_cursor_field or []
+        key = wanted.primary_key or offered.source_defined_primary_key or []
+        if sync_mode is SyncMode.incremental and not cursor and not offered.source_defined_cursor:
+            raise SyncError(f"{where}: {wanted.sync_mode} needs a cursorField, the column that tells what is new")
+        properties = offered.json_schema.get("properties", {})
+        if destination_sync_mode is DestinationSyncMode.append_dedup:
+            if not key:
+                raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that tell rows apart")
+            for path in filter(None, [*key, cursor]):
+                if len(path) > 1 or path[0] not in properties:
+                    raise SyncError(
+                        f"{where}: {'.'.join(path)} is no column of the stream, which has {', '.join(properties)};"
+                        " correct primaryKey or cursorField"
+                    )
+        is_overwritten = destination_sync_mode is DestinationSyncMode.overwrite
+        return ConfiguredAirbyteStream(
+            stream=offered,
+            sync_mode=sync_mode,
+            destination_sync_mode=destination_sync_mode,
+            cursor_field=cursor or None,
+            primary_key=key or None,
+            # Each overwrite is a generation of its own.
+            generation_id=self._sync_id if is_overwritten else 0,
+            minimum_generation_id=self._sync_id if is_overwritten else 0,
+            sync_id=self._sync_id,
+        )
+
+    def _table(self, configured: ConfiguredAirbyteStream, schema: str) -> Table:
+        stream, is_dedup = configured.stream, configured.destination_sync_mode is DestinationSyncMode.append_dedup
+        return Table(
+            self._connection.namespace(stream.namespace, schema),
+            self._connection.prefix + stream.name,
+            columns(stream.json_schema),
+            mode=configured.destination_sync_mode,
+            key=tuple(name for (name,) in configured.primary_key) if is_dedup else (),
+            cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
+            at_end=configured.sync_mode is SyncMode.full_refresh,
+        )
+
+    def _read(self, catalog: ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
-        for message, line in self._connector.read(catalog):
-            if message["type"] != "RECORD":
-                continue  # a full refresh starts from nothing: no state to keep
-            try:
-                record = message["record"]
-                name, data, emitted_at = record["stream"], record["data"], int(record["emitted_at"])
-                stream = streams.get((record.get("namespace"), name))
-                meta = record.get("meta") or {}
-            except (KeyError, TypeError, ValueError) as error:
-                raise SyncError(f"the connector printed a broken RECORD ({error!r}): {line[:200]!r}") from error
-            if stream:
-                stream.add(data, emitted_at, meta.get("changes") or [], line)
-            else:
-                unknown.add(name)
-        for stream in streams.values():
-            stream.flush()
+        for messages in self._connector.read(catalog, state):
+            if messages.kind == "STATE":
+                for content in messages.contents:
+                    self._checkpoints.add(content)
+                if self._checkpoints.is_due(self._totals.rows):
+                    self._commit(final=False)
+            elif messages.kind == "RECORD":
+                unknown |= self._take(messages)
         if unknown:
             self._log.warning("records of streams that are not selected were passed over: %s", ", ".join(unknown))
 
+    def _take(self, messages: Messages) -> set[str]:
+        """Hand records to their streams; the names of those that are not selected."""
+        self._totals.bytes += messages.size
+        unknown, share = set(), messages.size / len(messages.contents)
+        for key, group in groupby(
+            messages.contents, key=lambda record: (record.get("namespace"), record.get("stream"))
+        ):
+            records = list(group)
+            try:
+                stream = self._streams.get(key)
+            except TypeError:
+                raise SyncError(f"the connector printed a broken RECORD: {_text(records[0])}") from None
+            if stream:
+                stream.add(records, int(len(records) * share), may_have_nul=messages.may_have_nul)
+            else:
+                unknown.add(str(key[1]))
+        return unknown
+
+    def _commit(self, *, final: bool) -> None:
+        for stream in self._streams.values():
+            stream.flush()
+        if self._stopped.is_set():
+            raise SyncError("the sync was stopped")
+        self._destination.commit(self._connection.id, self._checkpoints.states(final=final), final=final)
+        self._checkpoints.committed(self._totals.rows)
+        self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
+
+
+class _Checkpoints:
+    """The states that came and were not committed yet."""
+
+    def __init__(self, catalog: ConfiguredAirbyteCatalog):
+        self._incremental = {
+            (each.stream.namespace or "", each.stream.name): each.sync_mode is SyncMode.incremental
+            for each in catalog.streams
+        }
+        self._states: dict[tuple[str, str], State] = {}
+        self._rows, self._moment = 0, time.monotonic()
+
+    def to_go_on_from(self, states: list[State]) -> Any:
+        """What the connector's --state file holds, of the states that were committed; None: nothing."""
+        if not any(self._incremental.values()):
+            return None
+        messages = [orjson.loads(each.message) for each in states if self._incremental.get(_key(each), not each.stream)]
+        # A connector of the old kind has one state, which is its own alone.
+        if messages and messages[0].get("type", "LEGACY") == "LEGACY":
+            return messages[0].get("data")
+        return messages or None
+
+    def add(self, content: dict[str, Any]) -> None:
+        """Take the content of a STATE message."""
+        namespace = stream = ""
+        if content.get("type") == "STREAM":
+            try:
+                descriptor = content["stream"]["stream_descriptor"]
+                namespace, stream = descriptor.get("namespace") or "", descriptor["name"]
+            except (KeyError, TypeError, AttributeError):
+                raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
+        # The platform's numbers, which mean nothing to a connector.
+        message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
+        self._states[namespace, stream] = State(namespace, stream, orjson.dumps(message))
+
+    def is_due(self, rows: int) -> bool:
+        """Whether there is enough to commit, after so many rows of the attempt."""
+        is_enough = rows - self._rows >= COMMIT_ROWS or time.monotonic() - self._moment >= COMMIT_SECONDS
+        return is_enough and bool(self.states(final=False))
+
+    def states(self, *, final: bool) -> list[State]:
+        """What a commit has to keep: at the end, a stream that was read anew has no state any more."""
+        found = [
+            state for key, state in self._states.items() if self._incremental.get(key, any(self._incremental.values()))
+        ]
+        return found + [
+            State(*key, None) for key, is_incremental in self._incremental.items() if final and not is_incremental
+        ]
+
+    def committed(self, rows: int) -> None:
+        """Forget what was committed."""
+        self._states.clear()
+        self._rows, self._moment = rows, time.monotonic()
+
 
 class _Stream:
-    """A stream's rows on their way into its table."""
+    """A stream's records on their way into its table."""
 
-    def __init__(self, name: str, table: Table, destination: PostgresDestination, totals: Totals):
+    def __init__(self, name: str, table: Table, destination: Destination, totals: Totals):
         self.name = name
         self.table = table
         self.rows = 0
         self._destination = destination
         self._totals = totals
-        self._columns = [(column.name, column.convert) for column in table.columns]
-        self._batch: list[tuple[Any, ...]] = []
-        self._batch_bytes = 0
+        self._records: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._may_have_nul = False
 
-    def add(self, data: dict[str, Any], emitted_at: int, changes: list[dict[str, Any]], line: bytes) -> None:
-        """Take a record's parts and the message it came in."""
-        self.rows += 1
-        self._totals.rows += 1
-        self._totals.bytes += len(line)
-        if b"\\u0000" in line:
-            self._refuse_nul(data)
-        row = []
-        for name, convert in self._columns:
-            value = data.get(name)
-            if value is not None:
-                try:
-                    value = convert(value)
-                except ValueError:
-                    changes = [*changes, self._nulled(name, value)]
-                    value = None
-            row.append(value)
-        self._batch.append((*row, emitted_at, orjson.dumps(changes).decode() if changes else None))
-        self._batch_bytes += len(line)
-        if len(self._batch) >= BATCH_ROWS or self._batch_bytes >= BATCH_BYTES:
+    def add(self, records: list[dict[str, Any]], size: int, *, may_have_nul: bool) -> None:
+        """Take records, which are `size` bytes."""
+        self._records += records
+        self._bytes += size
+        self._may_have_nul |= may_have_nul
+        self._totals.rows += len(records)
+        if len(self._records) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hand over what has gathered."""
-        self._destination.write(self.table, self._batch)
-        self._batch.clear()
-        self._batch_bytes = 0
+        records, self._records, self._bytes = self._records, [], 0
+        if not records:
+            return
+        try:
+            data = [record["data"] for record in records]
+            emitted_at = [int(record["emitted_at"]) for record in records]
+            if min(emitted_at) not in _MOMENTS or max(emitted_at) not in _MOMENTS:
+                raise ValueError("emitted_at")
+            if set(map(type, data)) != {dict}:
+                raise ValueError("data")
+        except (KeyError, TypeError, ValueError) as error:
+            raise SyncError(self._broken(records, error)) from error
+        if self._may_have_nul:
+            self._refuse_nul(data)
+            self._may_have_nul = False
+        changes = [_changes(record) for record in records] if any("meta" in record for record in records) else []
+        notes: dict[int, list[dict[str, Any]]] = {index: found for index, found in enumerate(changes) if found}
+        converted = []
+        for column in self.table.columns:
+            values, wrong = column.convert([row.get(column.name) for row in data])
+            converted.append(values)
+            for index, value in wrong.items():
+                notes.setdefault(index, []).append(self._nulled(column.name, value))
+        texts: list[str | None] = [None] * len(records)
+        for index, found in notes.items():
+            texts[index] = orjson.dumps(found).decode()
+        self._destination.write(self.table, Rows(converted, emitted_at, texts))
+        self.rows += len(records)
 
     def _nulled(self, column: str, value: Any) -> dict[str, Any]:
         """Airbyte's note of a change, with the value beside, so that a gate can show what was in the source."""
@@ -204,16 +347,39 @@ class _Stream:
         change = AirbyteRecordMessageMetaChange(
             field=column, change=Change.NULLED, reason=Reason.DESTINATION_TYPECAST_ERROR
         )
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
-        return change.model_dump(mode="json") | {"value": text[:_SHOWN]}
+        return change.model_dump(mode="json") | {"value": (value if isinstance(value, str) else _text(value))[:_SHOWN]}
 
-    def _refuse_nul(self, data: dict[str, Any]) -> None:
-        for name, _ in self._columns:
-            if "\0" in _strings(data.get(name)):
-                raise SyncError(
-                    f"record {self.rows} of stream {self.name}, column {name}: contains a NUL character (\\u0000),"
-                    " which PostgreSQL cannot hold; remove it from the source"
-                )
+    def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
+        for number, row in enumerate(data, self.rows + 1):
+            for column in self.table.columns:
+                if "\0" in _strings(row.get(column.name)):
+                    raise SyncError(
+                        f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
+                        " (\\u0000), which PostgreSQL cannot hold; remove it from the source"
+                    )
+
+    def _broken(self, records: list[dict[str, Any]], error: Exception) -> str:
+        def is_whole(record: dict[str, Any]) -> bool:
+            moment = record.get("emitted_at")
+            return type(record.get("data")) is dict and isinstance(moment, int | float) and int(moment) in _MOMENTS
+
+        wrong = next((record for record in records if not is_whole(record)), records[0])
+        return f"the connector printed a broken RECORD ({error!r}): {_text(wrong)[:200]}"
+
+
+def _key(state: State) -> tuple[str, str]:
+    return state.namespace, state.stream
+
+
+def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the connector itself says it changed in a record."""
+    meta = record.get("meta")
+    changes = meta.get("changes") if isinstance(meta, dict) else None
+    return list(changes) if isinstance(changes, list) else []
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _strings(value: Any) -> str:

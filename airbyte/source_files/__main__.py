@@ -3,24 +3,28 @@
 import argparse
 import os
 import sys
-import time
 import traceback
-from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from types import ModuleType
+from typing import Any, NoReturn
 
-import orjson
 from airbyte_protocol.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
     AirbyteErrorTraceMessage,
     AirbyteLogMessage,
     AirbyteMessage,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateType,
     AirbyteStream,
+    AirbyteStreamState,
     AirbyteStreamStatus,
     AirbyteStreamStatusTraceMessage,
     AirbyteTraceMessage,
     ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteStream,
     ConnectorSpecification,
     FailureType,
     Level,
@@ -31,8 +35,12 @@ from airbyte_protocol.models import (
     Type,
 )
 
-from source_files import config
+from source_files import config, content, schema, state
 from source_files.errors import SourceError
+from source_files.records import now
+
+# Of a stream without a declared schema, discover looks at so many bytes, of so many files at most: the last ones.
+LOOK, FILES = 64 << 20, 1_000
 
 
 def main() -> NoReturn:
@@ -49,14 +57,14 @@ def main() -> NoReturn:
     arguments = parser.parse_args()
     try:
         if arguments.command == "spec":
-            _say(Type.SPEC, spec=ConnectorSpecification(connectionSpecification=config.Config.model_json_schema()))
+            _spec()
         elif arguments.command == "check":
             _check(arguments.config)
         elif arguments.command == "discover":
             _discover(config.load(arguments.config))
         else:
             catalog = ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
-            _read(config.load(arguments.config), catalog)
+            _read(config.load(arguments.config), catalog, state.load(arguments.state))
     except BrokenPipeError:
         _leave(1)  # nobody reads any more
     except SourceError as error:
@@ -66,12 +74,17 @@ def main() -> NoReturn:
     _leave(0)
 
 
-def _check(path: Path) -> None:
-    from source_files import table  # pyarrow, which spec and discover need not wait for
+def _spec() -> None:
+    settings = config.Config.model_json_schema()
+    _say(Type.SPEC, spec=ConnectorSpecification(connectionSpecification=settings, supportsIncremental=True))
 
+
+def _check(path: Path) -> None:
     try:
         for stream in config.load(path).streams:
-            table.header(stream)
+            for url in content.find(stream.url):
+                with content.opened(url) as file:
+                    _format(stream).check(file, stream)
     except SourceError as error:
         status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
     else:
@@ -81,54 +94,95 @@ def _check(path: Path) -> None:
 
 def _discover(settings: config.Config) -> None:
     streams = [
-        AirbyteStream(name=s.name, json_schema=s.json_schema, supported_sync_modes=[SyncMode.full_refresh])
-        for s in settings.streams
+        AirbyteStream(
+            name=stream.name,
+            json_schema=stream.json_schema or _learn(stream),
+            supported_sync_modes=[SyncMode.full_refresh, SyncMode.incremental],
+            source_defined_cursor=True,
+            source_defined_primary_key=[[name] for name in stream.primary_key or []] or None,
+        )
+        for stream in settings.streams
     ]
     _say(Type.CATALOG, catalog=AirbyteCatalog(streams=streams))
 
 
-def _read(settings: config.Config, catalog: ConfiguredAirbyteCatalog) -> None:
-    from source_files import table  # pyarrow, which spec and discover need not wait for
+def _learn(stream: config.Stream) -> dict[str, Any]:
+    """JSON schema of a stream's files, from a look at them."""
+    columns = schema.Columns()
+    files = content.find(stream.url)[-FILES:]
+    share = LOOK // len(files)
+    for url in files:
+        with content.opened(url, piece=min(share, content.PIECE)) as file:
+            _format(stream).learn(file, stream, share, columns)
+    try:
+        return columns.json_schema(stream.primary_key or [])
+    except SourceError as error:
+        raise SourceError(f"stream {stream.name}: {error}") from None
 
+
+def _read(settings: config.Config, catalog: ConfiguredAirbyteCatalog, states: dict[str, state.State]) -> None:
     known = {stream.name: stream for stream in settings.streams}
     for configured in catalog.streams:
         name = configured.stream.name
         if name not in known:
             raise SourceError(f"the catalog asks for stream {name}; the configuration has {', '.join(known)}")
+        incremental = configured.sync_mode is SyncMode.incremental
         _status(name, AirbyteStreamStatus.STARTED)
-        for rows in table.read(known[name], warn=_warn):
-            _records(name, rows)
+        _read_stream(known[name], configured, states.get(name, state.State()) if incremental else None)
         _status(name, AirbyteStreamStatus.COMPLETE)
 
 
-def _records(stream: str, rows: Iterable[dict]) -> None:
-    """Print rows as RECORD messages; made by hand, since this is where the time goes."""
-    record = orjson.dumps({"stream": stream, "emitted_at": _now()})
-    start, end = b'{"type":"RECORD","record":' + record[:-1] + b',"data":', b"}}\n"
-    sys.stdout.buffer.write(b"".join([start + orjson.dumps(row) + end for row in rows]))
+def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, done: state.State | None) -> None:
+    """Read a stream's files; those that are not `done` yet where only these are wanted."""
+    columns = list(configured.stream.json_schema.get("properties", {}))
+    if not columns:
+        raise SourceError(f"the catalog has no columns for stream {stream.name}; discover it again")
+    for url in content.find(stream.url):
+        path = content.public(url)
+        with content.opened(url, known=done and done.files.get(path)) as file:
+            if done and (file.unchanged or done.has(path, file.version)):
+                continue
+            for lines in _format(stream).read(file, stream, columns, _warn):
+                sys.stdout.buffer.write(lines)
+            if done:
+                done.add(path, file.version)
+                _state(stream.name, done)
+
+
+def _format(stream: config.Stream) -> ModuleType:
+    """Module for the stream's format; pyarrow, which most of them need, is not imported before."""
+    return import_module(f"source_files.{stream.format}_format")
 
 
 def _warn(message: str) -> None:
     _say(Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=message))
 
 
+def _state(stream: str, done: state.State) -> None:
+    stream_state = AirbyteStreamState(
+        stream_descriptor=StreamDescriptor(name=stream),
+        stream_state=AirbyteStateBlob.model_validate(done.model_dump(exclude_none=True)),
+    )
+    _say(Type.STATE, state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=stream_state))
+
+
 def _status(stream: str, status: AirbyteStreamStatus) -> None:
     descriptor = StreamDescriptor(name=stream)
     status_message = AirbyteStreamStatusTraceMessage(stream_descriptor=descriptor, status=status)
-    trace = AirbyteTraceMessage(type=TraceType.STREAM_STATUS, emitted_at=_now(), stream_status=status_message)
+    trace = AirbyteTraceMessage(type=TraceType.STREAM_STATUS, emitted_at=now(), stream_status=status_message)
     _say(Type.TRACE, trace=trace)
 
 
 def _fail(message: str, failure_type: FailureType) -> NoReturn:
     error = AirbyteErrorTraceMessage(message=message, failure_type=failure_type, stack_trace=traceback.format_exc())
     try:
-        _say(Type.TRACE, trace=AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=_now(), error=error))
+        _say(Type.TRACE, trace=AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=now(), error=error))
     finally:
         _leave(1)
 
 
 def _leave(status: int) -> NoReturn:
-    """End at once: while pyarrow reads ahead, an orderly end may hang (https://github.com/apache/arrow/issues/50482)."""
+    """End at once: all is said and written, and an orderly end after a broken pipe would complain of it again."""
     os._exit(status)
 
 
@@ -136,10 +190,6 @@ def _say(kind: Type, **content: object) -> None:
     line = AirbyteMessage(type=kind, **content).model_dump_json(exclude_none=True, by_alias=True)
     sys.stdout.buffer.write(line.encode() + b"\n")
     sys.stdout.buffer.flush()
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The connector's configuration, as `spec` describes it."""
 
+import codecs
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from source_files.errors import SourceError
 
@@ -14,21 +15,80 @@ def _has_properties(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def _is_character(text: str) -> str:
+    if len(text) != 1 or not text.isascii() or text in "\0\r\n":
+        raise ValueError("must be one ASCII character, and no line break")
+    return text
+
+
+def _codec(name: str) -> str:
+    try:
+        "id,text\n".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        raise ValueError(f"{name!r} is no encoding that Python knows; utf-8, utf-16 and cp1252 are some") from None
+    return codecs.lookup(name).name.removesuffix("-sig")
+
+
+class Csv(BaseModel):
+    """How a CSV file is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delimiter: Annotated[str, AfterValidator(_is_character)] = Field(",", description="Between two values.")
+    quote: Annotated[str, AfterValidator(_is_character)] = Field(
+        '"', description="Around values with delimiters, quotes or line breaks; inside of them it is doubled."
+    )
+    encoding: Annotated[str, AfterValidator(_codec)] = Field("utf-8", description="Any text encoding of Python.")
+    null: str = Field("", description="A value without quotes that equals it is null.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.delimiter == self.quote:
+            raise ValueError("delimiter and quote must differ")
+        return self
+
+
 class Stream(BaseModel):
-    """One CSV file: UTF-8, comma-separated, column names in its first row."""
+    """Files of one kind that make one table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, description="Name of the stream.")
-    url: str = Field(min_length=1, description="Path of the file on this machine, or its http(s) URL.")
-    json_schema: Annotated[dict[str, Any], AfterValidator(_has_properties)] = Field(
-        description="JSON schema whose properties are the columns to load; the file must have them all."
+    url: str = Field(
+        min_length=1,
+        description="Path of a file on this machine, a pattern of paths such as data/2024-*.csv or data/**/*.csv, or"
+        " an http(s) URL.",
     )
+    format: Literal["csv", "jsonl", "parquet"] = Field(
+        "csv", description="CSV with column names in its first row, JSON Lines, or Parquet."
+    )
+    csv: Csv = Field(Csv(), description="How CSV files are written.")
+    json_schema: Annotated[dict[str, Any], AfterValidator(_has_properties)] | None = Field(
+        None,
+        description="JSON schema whose properties are the columns to load; CSV and Parquet files must have them all."
+        " Without it, discover finds the columns and their types in the files.",
+    )
+    primary_key: list[str] | None = Field(None, min_length=1, description="Columns that together identify a row.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.format != "csv" and "csv" in self.model_fields_set:
+            raise ValueError(f"csv describes CSV files, but the format is {self.format}")
+        if self.json_schema and (unknown := set(self.primary_key or []) - self.json_schema["properties"].keys()):
+            raise ValueError(f"primary_key has columns that json_schema lacks: {', '.join(sorted(unknown))}")
+        return self
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the declared columns."""
-        return list(self.json_schema["properties"])
+    def columns(self) -> list[str] | None:
+        """Names of the declared columns, if they are declared."""
+        return list(self.json_schema["properties"]) if self.json_schema else None
+
+
+def _have_names_of_their_own(streams: list[Stream]) -> list[Stream]:
+    names = [stream.name for stream in streams]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two streams have the name {', '.join(sorted(repeated))}")
+    return streams
 
 
 class Config(BaseModel):
@@ -36,7 +96,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Files")
 
-    streams: list[Stream] = Field(min_length=1, description="The streams this source offers.")
+    streams: Annotated[list[Stream], AfterValidator(_have_names_of_their_own)] = Field(
+        min_length=1, description="The streams this source offers."
+    )
 
 
 def load(path: Path) -> Config:

@@ -1,9 +1,14 @@
-"""The bytes behind a path or an http(s) URL, piece by piece."""
+"""The files that a stream's URL names, and their bytes, piece by piece."""
 
-import io
+import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import glob, has_magic
+from typing import BinaryIO
 
 from source_files.errors import SourceError, TransientError
 
@@ -11,41 +16,118 @@ PIECE = 1 << 20  # bytes
 # Seconds that a server may be silent.
 TIMEOUT = 30
 
+# What a file was when it was read: `size` in bytes and `mtime_ns`, `etag`, or `last_modified`; empty if nobody says.
+Version = dict[str, int | str]
+
+
+@dataclass
+class Content:
+    """An open file.
+
+    Attributes:
+        url: its path or URL.
+        version: what it is now.
+        unchanged: whether that is the version known before; its bytes may then be missing.
+        pieces: its bytes in order; only one piece is in memory at a time.
+        file: where it is a file of this machine.
+    """
+
+    url: str
+    version: Version
+    unchanged: bool
+    pieces: Iterator[bytes]
+    file: BinaryIO | None = None
+
+    def seekable(self) -> BinaryIO:
+        """The whole file for reading in any order; of a URL a temporary copy."""
+        if self.file:
+            return self.file
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - for the caller to close
+        for piece in self.pieces:
+            copy.write(piece)
+        copy.seek(0)
+        return copy
+
 
 def public(url: str) -> str:
     """A path or URL as messages may show it: without login and query, which can hold a password or a token."""
     return re.sub(r"^(https?://)(?:[^/?#]*@)?([^?#]*).*", r"\1\2", url, flags=re.DOTALL)
 
 
+def find(url: str) -> list[str]:
+    """Files that a stream's URL names: itself, or all that its pattern matches, by modification time, then name.
+
+    Raises:
+        SourceError: no file matches the pattern.
+    """
+    if _is_http(url) or not has_magic(url) or os.path.exists(url):
+        return [url]
+    found = set()
+    for path in glob(url, recursive=True):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode):
+                found.add((status.st_mtime_ns, path))
+    if not found:
+        raise SourceError(f"{url}: no file matches the pattern; check the path that SOURCE or connections.yaml gives")
+    return [path for _, path in sorted(found)]
+
+
 @contextmanager
-def pieces(url: str) -> Iterator[Iterator[bytes]]:
-    """Open a file or URL and give its bytes in order; only one piece is in memory at a time.
+def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> Iterator[Content]:
+    """Open a file or URL.
 
     Args:
         url: path of a file of this machine, or an http or https URL; redirects are followed.
+        known: version that need not be read again; a server is asked whether it still has that one.
+        piece: bytes read at once.
 
     Raises:
         SourceError: the file is missing or unreadable, or the server refuses the request.
         TransientError: the server does not answer, breaks off, or answers with a failure of its own.
     """
-    if url.startswith(("http://", "https://")):
-        with _http(url) as found:
-            yield found
-        return
-    try:
-        with open(url, "rb") as file:
-            yield iter(lambda: file.read(PIECE), b"")
-    except OSError as error:
-        raise SourceError(f"{url}: {error.strerror}; check the path that SOURCE or connections.yaml gives") from error
+    with (_http if _is_http(url) else _local)(url, known or {}, piece) as content:
+        yield content
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
 
 
 @contextmanager
-def _http(url: str) -> Iterator[Iterator[bytes]]:
+def _local(url: str, known: Version, piece: int) -> Iterator[Content]:
+    def pieces() -> Iterator[bytes]:
+        try:
+            yield from iter(lambda: file.read(piece), b"")
+        except OSError as error:
+            raise _unreadable(url, error) from error
+
+    try:
+        file = open(url, "rb")  # noqa: SIM115 - closed below; an error of whoever uses it is none of the file
+    except OSError as error:
+        raise _unreadable(url, error) from error
+    with file:
+        status = os.fstat(file.fileno())
+        version: Version = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        yield Content(url, version, version == known, pieces(), file)
+
+
+def _unreadable(url: str, error: OSError) -> SourceError:
+    return SourceError(f"{url}: {error.strerror}; check the path that SOURCE or connections.yaml gives")
+
+
+@contextmanager
+def _http(url: str, known: Version, piece: int) -> Iterator[Content]:
     import httpx  # a quarter of a second that local files need not wait
 
     client, shown = httpx.Client(follow_redirects=True, timeout=TIMEOUT), public(url)
+    conditions = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
+    headers = {header: known[key] for key, header in conditions.items() if key in known}
     try:
-        with client, client.stream("GET", url) as response:
+        with client, client.stream("GET", url, headers=headers) as response:
+            if response.status_code == 304 and headers:
+                yield Content(url, known, True, iter(()))
+                return
             if response.status_code >= 500:
                 raise TransientError(
                     f"{shown} answered {response.status_code} {response.reason_phrase}; try again later"
@@ -53,7 +135,8 @@ def _http(url: str) -> Iterator[Iterator[bytes]]:
             if response.status_code != 200:
                 remedy = "check the address and whether it can be read without login"
                 raise SourceError(f"{shown} answered {response.status_code} {response.reason_phrase}; {remedy}")
-            yield response.iter_bytes(PIECE)
+            version = _version(response.headers)
+            yield Content(url, version, bool(version) and version == known, response.iter_bytes(piece))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         remedy = "write https://host/path, with special characters of a login as %-escapes"
         raise SourceError(f"{shown} is no valid URL or leads to none; {remedy}") from error
@@ -64,22 +147,8 @@ def _http(url: str) -> Iterator[Iterator[bytes]]:
         ) from error
 
 
-class Pieces(io.RawIOBase):
-    """A readable file made of pieces of bytes."""
-
-    def __init__(self, content: Iterator[bytes]):
-        self._content = content
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:  # noqa: D102 - as io says
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # noqa: D102 - as io says
-        while not self._rest:
-            piece = next(self._content, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
+def _version(headers: Mapping[str, str]) -> Version:
+    for name in ("etag", "last-modified"):
+        if value := headers.get(name):
+            return {name.replace("-", "_"): value}
+    return {}

@@ -1,10 +1,13 @@
-"""Where in a file a row is, for the messages about it: found by a second look, which only a bad file needs."""
+"""Where in a CSV file a row is, for the messages about it: found by a second look, which only a bad file needs."""
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from source_files.content import Pieces, pieces, public
+from source_files.config import Csv
+from source_files.content import opened, public
+from source_files.encoding import MARK
 from source_files.errors import SourceError
 
 
@@ -17,7 +20,7 @@ class Place:
         row: as a spreadsheet numbers it: the header is row 1, a value's line breaks start none, blank rows count.
         line: of its beginning, as an editor numbers it.
         names: of the columns.
-        values: as far as they were read; other than UTF-8 is in them as surrogates.
+        values: as far as they were read; bytes that are no text are in them as MARK makes them.
     """
 
     file: str
@@ -40,34 +43,58 @@ class Place:
         """Column of the last value that was read."""
         return self.names[min(len(self.values), len(self.names)) - 1] if self.values else None
 
-    def bytes_of(self, column: str) -> bytes:
-        """The column's value; empty where it was not read."""
-        return dict(zip(self.names, self.values, strict=False)).get(column, "").encode("utf-8", "surrogateescape")
+    def bytes_of(self, column: str, encoding: str) -> bytes:
+        """The column's value as in the file; empty where it was not read."""
+        return dict(zip(self.names, self.values, strict=False)).get(column, "").encode(encoding, MARK)
 
 
-def find(url: str, number: int, *, names: list[str], limit: int) -> Place:
+def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: int) -> Place:
     """Look for a row.
 
     Args:
         url: path of the file, or its http(s) URL, which is read again.
         number: of the row, from the header as 1, blank rows left out.
         names: of the columns.
+        csv_options: how the file is written.
         limit: characters of the row that are read.
     """
     csv.field_size_limit(2 * limit)
+    encoding = "utf-8-sig" if csv_options.encoding == "utf-8" else csv_options.encoding
+    dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     try:
-        with pieces(url) as content:
+        with opened(url) as content:
             # Arrow, too, takes each of \r, \n and \r\n for the end of a line.
-            text = io.TextIOWrapper(io.BufferedReader(Pieces(content)), "utf-8-sig", "surrogateescape", newline="")
-            rows, row, left = csv.reader(iter(text.readline, "")), 0, number - 1
+            text = io.TextIOWrapper(io.BufferedReader(_Pieces(content.pieces)), encoding, MARK, newline="")
+            rows, row, left = csv.reader(iter(text.readline, ""), **dialect), 0, number - 1
             while left:
                 left -= bool(next(rows, ["the end"]))
                 row += 1
             line = rows.line_num
             while not (start := text.readline(limit)).strip("\r\n") and start:
                 row, line = row + 1, line + 1
-            values = next(csv.reader(io.StringIO(start + text.read(limit - len(start)), newline="")), [])
+            values = next(csv.reader(io.StringIO(start + text.read(limit - len(start)), newline=""), **dialect), [])
             return Place(public(url), row + 1, line + 1, names, values)
     except (SourceError, csv.Error):
         # The address answers otherwise than before: what is known already has to do.
         return Place(public(url), number, number, names, [])
+
+
+class _Pieces(io.RawIOBase):
+    """A readable file made of pieces of bytes."""
+
+    def __init__(self, content: Iterator[bytes]):
+        self._content = content
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        while not self._rest:
+            piece = next(self._content, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size

@@ -1,7 +1,8 @@
 """What `make bench` measures: a group is a module whose `measure` yields rows as it gets them."""
 
-from stack.bench import run
+from stack.bench import airbyte, run
 
 GROUPS = {
     "run": run.measure,
+    "airbyte": airbyte.measure,
 }

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,19 @@ def sync(database, tmp_path, monkeypatch):
         handler = logging.Handler()
         handler.emit = lambda entry: said.append(f"{entry.levelname} {entry.getMessage()}")
         log.addHandler(handler)
-        connector = Connector("source_scripted", config, run=str(uuid.uuid4()), folder=tmp_path, log=log)
+        connector = Connector(
+            [sys.executable, "-m", "source_scripted"],
+            config,
+            is_ours=True,
+            run=str(uuid.uuid4()),
+            folder=tmp_path,
+            log=log,
+        )
         declared = Connection.model_validate(connection or connection_of(*names))
         configuration = PostgresConfiguration.model_validate(destination_of(database))
         totals = Totals()
-        Sync(declared, connector, lambda: PostgresDestination(configuration, sync_id=sync_id), totals, log).run()
+        destination = partial(PostgresDestination, configuration, sync_id=sync_id)
+        Sync(declared, connector, destination, totals, log, sync_id=sync_id).run()
         return totals, "\n".join(said)
 
     return run

@@ -70,7 +70,7 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
         (lambda c: c["connections"][0].update(colour="red"), ["connections.0.colour"]),
         (lambda c: c["connections"][0].pop("configurations"), ["connections.0.configurations", "required"]),
         (
-            lambda c: c["connections"][0]["configurations"]["streams"][0].update(syncMode="incremental_append"),
+            lambda c: c["connections"][0]["configurations"]["streams"][0].update(syncMode="incremental_magic"),
             ["connections.0.configurations.streams.0.syncMode", "full_refresh_overwrite"],
         ),
         (lambda c: c["connections"][0]["schedule"].update(scheduleType="cron"), ["scheduleType", "manual"]),

@@ -1,5 +1,6 @@
 """The service as a process: its API, its jobs through cancel, time limit, restart and kill."""
 
+import json
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,7 @@ def test_a_failed_sync_says_why_in_the_job_its_log_and_the_service_log(scripted_
     service = scripted_service(lines=[*records("numbers", [1]), error], exit=1)
     job = service.sync("numbers")
     assert job["failureType"] == "system_error"
-    assert (job["status"], job["failureReason"], job["rowsSynced"]) == ("failed", "the door is locked", 1)
+    assert (job["status"], job["failureReason"], job["rowsSynced"]) == ("failed", "the door is locked", 0)
     with open(job["logFile"]) as log:
         assert "ERROR failed: the door is locked" in log.read()
     assert f"job {job['jobId']} (numbers) failed: the door is locked" in service.log.read_text()
@@ -211,7 +212,7 @@ def test_a_sync_that_hangs_is_ended_at_the_time_limit_and_the_next_one_may_start
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_job_that_runs_when_the_service_ends_is_failed_its_connector_ended_and_the_old_rows_are_there(
+def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     scripted_service, named_pipe, query, tmp_path, number
 ):
     query("create schema raw")
@@ -224,16 +225,42 @@ def test_a_job_that_runs_when_the_service_ends_is_failed_its_connector_ended_and
     service.end(number)
     if number == signal.SIGKILL:
         assert is_alive(pids[1])  # nobody was left to end it
+    child.unlink()
     service.start()
-    after = service.job(job["jobId"])
-    assert after["status"] == "failed"
-    assert after["failureReason"].startswith("the service was stopped while the job ran")
-    with open(after["logFile"]) as log:
-        assert "the service was stopped while the job ran" in log.read()
     wait_until(lambda: not any(map(is_alive, pids)))
+    wait_until(child.exists)
+    assert service.job(job["jobId"])["status"] == "running"
     assert query("select * from raw.numbers") == [(7, "old")]
+    let_go(named_pipe)
+    assert service.ended(job["jobId"])["rowsSynced"] == 20_000
+    assert query("select count(*), count(distinct id) from raw.numbers") == [(20_000, 20_000)]
+    assert query("select number, status, failure_reason from airbyte.attempts order by number") == [
+        (1, "failed", "the service was stopped meanwhile"),
+        (2, "succeeded", None),
+    ]
     assert [*(tmp_path / "var" / "airbyte").iterdir()] == []  # no configuration with secrets stays behind
-    assert service.submit("numbers")["jobId"] > job["jobId"]
+
+
+def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, named_pipe, tmp_path):
+    service = scripted_service("numbers", "others", hold=str(named_pipe))
+    job = service.submit("others")
+    service.end(signal.SIGKILL)
+    declared = json.loads((tmp_path / "connections.yaml").read_text())
+    declared["connections"].pop()
+    (tmp_path / "connections.yaml").write_text(json.dumps(declared))
+    after = service.start().ended(job["jobId"])
+    assert (after["status"], after["failureReason"]) == ("failed", "its connection was removed")
+
+
+def test_what_may_pass_by_itself_is_tried_again_and_the_wait_can_be_cancelled(scripted_service, query):
+    service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "2"}, exit=3, lines=records("numbers", [1]))
+    assert service.sync("numbers")["failureReason"].startswith("the connector source_scripted ended with exit status 3")
+    attempts = "select number, status, bytes_synced > 0, rows_synced from airbyte.attempts order by job_id, number"
+    assert query(attempts) == [(1, "failed", True, 0), (2, "failed", True, 0)]
+    job = service.submit("numbers")
+    wait_until(lambda: service.job(job["jobId"])["status"] == "incomplete")
+    assert service.client.delete(f"/jobs/{job['jobId']}").json()["status"] == "cancelled"
+    assert len(query(attempts)) == 3
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_and_never_none(scripted_service, named_pipe, query):

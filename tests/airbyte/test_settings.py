@@ -35,7 +35,7 @@ def test_the_environment_and_the_shipped_configuration_are_enough(environment):
 
 def test_variables_win_over_the_configuration_file(environment, tmp_path):
     file = tmp_path / "config.yaml"
-    file.write_text("airbyte: {connections: /from/file.yaml, job_timeout: 7}\nlabels: {min_freq: 50}\n")
+    file.write_text("airbyte: {connections: /from/file.yaml, job_timeout: 7, attempts: 2}\nlabels: {min_freq: 50}\n")
     environment(MLOPS_CONFIG=str(file), MLOPS_AIRBYTE__JOB_TIMEOUT="9")
     loaded = settings.load()
     assert (str(loaded.airbyte.connections), loaded.airbyte.job_timeout) == ("/from/file.yaml", 9)
@@ -49,6 +49,7 @@ def test_variables_win_over_the_configuration_file(environment, tmp_path):
         ("MLOPS_AIRBYTE__SIGNING_KEY", None, "Field required"),
         ("MLOPS_AIRBYTE__SIGNING_KEY", "short", "at least 32"),
         ("MLOPS_AIRBYTE__PORT", "70000", "less than or equal to 65535"),
+        ("MLOPS_AIRBYTE__ATTEMPTS", "0", "greater than or equal to 1"),
         ("MLOPS_AIRBYTE__JOB_TIMEOUT", "0", "greater than or equal to 1"),
         ("MLOPS_AIRBYTE__COLOUR", "red", "Extra inputs"),
         ("MLOPS_WAREHOUSE__TYPE", "oracle", "postgres"),

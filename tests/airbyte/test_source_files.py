@@ -105,7 +105,7 @@ def test_spec_describes_the_configuration(connector):
     specification = message.spec.connectionSpecification
     assert status == 0
     assert list(specification["properties"]) == ["streams"]
-    assert set(specification["$defs"]["Stream"]["required"]) == {"name", "url", "json_schema"}
+    assert set(specification["$defs"]["Stream"]["required"]) == {"name", "url"}
 
 
 def test_discover_offers_the_declared_streams_without_a_look_at_the_files(connector):
@@ -367,7 +367,7 @@ def test_a_url_that_is_silent_is_named(server, monkeypatch):
     done, url = threading.Event(), f"{server.url}/texts.csv"
     server.answers["/texts.csv"] = lambda handler: done.wait(20)
     monkeypatch.setattr(content, "TIMEOUT", 0.2)
-    with pytest.raises(TransientError, match=r"texts\.csv could not be read: timed out; check"), content.pieces(url):
+    with pytest.raises(TransientError, match=r"texts\.csv could not be read: timed out; check"), content.opened(url):
         pass
     done.set()
 

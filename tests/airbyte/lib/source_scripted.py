@@ -13,7 +13,8 @@ if command == "discover":
     sys.exit()
 if "record_arguments" in config:
     catalog = json.loads(Path(arguments["--catalog"]).read_text())
-    content = {"environment": dict(os.environ), "catalog": catalog, "config": config}
+    state = json.loads(Path(arguments["--state"]).read_text()) if "--state" in arguments else None
+    content = {"environment": dict(os.environ), "catalog": catalog, "config": config, "state": state}
     Path(config["record_arguments"]).write_text(json.dumps(content))
 if "child" in config:
     # A process that leaves the group but not the pipes, and lives until it is killed.

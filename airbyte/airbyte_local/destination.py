@@ -1,0 +1,113 @@
+"""What a sync asks of a destination, whatever database it is."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from airbyte_protocol.models import DestinationSyncMode, FailureType
+
+from airbyte_local.columns import Column
+
+
+class DestinationError(Exception):
+    """The destination cannot take the rows; the message names the table and the remedy."""
+
+    failure_type = FailureType.config_error
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a stream's rows go, and how.
+
+    Attributes:
+        namespace: schema or data set.
+        name: in it.
+        columns: the stream's.
+        mode: overwrite: the rows become the table's only ones; append: they are added; append_dedup: a row takes the
+            place of the one with its key, unless that has a later cursor.
+        key: names of the columns that tell rows apart; of append_dedup alone.
+        cursor: name of the column that says which row is later; None: the order of arrival does.
+        at_end: whether the rows become visible only when all are there; else with every commit.
+    """
+
+    namespace: str
+    name: str
+    columns: tuple[Column, ...]
+    mode: DestinationSyncMode = DestinationSyncMode.overwrite
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    at_end: bool = True
+
+    def __str__(self) -> str:
+        """The name with its schema."""
+        return f"{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, column by column.
+
+    Attributes:
+        columns: as `Column.convert` gives them, in the table's order.
+        emitted_at: of each row, in milliseconds since 1970.
+        changes: of each row, as JSON; None: none.
+    """
+
+    columns: list[list[Any]]
+    emitted_at: list[int]
+    changes: list[str | None]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a connector needs to go on from where it was.
+
+    Attributes:
+        namespace: of the stream; empty where it has none.
+        stream: its name; empty: the state is of the source as a whole.
+        message: the STATE message's content, as JSON; None: there is none any more.
+    """
+
+    namespace: str
+    stream: str
+    message: bytes | None
+
+
+class Destination(Protocol):
+    """One attempt's way into a database; `cancel` may come from another thread.
+
+    A row and the state that covers it become visible in the same transaction. What was not committed is gone when the
+    process ends, however it ends.
+    """
+
+    # Schema or data set of tables without one of their own.
+    schema: str
+
+    def states(self, connection_id: uuid.UUID) -> list[State]:
+        """The states of a connection; its tables are this attempt's alone from now on."""
+
+    def open(self, table: Table) -> None:
+        """Make ready to take rows for `table`; nothing of it is visible to others."""
+
+    def write(self, table: Table, rows: Rows) -> None:
+        """Take rows for an opened table; visible to nobody before `commit`."""
+
+    def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
+        """Make what was written, and these states, visible in one transaction.
+
+        Args:
+            connection_id: whose states they are.
+            states: those that cover the rows.
+            final: whether all rows are there, so that tables that wait for that have their turn.
+
+        Raises:
+            DestinationError: a table has columns of other types than the stream declares, or rows that its key does
+                not tell apart.
+        """
+
+    def cancel(self) -> None:
+        """Interrupt what the database does for this attempt now, if anything."""
+
+    def close(self) -> None:
+        """Leave the database."""

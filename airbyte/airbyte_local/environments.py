@@ -1,0 +1,187 @@
+"""Connectors from the package index, each in a locked environment of its own."""
+
+import fcntl
+import logging
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from airbyte_protocol.models import FailureType
+
+# PEP 508's names and PEP 440's versions in their canonical form.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
+_VERSION = re.compile(r"([0-9]+!)?[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")
+# What uv needs of the caller: where its cache and configuration are, and how the network is reached.
+_INHERITED = re.compile(r"UV_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy", re.IGNORECASE)
+_LAST_LINES = 8
+_INDEX = "https://pypi.org/project"
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Words of uv, what they mean, and what kind of failure that is; the first that occur count.
+_FAILURES = [
+    (
+        "network was disabled",
+        "a package is not in uv's cache, and UV_OFFLINE forbids the network: unset it, or see docs/connectors.md",
+        FailureType.config_error,
+    ),
+    (
+        "Hash mismatch",
+        "the index offers another file than the lock names: find out why before you delete the lock, {lock}",
+        FailureType.config_error,
+    ),
+    (
+        "Failed to fetch|Failed to download|Request failed",
+        "the package index does not answer: check the network, then sync again",
+        FailureType.transient_error,
+    ),
+    (
+        "does not satisfy Python|requires Python|no wheels with a matching",
+        "it, or something it needs, is not for Python {python} on this machine: take another version, see {index}",
+        FailureType.config_error,
+    ),
+    (
+        "there is no version of|not found in the package registry",
+        "it, or something it needs, does not exist: correct `package` or `version` in connections.yaml, see {index}",
+        FailureType.config_error,
+    ),
+    ("No solution found", "what it needs does not go together: take another version", FailureType.config_error),
+    ("", "uv failed: mend what it says, then sync again", FailureType.system_error),
+]
+
+
+class ConnectorInstallError(Exception):
+    """A connector cannot be installed; the message says why and what to do.
+
+    Args:
+        message: for people.
+        failure_type: a transient_error may pass by itself.
+    """
+
+    def __init__(self, message: str, failure_type: FailureType):
+        super().__init__(message)
+        self.failure_type = failure_type
+
+
+def executable(package: str, version: str, *, folder: Path, uv: Path, log: logging.Logger) -> Path:
+    """The program of a connector from the package index.
+
+    The first call resolves and installs the package with everything it needs, under `folder`/PACKAGE-VERSION: a lock
+    with hashes in `requirements.txt`, the environment in `env`. Later calls find it there. A call that was killed is
+    made good by the next one, from the same lock; of calls at the same time, in whatever processes, one installs.
+
+    Args:
+        package: name on the package index, such as airbyte-source-faker.
+        version: exactly this one, such as 7.2.1.
+        folder: keeps the environments of all connectors.
+        uv: the program that resolves and installs.
+        log: of the job that needs the connector.
+
+    Returns:
+        The one console script that the package declares; of several, the one of the package's own name without
+        `airbyte-`.
+
+    Raises:
+        ConnectorInstallError: the name or version is malformed, the package cannot be installed, or has no such script.
+    """
+    if not _NAME.fullmatch(package):
+        raise ConnectorInstallError(
+            f"connector package {package!r}: a name has letters, digits and single . _ - between them; correct"
+            " `package` in connections.yaml",
+            FailureType.config_error,
+        )
+    if not _VERSION.fullmatch(version):
+        raise ConnectorInstallError(
+            f"connector package {package}, version {version!r}: one exact version is needed, such as 1.2.3; correct"
+            " `version` in connections.yaml",
+            FailureType.config_error,
+        )
+    name = re.sub(r"[-_.]+", "-", package).lower()
+    return _Environment(name, version, folder.resolve() / f"{name}-{version}", uv, log).executable()
+
+
+class _Environment:
+    def __init__(self, name: str, version: str, home: Path, uv: Path, log: logging.Logger):
+        self._name = name
+        self._version = version
+        self._home = home
+        self._lock = home / "requirements.txt"
+        self._env = home / "env"
+        self._python = self._env / "bin" / "python"
+        # Written last; holds the path of the script.
+        self._ready = home / ".ready"
+        self._uv_program = uv
+        self._log = log
+
+    def executable(self) -> Path:
+        if script := self._made():
+            return script
+        self._home.mkdir(parents=True, exist_ok=True)
+        with (self._home / ".lock").open("w") as held:
+            # uv inherits the file: were this process killed, the next one would wait for the end of its uv.
+            fcntl.flock(held, fcntl.LOCK_EX)
+            return self._made() or self._make(held.fileno())
+
+    def _made(self) -> Path | None:
+        """The script, unless the environment is not ready, was moved, or its Python is gone from the machine."""
+        try:
+            script = Path(self._ready.read_text())
+        except FileNotFoundError:
+            return None
+        return script if script.parent == self._python.parent and script.exists() and self._python.exists() else None
+
+    def _make(self, held: int) -> Path:
+        self._log.info("installing the connector %s %s into %s", self._name, self._version, self._home)
+        self._ready.unlink(missing_ok=True)
+        if not self._lock.exists():
+            options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--python", sys.executable]
+            resolved = self._uv(held, "pip", "compile", *options, "-", given=f"{self._name}=={self._version}")
+            new = self._lock.with_suffix(".new")
+            new.write_text(resolved)
+            new.replace(self._lock)
+        self._uv(held, "venv", "--clear", "--python", sys.executable, self._env)
+        options = ["--require-hashes", "--compile-bytecode", "--python", self._python]
+        self._uv(held, "pip", "sync", *options, self._lock)
+        script = self._python.with_name(self._script())
+        self._ready.write_text(str(script))
+        self._log.info("the connector %s %s is installed", self._name, self._version)
+        return script
+
+    def _uv(self, held: int, *arguments: str | Path, given: str = "") -> str:
+        environment = {key: value for key, value in os.environ.items() if _INHERITED.fullmatch(key)}
+        try:
+            done = subprocess.run(
+                [self._uv_program, *arguments, "--quiet"],
+                input=given,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",
+                env={**environment, "UV_PYTHON_DOWNLOADS": "never"},
+                pass_fds=[held],
+            )
+        except FileNotFoundError:
+            raise self._error(f"{self._uv_program} is missing: run `make setup`", FailureType.config_error) from None
+        if done.returncode:
+            meaning, kind = next((m, k) for words, m, k in _FAILURES if re.search(words, done.stderr))
+            remedy = meaning.format(lock=self._lock, python=_PYTHON, index=f"{_INDEX}/{self._name}")
+            said = "\n".join(done.stderr.splitlines()[-_LAST_LINES:])
+            raise self._error(f"{remedy}\n{said}", kind)
+        return done.stdout
+
+    def _script(self) -> str:
+        """Name of the program that is the connector."""
+        packages = sysconfig.get_path("purelib", "venv", vars={"base": str(self._env)})
+        found = Distribution.discover(name=self._name, path=[packages])
+        scripts = [entry.name for each in found for entry in each.entry_points.select(group="console_scripts")]
+        own = self._name.removeprefix("airbyte-")
+        if len(scripts) != 1 and own not in scripts:
+            has = f"the console scripts {', '.join(sorted(scripts))}" if scripts else "no console script"
+            raise self._error(
+                f"it has {has}, so it is no connector; correct `package` in connections.yaml", FailureType.config_error
+            )
+        return scripts[0] if len(scripts) == 1 else own
+
+    def _error(self, text: str, kind: FailureType) -> ConnectorInstallError:
+        return ConnectorInstallError(f"the connector {self._name} {self._version} cannot be installed: {text}", kind)

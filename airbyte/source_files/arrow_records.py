@@ -1,0 +1,172 @@
+"""Arrow's columns as RECORD messages, a column at a time: no value becomes a Python object."""
+
+from collections.abc import Iterator
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from source_files.records import frame, has_nul
+
+# Rows made messages at once.
+_SLICE = 20_000
+# Bytes that stand for themselves in JSON's strings.
+_PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
+
+
+class NulError(ValueError):
+    """A text has a NUL character.
+
+    Args:
+        row: of the column's values, from 0.
+        column: its name.
+    """
+
+    def __init__(self, row: int, column: str):
+        super().__init__(row, column)
+        self.row = row
+        self.column = column
+
+
+def unfit(kind: pa.DataType) -> pa.DataType | None:
+    """The first type that has no form in JSON, `kind` itself or one within it."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return unfit(kind.storage_type)
+    if pt.is_dictionary(kind):
+        return unfit(kind.value_type)
+    if pt.is_nested(kind) and not pt.is_union(kind):
+        return next(filter(None, (unfit(kind.field(i).type) for i in range(kind.num_fields))), None)
+    fit = (
+        pt.is_null, pt.is_boolean, pt.is_integer, pt.is_floating, pt.is_decimal,
+        pt.is_date, pt.is_time, pt.is_timestamp, pt.is_string, pt.is_large_string, pt.is_string_view,
+    )  # fmt: skip
+    return None if any(is_it(kind) for is_it in fit) else kind
+
+
+def lines(stream: str, columns: dict[str, pa.Array]) -> Iterator[pa.Buffer]:
+    """Lines of RECORD messages for columns of the same length, whose types all have a form in JSON.
+
+    Raises:
+        NulError: a text has a NUL character; nothing is given then.
+    """
+    try:
+        parts = _members(columns)
+    except _FoundNulError:
+        raise _nul_error(columns) from None
+    for start in range(0, len(parts[1]), _SLICE):
+        before, behind = frame(stream)
+        rows = [part if isinstance(part, str) else part.slice(start, _SLICE) for part in parts]
+        # All the strings of an Arrow array, which a new one has one after the other.
+        yield _join(before.decode(), *rows, behind.decode()).buffers()[2]
+
+
+class _FoundNulError(ValueError):
+    pass
+
+
+def _nul_error(columns: dict[str, pa.Array]) -> NulError:
+    found = [
+        (row, name)
+        for name, values in columns.items()
+        if not pt.is_primitive(values.type)
+        for row, value in enumerate(values.to_pylist())
+        if has_nul(value)
+    ]
+    return NulError(*min(found, key=lambda place: place[0]))
+
+
+def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
+    """Parts that, joined row by row, are JSON objects with the columns' values; every second one is an array."""
+    parts, before = [], "{"
+    for name, values in columns.items():
+        quote, text = _unquoted(values)
+        parts += [f"{before}{orjson.dumps(name).decode()}:{quote}", text]
+        before = f"{quote},"
+    return [*parts, before[:-1] + "}"]
+
+
+def _json(values: pa.Array) -> pa.StringArray:
+    """JSON of every value, null among them."""
+    quote, text = _unquoted(values)
+    return _join(quote, text, quote) if quote else text
+
+
+def _unquoted(values: pa.Array) -> tuple[str, pa.StringArray]:
+    """JSON of every value, null among them, without the quotes that all of them have; and these, if they do."""
+    kind, quote = values.type, ""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _unquoted(values.storage)
+    if pt.is_dictionary(kind):
+        return _unquoted(values.dictionary_decode())
+    if pt.is_null(kind):
+        return quote, pa.repeat("null", len(values))
+    if pt.is_struct(kind):
+        members = _members(dict(zip(kind.names, values.flatten(), strict=True)))
+        text = pc.if_else(values.is_valid(), _join(*members), None)
+    elif pt.is_nested(kind):
+        text = _array(values)
+    elif pt.is_boolean(kind) or pt.is_integer(kind):
+        text = values.cast(pa.string())
+    elif pt.is_floating(kind):
+        text = _number(values)
+    else:
+        quote, text = '"', _text(values)
+    if not text.null_count:
+        return quote, text
+    return "", pc.fill_null(_join(quote, text, quote), "null")
+
+
+def _text(values: pa.Array) -> pa.StringArray:
+    """What stands between the quotes of strings, decimals, dates and times."""
+    kind = values.type
+    if pt.is_timestamp(kind):
+        # Of a time with a zone Arrow keeps the moment alone, so it is shown as of UTC, with a Z.
+        moments = values.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else values
+        return pc.replace_substring(moments.cast(pa.string()), " ", "T")
+    return _escaped(values.cast(pa.string()))
+
+
+def _number(values: pa.FloatingPointArray) -> pa.StringArray:
+    text = values.cast(pa.string())
+    if pc.all(pc.is_finite(values), min_count=0).as_py():
+        return text
+    for shown, name in {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}.items():
+        text = pc.if_else(pc.equal(text, shown), name, text)
+    return text
+
+
+def _array(values: pa.ListArray) -> pa.StringArray:
+    """Of every kind of list; a map is a list of pairs, and an object in JSON."""
+    is_map = pt.is_map(kind := values.type)
+    if is_map:
+        values = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+    parts = values.flatten()
+    if is_map:
+        keys, items = parts.flatten()
+        texts, brackets = _join(_json(keys.cast(pa.string())), ":", _json(items)), "{}"
+    else:
+        texts, brackets = _json(parts), "[]"
+    ends = pc.cumulative_sum(pc.list_value_length(values).fill_null(0).cast(pa.int64()))
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends]).cast(pa.int32())
+    together = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ",")
+    return pc.if_else(values.is_valid(), _join(brackets[0], together, brackets[1]), None)
+
+
+def _escaped(text: pa.StringArray) -> pa.StringArray:
+    """The text as it stands between the quotes of a JSON string.
+
+    Raises:
+        _FoundNulError: there is a NUL character.
+    """
+    # The whole buffer at once, though a slice's may have more: replacing what is not there does no harm.
+    found = set(bytes(text.buffers()[2] or b"").translate(None, _PLAIN))
+    if 0 in found and pc.any(pc.match_substring(text, "\0")).as_py():
+        raise _FoundNulError
+    for byte in sorted(found, key=lambda byte: byte != ord("\\")):  # those that come with escapes last
+        text = pc.replace_substring(text, chr(byte), orjson.dumps(chr(byte))[1:-1].decode())
+    return text
+
+
+def _join(*parts: str | pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(*parts, "")

@@ -1,0 +1,125 @@
+"""JSON Lines: UTF-8, one object a line; blank lines are passed over."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from source_files.config import Stream
+from source_files.content import Content, public
+from source_files.encoding import utf8
+from source_files.errors import SourceError, nul_error
+from source_files.records import frame, has_nul
+from source_files.schema import BIGINT, Columns
+
+# Bytes; every line up to this length is read.
+_LONGEST = 8 << 20
+
+
+def check(content: Content, stream: Stream) -> None:
+    """Look at a file's first object.
+
+    Raises:
+        SourceError: the file cannot be read, or begins with something else.
+    """
+    next((True for block in _blocks(content) for _ in _objects(content, *block)), None)
+
+
+def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[bytes]:
+    """A file's rows as lines of RECORD messages; values are handed on as they are.
+
+    Args:
+        content: the file.
+        stream: its stream.
+        columns: keys to load, of which an object may lack some.
+        warn: called with a message when an object has others.
+
+    Raises:
+        SourceError: a line is no JSON object, or has a NUL; lines before it may have been given already.
+    """
+    wanted, warned = set(columns), False
+    for block in _blocks(content):
+        before, behind = frame(stream.name)
+        records = []
+        for number, line, row in _objects(content, *block):
+            if b"\\u0000" in line and (nul := [name for name in columns if has_nul(row.get(name))]):
+                raise nul_error(f"{public(content.url)}, line {number}, column {nul[0]}")
+            if not row.keys() <= wanted:
+                if not warned:
+                    others = ", ".join(sorted(row.keys() - wanted))
+                    where = f"{public(content.url)}, line {number}"
+                    warn(f"{where}: columns that are not declared are not loaded: {others}")
+                    warned = True
+                line = orjson.dumps({name: row[name] for name in columns if name in row})
+            records.append(before + line + behind)
+        yield b"".join(records)
+
+
+def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
+    """Look at a file's first `limit` bytes, and narrow the types of its columns to those that the values fit.
+
+    Raises:
+        SourceError: a line is no JSON object.
+    """
+    import pyarrow as pa  # read need not wait for it
+
+    from source_files.text_types import MOMENTS, fitting
+
+    for number, lines in _blocks(content):
+        found = defaultdict(list)
+        for _, _, row in _objects(content, number, lines):
+            for name, value in row.items():
+                found[name].append(value)
+        for name, values in found.items():
+            types = columns.fitting(name)
+            if texts := [value for value in values if type(value) is str]:
+                columns.narrow(name, fitting(pa.array(texts), types & MOMENTS))
+            for types in {_fitting(value) for value in values if value is not None and type(value) is not str}:
+                columns.narrow(name, types)
+        limit -= sum(map(len, lines))
+        if limit <= 0:
+            return
+
+
+def _fitting(value: Any) -> frozenset[str]:
+    """Types that a value other than a text fits."""
+    kind = type(value)
+    if kind is int:
+        # A double holds whole numbers up to 2^53; beyond bigint only a text does.
+        return frozenset(["integer", "number"][: 2 if abs(value) <= 2**53 else value in BIGINT])
+    if kind is float:
+        # JSON's reader makes floats of whole numbers that are too long for it.
+        return frozenset(["number"] if abs(value) < 2**63 else [])
+    return frozenset([{bool: "boolean", dict: "object", list: "array"}[kind]])
+
+
+def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
+    """The file's lines, many at a time, with the number of the first."""
+    number, rest = 1, b""
+    for piece in utf8(content, "utf-8", "JSON Lines"):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield number, lines
+        number += len(lines)
+        if len(rest) > _LONGEST:
+            where = f"{public(content.url)}, line {number}"
+            raise SourceError(f"{where}: longer than {_LONGEST >> 20} MB; write one object a line, or shorten it")
+    yield number, [rest]
+
+
+def _objects(content: Content, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Number, text and value of every line that is not blank."""
+    for number, line in enumerate(lines, first):
+        if not (line := line.strip()):
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            where = f"{public(content.url)}, line {number}"
+            raise SourceError(
+                f"{where}: no JSON at character {error.colno}: {error.msg}; write one object a line, in UTF-8"
+            ) from error
+        if type(row) is not dict:
+            where = f"{public(content.url)}, line {number}"
+            raise SourceError(f"{where}: no JSON object but {line[:80].decode()!r}; write one object a line")
+        yield number, line, row

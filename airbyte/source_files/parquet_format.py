@@ -1,0 +1,126 @@
+"""Parquet files: values in their own types, decimals and times as exact text."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from source_files.arrow_records import NulError, lines, unfit
+from source_files.config import Stream
+from source_files.content import Content, public
+from source_files.errors import SourceError, nul_error
+from source_files.schema import TYPES, Columns
+
+# Rows read at once, and bytes of them by the file's own measure.
+_ROWS, _BYTES = 2_000, 1 << 20
+
+
+def check(content: Content, stream: Stream) -> None:
+    """Look at a file's schema; of a URL, whose schema is at its end, at the first bytes only.
+
+    Raises:
+        SourceError: the file cannot be read, is no Parquet file, or lacks a declared column.
+    """
+    if content.file:
+        with _opened(content, stream.columns):
+            return
+    _refuse_others(content.url, next(content.pieces, b""))
+
+
+def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[pa.Buffer]:
+    """A file's rows as lines of RECORD messages.
+
+    Args:
+        content: the file.
+        stream: its stream.
+        columns: to load; the file must have them all.
+        warn: called with a message when the file has others.
+
+    Raises:
+        SourceError: the file cannot be read as declared; rows before the fault may have been given already.
+    """
+    url, first = public(content.url), 1
+    with _opened(content, columns) as file:
+        if others := [name for name in file.schema_arrow.names if name not in columns]:
+            warn(f"{url}: columns that are not declared are not loaded: {', '.join(others)}")
+        for batch in file.iter_batches(_rows_at_once(file), columns=columns, use_threads=False):
+            try:
+                yield from lines(stream.name, {name: batch.column(name) for name in columns})
+            except NulError as error:
+                raise nul_error(f"{url}, row {first + error.row}, column {error.column}") from None
+            first += batch.num_rows
+
+
+def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
+    """Take the types of a file's columns from its own schema.
+
+    Raises:
+        SourceError: the file is no Parquet file, or a column has a type that cannot be loaded.
+    """
+    with _opened(content, None) as file:
+        for field in file.schema_arrow:
+            columns.narrow(field.name, _fitting(field.type))
+
+
+@contextmanager
+def _opened(content: Content, columns: list[str] | None) -> Iterator[pq.ParquetFile]:
+    """A file with these columns, or with any."""
+    url = public(content.url)
+    try:
+        with content.seekable() as source:
+            _refuse_others(content.url, source.read(64))
+            # Buffered and not in advance: else a whole group of rows would be in memory.
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BYTES, coerce_int96_timestamp_unit="us")
+            names = file.schema_arrow.names
+            if missing := [name for name in columns or [] if name not in names]:
+                hint = f"add it, or correct its name; the file has: {', '.join(names)}"
+                raise SourceError(f"{url}: no column {', '.join(missing)}; {hint}")
+            for name in columns or names:
+                if names.count(name) > 1:
+                    raise SourceError(f"{url}: column {name} occurs twice; rename or remove one")
+                if bad := unfit(file.schema_arrow.field(name).type):
+                    remedy = "write it as text, or declare json_schema without it"
+                    raise SourceError(f"{url}, column {name}: values of type {bad} cannot be loaded; {remedy}")
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{url}: the Parquet file cannot be read: {error}; write it anew") from error
+
+
+def _refuse_others(url: str, head: bytes) -> None:
+    if not head.startswith(b"PAR1"):
+        remedy = "correct the stream's format, or give the address of the raw file"
+        raise SourceError(f"{public(url)}: no Parquet file, since it begins with {head[:40]!r}; {remedy}")
+
+
+def _rows_at_once(file: pq.ParquetFile) -> int:
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    longest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1)
+    return max(1, min(_ROWS, int(_BYTES / longest)))
+
+
+def _fitting(kind: pa.DataType) -> set[str]:
+    """Types that all values of an Arrow type fit."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _fitting(kind.storage_type)
+    if pt.is_dictionary(kind):
+        return _fitting(kind.value_type)
+    if pt.is_null(kind):
+        return set(TYPES)
+    if pt.is_uint64(kind):
+        return set()  # its upper half is beyond bigint
+    if pt.is_timestamp(kind):
+        return {"timestamp_tz" if kind.tz else "timestamp"}
+    kinds = {
+        pt.is_integer: {"integer", "number"},
+        pt.is_floating: {"number"},
+        pt.is_decimal: {"number"},
+        pt.is_boolean: {"boolean"},
+        pt.is_date: {"date"},
+        pt.is_time: {"time"},
+        pt.is_struct: {"object"},
+        pt.is_map: {"object"},
+        pt.is_nested: {"array"},
+    }
+    return next((types for is_it, types in kinds.items() if is_it(kind)), set())

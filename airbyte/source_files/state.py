@@ -1,0 +1,67 @@
+"""Which files of a stream have been read to their end, as the stream's STATE keeps it from sync to sync."""
+
+from pathlib import Path
+
+from airbyte_protocol.models import AirbyteStateMessage
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from source_files.content import Version
+from source_files.errors import SourceError
+
+# Files that a state remembers one by one.
+HISTORY = 1_000
+
+
+class State(BaseModel):
+    """The files of one stream.
+
+    Attributes:
+        files: what the files were when they were read; the last HISTORY in the order of reading.
+        until: modification time in ns and path of the last file that is no longer in `files`; every file up to it is
+            taken for read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: dict[str, Version] = {}
+    until: tuple[int, str] | None = None
+
+    def has(self, path: str, version: Version) -> bool:
+        """Whether this version of the file has been read."""
+        if path in self.files:
+            return bool(version) and self.files[path] == version
+        return self.until is not None and "mtime_ns" in version and (version["mtime_ns"], path) <= self.until
+
+    def add(self, path: str, version: Version) -> None:
+        """Note that this version of the file has been read."""
+        self.files[path] = version
+        if len(self.files) > HISTORY:
+            oldest = min((version.get("mtime_ns", 0), path) for path, version in self.files.items())
+            self.until = max(oldest, self.until or oldest)
+            del self.files[oldest[1]]
+
+
+def load(path: Path | None) -> dict[str, State]:
+    """States of streams by their names.
+
+    Args:
+        path: JSON file with a list of per-stream state messages; none, or an empty list: nothing has been read.
+
+    Raises:
+        SourceError: it is something else.
+    """
+    if path is None:
+        return {}
+    states: dict[str, State] = {}
+    try:
+        for message in TypeAdapter(list[AirbyteStateMessage]).validate_json(path.read_bytes()):
+            if message.stream is None:
+                raise SourceError("the state is not per stream; reset it, which reads every file again")
+            content = message.stream.stream_state.model_dump() if message.stream.stream_state else {}
+            states[message.stream.stream_descriptor.name] = State.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SourceError(
+            f"the state is none of source_files: {wrong}; reset it, which reads every file again"
+        ) from None
+    return states
