@@ -22,6 +22,8 @@ NAMES = ("stack", "airflow", "dbt", "tagifai", "airbyte")
 MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
 # Bytes that the environments take.
 SETUP = 3 * GB
+# Seconds that a process that was killed may take to end.
+ENDING = 3
 # Bytes of var's path: a socket's address, with the id that the supervisor puts behind it at first, has at most 107.
 LONGEST_PATH = 107 - len("/run/supervisor.sock.4194304")
 
@@ -51,6 +53,9 @@ def database(stack: Stack) -> Check:
         process = psutil.Process(int(file.read_text().partition("\n")[0]))
         if instance_of(process) == str(stack.settings.var):
             return Check("database", "ok", "PostgreSQL runs")
+        with suppress(psutil.TimeoutExpired):
+            # One that is ending has no environment any more.
+            process.wait(ENDING)
         # It minds processes of its own user only.
         if process.uids().real == file.stat().st_uid:
             found = f"{file} was left behind, and its process id is that of another now: {describe(process)}"

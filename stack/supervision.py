@@ -158,9 +158,10 @@ class Stack:
         deadline = time.monotonic() + 2 * STOP_TIMEOUT
         while self._processes(named="supervisord") and time.monotonic() < deadline:
             self.states()
-        for process in self._processes():
+        left = self._processes()
+        for process in left:
             process.kill()
-        psutil.wait_procs(self._processes(), timeout=STOP_TIMEOUT)
+        psutil.wait_procs(left, timeout=STOP_TIMEOUT)
 
     def _stop_services(self, names: Iterable[str]) -> None:
         """Tell services to end and wait for it; each look at their states makes the supervisor see what has ended."""

@@ -34,7 +34,7 @@ PROCESSES = {
 # In the title of a worker without a task.
 IDLE = "<idle>"
 # Seconds: between two looks at a run; that it may take.
-LOOK = 0.05
+LOOK = 0.1
 LIMIT = 600
 
 
