@@ -169,4 +169,6 @@ def _escaped(text: pa.StringArray) -> pa.StringArray:
 
 
 def _join(*parts: str | pa.StringArray) -> pa.StringArray:
-    return pc.binary_join_element_wise(*parts, "")
+    # Without their type, Arrow would look for packages each time to find it.
+    typed = [pa.scalar(part, pa.string()) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*typed, pa.scalar("", pa.string()))

@@ -210,9 +210,12 @@ def _parts(pieces: Iterator[bytes], csv_options: Csv) -> Iterator[tuple[bytes, s
             yield rest, f"longer than {_LONGEST >> 20} MB; close its quote, shorten it or remove it"
             return
     if rest:
-        is_open = any(found[1] is not None for found in quoted.finditer(rest))
-        remedy = f"close it, or write a literal quote as {csv_options.quote * 2}"
-        yield rest, f"a {_name(csv_options.quote)} opens and is never closed; {remedy}" if is_open else None
+        fault = None
+        if any(found[1] is not None for found in quoted.finditer(rest)):
+            remedy = f"close it, or write a literal quote as {csv_options.quote * 2}"
+            fault = f"a {_name(csv_options.quote)} opens and is never closed; {remedy}"
+        # Without the line break, Arrow takes an empty last value behind a quoted one for quoted, too.
+        yield rest + b"\n", fault
 
 
 def _end_of_rows(rows: bytes, quoted: re.Pattern[bytes]) -> int:

@@ -23,7 +23,7 @@ def check(content: Content, stream: Stream) -> None:
     Raises:
         SourceError: the file cannot be read, or begins with something else.
     """
-    next((True for block in _blocks(content) for _ in _objects(content, *block)), None)
+    next((True for block in _blocks(content) for _ in _objects(public(content.url), *block)), None)
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[bytes]:
@@ -38,22 +38,30 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
     Raises:
         SourceError: a line is no JSON object, or has a NUL; lines before it may have been given already.
     """
-    wanted, warned = set(columns), False
-    for block in _blocks(content):
-        before, behind = frame(stream.name)
-        records = []
-        for number, line, row in _objects(content, *block):
-            if b"\\u0000" in line and (nul := [name for name in columns if has_nul(row.get(name))]):
-                raise nul_error(f"{public(content.url)}, line {number}, column {nul[0]}")
+    url, wanted, warned = public(content.url), set(columns), False
+    for first, lines in _blocks(content):
+        objects = []
+        for number, line, row in _objects(url, first, lines):
             if not row.keys() <= wanted:
                 if not warned:
                     others = ", ".join(sorted(row.keys() - wanted))
-                    where = f"{public(content.url)}, line {number}"
-                    warn(f"{where}: columns that are not declared are not loaded: {others}")
+                    warn(f"{url}, line {number}: columns that are not declared are not loaded: {others}")
                     warned = True
                 line = orjson.dumps({name: row[name] for name in columns if name in row})
-            records.append(before + line + behind)
-        yield b"".join(records)
+            objects.append(line)
+        if objects:
+            before, behind = frame(stream.name)
+            records = before + (behind + before).join(objects) + behind
+            if b"\\u0000" in records:
+                _refuse_nul(url, first, lines, columns)
+            yield records
+
+
+def _refuse_nul(url: str, first: int, lines: list[bytes], columns: list[str]) -> None:
+    for number, _, row in _objects(url, first, lines):
+        for name in columns:
+            if has_nul(row.get(name)):
+                raise nul_error(f"{url}, line {number}, column {name}")
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
@@ -68,7 +76,7 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
     for number, lines in _blocks(content):
         found = defaultdict(list)
-        for _, _, row in _objects(content, number, lines):
+        for _, _, row in _objects(public(content.url), number, lines):
             for name, value in row.items():
                 found[name].append(value)
         for name, values in found.items():
@@ -107,7 +115,7 @@ def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
     yield number, [rest]
 
 
-def _objects(content: Content, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+def _objects(url: str, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Number, text and value of every line that is not blank."""
     for number, line in enumerate(lines, first):
         if not (line := line.strip()):
@@ -115,11 +123,9 @@ def _objects(content: Content, first: int, lines: list[bytes]) -> Iterator[tuple
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            where = f"{public(content.url)}, line {number}"
-            raise SourceError(
-                f"{where}: no JSON at character {error.colno}: {error.msg}; write one object a line, in UTF-8"
-            ) from error
+            wrong = f"no JSON at character {error.colno}: {error.msg}"
+            raise SourceError(f"{url}, line {number}: {wrong}; write one object a line, in UTF-8") from error
         if type(row) is not dict:
-            where = f"{public(content.url)}, line {number}"
-            raise SourceError(f"{where}: no JSON object but {line[:80].decode()!r}; write one object a line")
+            shown = line[:80].decode(errors="replace")
+            raise SourceError(f"{url}, line {number}: no object but {shown}; write one object a line")
         yield number, line, row

@@ -44,8 +44,9 @@ class Place:
         return self.names[min(len(self.values), len(self.names)) - 1] if self.values else None
 
     def bytes_of(self, column: str, encoding: str) -> bytes:
-        """The column's value as in the file; empty where it was not read."""
-        return dict(zip(self.names, self.values, strict=False)).get(column, "").encode(encoding, MARK)
+        """The column's value as in the file, of UTF-16 and UTF-32 as UTF-8; empty where it was not read."""
+        shown = "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
+        return dict(zip(self.names, self.values, strict=False)).get(column, "").encode(shown, MARK)
 
 
 def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: int) -> Place:

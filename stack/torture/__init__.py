@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,13 @@ from rich.table import Table
 from stack.instance import Instance
 from stack.supervision import StackError
 from stack.torture.strikes import Outcome, Torture
+from stack.torture.syncs import NAMES, SyncTorture
 
 # Bytes of the disk that is filled up.
 DISK = 3 << 29
+# Kills in the middle of syncs alone, which are quick: so many times as often as the others.
+SYNCS = "syncs"
+SYNC_ROUNDS = 10
 
 
 def torture(
@@ -38,19 +42,23 @@ def torture(
     Raises:
         StackError: there is no such strike, or the main job fails without one.
     """
+    outcomes: dict[str, list[Outcome]] = {}
     with disk(folder):
-        with console.status("two runs without a strike"):
-            tortured = Torture(Instance(folder / "instance", source=source, config=config))
-        names = list(tortured.strikes())
-        if only and only not in names:
-            raise StackError(f"there is no strike {only} here; there are {', '.join(names)}")
-        outcomes: dict[str, list[Outcome]] = {}
-        for number in range(seed, seed + rounds):
-            for name in [only] if only else names:
-                with console.status(f"{name}, seed {number}"):
-                    outcome = tortured.strike(name, seed=number)
-                outcomes.setdefault(name, []).append(outcome)
-                _tell(console, outcome)
+        if only != SYNCS:
+            with console.status("two runs without a strike"):
+                tortured = Torture(Instance(folder / "instance", source=source, config=config))
+            names = list(tortured.strikes())
+            if only and only not in names:
+                raise StackError(f"there is no strike {only} here; there are {', '.join(names)}, {SYNCS}")
+            for number in range(seed, seed + rounds):
+                for name in [only] if only else names:
+                    _strike(outcomes, name, tortured.strike, number, console)
+        if only in (None, SYNCS):
+            syncs = SyncTorture(Instance(folder / SYNCS, source=source, config=config))
+            with syncs.serving():
+                for number in range(seed, seed + SYNC_ROUNDS * rounds):
+                    for name in NAMES:
+                        _strike(outcomes, name, syncs.strike, number, console, of=f"{SYNCS}: ")
     console.print(_table(outcomes))
     return not any(outcome.faults for each in outcomes.values() for outcome in each)
 
@@ -67,6 +75,21 @@ def disk(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def _strike(
+    outcomes: dict[str, list[Outcome]],
+    name: str,
+    strike: Callable[..., Outcome],
+    seed: int,
+    console: Console,
+    *,
+    of: str = "",
+) -> None:
+    with console.status(f"{of}{name}, seed {seed}"):
+        outcome = strike(name, seed=seed)
+    outcomes.setdefault(of + name, []).append(outcome)
+    _tell(console, outcome)
 
 
 def _tell(console: Console, outcome: Outcome) -> None:

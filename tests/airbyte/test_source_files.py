@@ -1,6 +1,5 @@
-"""The connector for files, over the protocol, as a process: good files, bad files, and a real HTTP server."""
+"""The connector for files, over the protocol, as a process: CSV files, good and bad, from paths and a real server."""
 
-import http.server
 import json
 import os
 import socket
@@ -9,35 +8,10 @@ import sys
 import threading
 
 import pytest
-from airbyte_protocol.models import AirbyteMessage
 from airbyte_testing import PYTHONPATH
+from source_files_testing import HEADER, SCHEMA, answer, error_of, rows_of
 
-SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
-HEADER = b"id,text\n"
-
-
-@pytest.fixture
-def connector(tmp_path):
-    """Runs a command of the connector on a URL; its exit status and its messages, checked by Airbyte's own models."""
-
-    def run(command, url, **stream):
-        config = {"streams": [{"name": "texts", "url": str(url), "json_schema": SCHEMA, **stream}]}
-        configured = {
-            "stream": {"name": "texts", "json_schema": SCHEMA, "supported_sync_modes": ["full_refresh"]},
-            "sync_mode": "full_refresh",
-            "destination_sync_mode": "overwrite",
-        }
-        arguments = [sys.executable, "-m", "source_files", command]
-        for name, content in {"config": config, "catalog": {"streams": [configured]}}.items():
-            (tmp_path / name).write_text(json.dumps(content))
-            if command == "read" or (name == "config" and command != "spec"):
-                arguments += [f"--{name}", str(tmp_path / name)]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=30)
-        assert done.stderr == ""
-        return done.returncode, [AirbyteMessage.model_validate_json(line) for line in done.stdout.splitlines()]
-
-    return run
+pytest_plugins = ["source_files_testing"]
 
 
 @pytest.fixture
@@ -51,53 +25,6 @@ def read(connector, tmp_path):
         return rows_of(messages)
 
     return run
-
-
-@pytest.fixture
-def server():
-    """A web server on 127.0.0.1; `answers[path]` is a function that writes the answer."""
-    answers = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            answers[self.path](self)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.answers = answers
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-def answer(status, content=b"", *, length=None, **headers):
-    """A function that answers so; `length` is the length claimed."""
-
-    def write(handler):
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(content) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return write
-
-
-def rows_of(messages):
-    """The records' values."""
-    return [tuple(m.record.data.values()) for m in messages if m.record]
-
-
-def error_of(messages):
-    """The message of the TRACE error."""
-    (error,) = [m.trace.error for m in messages if m.trace and m.trace.error]
-    return error
 
 
 def test_spec_describes_the_configuration(connector):

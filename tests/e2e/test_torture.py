@@ -6,6 +6,7 @@ from stack.instance import Instance
 from stack.torture import disk
 from stack.torture.runs import PROCESSES
 from stack.torture.strikes import Torture
+from stack.torture.syncs import NAMES, SyncTorture
 
 SEED = 2026
 # Until all of a group were struck.
@@ -51,3 +52,22 @@ def test_a_full_disk_stops_a_run_and_the_next_one_ends_well_once_there_is_room(t
     print(outcome)
     assert outcome.strikes
     assert outcome.faults == []
+
+
+@pytest.fixture(scope="module")
+def syncs(tmp_path_factory):
+    """A service whose syncs are struck."""
+    syncs = SyncTorture(Instance(tmp_path_factory.mktemp("syncs") / "instance", source=None, config=None))
+    with syncs.serving():
+        yield syncs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_kill_in_a_sync_every_record_is_there_once(syncs, name):
+    for seed in range(SEED, SEED + RUNS):
+        outcome = syncs.strike(name, seed=seed)
+        print(outcome)
+        assert outcome.faults == []
+        if not outcome.missed:
+            break
+    assert not outcome.missed

@@ -22,8 +22,10 @@ if "child" in config:
         [sys.executable, "-c", "import signal; signal.pause()"], start_new_session=config["child_leaves_group"]
     )
     Path(config["child"]).write_text(f"{os.getpid()} {child.pid}")
-for line in config.get("lines", []):
+for line in config.get("lines", []) * config.get("times", 1):
     sys.stdout.write(line)
+sys.stdout.flush()
+sys.stdout.buffer.write(bytes.fromhex(config.get("bytes", "")))
 for i in range(config.get("count", 0)):
     record = {"stream": config["streams"][0]["name"], "data": {"id": i, "text": f"text {i}"}, "emitted_at": 1000}
     print(json.dumps({"type": "RECORD", "record": record}))

@@ -1,0 +1,181 @@
+"""The connector's settings for CSV files: delimiter, quote, encoding and null token."""
+
+import pytest
+from source_files_testing import HEADER, SCHEMA, error_of, rows_of
+
+pytest_plugins = ["source_files_testing"]
+
+
+@pytest.fixture
+def read(connector, tmp_path):
+    """Reads a file of the given bytes, written as the settings say; its rows."""
+
+    def run(content, **csv):
+        (tmp_path / "texts.csv").write_bytes(content)
+        status, messages = connector("read", tmp_path / "texts.csv", csv=csv)
+        assert status == 0, messages
+        return rows_of(messages)
+
+    return run
+
+
+@pytest.fixture
+def failure(connector, tmp_path):
+    """Reads a file of the given bytes, written as the settings say; the message of its failure."""
+
+    def run(content, **csv):
+        (tmp_path / "texts.csv").write_bytes(content)
+        status, messages = connector("read", tmp_path / "texts.csv", csv=csv)
+        assert status == 1
+        return error_of(messages).message.removeprefix(str(tmp_path / "texts.csv"))
+
+    return run
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", " ", "^", "]", "-", "\\"])
+def test_values_are_separated_by_the_delimiter_alone(read, delimiter):
+    content = 'id|text\n1|"a|b\n"\n2|"c""|d"\n3|\n4|a,b'.replace("|", delimiter)
+    rows = [("1", f"a{delimiter}b\n"), ("2", f'c"{delimiter}d'), ("3", None), ("4", "a,b")]
+    assert read(content.encode(), delimiter=delimiter) == rows
+
+
+@pytest.mark.parametrize("quote", ["'", "^", "]", "\\", "%"])
+def test_values_are_quoted_by_the_quote_alone(read, quote):
+    content = "id,text\n1,'a,\nb'\n2,'it''s'\n3,''\n4,\"\n".replace("'", quote)
+    assert read(content.encode(), quote=quote) == [("1", "a,\nb"), ("2", f"it{quote}s"), ("3", ""), ("4", '"')]
+
+
+@pytest.mark.parametrize(
+    ("null", "rows"),
+    [
+        ("", [("1", None), ("2", "NULL"), ("3", ""), ("4", "NULL"), ("5", "\\N")]),
+        ("NULL", [("1", ""), ("2", None), ("3", ""), ("4", "NULL"), ("5", "\\N")]),
+        ("\\N", [("1", ""), ("2", "NULL"), ("3", ""), ("4", "NULL"), ("5", None)]),
+    ],
+)
+def test_a_value_without_quotes_that_is_the_null_token_is_null(read, null, rows):
+    assert read(HEADER + b'1,\n2,NULL\n3,""\n4,"NULL"\n5,\\N\n', null=null) == rows
+
+
+def test_an_empty_last_value_is_null_behind_a_quoted_one_whether_or_not_the_last_line_ends(read):
+    for end in (b"", b"\n"):
+        assert read(HEADER + b'1,a\n"2",' + end) == [("1", "a"), ("2", None)]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "UTF8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "shift_jis", "gb18030", "euc_kr"],
+)
+def test_text_of_any_encoding_arrives_as_it_is(read, encoding):
+    many = "".join(f'{i},"語{i}\n"\n' for i in range(100_000))  # of several pieces
+    text = f"id,text\n0,日本\n{many}"
+    if encoding == "euc_kr":
+        text = text.replace("語", "한")
+    rows = read(text.encode(encoding), encoding=encoding)
+    assert rows[0] == ("0", "日本")
+    assert rows[-1] == ("99999", f"{'한' if encoding == 'euc_kr' else '語'}99999\n")
+    assert len(rows) == 100_001
+
+
+def test_text_of_one_byte_a_character_arrives_as_it_is(read):
+    assert read("id,text\n1,für 5 €\n".encode("cp1252"), encoding="windows-1252") == [("1", "für 5 €")]
+    assert read("id,text\n1,für\n".encode("latin-1"), encoding="latin-1") == [("1", "für")]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(read):
+    for encoding in ("utf-16-le", "utf-16-be", "utf-8"):
+        assert read("\ufeffid,text\n1,ü\n".encode(encoding), encoding=encoding) == [("1", "ü")]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"),
+    [
+        (
+            HEADER + b"1,a\n2,\x81b\n",
+            "cp1252",
+            ", row 3, column text: b'\\x81b' is not CP1252; save the file as CP1252",
+        ),
+        (HEADER + b"1,a\n2,\xffb\n", "ascii", ", row 3, column text: b'\\xffb' is not ASCII; save the file as ASCII"),
+        (b"id,text,\xff\n", "ascii", ", row 1: the header is not ASCII: id, text, "),
+        (HEADER + b'1,"a\nb"\n2,\x83\n', "shift_jis", ", row 3 (line 4), column text: b'\\x83'"),
+        ("id,text\n1,a\n2,b".encode("utf-16")[:-1], "utf-16", ", row 3, column text: b'b' is not UTF-16"),
+        ("id,text\n1,a\n".encode("utf-16"), "latin-1", ": the text is UTF-16, not ISO8859-1"),
+        ("id,text\n1,a\n2,b\0\n".encode("utf-16"), "utf-16", ", row 3, column text: the text has a NUL byte"),
+    ],
+    ids=["undefined byte", "ASCII", "header", "cut character", "half a character", "UTF-16", "NUL in UTF-16"],
+)
+def test_what_is_no_text_of_the_encoding_is_named(failure, content, encoding, words):
+    assert failure(content, encoding=encoding).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("content", "csv", "words"),
+    [
+        (
+            b"id,text\n1,a\n",
+            {"delimiter": ";"},
+            "separate values by semicolons instead of ',', or declare csv.delimiter",
+        ),
+        (b"id;text\n1;a;b\n", {"delimiter": ";"}, "put a value with semicolons or line breaks in double quotes"),
+        (b"id,text\n1,a,b\n", {"quote": "'"}, "put a value with commas or line breaks in single quotes"),
+        (b"id,text\n1,'a\n2,b\n", {"quote": "'"}, "a single quote opens and is never closed; close it, or write a"),
+        (b"id^text\n1^a^b\n", {"delimiter": "^"}, "put a value with '^'s or line breaks"),
+        (b"id;text\n1;'a\n\n2;b\0\n", {"delimiter": ";", "quote": "'"}, ", row 2, column text: a single quote opens"),
+        (
+            b"id;text\n1;'a;\n\n'\n2;b\0\n",
+            {"delimiter": ";", "quote": "'"},
+            ", row 3 (line 5), column text: the text has",
+        ),
+    ],
+    ids=["delimiter", "long row", "long row and quote", "open quote", "other delimiter", "place", "row and line"],
+)
+def test_a_message_speaks_of_the_file_as_it_is_declared(failure, content, csv, words):
+    assert words in failure(content, **csv)
+
+
+@pytest.mark.parametrize(
+    ("csv", "words"),
+    [
+        ({"delimiter": ""}, "streams.0.csv.delimiter: Value error, must be one ASCII character"),
+        ({"delimiter": ",,"}, "streams.0.csv.delimiter: "),
+        ({"delimiter": "\n"}, "streams.0.csv.delimiter: "),
+        ({"quote": "“"}, "streams.0.csv.quote: "),
+        ({"quote": ","}, "delimiter and quote must differ"),
+        ({"encoding": "utf-9"}, "streams.0.csv.encoding: Value error, 'utf-9' is no encoding that Python knows"),
+        ({"encoding": "hex"}, "streams.0.csv.encoding: "),
+        ({"escape": "\\"}, "streams.0.csv.escape: Extra inputs"),
+    ],
+)
+def test_a_wrong_setting_is_named(connector, csv, words):
+    status, messages = connector("read", "unused", csv=csv)
+    assert status == 1
+    assert words in error_of(messages).message
+
+
+def test_settings_for_csv_are_refused_for_another_format(connector):
+    _, messages = connector("read", "unused", csv={"delimiter": ";"}, format="jsonl")
+    assert "csv describes CSV files, but the format is jsonl" in error_of(messages).message
+
+
+def test_the_columns_are_those_of_the_configured_catalog(connector, tmp_path):
+    (tmp_path / "texts.csv").write_bytes(b"id,text,more\n1,a,x\n")
+    more = {"type": "object", "properties": {"more": {"type": "string"}, "id": {"type": "integer"}}}
+    _, messages = connector("read", tmp_path / "texts.csv", columns=more)
+    assert [m.record.data for m in messages if m.record] == [{"more": "x", "id": "1"}]
+    _, messages = connector("read", tmp_path / "texts.csv", columns={"type": "object"})
+    assert "the catalog has no columns for stream texts; discover it again" in error_of(messages).message
+
+
+def test_characters_that_json_escapes_arrive_as_they_are(read):
+    text = "".join(map(chr, range(1, 0x20))) + '\\"/\x7f\x80\u2028 ü€😀 \\u0041 \\n'
+    quoted = text.replace('"', '""')
+    assert read(f'id,text\n1,"{quoted}"\n2,\\\n'.encode()) == [("1", text), ("2", "\\")]
+
+
+def test_names_of_columns_and_streams_may_have_any_characters(connector, tmp_path):
+    names = ['a "name"', "back\\slash", "ü\nb"]
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
+    (tmp_path / "texts.csv").write_text(f"{header}\n1,,3\n")
+    columns = {"type": "object", "properties": {name: SCHEMA["properties"]["text"] for name in names}}
+    _, messages = connector("read", tmp_path / "texts.csv", columns=columns, json_schema=columns)
+    assert [m.record.data for m in messages if m.record] == [dict(zip(names, ["1", None, "3"], strict=True))]
