@@ -12,8 +12,8 @@ import psycopg
 from rich.console import Console
 
 from stack import dag_runs, summary
+from stack.airbyte_api import AirbyteApi
 from stack.airflow_api import AirflowApi
-from stack.services import AIRBYTE_CLIENT_ID
 from stack.settings import Settings
 from stack.supervision import Stack, StackError
 
@@ -37,7 +37,7 @@ def connect(settings: Settings) -> AirflowApi:
     if not _wait_for(lambda: not api.import_errors() and api.has_dag("dataops") and api.has_dag("mlops")):
         why = "; ".join(api.import_errors()) or f"see {settings.var}/logs/airflow-dag-processor.log"
         raise StackError(f"Airflow has not read its DAG files: {why}")
-    api.set_variable("airbyte_connections", json.dumps(_airbyte_connections(settings)))
+    api.set_variable("airbyte_connections", json.dumps(AirbyteApi(settings).ids))
     return api
 
 
@@ -142,18 +142,6 @@ def _wait_for(look: Callable[[], Any]) -> Any:
     while not (answer := look()) and time.monotonic() < deadline:
         time.sleep(POLL)
     return answer
-
-
-def _airbyte_connections(settings: Settings) -> dict[str, str]:
-    """Id by name of the connections of the local Airbyte service."""
-    api = f"{settings.url('airbyte')}/api/public/v1"
-    secret = settings.secrets["airbyte_client_secret"]
-    body = {"grant_type": "client_credentials", "client_id": AIRBYTE_CLIENT_ID, "client_secret": secret}
-    # With patience of half a minute, should the service be restarting.
-    with httpx.Client(base_url=api, transport=httpx.HTTPTransport(retries=7)) as client:
-        token = client.post("/applications/token", json=body).raise_for_status().json()["access_token"]
-        answer = client.get("/connections", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
-    return {each["name"]: each["connectionId"] for each in answer.json()["data"]}
 
 
 def _line(instance: dict[str, Any]) -> str:

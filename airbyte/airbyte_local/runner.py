@@ -1,4 +1,4 @@
-"""Runs jobs, a thread each, and sees to it that every one ends: by itself, by cancel, by time limit, after a restart."""
+"""Runs jobs, a thread each, and sees that every one ends: by itself, by cancel, by time limit or after a restart."""
 
 import logging
 import shutil

@@ -13,8 +13,10 @@ from source_files.content import Content, public
 from source_files.errors import SourceError, nul_error
 from source_files.schema import TYPES, Columns
 
-# Rows read at once, and bytes of them by the file's own measure.
+# Rows made messages at once, and bytes of them by the file's own measure.
 _ROWS, _BYTES = 2_000, 1 << 20
+# Bytes of a column read at once.
+_BUFFER = 1 << 16
 
 
 def check(content: Content, stream: Stream) -> None:
@@ -72,7 +74,7 @@ def _opened(content: Content, columns: list[str] | None) -> Iterator[pq.ParquetF
         with content.seekable() as source:
             _refuse_others(content.url, source.read(64))
             # Buffered and not in advance: else a whole group of rows would be in memory.
-            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BYTES, coerce_int96_timestamp_unit="us")
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER, coerce_int96_timestamp_unit="us")
             names = file.schema_arrow.names
             if missing := [name for name in columns or [] if name not in names]:
                 hint = f"add it, or correct its name; the file has: {', '.join(names)}"
@@ -114,7 +116,7 @@ def _fitting(kind: pa.DataType) -> set[str]:
         return {"timestamp_tz" if kind.tz else "timestamp"}
     kinds = {
         pt.is_integer: {"integer", "number"},
-        pt.is_floating: {"number"},
+        pt.is_floating: {"double", "number"},
         pt.is_decimal: {"number"},
         pt.is_boolean: {"boolean"},
         pt.is_date: {"date"},

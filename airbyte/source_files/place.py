@@ -73,11 +73,19 @@ def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: in
             line = rows.line_num
             while not (start := text.readline(limit)).strip("\r\n") and start:
                 row, line = row + 1, line + 1
-            values = next(csv.reader(io.StringIO(start + text.read(limit - len(start)), newline=""), **dialect), [])
+            values = next(csv.reader(_lines(text, start, limit), **dialect), [])
             return Place(public(url), row + 1, line + 1, names, values)
     except (SourceError, csv.Error):
         # The address answers otherwise than before: what is known already has to do.
         return Place(public(url), number, number, names, [])
+
+
+def _lines(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
+    """This line and those behind it, `limit` characters in all."""
+    while line:
+        yield line
+        limit -= len(line)
+        line = text.readline(limit)
 
 
 class _Pieces(io.RawIOBase):

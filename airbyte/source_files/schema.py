@@ -8,6 +8,7 @@ _NULLABLE_TEXT: dict[str, Any] = {"type": ["null", "string"]}
 # JSON schemas of the types that are found, the narrower before the wider; a string can hold any value.
 TYPES: dict[str, dict[str, Any]] = {
     "integer": {"type": ["null", "integer"]},
+    "double": {"type": ["null", "number"], "format": "double"},
     "number": {"type": ["null", "number"]},
     "boolean": {"type": ["null", "boolean"]},
     "date": {**_NULLABLE_TEXT, "format": "date"},

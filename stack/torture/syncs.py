@@ -13,9 +13,9 @@ import httpx
 import psutil
 import psycopg
 
+from stack.airbyte_api import ACTIVE, AirbyteApi
 from stack.cli import running
 from stack.instance import Instance
-from stack.services import AIRBYTE_CLIENT_ID
 from stack.supervision import StackError
 from stack.torture.runs import PROCESSES
 from stack.torture.strikes import Outcome
@@ -27,7 +27,6 @@ FILES, RECORDS = 20, 10_000
 # Each has a folder of files and a table of its own.
 MODES = {"append": "incremental_append", "dedup": "incremental_deduped_history"}
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
-ACTIVE = ("pending", "running", "incomplete")
 # Seconds: between two looks, and until a sync has to end.
 LOOK = 0.05
 LIMIT = 300
@@ -66,13 +65,7 @@ class SyncTorture:
             StackError: a sync fails that nobody strikes.
         """
         with running(self._settings, ["postgres", "airbyte"]):
-            self._api = httpx.Client(
-                base_url=f"{self._settings.url('airbyte')}/api/public/v1", timeout=30, trust_env=False
-            )
-            client = {"client_id": AIRBYTE_CLIENT_ID, "client_secret": self._settings.secrets["airbyte_client_secret"]}
-            token = self._call("POST", "/applications/token", {"grant_type": "client_credentials", **client})
-            self._api.headers["Authorization"] = f"Bearer {token['access_token']}"
-            self._ids = {each["name"]: each["connectionId"] for each in self._call("GET", "/connections")["data"]}
+            self._api = AirbyteApi(self._settings)
             for mode in MODES:
                 untouched = self._strike(mode, None, 0)
                 if untouched.error or untouched.faults:
@@ -93,7 +86,7 @@ class SyncTorture:
     def _strike(self, mode: str, name: str | None, moment: float) -> Outcome:
         self._make_files(mode)
         began, struck, read, faults = time.monotonic(), [], 0, []
-        job = self._submit(mode)
+        job = self._api.submit(mode)
         while job["status"] in ACTIVE:
             age = time.monotonic() - began
             if age > LIMIT:
@@ -105,9 +98,9 @@ class SyncTorture:
                 faults.append(f"the state of {mode} went back from {before} files to {read}")
             time.sleep(LOOK)
             with suppress(httpx.HTTPError):  # the service is away
-                job = self._call("GET", f"/jobs/{job['jobId']}")
+                job = self._api.job(job)
         error = job["failureReason"] if job["status"] != "succeeded" else None
-        if error and self._wait(self._submit(mode))["status"] != "succeeded":
+        if error and self._wait(self._api.submit(mode))["status"] != "succeeded":
             faults.append("the next sync fails too")
         missed = [name] if name and not struck else []
         return Outcome(struck, missed, time.monotonic() - began, error, faults + list(self._wrong(mode)))
@@ -162,17 +155,11 @@ class SyncTorture:
             return connection.execute(READ_FILES, [mode]).fetchone()[0]
         return otherwise
 
-    def _submit(self, mode: str) -> dict[str, Any]:
-        return self._call("POST", "/jobs", {"connectionId": self._ids[mode], "jobType": "sync"})
-
     def _wait(self, job: dict[str, Any]) -> dict[str, Any]:
         while job["status"] in ACTIVE:
             time.sleep(LOOK)
-            job = self._call("GET", f"/jobs/{job['jobId']}")
+            job = self._api.job(job)
         return job
-
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._api.request(method, path, json=body).raise_for_status().json()
 
     def _declaration(self) -> dict[str, Any]:
         variables = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
