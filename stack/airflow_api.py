@@ -151,7 +151,8 @@ class _Login(httpx.Auth):
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         answer = yield request
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        # Forbidden: the clock was set back, and the token is not valid yet.
+        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._token = (yield self._request).raise_for_status().json()["access_token"]
             request.headers["Authorization"] = f"Bearer {self._token}"
             yield request

@@ -16,7 +16,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers, self.asked, self.tokens = [], [], 0
+        self.answers, self.asked, self.tokens, self.refusal = [], [], 0, 401
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.tokens += 1
             return self._answer(201, {"access_token": f"token-{self.server.tokens}"})
         if self.headers["Authorization"] != f"Bearer token-{self.server.tokens}" or not self.server.tokens:
-            return self._answer(401, {})
+            return self._answer(self.server.refusal, {})
         self.server.asked.append((self.command, self.path, json.loads(body or "{}")))
         return self._answer(*self.server.answers.pop(0))
 
@@ -55,6 +55,15 @@ def server():
 def api(server, tmp_path):
     (tmp_path / "ports.yaml").write_text(f"ports: {{airflow: {server.server_port}}}")
     return AirflowApi(load(tmp_path / "var", config=tmp_path / "ports.yaml"))
+
+
+@pytest.mark.parametrize("refusal", [401, 403])
+def test_a_token_that_is_not_valid_any_more_or_not_yet_is_replaced(server, api, refusal):
+    server.refusal, server.answers = refusal, [(200, {"import_errors": []})] * 2
+    api.import_errors()
+    server.tokens += 1
+    api.import_errors()
+    assert (len(server.asked), server.tokens) == (2, 3)
 
 
 def test_a_request_that_the_server_failed_is_asked_again(server, api):
