@@ -1,5 +1,6 @@
 """Start the service: `python -m airbyte_local`, with `airbyte/` on PYTHONPATH."""
 
+import gc
 import logging
 import sys
 
@@ -13,6 +14,8 @@ from airbyte_local.runner import Runner
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; 1 where the service cannot start, with the reason as the last line."""
+    # Records are many small objects that never refer to each other in a circle.
+    gc.set_threshold(100_000)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         own = settings.load()

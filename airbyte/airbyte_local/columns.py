@@ -19,6 +19,9 @@ _PLAIN = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,3})?")
+_DECIMALS = re.compile(r"[0-9.-]*")
+# Digits that every integer or number may have.
+_DIGITS = 18
 _BIGINT = range(-(2**63), 2**63)
 
 
@@ -52,14 +55,16 @@ class Column:
             values: JSON values.
 
         Returns:
-            As many: null, or int (integer, number), float (number, double), bool, or str (all other kinds, and a number
-            that was text); and, by index, the values that did not fit, which are null in these.
+            As many: null, or int (integer, number), float (number, double), bool, or str (all other kinds, and integers
+            and numbers that were text); and, by index, the values that did not fit, which are null in these.
         """
         present = values if None not in values else [value for value in values if value is not None]
         types = set(map(type, present))
         if types <= _AS_IT_IS[self.kind]:
             return values, {}
         if self.kind is Kind.INTEGER and types == {int} and min(present) in _BIGINT and max(present) in _BIGINT:
+            return values, {}
+        if types == {str} and self.kind in _ARE_PLAIN and _ARE_PLAIN[self.kind](present):
             return values, {}
         convert = _CONVERT[self.kind]
         if types == {str} and self.kind is not Kind.JSON:
@@ -192,6 +197,43 @@ def _text(value: Any) -> str:
     return value if type(value) is str else orjson.dumps(value).decode()
 
 
+def _are_digits(texts: list[str]) -> bool:
+    together = "".join(texts)
+    return together.isascii() and together.isdecimal() and "" not in texts and len(max(texts, key=len)) <= _DIGITS
+
+
+def _are_decimals(texts: list[str]) -> bool:
+    if not _DECIMALS.fullmatch("".join(texts)) or len(max(texts, key=len)) > _DIGITS:
+        return False
+    try:
+        # The quickest way to see that each is one number.
+        list(map(float, texts))
+    except ValueError:
+        return False
+    return True
+
+
+def _are_timestamps(texts: list[str]) -> bool:
+    """Whether all are a date, a T or a space, and a time to the second."""
+    # Of the valid texts of 19 characters, these have two dashes and two colons.
+    if set(map(len, texts)) != {19}:
+        return False
+    together = "".join(texts)
+    if "W" in together or together.count("-") != 2 * len(texts) or together.count(":") != 2 * len(texts):
+        return False
+    try:
+        list(map(datetime.fromisoformat, texts))
+    except ValueError:
+        return False
+    return True
+
+
+# Whether texts of a kind are all good as they are; most columns are, and to look at them together is quick.
+_ARE_PLAIN: dict[Kind, Callable[[list[str]], bool]] = {
+    Kind.INTEGER: _are_digits,
+    Kind.NUMBER: _are_decimals,
+    Kind.TIMESTAMP: _are_timestamps,
+}
 _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,

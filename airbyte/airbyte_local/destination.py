@@ -51,12 +51,12 @@ class Rows:
     Attributes:
         columns: as `Column.convert` gives them, in the table's order.
         emitted_at: of each row, in milliseconds since 1970.
-        changes: of each row, as JSON; None: none.
+        changes: to values, by index of the row; rows without any are left out.
     """
 
     columns: list[list[Any]]
     emitted_at: list[int]
-    changes: list[str | None]
+    changes: dict[int, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ class Destination(Protocol):
     def states(self, connection_id: uuid.UUID) -> list[State]:
         """The states of a connection; its tables are this attempt's alone from now on."""
 
-    def open(self, table: Table) -> None:
-        """Make ready to take rows for `table`; nothing of it is visible to others."""
+    def open(self, tables: Sequence[Table]) -> None:
+        """Make ready to take rows for these tables.
+
+        Raises:
+            DestinationError: a table has columns of other types than the stream declares.
+        """
 
     def write(self, table: Table, rows: Rows) -> None:
         """Take rows for an opened table; visible to nobody before `commit`."""
@@ -102,8 +106,7 @@ class Destination(Protocol):
             final: whether all rows are there, so that tables that wait for that have their turn.
 
         Raises:
-            DestinationError: a table has columns of other types than the stream declares, or rows that its key does
-                not tell apart.
+            DestinationError: a table has rows that its key does not tell apart.
         """
 
     def cancel(self) -> None:

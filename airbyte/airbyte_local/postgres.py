@@ -1,17 +1,19 @@
-"""The PostgreSQL destination: COPY into temporary tables; a commit brings the rows from there into their tables."""
+"""The PostgreSQL destination: COPY into the tables, in the transaction that has the states too."""
 
 import hashlib
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from types import NoneType
 from typing import Any
 
+import orjson
 import psycopg
 from airbyte_protocol.models import DestinationSyncMode
 from psycopg import sql
-from psycopg.types.json import Jsonb
+from psycopg.pq import TransactionStatus
 
 from airbyte_local.columns import Column, Kind
 from airbyte_local.declaration import PostgresConfiguration
@@ -31,18 +33,13 @@ _TYPES = {
     Kind.JSON: "jsonb",
     Kind.TEXT: "text",
 }
-# What the destination adds to each row, and how it is made of a staged row.
+# What the destination adds to each row.
 _OWN = {
-    "_airbyte_raw_id": ("text", sql.SQL("gen_random_uuid()::text")),
-    "_airbyte_extracted_at": ("timestamp with time zone", sql.SQL("_airbyte_extracted_at")),
-    "_airbyte_meta": (
-        "jsonb",
-        sql.SQL(
-            "case when _airbyte_changes is null then %(meta)s"
-            " else jsonb_set(%(meta)s, '{changes}', _airbyte_changes) end"
-        ),
-    ),
+    "_airbyte_raw_id": "text",
+    "_airbyte_extracted_at": "timestamp with time zone",
+    "_airbyte_meta": "jsonb",
 }
+_RAW_ID = "gen_random_uuid()::text"
 _STATES = """
     create schema if not exists airbyte;
     create table if not exists airbyte.states (
@@ -76,10 +73,18 @@ class PostgresDestination:
             sync_id: number of the job, which every row's metadata bears.
         """
         self.schema = configuration.schema_
-        self._meta = Jsonb({"sync_id": sync_id, "changes": []})
+        self._meta = {"sync_id": sync_id, "changes": []}
+        self._tables: Sequence[Table] = ()
+        # Those that have all columns.
+        self._adapted: set[Table] = set()
+        # Of tables whose rows cannot go there at once.
         self._staging: dict[Table, sql.Identifier] = {}
-        # Tables with rows that were not committed yet.
+        # Tables with rows in their temporary ones, and those of this transaction.
         self._staged: set[Table] = set()
+        self._begun: set[Table] = set()
+        # The COPY that goes on, and its table.
+        self._copy = ExitStack()
+        self._copied: tuple[Table, psycopg.Copy] | None = None
         self._connection = psycopg.connect(
             host=configuration.host,
             port=configuration.port,
@@ -94,6 +99,8 @@ class PostgresDestination:
 
     def close(self) -> None:
         """Leave the database; what was not committed is gone."""
+        with suppress(psycopg.Error):
+            self._copy.__exit__(DestinationError, DestinationError("given up"), None)
         self._connection.close()
 
     def states(self, connection_id: uuid.UUID) -> list[State]:
@@ -119,58 +126,126 @@ class PostgresDestination:
         )
         return [State(namespace, stream, message.encode()) for namespace, stream, message in found]
 
-    def open(self, table: Table) -> None:
-        """Make ready to take rows for `table`; nothing of it is visible to others."""
-        staging = sql.Identifier(f"staging_{len(self._staging)}")
-        columns = [
-            sql.SQL("{} {} {}").format(
-                sql.Identifier(c.name), sql.SQL(_TYPES[c.kind]), sql.SQL("not null" if c.name in table.key else "")
-            )
-            for c in table.columns
-        ]
-        columns += [sql.SQL("_airbyte_extracted_at timestamptz not null"), sql.SQL("_airbyte_changes jsonb")]
-        self._connection.execute(sql.SQL("create temporary table {} ({})").format(staging, sql.SQL(", ").join(columns)))
-        self._staging[table] = staging
+    def open(self, tables: Sequence[Table]) -> None:
+        """Make ready to take rows for these tables; those that are there already get the columns that they lack.
+
+        Raises:
+            DestinationError: a column has another type than the stream declares now.
+        """
+        self._tables = tables
+        is_one_commit = all(table.at_end for table in tables)
+        for table in tables:
+            if table.mode is DestinationSyncMode.append_dedup or (table.at_end and not is_one_commit):
+                self._staging[table] = self._stage(table)
+            with self._connection.transaction():
+                if self._exists(table):
+                    self._adapt(table)
+                    self._adapted.add(table)
 
     def write(self, table: Table, rows: Rows) -> None:
-        """Stage rows.
+        """Copy rows to where they gather.
 
         Raises:
             DestinationError: a row has no value in a column of its key.
         """
-        if not rows.emitted_at:
+        if self._copied is None or self._copied[0] != table:
+            self._end_copy()
+            self._begin()
+            if table in self._staging:
+                self._staged.add(table)
+            else:
+                self._begin_table(table)
+            names = map(sql.Identifier, [*(column.name for column in table.columns), *list(_OWN)[1:]])
+            copy = sql.SQL("copy {} ({}) from stdin").format(
+                self._staging.get(table, _identifier(table)), sql.SQL(", ").join(names)
+            )
+            self._copied = table, self._copy.enter_context(self._connection.cursor().copy(copy))
+        self._copied[1].write(self._text(table, rows))
+
+    def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
+        """Make what was written visible, and keep the states, in one transaction.
+
+        A table keeps its identity, so views on it live on; readers see the rows of before until the new ones are there.
+
+        Raises:
+            DestinationError: a row has no value in a column of its key, or the table's rows of before are not told
+                apart by it.
+        """
+        self._end_copy()
+        self._begin()
+        for table in self._tables:
+            if table in self._staging:
+                if final or (table in self._staged and not table.at_end):
+                    self._begin_table(table)
+                    self._move(table, self._staging[table])
+                    self._execute("truncate {}", self._staging[table])
+                    self._staged.discard(table)
+            elif final:
+                self._begin_table(table)
+        self._keep(connection_id, states)
+        self._connection.execute("commit")
+        self._begun.clear()
+
+    def _stage(self, table: Table) -> sql.Identifier:
+        staging = sql.Identifier(f"staging_{len(self._staging)}")
+        types = {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
+        columns = [
+            sql.SQL("{} {} {}").format(
+                sql.Identifier(name), sql.SQL(kind), sql.SQL("not null" if name in table.key else "")
+            )
+            for name, kind in types.items()
+        ]
+        self._execute("create temporary table {} ({})", staging, sql.SQL(", ").join(columns))
+        return staging
+
+    def _text(self, table: Table, rows: Rows) -> str:
+        """Rows as COPY reads them."""
+        columns = [_written(column, values) for column, values in zip(table.columns, rows.columns, strict=True)]
+        moments = set(rows.emitted_at)
+        meta = _escaped(orjson.dumps(self._meta).decode())
+        if columns and len(moments) == 1 and not rows.changes:
+            # What is the same in all of them is written by the joins.
+            end = f"\t{_moment(*moments)}\t{meta}\n"
+            return end.join(map("\t".join, zip(*columns, strict=True))) + end
+        metas = [meta] * len(rows.emitted_at)
+        for index, changes in rows.changes.items():
+            metas[index] = _escaped(orjson.dumps(self._meta | {"changes": changes}).decode())
+        columns += [list(map(_moment, rows.emitted_at)), metas]
+        return "".join(["\t".join(row) + "\n" for row in zip(*columns, strict=True)])
+
+    def _end_copy(self) -> None:
+        if self._copied is None:
             return
-        columns = [_copied(column, values) for column, values in zip(table.columns, rows.columns, strict=True)]
-        columns += [list(map(_moment, rows.emitted_at)), _texts(rows.changes)]
-        text = "\n".join(map("\t".join, zip(*columns, strict=True)))
-        copy = sql.SQL("copy {} from stdin").format(self._staging[table])
+        table, self._copied = self._copied[0], None
         try:
-            with self._connection.cursor() as cursor, cursor.copy(copy) as writer:
-                writer.write(text)
+            self._copy.close()
         except psycopg.errors.NotNullViolation as error:
             raise DestinationError(
                 f"table {table}: a record has no value in {error.diag.column_name}, a column of its primary key; name"
                 " columns that always have one, as primaryKey in connections.yaml"
             ) from None
-        self._staged.add(table)
 
-    def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
-        """Bring staged rows into their tables, and keep the states, in one transaction.
+    def _begin(self) -> None:
+        if self._connection.info.transaction_status is TransactionStatus.IDLE:
+            self._connection.execute("begin")
 
-        A table keeps its identity, so views on it live on; readers see the rows of before until the new ones are there.
-
-        Raises:
-            DestinationError: a column of a table has another type than the stream declares now, or its rows of before
-                are not told apart by the key.
-        """
-        with self._connection.transaction():
-            for table, staging in self._staging.items():
-                if final if table.at_end else (final or table in self._staged):
-                    self._prepare(table)
-                    self._move(table, staging)
-                    self._execute("truncate {}", staging)
-            self._keep(connection_id, states)
-        self._staged = set() if final else {table for table in self._staged if table.at_end}
+    def _begin_table(self, table: Table) -> None:
+        """Have a table in this transaction: make it if it is missing, and keep other writers off, but not readers."""
+        if table in self._begun:
+            return
+        self._begun.add(table)
+        if not self._connection.execute("select to_regnamespace(quote_ident(%s))", [table.namespace]).fetchone()[0]:
+            self._create("schema if not exists {}", sql.Identifier(table.namespace))
+        types = {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
+        declared = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in types.items()]
+        target = _identifier(table)
+        self._create("table if not exists {} ({})", target, sql.SQL(", ").join(declared))
+        self._execute("lock table {} in share row exclusive mode", target)
+        if table not in self._adapted:
+            self._adapt(table)  # another sync may have made it meanwhile
+        self._index(table)
+        if table.mode is DestinationSyncMode.overwrite:
+            self._execute("delete from {}", target)
 
     def _keep(self, connection_id: uuid.UUID, states: Sequence[State]) -> None:
         for state in states:
@@ -193,19 +268,13 @@ class PostgresDestination:
             self._connection.cancel_safe()
 
     def _move(self, table: Table, staging: sql.Identifier) -> None:
-        target = _identifier(table)
-        names = [sql.Identifier(column.name) for column in table.columns]
-        parts = {
-            "target": target,
-            "staging": staging,
-            "names": sql.SQL(", ").join([*names, *map(sql.Identifier, _OWN)]),
-            "values": sql.SQL(", ").join([*names, *(value for _, value in _OWN.values())]),
-        }
-        if table.mode is not DestinationSyncMode.append_dedup:
-            if table.mode is DestinationSyncMode.overwrite:
-                self._execute("delete from {}", target)
-            statement = "insert into {target} ({names}) select {values} from {staging}"
-        else:
+        names = sql.SQL(", ").join(map(sql.Identifier, [*(column.name for column in table.columns), *_OWN]))
+        values = sql.SQL(", ").join(
+            sql.SQL(_RAW_ID) if name in list(_OWN)[:1] else sql.Identifier(name)
+            for name in [*(column.name for column in table.columns), *_OWN]
+        )
+        parts = {"target": _identifier(table), "staging": staging, "names": names, "values": values}
+        if table.mode is DestinationSyncMode.append_dedup:
             statement = (
                 "merge into {target} as old using (select distinct on ({key}) {values} from {staging} order by {order})"
                 " as new ({names}) on {same}"
@@ -213,7 +282,9 @@ class PostgresDestination:
                 " when not matched then insert ({names}) values ({new})"
             )
             parts |= self._merge_parts(table)
-        self._connection.execute(sql.SQL(statement).format(**parts), {"meta": self._meta})
+        else:
+            statement = "insert into {target} ({names}) select {values} from {staging}"
+        self._connection.execute(sql.SQL(statement).format(**parts))
 
     def _merge_parts(self, table: Table) -> dict[str, sql.Composable]:
         key = [sql.Identifier(name) for name in table.key]
@@ -238,25 +309,24 @@ class PostgresDestination:
             "new": sql.SQL(", ").join(new.values()),
         }
 
-    def _prepare(self, table: Table) -> None:
-        """Create what is missing of the table and lock it against other writers, not against readers."""
-        wanted = {c.name: _TYPES[c.kind] for c in table.columns} | {name: kind for name, (kind, _) in _OWN.items()}
-        target = _identifier(table)
-        declared = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in wanted.items()]
-        if not self._connection.execute("select to_regnamespace(quote_ident(%s))", [table.namespace]).fetchone()[0]:
-            self._create("schema if not exists {}", sql.Identifier(table.namespace))
-        self._create("table if not exists {} ({})", target, sql.SQL(", ").join(declared))
-        self._execute("lock table {} in share row exclusive mode", target)
-        types = self._columns(table)
-        for name, wanted_type in wanted.items():
+    def _exists(self, table: Table) -> bool:
+        name = _identifier(table).as_string(self._connection)
+        return self._connection.execute("select to_regclass(%s) is not null", [name]).fetchone()[0]
+
+    def _adapt(self, table: Table) -> None:
+        """Add the columns that a table lacks; in a transaction of its own, since it keeps readers off for a moment."""
+        wanted = {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
+        types, target = self._columns(table), _identifier(table)
+        for name, kind in wanted.items():
             if name not in types:
-                self._execute("alter table {} add column {} {}", target, sql.Identifier(name), sql.SQL(wanted_type))
-            elif types[name] != wanted_type:
+                self._execute("alter table {} add column {} {}", target, sql.Identifier(name), sql.SQL(kind))
+            elif types[name] != kind:
                 raise DestinationError(
-                    f"column {name} of table {table} is {types[name]}, but the stream declares {wanted_type}; change"
+                    f"column {name} of table {table} is {types[name]}, but the stream declares {kind}; change"
                     " the declaration back, or drop the column and sync again"
                 )
-        self._index(table)
+        raw_id = sql.Identifier(next(iter(_OWN)))
+        self._execute("alter table {} alter column {} set default {}", target, raw_id, sql.SQL(_RAW_ID))
 
     def _columns(self, table: Table) -> dict[str, str]:
         """Names and types of a table's columns."""
@@ -300,17 +370,23 @@ def _identifier(table: Table) -> sql.Identifier:
     return sql.Identifier(table.namespace, table.name)
 
 
-def _copied(column: Column, values: list[Any]) -> list[str]:
+def _written(column: Column, values: list[Any]) -> list[str]:
     """A column's values as COPY reads them."""
     if column.kind in (Kind.TEXT, Kind.JSON):
         return _texts(values)
+    types = set(map(type, values))
+    if types == {str}:
+        return values
+    if types == {str, NoneType}:
+        return [r"\N" if value is None else value for value in values]
     return [r"\N" if value is None else str(value) for value in values]
 
 
 def _texts(values: list[str | None]) -> list[str]:
     """Text of any kind as COPY reads it."""
     present = values if None not in values else [value for value in values if value is not None]
-    if any(found in all_of_it for all_of_it in ["".join(present)] for found, _ in _ESCAPES):
+    together = "".join(present)
+    if any(found in together for found, _ in _ESCAPES):
         values = [value if value is None else _escaped(value) for value in values]
     return values if len(present) == len(values) else [r"\N" if value is None else value for value in values]
 

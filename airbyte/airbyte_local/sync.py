@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -119,10 +119,9 @@ class Sync:
             self._checkpoints = _Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
-                table = self._table(configured, destination.schema)
-                destination.open(table)
-                stream = configured.stream
+                stream, table = configured.stream, self._table(configured, destination.schema)
                 self._streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
+            destination.open([stream.table for stream in self._streams.values()])
             self._read(catalog, self._checkpoints.to_go_on_from(states))
             self._commit(final=True)
         for stream in self._streams.values():
@@ -209,10 +208,7 @@ class Sync:
         """Hand records to their streams; the names of those that are not selected."""
         self._totals.bytes += messages.size
         unknown, share = set(), messages.size / len(messages.contents)
-        for key, group in groupby(
-            messages.contents, key=lambda record: (record.get("namespace"), record.get("stream"))
-        ):
-            records = list(group)
+        for key, records in _by_stream(messages.contents):
             try:
                 stream = self._streams.get(key)
             except TypeError:
@@ -316,7 +312,9 @@ class _Stream:
             return
         try:
             data = [record["data"] for record in records]
-            emitted_at = [int(record["emitted_at"]) for record in records]
+            emitted_at = [record["emitted_at"] for record in records]
+            if set(map(type, emitted_at)) != {int}:
+                emitted_at = list(map(int, emitted_at))
             if min(emitted_at) not in _MOMENTS or max(emitted_at) not in _MOMENTS:
                 raise ValueError("emitted_at")
             if set(map(type, data)) != {dict}:
@@ -326,18 +324,17 @@ class _Stream:
         if self._may_have_nul:
             self._refuse_nul(data)
             self._may_have_nul = False
-        changes = [_changes(record) for record in records] if any("meta" in record for record in records) else []
-        notes: dict[int, list[dict[str, Any]]] = {index: found for index, found in enumerate(changes) if found}
+        changes = {
+            index: found for index, record in enumerate(records) if "meta" in record and (found := _changes(record))
+        }
         converted = []
         for column in self.table.columns:
-            values, wrong = column.convert([row.get(column.name) for row in data])
+            name = column.name
+            values, wrong = column.convert([row.get(name) for row in data])
             converted.append(values)
             for index, value in wrong.items():
-                notes.setdefault(index, []).append(self._nulled(column.name, value))
-        texts: list[str | None] = [None] * len(records)
-        for index, found in notes.items():
-            texts[index] = orjson.dumps(found).decode()
-        self._destination.write(self.table, Rows(converted, emitted_at, texts))
+                changes.setdefault(index, []).append(self._nulled(name, value))
+        self._destination.write(self.table, Rows(converted, emitted_at, changes))
         self.rows += len(records)
 
     def _nulled(self, column: str, value: Any) -> dict[str, Any]:
@@ -365,6 +362,16 @@ class _Stream:
 
         wrong = next((record for record in records if not is_whole(record)), records[0])
         return f"the connector printed a broken RECORD ({error!r}): {_text(wrong)[:200]}"
+
+
+def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
+    """Records that follow each other in one stream, with its namespace and name."""
+    names = [record.get("stream") for record in records]
+    if names.count(names[0]) == len(names) and not any("namespace" in record for record in records):
+        yield (None, names[0]), records
+        return
+    for key, group in groupby(records, key=lambda record: (record.get("namespace"), record.get("stream"))):
+        yield key, list(group)
 
 
 def _key(state: State) -> tuple[str, str]:

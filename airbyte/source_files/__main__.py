@@ -140,7 +140,7 @@ def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, don
     for url in content.find(stream.url):
         path = content.public(url)
         with content.opened(url, known=done and done.files.get(path)) as file:
-            if done and (file.unchanged or done.has(path, file.version)):
+            if done and done.has(path, file.version):
                 continue
             for lines in _format(stream).read(file, stream, columns, _warn):
                 sys.stdout.buffer.write(lines)

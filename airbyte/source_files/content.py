@@ -5,7 +5,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
 from typing import BinaryIO
@@ -27,14 +27,12 @@ class Content:
     Attributes:
         url: its path or URL.
         version: what it is now.
-        unchanged: whether that is the version known before; its bytes may then be missing.
         pieces: its bytes in order; only one piece is in memory at a time.
         file: where it is a file of this machine.
     """
 
     url: str
     version: Version
-    unchanged: bool
     pieces: Iterator[bytes]
     file: BinaryIO | None = None
 
@@ -73,21 +71,19 @@ def find(url: str) -> list[str]:
     return [path for _, path in sorted(found)]
 
 
-@contextmanager
-def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> Iterator[Content]:
+def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> AbstractContextManager[Content]:
     """Open a file or URL.
 
     Args:
         url: path of a file of this machine, or an http or https URL; redirects are followed.
-        known: version that need not be read again; a server is asked whether it still has that one.
+        known: version that need not be read again; a server that still has it is asked to leave out the bytes.
         piece: bytes read at once.
 
     Raises:
         SourceError: the file is missing or unreadable, or the server refuses the request.
         TransientError: the server does not answer, breaks off, or answers with a failure of its own.
     """
-    with (_http if _is_http(url) else _local)(url, known or {}, piece) as content:
-        yield content
+    return _http(url, known or {}, piece) if _is_http(url) else _local(url, piece)
 
 
 def _is_http(url: str) -> bool:
@@ -95,7 +91,7 @@ def _is_http(url: str) -> bool:
 
 
 @contextmanager
-def _local(url: str, known: Version, piece: int) -> Iterator[Content]:
+def _local(url: str, piece: int) -> Iterator[Content]:
     def pieces() -> Iterator[bytes]:
         try:
             yield from iter(lambda: file.read(piece), b"")
@@ -109,7 +105,7 @@ def _local(url: str, known: Version, piece: int) -> Iterator[Content]:
     with file:
         status = os.fstat(file.fileno())
         version: Version = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        yield Content(url, version, version == known, pieces(), file)
+        yield Content(url, version, pieces(), file)
 
 
 def _unreadable(url: str, error: OSError) -> SourceError:
@@ -126,7 +122,7 @@ def _http(url: str, known: Version, piece: int) -> Iterator[Content]:
     try:
         with client, client.stream("GET", url, headers=headers) as response:
             if response.status_code == 304 and headers:
-                yield Content(url, known, True, iter(()))
+                yield Content(url, known, iter(()))
                 return
             if response.status_code >= 500:
                 raise TransientError(
@@ -135,8 +131,7 @@ def _http(url: str, known: Version, piece: int) -> Iterator[Content]:
             if response.status_code != 200:
                 remedy = "check the address and whether it can be read without login"
                 raise SourceError(f"{shown} answered {response.status_code} {response.reason_phrase}; {remedy}")
-            version = _version(response.headers)
-            yield Content(url, version, bool(version) and version == known, response.iter_bytes(piece))
+            yield Content(url, _version(response.headers), response.iter_bytes(piece))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         remedy = "write https://host/path, with special characters of a login as %-escapes"
         raise SourceError(f"{shown} is no valid URL or leads to none; {remedy}") from error

