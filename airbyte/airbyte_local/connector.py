@@ -240,7 +240,7 @@ class Connector:
             pieces.append(piece[end:])
             size += len(pieces[-1])
             if size > _LINE:
-                shown = _shown(pieces[0])
+                shown = _shown(next(filter(None, pieces)))
                 raise ConnectorError(f"the connector {self._name} printed a line of over {_LINE >> 20} MB: {shown}")
         if size:
             yield [b"".join(pieces)]

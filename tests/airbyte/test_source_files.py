@@ -239,7 +239,7 @@ def test_an_endless_row_takes_no_more_memory_the_longer_it_is(memory, tmp_path):
     status, said, used = memory(tmp_path / "texts.csv")
     assert status == 1
     assert "row 3, column text: longer than 8 MB" in said
-    assert used < 150
+    assert used < 250
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
