@@ -5,7 +5,7 @@ and its column becomes null with a note in the record's metadata, as Airbyte doe
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -48,7 +48,7 @@ class Column:
     name: str
     kind: Kind
 
-    def convert(self, values: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+    def convert(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[int, Any]]:
         """Values as they are loaded.
 
         Args:
@@ -197,12 +197,12 @@ def _text(value: Any) -> str:
     return value if type(value) is str else orjson.dumps(value).decode()
 
 
-def _are_digits(texts: list[str]) -> bool:
+def _are_digits(texts: Sequence[str]) -> bool:
     together = "".join(texts)
     return together.isascii() and together.isdecimal() and "" not in texts and len(max(texts, key=len)) <= _DIGITS
 
 
-def _are_decimals(texts: list[str]) -> bool:
+def _are_decimals(texts: Sequence[str]) -> bool:
     if not _DECIMALS.fullmatch("".join(texts)) or len(max(texts, key=len)) > _DIGITS:
         return False
     try:
@@ -213,7 +213,7 @@ def _are_decimals(texts: list[str]) -> bool:
     return True
 
 
-def _are_timestamps(texts: list[str]) -> bool:
+def _are_timestamps(texts: Sequence[str]) -> bool:
     """Whether all are a date, a T or a space, and a time to the second."""
     # Of the valid texts of 19 characters, these have two dashes and two colons.
     if set(map(len, texts)) != {19}:
@@ -229,7 +229,7 @@ def _are_timestamps(texts: list[str]) -> bool:
 
 
 # Whether texts of a kind are all good as they are; most columns are, and to look at them together is quick.
-_ARE_PLAIN: dict[Kind, Callable[[list[str]], bool]] = {
+_ARE_PLAIN: dict[Kind, Callable[[Sequence[str]], bool]] = {
     Kind.INTEGER: _are_digits,
     Kind.NUMBER: _are_decimals,
     Kind.TIMESTAMP: _are_timestamps,

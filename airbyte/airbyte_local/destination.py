@@ -54,7 +54,7 @@ class Rows:
         changes: to values, by index of the row; rows without any are left out.
     """
 
-    columns: list[list[Any]]
+    columns: list[Sequence[Any]]
     emitted_at: list[int]
     changes: dict[int, list[dict[str, Any]]]
 

@@ -370,25 +370,16 @@ def _identifier(table: Table) -> sql.Identifier:
     return sql.Identifier(table.namespace, table.name)
 
 
-def _written(column: Column, values: list[Any]) -> list[str]:
+def _written(column: Column, values: Sequence[Any]) -> Sequence[str]:
     """A column's values as COPY reads them."""
+    has_null = None in values
     if column.kind in (Kind.TEXT, Kind.JSON):
-        return _texts(values)
-    types = set(map(type, values))
-    if types == {str}:
-        return values
-    if types == {str, NoneType}:
-        return [r"\N" if value is None else value for value in values]
-    return [r"\N" if value is None else str(value) for value in values]
-
-
-def _texts(values: list[str | None]) -> list[str]:
-    """Text of any kind as COPY reads it."""
-    present = values if None not in values else [value for value in values if value is not None]
-    together = "".join(present)
-    if any(found in together for found, _ in _ESCAPES):
-        values = [value if value is None else _escaped(value) for value in values]
-    return values if len(present) == len(values) else [r"\N" if value is None else value for value in values]
+        together = "".join(filter(None, values) if has_null else values)
+        if any(found in together for found, _ in _ESCAPES):
+            values = [value if value is None else _escaped(value) for value in values]
+    elif set(map(type, values)) - {str, NoneType}:
+        values = [value if value is None else str(value) for value in values] if has_null else list(map(str, values))
+    return [r"\N" if value is None else value for value in values] if has_null else values
 
 
 def _escaped(value: str) -> str:

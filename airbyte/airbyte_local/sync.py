@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -324,18 +325,27 @@ class _Stream:
         if self._may_have_nul:
             self._refuse_nul(data)
             self._may_have_nul = False
-        changes = {
-            index: found for index, record in enumerate(records) if "meta" in record and (found := _changes(record))
-        }
+        changes = {}
+        if not _are_bare(records):
+            changes = {index: found for index, record in enumerate(records) if (found := _changes(record))}
         converted = []
-        for column in self.table.columns:
-            name = column.name
-            values, wrong = column.convert([row.get(name) for row in data])
+        for column, given in zip(self.table.columns, self._values(data), strict=True):
+            values, wrong = column.convert(given)
             converted.append(values)
             for index, value in wrong.items():
-                changes.setdefault(index, []).append(self._nulled(name, value))
+                changes.setdefault(index, []).append(self._nulled(column.name, value))
         self._destination.write(self.table, Rows(converted, emitted_at, changes))
         self.rows += len(records)
+
+    def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
+        """The values of each column; null where a record does not have it."""
+        names = [column.name for column in self.table.columns]
+        if len(names) > 1:
+            try:
+                return list(zip(*map(itemgetter(*names), data), strict=True))
+            except KeyError:
+                pass
+        return [[row.get(name) for row in data] for name in names]
 
     def _nulled(self, column: str, value: Any) -> dict[str, Any]:
         """Airbyte's note of a change, with the value beside, so that a gate can show what was in the source."""
@@ -367,11 +377,16 @@ class _Stream:
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
     """Records that follow each other in one stream, with its namespace and name."""
     names = [record.get("stream") for record in records]
-    if names.count(names[0]) == len(names) and not any("namespace" in record for record in records):
+    if names.count(names[0]) == len(names) and _are_bare(records):
         yield (None, names[0]), records
         return
     for key, group in groupby(records, key=lambda record: (record.get("namespace"), record.get("stream"))):
         yield key, list(group)
+
+
+def _are_bare(records: list[dict[str, Any]]) -> bool:
+    """Whether all have a stream, data and emitted_at, and nothing else; a quick look, which most records pass."""
+    return set(map(len, records)) == {3}
 
 
 def _key(state: State) -> tuple[str, str]:
