@@ -139,6 +139,8 @@ def services(settings: Settings) -> list[Service]:
             {
                 **task_environment(settings),
                 "PYTHONPATH": str(ROOT / "airbyte"),
+                # Else each sync that runs beside others leaves a heap of its own behind.
+                "MALLOC_ARENA_MAX": "1",
                 "MLOPS_AIRBYTE__PORT": str(settings.ports.airbyte),
                 "MLOPS_AIRBYTE__CLIENT_ID": AIRBYTE_CLIENT_ID,
                 "MLOPS_AIRBYTE__CLIENT_SECRET": settings.secrets["airbyte_client_secret"],
