@@ -18,7 +18,6 @@ _VERSION = re.compile(r"([0-9]+!)?[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]
 # What uv needs of the caller: where its cache and configuration are, and how the network is reached.
 _INHERITED = re.compile(r"UV_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy", re.IGNORECASE)
 _LAST_LINES = 8
-_INDEX = "https://pypi.org/project"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Words of uv, what they mean, and what kind of failure that is; the first that occur count.
 _FAILURES = [
@@ -39,12 +38,12 @@ _FAILURES = [
     ),
     (
         "does not satisfy Python|requires Python|no wheels with a matching",
-        "it, or something it needs, is not for Python {python} on this machine: take another version, see {index}",
+        "it, or something it needs, is not for Python {python} on this machine: take another version of {name}",
         FailureType.config_error,
     ),
     (
         "there is no version of|not found in the package registry",
-        "it, or something it needs, does not exist: correct `package` or `version` in connections.yaml, see {index}",
+        "it, or something it needs, does not exist: correct `package` or `version` of {name} in connections.yaml",
         FailureType.config_error,
     ),
     ("No solution found", "what it needs does not go together: take another version", FailureType.config_error),
@@ -165,7 +164,7 @@ class _Environment:
             raise self._error(f"{self._uv_program} is missing: run `make setup`", FailureType.config_error) from None
         if done.returncode:
             meaning, kind = next((m, k) for words, m, k in _FAILURES if re.search(words, done.stderr))
-            remedy = meaning.format(lock=self._lock, python=_PYTHON, index=f"{_INDEX}/{self._name}")
+            remedy = meaning.format(lock=self._lock, python=_PYTHON, name=self._name)
             said = "\n".join(done.stderr.splitlines()[-_LAST_LINES:])
             raise self._error(f"{remedy}\n{said}", kind)
         return done.stdout
