@@ -179,7 +179,7 @@ def test_a_version_that_the_index_does_not_have_is_named(executable, index):
     if error.value.failure_type is FailureType.transient_error:
         pytest.skip(f"needs the package index: {error.value}")
     assert error.value.failure_type is FailureType.config_error
-    assert "does not exist: correct `package` or `version` in connections.yaml, see https://" in str(error.value)
+    assert "does not exist: correct `package` or `version` of cowsay in connections.yaml" in str(error.value)
     assert "there is no version of cowsay==999.0" in str(error.value)
 
 
