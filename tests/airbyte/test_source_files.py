@@ -256,7 +256,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(memory, tmp_path, for
     status, said, used = memory(tmp_path / "texts", format=format)
     assert status == 0
     assert '"id":"499999"' in said or '"id":499999' in said
-    assert used < 250
+    assert used < 150
 
 
 def test_a_header_of_any_length_is_shown_short(connector, tmp_path):
