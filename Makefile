@@ -16,11 +16,19 @@ ENVIRONMENTS := stack airflow dbt tagifai airbyte
 export UV_PYTHON_DOWNLOADS := never
 # The launcher reads the settings of those that it starts.
 STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m stack --var "$(VAR)"
-# Runs pytest in an environment with the test tools after the environment's own packages.
+# Runs pytest in an environment with the test tools after the environment's own packages; two files at a time.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
-PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())"
+PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
+  --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # ENVIRONMENT:FOLDER
-TESTS := stack:stack tagifai:tagifai airbyte:airbyte dbt:dbt_transforms airflow:great_expectations airflow:airflow stack:e2e
+TESTS := stack:stack tagifai:tagifai airbyte:airbyte dbt:dbt_transforms airflow:great_expectations airflow:airflow \
+  stack:docker stack:e2e
+
+# A source given on the command line counts more than `.env`.
+COMPOSE_SOURCE = $(if $(filter http%,$(SOURCE)),SOURCE_URL,$(if $(SOURCE),SOURCE_FOLDER))$(if $(SOURCE),="$(SOURCE)")
+
+# Compose does not see by itself that it is in a pipe.
+NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
 
 # Not even `make doctor` starts without it.
 ifneq ($(shell find -L $(ENV)/*/bin/python -type l 2>/dev/null),)
@@ -29,13 +37,21 @@ endif
 
 .PHONY: help
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "run and predict take SOURCE=folder-or-URL, CONFIG=file.yaml, INPUT=file, OUTPUT=file (see README.md)"
+	@echo "run, up and airbyte-… take SOURCE=folder-or-URL and CONFIG=file.yaml, predict INPUT=file and OUTPUT=file (see README.md)"
 
 .PHONY: run
-run: setup ## run dataops, then mlops, on SOURCE=… with CONFIG=…; a summary; stop
+ifeq ($(PLACE),compose)
+run:
+	@$(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
+	  echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
+	@docker compose run --rm --no-deps connect run
+else
+run: setup ## run dataops, then mlops, on SOURCE=… with CONFIG=…; a summary; stop (PLACE=compose: in the containers)
 	@$(STACK) run $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
+
+endif
 
 .PHONY: predict
 predict: setup ## tag the projects of INPUT=file.csv with the champion into OUTPUT=file.csv
@@ -58,19 +74,63 @@ down: setup ## stop the stack
 	@$(STACK) down
 
 .PHONY: doctor
-doctor: $(ENV)/stack/.ready ## what a run needs of this machine, what is not so, and what to do
-	@$(STACK) doctor $(if $(CONFIG),--config "$(CONFIG)")
+doctor: $(ENV)/stack/.ready ## what a run needs of this machine, what is not so, and what to do (PLACE=compose too)
+	@$(COMPOSE_SOURCE) $(STACK) doctor $(if $(CONFIG),--config "$(CONFIG)") $(if $(PLACE),--place "$(PLACE)")
 
 .PHONY: demo-failure
 demo-failure: setup ## feed bad rows on purpose; the gate that stops them, and what consumers read, unchanged
 	@$(STACK) demo-failure $(if $(CONFIG),--config "$(CONFIG)")
 
+.PHONY: airbyte-plan airbyte-apply
+airbyte-plan: setup ## what airbyte-apply would change in the Airbyte of this stack or of PLACE=…
+airbyte-apply: setup ## make its sources, destinations and connections as airbyte/connections.yaml has them; DELETE=1 others
+airbyte-plan airbyte-apply:
+	@$(STACK) $@ $(if $(PLACE),--place "$(PLACE)") $(if $(DELETE),--delete) \
+	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
+
+.PHONY: airbyte-sync
+airbyte-sync: setup ## run the connection NAME=… and show records, bytes and rate
+	@$(STACK) airbyte-sync --name "$(NAME)" $(if $(PLACE),--place "$(PLACE)") \
+	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
+
 .PHONY: validate
 validate: setup ## run the Great Expectations checkpoints without Airflow
 	@$(STACK) validate
 
+.PHONY: password
+password: ## the logins of the container stack
+	@docker compose run --rm --no-deps connect password
+
+.PHONY: logs
+logs: ## follow the logs of the container stack, or of SERVICE=…
+	@docker compose logs --follow --tail 100 $(SERVICE) || [ $$? = 130 ]
+
+.PHONY: shell
+shell: ## a shell in the container that runs the tasks, or in that of SERVICE=…
+	@docker compose exec $(NO_TTY) $(or $(SERVICE),airflow-scheduler) sh -c 'exec $$(command -v entrypoint) bash'
+
+.PHONY: psql
+psql: ## psql in the container stack's warehouse, or in DATABASE=…
+	@docker compose exec $(NO_TTY) postgres psql --username postgres $(or $(DATABASE),warehouse)
+
+.PHONY: images
+images: ## make the container stack's images; without a registry their bases too (docs/closed-networks.md)
+	@docker/images
+
+.PHONY: backup
+backup: ## the container stack's databases, files and passwords into FILE=… (var/backups/…), see docs/backup.md
+	@docker/backup $(if $(FILE),"$(FILE)")
+
+.PHONY: restore
+restore: ## bring them back from FILE=…; asks first, unless YES=1
+	@docker/restore "$(FILE)"
+
+.PHONY: nuke
+nuke: ## delete the container stack with its volumes; asks first, unless YES=1
+	@docker/nuke
+
 .PHONY: test
-test: setup $(ENV)/dev/.ready ## all tests, each folder in the environment of what it tests
+test: setup $(ENV)/dev/.ready $(ENV)/bqemulator/.ready ## all tests, each folder in the environment of what it tests
 	@failed=; for folder in $(TESTS); do \
 	  $(ENV)/$${folder%%:*}/bin/python $(PYTEST) tests/$${folder#*:} || failed+=" tests/$${folder#*:}"; \
 	done; if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
@@ -89,10 +149,17 @@ bench: setup ## measure ONLY=group, or all groups, against their bounds; into va
 lint: $(ENV)/dev/.ready ## style and common mistakes
 	@$(ENV)/dev/bin/ruff check
 	@$(ENV)/dev/bin/ruff format --check
+	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile
+	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning \
+	  $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^#!.*sh$$' docker/* docker/*/* .ci/*)
+
+.PHONY: audit
+audit: $(ENV)/dev/.ready ## known vulnerabilities of the locked packages, where a database can be reached
+	@$(ENV)/dev/bin/python requirements/audit.py
 
 .PHONY: lock
 lock: $(UV) ## resolve requirements/NAME.in into NAME.txt; a version that still fits stays
-	@for name in uv $(ENVIRONMENTS) dev; do \
+	@for name in uv $(ENVIRONMENTS) dev bqemulator; do \
 	  echo "$$name: resolving"; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$(sed -n 's/^# uv: //p' requirements/$$name.in) \

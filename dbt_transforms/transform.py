@@ -18,6 +18,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent
 FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr)
+# dbt's page asks its server for addresses that nothing has filled in.
+UNFILLED = {
+    ' xlink:href="{{': ' ng-attr-href="{{',
+    "${require('./assets/favicons/favicon.ico')}": "data:,",
+}
 PUBLISH_ERRORS = ("RunningOperationCaughtError", "RunningOperationUncaughtError")
 # Failures that the message explains, rows that it shows of each, and characters of a value.
 EXPLAINED = 3
@@ -37,6 +42,11 @@ class Settings(BaseSettings):
         """Folder of dbt's artifacts, kept between runs for partial parsing."""
         return self.var / "dbt" / "target"
 
+    @property
+    def docs(self) -> Path:
+        """Folder of dbt's documentation for people: one page that fetches nothing."""
+        return self.var / "dbt" / "docs"
+
 
 class TransformError(Exception):
     """The tables could not be made; the message says what failed, why and what to do.
@@ -52,10 +62,11 @@ class TransformError(Exception):
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """Build and test the models.
+    """Build and test the models, and write their documentation; that of before stays where the build fails.
 
     Returns:
-        `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests.
+        `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests and of the
+        documentation.
 
     Raises:
         TransformError: a model or a test failed, or dbt could not start.
@@ -75,11 +86,12 @@ def build(settings: Settings) -> dict[str, Any]:
         rows = _failing_rows(settings, [result.node.name for result in failed[:EXPLAINED] if _is_data_test(result)])
         explained = [_explain(result, rows.get(result.node.name, [])) for result in failed[:EXPLAINED]]
         raise TransformError(" ".join(explained) + more, status=status)
+    warnings = [f"{result.node.name}: {result.message}" for result in results if result.status == NodeStatus.Warn]
     return {
         "models": sum(result.node.resource_type == "model" for result in results),
         "tests": sum(result.status == NodeStatus.Pass for result in results),
         "rows": {result.node.name: result for result in results}["labeled_projects"].adapter_response["rows_affected"],
-        "warnings": [f"{result.node.name}: {result.message}" for result in results if result.status == NodeStatus.Warn],
+        "warnings": warnings + _write_docs(settings),
     }
 
 
@@ -111,10 +123,10 @@ def main() -> None:
     try:
         facts = {"build": build, "publish": publish}[arguments.verb](Settings())
     except TransformError as error:
-        _write(arguments.result, {"error": str(error)})
+        _write(arguments.result, json.dumps({"error": str(error)}))
         print(error, file=sys.stderr)
         sys.exit(error.status)
-    _write(arguments.result, facts)
+    _write(arguments.result, json.dumps(facts))
 
 
 def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
@@ -129,6 +141,24 @@ def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, 
     options = [str(part) for option in paths.items() for part in option]
     runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
     return runner.invoke([*command, *options]), events
+
+
+def _write_docs(settings: Settings) -> list[str]:
+    """Replace the documentation in one step; returns what is wrong with it, which is no reason to build again."""
+    # The build has compiled everything already.
+    ended, _ = _dbt(settings, "docs", "generate", "--static", "--no-compile", "--quiet")
+    if ended.result is None:
+        return [f"the documentation stays as it was: {_one_line(ended.exception)}"]
+    try:
+        page = (settings.target / "static_index.html").read_text()
+        for unfilled, mended in UNFILLED.items():
+            page = page.replace(unfilled, mended)
+        settings.docs.mkdir(exist_ok=True)
+        _write(settings.docs / "index.html", page)
+    except OSError as error:
+        return [f"the documentation stays as it was: {error}"]
+    errors = ended.result.errors or []
+    return [f"the documentation lacks what the warehouse did not tell: {_one_line(error)}" for error in errors]
 
 
 def _is_data_test(result: RunResult) -> bool:
@@ -165,10 +195,10 @@ def _one_line(message: Any) -> str:
     return " ".join(str(message).split())
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object in one step."""
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step."""
     beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(content))
+    beside.write_text(text)
     beside.replace(path)
 
 

@@ -1,5 +1,6 @@
 """The launcher's commands, one a target of the Makefile."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,16 +17,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import demo, doctor, explain, summary
+from airbyte_declaration.client import AirbyteError
+from airbyte_declaration.declaration import DeclarationError
+from airbyte_declaration.plan import Step
+from stack import airbyte, compose_doctor, demo, doctor, explain, summary
+from stack.airflow_api import AirflowApi
+from stack.environments import command_of, common_environment, task_environment
+from stack.errors import StackError
 from stack.links import Links
 from stack.run import connect, run_graphs
-from stack.services import command_of, common_environment, task_environment
 from stack.settings import ROOT, ConfigError, Settings, load
-from stack.supervision import Stack, StackError
+from stack.supervision import Stack
 
 console = Console(soft_wrap=True)
 # What a person can mend: settings, the machine, a service that does not answer.
-FAILURES = (ConfigError, StackError, httpx.HTTPError, psycopg.Error, OSError)
+FAILURES = (ConfigError, StackError, DeclarationError, AirbyteError, httpx.HTTPError, psycopg.Error, OSError)
+MARKS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "unchanged": " ", "keep": " "}
 
 
 @click.group()
@@ -97,13 +104,20 @@ def up(var: Path, source: str | None, config: Path | None) -> None:
         if not stack.stays:
             with console.status("starting the services"):
                 stack.start(stay=True)
-                stack.wait_until_ready()
+                # At once: the watch may start dataops as soon as the late triggerer is up.
                 connect(settings)
+                stack.wait_until_ready()
+        else:
+            connect(settings)
         _show_status(stack)
         shown = var / "airflow" / "password-shown"
         if not shown.exists():
-            console.print(f"\nAirflow's login, shown this once (kept in {var}/secrets.json):")
-            console.print(f"  user admin, password {settings.secrets['admin']}", highlight=False)
+            console.print(f"\nThe logins, shown this once (kept in {var}/secrets.json):")
+            for name, user, secret in (
+                ("Airflow", "admin", "admin"),
+                ("Airbyte", settings.airbyte_client_id, "airbyte_client_secret"),
+            ):
+                console.print(f"  {name}: user {user}, password {settings.secrets[secret]}", highlight=False)
             shown.touch()
 
 
@@ -152,6 +166,75 @@ def predict(var: Path, source: str, output: str) -> None:
         _run_command(load(var, as_started=True), ["postgres", "mlflow"], command)
 
 
+place_option = click.option(
+    "--place", default=Settings.place, help="Whose overlay of connections.yaml counts, and whose Airbyte."
+)
+delete_option = click.option("--delete", is_flag=True, help="Delete what is not declared.")
+
+
+@main.command()
+@settings_options
+@place_option
+@delete_option
+@click.pass_obj
+def airbyte_plan(var: Path, place: str, source: str | None, config: Path | None, *, delete: bool) -> None:
+    """Say what airbyte-apply would change."""
+    with _told():
+        settings = load(var, source=source, config=config, as_started=True)
+        with _airbyte(settings, place):
+            for step in airbyte.plan(settings, place, delete=delete).steps():
+                _show_step(step)
+
+
+@main.command()
+@settings_options
+@place_option
+@delete_option
+@click.pass_obj
+def airbyte_apply(var: Path, place: str, source: str | None, config: Path | None, *, delete: bool) -> None:
+    """Make Airbyte's sources, destinations and connections as declared."""
+    with _told():
+        settings = load(var, source=source, config=config, as_started=True)
+        with _airbyte(settings, place) as stack:
+            plan = airbyte.plan(settings, place, delete=delete)
+            for step in plan.apply():
+                _show_step(step)
+            ids = plan.ids()
+            if place == Settings.place and stack.is_up(["airflow-api-server"]):
+                AirflowApi(settings).set_variable("airbyte_connections", json.dumps(ids))
+                console.print("Airflow knows the connections by their ids now.")
+            elif place == Settings.place:
+                console.print("Airflow gets to know the connections' ids when it starts.")
+            else:
+                path = airbyte.write_variables(settings, place, ids)
+                console.print(f"For Airflow there: airflow variables import {path}", highlight=False)
+
+
+@main.command()
+@settings_options
+@click.option("--name", required=True, help="Of the connection.")
+@place_option
+@click.pass_obj
+def airbyte_sync(var: Path, name: str, place: str, source: str | None, config: Path | None) -> None:
+    """Run a connection and show how it goes."""
+    with _told():
+        settings = load(var, source=source, config=config, as_started=True)
+        if not name:
+            raise StackError("say which connection: make airbyte-sync NAME=projects")
+        with _airbyte(settings, place):
+            began = time.monotonic()
+            if place == Settings.place:
+                airbyte.apply(settings)
+            job = airbyte.sync(airbyte.plan(settings, place).api, name, console)
+            seconds = time.monotonic() - began
+    mark = "[green]✓[/]" if job["status"] == "succeeded" else "[red]✗[/]"
+    console.print(f"{mark} {name} {job['status']}: {airbyte.moved(job, seconds)}", highlight=False)
+    told = {"failureReason": "", "valuesNulled": "values that did not fit their type: ", "logFile": "log: "}
+    for key in filter(job.get, told):
+        console.print(f"  {told[key]}{escape(str(job[key]))}", highlight=False)
+    sys.exit(0 if job["status"] == "succeeded" else 1)
+
+
 @main.command()
 @click.pass_obj
 def validate(var: Path) -> None:
@@ -189,10 +272,12 @@ def demo_failure(var: Path, config: Path | None) -> None:
 
 @main.command("doctor")
 @config_option
+@click.option("--place", type=click.Choice([Settings.place, "compose"]), default=Settings.place, help="Where it runs.")
 @click.pass_obj
-def run_doctor(var: Path, config: Path | None) -> None:
+def run_doctor(var: Path, config: Path | None, place: str) -> None:
     """Look at all that a run needs, and say what to do where it is not fit."""
-    sys.exit(0 if doctor.look(var, config, console) else 1)
+    fit = compose_doctor.look(console) if place == "compose" else doctor.look(var, config, console)
+    sys.exit(0 if fit else 1)
 
 
 @main.command()
@@ -208,6 +293,21 @@ def torture(var: Path, **options: Any) -> None:
     with _told():
         ended_well = torture(var.resolve() / "torture", console, **options)
     sys.exit(0 if ended_well else 1)
+
+
+@contextmanager
+def _airbyte(settings: Settings, place: str) -> Iterator[Stack]:
+    """The Airbyte of a place; the local service runs as long as it is needed."""
+    if place == Settings.place and airbyte.declared(settings, place).airbyte is None:
+        with running(settings, ["postgres", "airbyte"]) as stack:
+            yield stack
+    else:
+        yield Stack(settings)
+
+
+def _show_step(step: Step) -> None:
+    note = f": {step.why}" if step.why else ""
+    console.print(f"  {MARKS[step.action]} {step.action:10}{step.kind} {escape(step.name + note)}", highlight=False)
 
 
 @contextmanager
@@ -231,8 +331,9 @@ def running(settings: Settings, names: list[str] | None = None) -> Iterator[Stac
         yield stack
         return
     doctor.require(stack, console)
-    # Nobody stays to serve a schedule.
-    once = settings.model_copy(update={"config": settings.config | {"dataops_schedule": None}})
+    # Nobody stays to serve a schedule, or to watch.
+    watch = settings.config["watch"] | {"seconds": None}
+    once = settings.model_copy(update={"config": settings.config | {"dataops_schedule": None, "watch": watch}})
     stack = Stack(once)
     began = time.monotonic()
     with console.status("starting the services"):
@@ -273,7 +374,7 @@ def _told() -> Iterator[None]:
 
 def _addresses(settings: Settings) -> dict[str, str]:
     links = Links(settings)
-    return {"Airflow": links.airflow, "MLflow": links.mlflow}
+    return {"Airflow": links.airflow, "MLflow": links.mlflow, "Airbyte": links.airbyte}
 
 
 def _page(settings: Settings, facts: dict[str, Any]) -> dict[str, str]:

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import dag_runs, summary
+from stack import airbyte, dag_runs, summary
 from stack.airflow_api import AirflowApi
+from stack.errors import StackError
 from stack.instance import FILES, fetch
 from stack.run import run_graphs
 from stack.settings import Settings, inherited_environment, write_private
-from stack.supervision import Stack, StackError
+from stack.supervision import Stack
 
 TABLES = ("marts.labeled_projects", "marts.predictions")
 # Characters of rows and content that are shown.
@@ -55,12 +56,14 @@ def demonstrate(stack: Stack, console: Console) -> bool:
     _show_rows(bad, console)
     console.print(f"They are the last ones in {folder}/projects.csv\n", highlight=False)
     facts = summary.empty(str(folder))
-    with stack.changed("airbyte", settings.model_copy(update={"config": settings.config | {"source": str(folder)}})):
-        try:
-            run_graphs(stack, facts, console)
-            console.print("\n[red]No gate stopped them.[/]")
-        except StackError as error:
-            _show_error(str(error), console)
+    spoiled_settings = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
+    try:
+        run_graphs(stack, facts, console, settings=spoiled_settings)
+        console.print("\n[red]No gate stopped them.[/]")
+    except StackError as error:
+        _show_error(str(error), console)
+    finally:
+        airbyte.apply(settings)
     stopped = _show_gate(settings, facts, console)
     after = published(settings)
     _show_published(before, after, console)

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stack.errors import StackError
 from stack.machine import GB, Check, clock, describe, disk, docker, inodes, instance_of, memory, ports, python, tools
 from stack.settings import ENVIRONMENTS, ROOT, ConfigError, load
-from stack.supervision import Stack, StackError, processes_of
+from stack.supervision import Stack, processes_of
 
 NAMES = ("stack", "airflow", "dbt", "tagifai", "airbyte")
 MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}

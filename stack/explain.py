@@ -13,9 +13,9 @@ from psycopg.rows import dict_row
 from stack import dag_runs, steps, summary
 from stack.airflow_api import AirflowApi
 from stack.dag_runs import DagRun
+from stack.errors import StackError
 from stack.links import Links
 from stack.settings import Settings, write_private
-from stack.supervision import StackError
 
 # Seconds that a question to Airflow waits for an answer.
 PATIENCE = 5

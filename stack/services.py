@@ -1,13 +1,13 @@
 """The services of the embedded stack: what each is started with."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
 
 from stack import postgres
-from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
+from stack.environments import DAGS, airbyte_environment, airflow_environment, command_of, mlflow_environment
+from stack.settings import ROOT, Settings
 
 # Logs are files here, so none serves them; a server would outlive a scheduler that is killed, and hold its locks.
 AIRFLOW_COMPONENTS = {
@@ -16,10 +16,8 @@ AIRFLOW_COMPONENTS = {
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
-AIRBYTE_CLIENT_ID = "airflow"
-# Modules that the scheduler loads before it forks.
-PRELOAD = str(ROOT / "airflow" / "preload")
-LOCAL = "127.0.0.1,localhost"
+# Where components find modules: those that the scheduler loads before it forks, and the triggers of our own.
+MODULES = {"scheduler": str(ROOT / "airflow" / "preload"), "triggerer": DAGS}
 
 
 @dataclass(frozen=True)
@@ -45,83 +43,6 @@ class Service:
     late: bool = False
 
 
-def common_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of every process of the stack; none is a secret."""
-    inherited = inherited_environment()
-    no_proxy = ",".join(filter(None, (inherited.get("NO_PROXY") or inherited.get("no_proxy"), LOCAL)))
-    return {
-        **inherited,
-        # Services reach each other directly, whatever proxy the caller uses.
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
-        # Nothing calls home.
-        "DO_NOT_TRACK": "1",
-        "SCARF_ANALYTICS": "false",
-        "GX_ANALYTICS_ENABLED": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A process that sets its title would otherwise write over its environment, by which we know our own.
-        "SPT_NOENV": "1",
-        "MLOPS_VAR": str(settings.var),
-        "MLOPS_CONFIG": str(settings.var / "config.yaml"),
-        "MLOPS_SOURCE": settings.config["source"],
-        "MLOPS_ARTIFACTS": str(settings.var / "artifacts"),
-        "MLOPS_MLFLOW": settings.url("mlflow"),
-        "MLOPS_RUNNER__TYPE": "venv",
-        "MLOPS_RUNNER__ROOT": str(ENVIRONMENTS),
-        "MLOPS_RUNNER__PROJECT": str(ROOT),
-    }
-
-
-def task_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables, with passwords among them, that the commands of tasks need beside the common ones."""
-    address = settings.database("warehouse")
-    return {
-        "MLOPS_WAREHOUSE__TYPE": "postgres",
-        "MLOPS_WAREHOUSE__HOST": address["host"],
-        "MLOPS_WAREHOUSE__PORT": str(address["port"]),
-        "MLOPS_WAREHOUSE__DATABASE": address["dbname"],
-        "MLOPS_WAREHOUSE__USER": address["user"],
-        "MLOPS_WAREHOUSE__PASSWORD": address["password"],
-        "MLOPS_STUDIES": settings.database_url("optuna", "postgresql+psycopg2"),
-    }
-
-
-def airflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of Airflow's components: places, secrets and connections."""
-    home = settings.var / "airflow"
-    api = f"{settings.url('airbyte')}/api/public/v1/"
-    airbyte = {
-        "conn_type": "airbyte",
-        "host": api,
-        "schema": f"{api}applications/token",
-        "login": AIRBYTE_CLIENT_ID,
-        "password": settings.secrets["airbyte_client_secret"],
-    }
-    return {
-        **task_environment(settings),
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW_CONFIG": str(ROOT / "config" / "airflow.cfg"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "airflow" / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "airflow" / "plugins"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url('airflow')}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__API__BASE_URL": settings.url("airflow"),
-        "AIRFLOW__API__PORT": str(settings.ports.airflow),
-        "AIRFLOW__API__SECRET_KEY": settings.secrets["api_secret_key"],
-        "AIRFLOW__API_AUTH__JWT_SECRET": settings.secrets["jwt_secret"],
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.database_url("airflow", "postgresql+psycopg2"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": settings.database_url("airflow", "postgresql+asyncpg"),
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.var / "logs" / "airflow"),
-        "AIRFLOW_CONN_AIRBYTE_DEFAULT": json.dumps(airbyte),
-    }
-
-
-def command_of(environment: str, *arguments: str) -> list[str]:
-    """Command line of a program in one of the locked environments."""
-    program, *rest = arguments
-    return [str(ENVIRONMENTS / environment / "bin" / program), *rest]
-
-
 def services(settings: Settings) -> list[Service]:
     """All services, in the order in which they can start; those of Airflow need its database migrated."""
     return [
@@ -136,26 +57,13 @@ def services(settings: Settings) -> list[Service]:
             "airbyte",
             command_of("airbyte", "python", "-m", "airbyte_local"),
             lambda: _answers(f"{settings.url('airbyte')}/api/public/v1/health"),
-            {
-                **task_environment(settings),
-                "PYTHONPATH": str(ROOT / "airbyte"),
-                # Else each sync that runs beside others leaves a heap of its own behind.
-                "MALLOC_ARENA_MAX": "1",
-                "MLOPS_AIRBYTE__PORT": str(settings.ports.airbyte),
-                "MLOPS_AIRBYTE__CLIENT_ID": AIRBYTE_CLIENT_ID,
-                "MLOPS_AIRBYTE__CLIENT_SECRET": settings.secrets["airbyte_client_secret"],
-                "MLOPS_AIRBYTE__SIGNING_KEY": settings.secrets["airbyte_signing_key"],
-            },
+            airbyte_environment(settings),
         ),
         Service(
             "mlflow",
-            command_of("tagifai", "mlflow", "server", "--port", str(settings.ports.mlflow), "--workers", "1"),
+            command_of("tagifai", "mlflow", "server"),
             lambda: _answers(f"{settings.url('mlflow')}/health"),
-            {
-                "MLFLOW_BACKEND_STORE_URI": settings.database_url("mlflow", "postgresql+psycopg2"),
-                "MLFLOW_ARTIFACTS_DESTINATION": str(settings.var / "artifacts" / "mlflow"),
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            },
+            mlflow_environment(settings),
             late=True,
         ),
         *(
@@ -163,7 +71,7 @@ def services(settings: Settings) -> list[Service]:
                 f"airflow-{component}",
                 command_of("airflow", "airflow", component, *options),
                 lambda component=component: _airflow_is_healthy(settings, component),
-                airflow_environment(settings) | ({"PYTHONPATH": PRELOAD} if component == "scheduler" else {}),
+                airflow_environment(settings) | ({"PYTHONPATH": MODULES[component]} if component in MODULES else {}),
                 # It keeps nothing that is not in the database, and would take ten seconds to end by itself.
                 stop_signal="KILL" if component == "triggerer" else "TERM",
                 late=component == "triggerer",

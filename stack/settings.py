@@ -3,8 +3,9 @@
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +33,7 @@ FOREIGN_PREFIXES = (
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
     *("admin", "api_secret_key", "jwt_secret", "airbyte_client_secret", "airbyte_signing_key"),
+    *("mlflow_admin", "mlflow_secret_key"),
 )
 
 # Those who read the config, held against it before anything starts.
@@ -62,7 +64,7 @@ class Place(BaseModel):
 
 
 class Settings(BaseModel):
-    """One instance of the embedded stack.
+    """One instance of the stack, embedded unless a subclass says otherwise.
 
     Attributes:
         var: folder that everything is written to.
@@ -73,23 +75,55 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    place: ClassVar[str] = "embedded"
+    # Where services listen.
+    listens_at: ClassVar[str] = "127.0.0.1"
+
     var: Path
     config: dict[str, Any]
     ports: Ports
     secrets: dict[str, str]
 
+    @property
+    def config_file(self) -> Path:
+        """What every process of the stack reads."""
+        return self.var / "config.yaml"
+
+    @property
+    def passwords_file(self) -> Path:
+        """The passwords of Airflow's users."""
+        return self.var / "airflow" / "passwords.json"
+
+    @property
+    def airbyte_client_id(self) -> str:
+        """Id of the Airbyte client that Airflow is; its secret is `airbyte_client_secret`."""
+        return "airflow"
+
+    @property
+    def mlflow_user(self) -> str | None:
+        """Who logs in to MLflow, with the password `mlflow_admin`; None: nobody needs to."""
+        return None
+
     def url(self, service: str) -> str:
-        """Base URL of a service by its name in `ports`."""
+        """Base URL of a service by its name in `ports`, for the stack's own processes."""
         return f"http://127.0.0.1:{getattr(self.ports, service)}"
+
+    def link(self, service: str) -> str:
+        """Base URL of a service for people's browsers."""
+        return f"http://localhost:{getattr(self.ports, service)}"
+
+    def server(self) -> dict[str, Any]:
+        """Host and port of PostgreSQL."""
+        return {"host": "127.0.0.1", "port": self.ports.postgres}
 
     def database(self, name: str) -> dict[str, Any]:
         """Arguments of a psycopg connection to a database as its own role."""
-        address = {"host": "127.0.0.1", "port": self.ports.postgres, "dbname": name, "user": name}
-        return {**address, "password": self.secrets[name]}
+        return {**self.server(), "dbname": name, "user": name, "password": self.secrets[name]}
 
     def database_url(self, name: str, driver: str) -> str:
         """SQLAlchemy URL of a database."""
-        return f"{driver}://{name}:{self.secrets[name]}@127.0.0.1:{self.ports.postgres}/{name}"
+        server = self.server()
+        return f"{driver}://{name}:{self.secrets[name]}@{server['host']}:{server['port']}/{name}"
 
     def config_text(self) -> str:
         """The merged config as YAML, as every process of the stack reads it."""
@@ -108,17 +142,27 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
     Raises:
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
-    merged = _read(ROOT / "config" / "base.yaml") | _read(ROOT / "config" / "embedded.yaml")
+    merged = read(ROOT / "config" / "base.yaml") | read(ROOT / "config" / "embedded.yaml")
     if as_started and (var / "config.yaml").exists():
-        merged |= _read(var / "config.yaml")
+        merged |= read(var / "config.yaml")
     if config:
-        merged = _overlay(merged, _read(config), config)
+        merged = _overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    problems = [problem for reader in (Place, *READERS) for problem in _problems(reader, merged)]
-    if problems:
-        raise ConfigError(f"{config or 'config/'}: {'; '.join(dict.fromkeys(problems))}")
+    require((Place, *READERS), merged, config or "config/")
     var.mkdir(parents=True, exist_ok=True)
-    return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=_secrets(var / "secrets.json"))
+    known = made_secrets(var / "secrets.json")
+    return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
+
+
+def require(readers: Iterable[type[BaseModel]], config: dict[str, Any], name: object) -> None:
+    """Hold a config against those who read it.
+
+    Raises:
+        ConfigError: a value is impossible; the message begins with `name` and has all that are.
+    """
+    problems = [problem for reader in readers for problem in _problems(reader, config)]
+    if problems:
+        raise ConfigError(f"{name}: {'; '.join(dict.fromkeys(problems))}")
 
 
 def inherited_environment() -> dict[str, str]:
@@ -126,7 +170,12 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no settings.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -173,7 +222,8 @@ def _absolute(source: Any, base: Path) -> str:
     return str((base / Path(text).expanduser()).resolve())
 
 
-def _secrets(path: Path) -> dict[str, str]:
+def made_secrets(path: Path) -> dict[str, str]:
+    """The secrets of an instance by name; those that the file lacks are made."""
     known = json.loads(path.read_text()) if path.exists() else {}
     missing = [name for name in SECRET_NAMES if name not in known]
     if missing:

@@ -18,9 +18,9 @@ SCHEMAS = {"projects": "raw", "tags": "raw", "labeled_projects": "marts", "predi
 CHECKPOINTS = {"dataops": ("validate_projects", "validate_tags", "validate_transforms"), "mlops": ("validate",)}
 
 
-def empty(source: str | None) -> dict[str, Any]:
+def empty(source: str | None, place: str = Settings.place) -> dict[str, Any]:
     """A summary of a run of which nothing is known yet but its source, if that."""
-    facts = {"schema_version": 1, "source": source and public(source), "place": "embedded", "state": "failed"}
+    facts = {"schema_version": 1, "source": source and public(source), "place": place, "state": "failed"}
     facts |= {"error": None, "log": None}
     later = ("seconds", "dataops", "mlops", "tables", "expectations", "study", "candidate", "champion", "gate")
     return facts | dict.fromkeys(later)

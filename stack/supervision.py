@@ -2,16 +2,15 @@
 
 import configparser
 import fcntl
-import hashlib
 import http.client
 import io
 import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 from xmlrpc.client import Fault, ServerProxy
@@ -20,8 +19,10 @@ import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack import postgres
-from stack.services import Service, airflow_environment, command_of, common_environment, services
+from stack import databases, postgres
+from stack.environments import airflow_environment, command_of, common_environment
+from stack.errors import StackError
+from stack.services import Service, services
 from stack.settings import ROOT, Settings, write_private
 
 # Seconds until a service that does not answer counts as broken; seconds it has to end by itself.
@@ -29,11 +30,6 @@ START_TIMEOUT = 120
 STOP_TIMEOUT = 15
 # The supervisor's words for a service that runs or is to run.
 ALIVE = ("STARTING", "RUNNING", "BACKOFF")
-DATABASES = ("airflow", "mlflow", "optuna", "warehouse")
-
-
-class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what to do."""
 
 
 class Stack:
@@ -76,7 +72,7 @@ class Stack:
 
     def is_up_with(self, settings: Settings) -> bool:
         """Whether the services that run were started with these settings."""
-        return (self.settings.var / "config.yaml").read_text(encoding="utf-8") == settings.config_text()
+        return self.settings.config_file.read_text(encoding="utf-8") == settings.config_text()
 
     def start(self, names: Collection[str] | None = None, *, stay: bool) -> None:
         """Start services, side by side where they can, and wait until all but the late ones do their work.
@@ -95,9 +91,9 @@ class Stack:
             self._end_processes()
             self._start_supervisor(stay)
             self._launch([chosen["postgres"]])
-            secrets = self.settings.secrets
-            postgres.ensure_databases(
-                self.settings.ports.postgres, secrets["postgres"], {name: secrets[name] for name in DATABASES}
+            superuser = {"user": databases.SUPERUSER, "password": self.settings.secrets["postgres"]}
+            databases.ensure(
+                self.settings.server() | superuser, {name: self.settings.secrets[name] for name in databases.NAMES}
             )
             first = [each for each in chosen.values() if not each.late and each.name != "postgres"]
             airflow = [each for each in first if each.name.startswith("airflow-")]
@@ -127,25 +123,6 @@ class Stack:
         """End every process of this instance; those that do not end by themselves are killed."""
         self._end_processes()
         self._release_lock()
-
-    @contextmanager
-    def changed(self, name: str, settings: Settings) -> Iterator[None]:
-        """Context in which a service is told other settings, which are kept nowhere: it ends with this process."""
-        ours, other = (next(each for each in services(of) if each.name == name) for of in (self.settings, settings))
-        self._stop_services([name])
-        command = ["setpriv", "--pdeathsig", "TERM", *other.command]
-        environment = common_environment(settings) | other.environment
-        with self._log(other).open("a") as log:
-            process = subprocess.Popen(
-                command, env=environment, cwd=ROOT, start_new_session=True, stdout=log, stderr=log
-            )
-        try:
-            self._wait(other)
-            yield
-        finally:
-            process.terminate()
-            process.wait(STOP_TIMEOUT)
-            self._launch([ours])
 
     def _end_processes(self) -> None:
         try:
@@ -196,13 +173,13 @@ class Stack:
     def _start_supervisor(self, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.settings.var / "config.yaml", self.settings.config_text())
+        write_private(self.settings.config_file, self.settings.config_text())
         (self._run / "stays").unlink(missing_ok=True)
         if stay:
             (self._run / "stays").touch()
         postgres.create_cluster(self.settings.var / "postgres", self.settings.secrets["postgres"])
         passwords = json.dumps({"admin": self.settings.secrets["admin"]})
-        write_private(self.settings.var / "airflow" / "passwords.json", passwords)
+        write_private(self.settings.passwords_file, passwords)
         config = self._run / "supervisord.conf"
         write_private(config, self._supervisor_config())
         command = command_of("stack", "supervisord", "--nodaemon", "--silent", "-c", str(config))
@@ -256,19 +233,15 @@ class Stack:
             self._launch(components)
 
     def _migrate_airflow(self) -> None:
-        """Bring Airflow's database to the schema of the locked version, once a lock."""
-        lock = hashlib.sha256((ROOT / "requirements" / "airflow.txt").read_bytes()).hexdigest()
-        done = self.settings.var / "airflow" / "migrated"
-        if done.exists() and done.read_text() == lock:
-            return
         environment = common_environment(self.settings) | airflow_environment(self.settings)
         log = self._logs / "airflow-migrate.log"
-        with log.open("w") as output:
-            command = command_of("airflow", "airflow", "db", "migrate")
-            code = subprocess.run(command, env=environment, cwd=ROOT, stdout=output, stderr=output).returncode
-        if code:
-            raise StackError(f"Airflow's database could not be migrated; see {log}\n{_tail(log)}")
-        done.write_text(lock)
+        try:
+            databases.migrate_airflow(
+                self.settings.database("airflow"), command_of("airflow", "airflow"), environment, log
+            )
+        except databases.MigrationError as error:
+            raise StackError(str(error)) from None
+        (self.settings.var / "airflow" / "migrated").touch()
 
     def _launch(self, chosen: list[Service]) -> None:
         self._begin(chosen)

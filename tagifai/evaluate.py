@@ -22,7 +22,7 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Measure a candidate on a snapshot's held-out rows and write metrics.json beside it.
 
     Returns:
-        What `measure` returns.
+        What `measure` returns; `mlflow`: the `model` that promote registers it as.
 
     Raises:
         TagifaiError: the snapshot or the model is missing.
@@ -30,7 +30,7 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     metrics = measure(train.load(folder), dataset.load(settings, uri).test, settings)
     artifacts.write(f"{folder}/{METRICS_FILE}", json.dumps(metrics, indent=2).encode())
     logger.info("weighted F1 %.4f on %d held-out rows", metrics["f1_weighted"], metrics["test_rows"])
-    return metrics
+    return metrics | {"mlflow": {"model": settings.model.name}}
 
 
 def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict[str, Any]:

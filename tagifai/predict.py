@@ -26,7 +26,7 @@ def predict(settings: Settings) -> dict[str, Any]:
     """Tag all projects of marts.labeled_projects and replace marts.predictions, in one transaction.
 
     Returns:
-        `rows` written; `model_version`.
+        `rows` written; `model_version`; `mlflow`: the champion's place there, as in registry.place.
 
     Raises:
         TagifaiError: there is no champion, the warehouse or MLflow does not answer, or the table is missing.
@@ -45,7 +45,7 @@ def predict(settings: Settings) -> dict[str, Any]:
     )
     warehouse.replace_predictions(settings.warehouse, predictions)
     logger.info("%d predictions of version %s", len(tagged), version)
-    return {"rows": len(tagged), "model_version": version}
+    return {"rows": len(tagged), "model_version": version, "mlflow": registry.place(settings, champion)}
 
 
 def predict_file(settings: Settings, *, source: str, target: str) -> dict[str, Any]:

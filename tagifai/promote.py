@@ -22,7 +22,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
         `trials`; `champion` after the decision: `name`, `version`, `alias`, `f1_weighted`; `previous`: the champion
         that the candidate was compared with, `version` and its metrics on the same rows, or None; `decision`:
-        `promoted` or `kept`; `reason`.
+        `promoted` or `kept`; `reason`; `mlflow`: the candidate's `experiment`, `run`, `model` and `version` there.
 
     Raises:
         TagifaiError: the snapshot or the model is missing, or MLflow does not answer.
@@ -68,4 +68,5 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         "previous": previous,
         "decision": decision,
         "reason": reason,
+        "mlflow": registry.place(settings, candidate),
     }

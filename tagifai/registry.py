@@ -113,6 +113,21 @@ def make_champion(settings: Settings, version: "ModelVersion") -> None:
         mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
+def place(settings: Settings, version: "ModelVersion") -> dict[str, str]:
+    """Where MLflow has a version: `model` and `version`, and `experiment` and `run` by their ids if it is of a run.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    known = {"model": version.name, "version": str(version.version)}
+    # Others may register a model without a run.
+    if not version.run_id:
+        return known
+    with _mlflow(settings) as mlflow:
+        experiment = mlflow.MlflowClient().get_run(version.run_id).info.experiment_id
+    return known | {"experiment": experiment, "run": version.run_id}
+
+
 @contextmanager
 def _mlflow(settings: Settings) -> Iterator[ModuleType]:
     """The MLflow module, connected; its errors become one that says what to do."""

@@ -20,7 +20,7 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     """Fit the candidate and write it to models/FINGERPRINT under the artifact root, unless it is there.
 
     Returns:
-        What `facts_of` returns, and `model`, the folder's URI.
+        What `facts_of` returns; `model`, the folder's URI; `mlflow`: the `model` that promote registers it as.
 
     Raises:
         TagifaiError: the snapshot or the study is missing, or the study is of another snapshot.
@@ -43,7 +43,7 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     else:
         outcome = {"cv_f1": found["best_value"], "trials": found["trials"], "study": study}
         _fit(settings, uri, folder, identity | outcome)
-    return facts_of(folder) | {"model": folder}
+    return facts_of(folder) | {"model": folder, "mlflow": {"model": settings.model.name}}
 
 
 def facts_of(folder: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
+# Files that take minutes.
+LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: of two at a time, none is left for the end alone."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 class PostgresServer:
@@ -55,3 +63,54 @@ def postgres(tmp_path_factory):
     yield PostgresServer(**json.loads(line))
     process.stdin.close()
     process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator(tmp_path_factory):
+    """Address of a BigQuery of this test session, as BIGQUERY_EMULATOR_HOST has it."""
+    command = [ENVIRONMENTS / "bqemulator" / "bin" / "python", ROOT / "tests" / "bigquery_emulator.py"]
+    folder = tmp_path_factory.mktemp("bigquery")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    address = next((line for line in process.stdout if line.startswith("{")), None)
+    assert address, f"the emulator did not start: {(folder / 'log').read_text()}"
+    yield json.loads(address)["url"]
+    process.stdin.close()
+    process.wait(timeout=30)
+
+
+@pytest.fixture
+def browser(tmp_path, monkeypatch):
+    """Headless Chromium that reaches nothing but this machine, and notes what it asks for."""
+    # Of the environment of the test tools, which not every folder's tests need.
+    from selenium import webdriver
+
+    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if missing := [name for name, path in programs.items() if not path]:
+        # CI installs them.
+        unable = pytest.fail if "CI" in os.environ else pytest.skip
+        unable(f"{' and '.join(missing)} missing here (Debian: apt install chromium chromium-driver)")
+    for name, value in {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true", "no_proxy": "127.0.0.1,localhost"}.items():
+        monkeypatch.setenv(name, value)
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs["chromium"]
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for argument in (
+        "headless=new",
+        # It would not start as root, nor on a small /dev/shm.
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "disable-background-networking",
+        "disable-component-update",
+        "no-first-run",
+        "no-proxy-server",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+        f"user-data-dir={tmp_path / 'profile'}",
+        "window-size=1280,900",
+    ):
+        options.add_argument(f"--{argument}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs["chromedriver"]))
+    yield driver
+    driver.quit()

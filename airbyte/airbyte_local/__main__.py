@@ -7,9 +7,11 @@ import sys
 import psycopg
 import uvicorn
 
-from airbyte_local import api, declaration, settings
+from airbyte_local import api, settings, web
+from airbyte_local.connectors import Connectors
 from airbyte_local.jobs import JobStore, OtherServiceError
 from airbyte_local.runner import Runner
+from airbyte_local.store import Store
 
 
 def main() -> int:
@@ -19,21 +21,24 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         own = settings.load()
-        declared = declaration.load(own.airbyte.connections, settings.variables())
         jobs = JobStore(own.warehouse.conninfo())
-    except (settings.SettingsError, declaration.DeclarationError, OtherServiceError, psycopg.Error) as error:
+    except (settings.SettingsError, OtherServiceError, psycopg.Error) as error:
         print("the Airbyte service cannot start:", " ".join(str(error).split()), file=sys.stderr)
         return 1
+    var = own.var.resolve()
+    store = Store(own.warehouse.conninfo(), own.airbyte.signing_key.get_secret_value())
+    connectors = Connectors(own, var / "airbyte")
     runner = Runner(
-        declared,
+        store,
         jobs,
-        var=own.var.resolve(),
-        uv=own.runner.root / "uv" / "bin" / "uv",
+        connectors,
+        folder=var / "airbyte",
+        logs=var / "logs" / "airbyte",
         job_timeout=own.airbyte.job_timeout,
         attempts=own.airbyte.attempts,
     )
-    declared_at = int(own.airbyte.connections.stat().st_mtime)
-    app = api.create_app(own.airbyte, declared, jobs, runner, declared_at=declared_at)
+    app = api.create_app(own.airbyte, store, jobs, connectors, runner)
+    app.include_router(web.router(own.airbyte, store, jobs, runner))
     address = {"host": own.airbyte.host, "port": own.airbyte.port}
     uvicorn.run(app, **address, access_log=False, log_config=None, timeout_graceful_shutdown=5)
     return 0

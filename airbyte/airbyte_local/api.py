@@ -1,6 +1,5 @@
-"""Airbyte's public API, as far as its Airflow provider and our launcher use it."""
+"""Airbyte's public API: login, jobs and health; `resources` has the rest."""
 
-import hmac
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -11,22 +10,24 @@ from typing import Annotated, Any, Literal
 import jwt
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from airbyte_local import problems
-from airbyte_local.declaration import Connection, Declaration
-from airbyte_local.jobs import Job, JobStore, RunningJobError
+from airbyte_local import documentation, problems, resources
+from airbyte_local.connectors import Connectors
+from airbyte_local.jobs import Job, JobStore, RunningJobError, Status
+from airbyte_local.pages import Limit, Offset, page
 from airbyte_local.runner import Runner
 from airbyte_local.settings import Airbyte
+from airbyte_local.store import Store
 
 BASE = "/api/public/v1"
+# As api.airbyte.com has it, for clients that are made for it.
+CLOUD_BASE = "/v1"
 TOKEN_SECONDS = 3600
 _ALGORITHM = "HS256"
 
-Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0, le=2**31)]
 JobId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
@@ -49,7 +50,10 @@ class JobCreateRequest(_Camel):
 
 
 class JobResponse(_Camel):
-    """Airbyte's fields of a job, and below them our own, which Airbyte's clients pass over."""
+    """Airbyte's fields of a job, and below them our own, which Airbyte's clients pass over.
+
+    As long as it runs, rows and bytes are those read so far; then, rows are those that are in the destination.
+    """
 
     job_id: int
     status: str
@@ -69,86 +73,74 @@ class JobResponse(_Camel):
     log_file: str
 
 
-def create_app(
-    settings: Airbyte, declaration: Declaration, jobs: JobStore, runner: Runner, *, declared_at: int
-) -> FastAPI:
+def create_app(settings: Airbyte, store: Store, jobs: JobStore, connectors: Connectors, runner: Runner) -> FastAPI:
     """The service's application.
 
     Args:
         settings: credentials of the one client, and the key that signs tokens.
-        declaration: what can be synced.
-        jobs: the store.
+        store: of what can be synced.
+        jobs: the store of jobs.
+        connectors: asked about sources; closed with the application.
         runner: starts and ends jobs; closed with the application.
-        declared_at: time of the declaration, in seconds since 1970.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        connectors.close()
         await run_in_threadpool(runner.close)
 
-    # FastAPI's own pages load their scripts from elsewhere.
-    app = FastAPI(title="Airbyte, local", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = documentation.application(lifespan)
     problems.install(app)
     open_routes = APIRouter()
-    routes = APIRouter(prefix=BASE, dependencies=[Depends(_authenticator(settings))])
+    routes = APIRouter(dependencies=[Depends(_authenticator(settings))])
+    routes.include_router(resources.router(store, jobs, connectors))
 
-    @open_routes.get(f"{BASE}/health")
-    def health() -> dict[str, bool]:
+    @open_routes.get("/health")
+    def get_health_check() -> dict[str, bool]:
         jobs.ping()
         return {"available": True}
 
-    @open_routes.post(f"{BASE}/applications/token")
-    @open_routes.post("/api/public/applications/token")
-    async def token(request: Request) -> dict[str, str | int]:
+    @open_routes.post("/applications/token", openapi_extra=documentation.body_of(TokenRequest))
+    async def create_access_token(request: Request) -> dict[str, str | int]:
         return _issue(settings, await _credentials(request))
 
     @routes.post("/jobs")
-    def submit(body: JobCreateRequest) -> JobResponse:
-        connection = declaration.connection(body.connection_id)
-        if connection is None:
-            known = f"GET {BASE}/connections lists them"
-            raise problems.not_found(f"no connection has the id {body.connection_id}; {known}")
-        try:
-            return _job(runner.submit(connection, body.job_type), runner)
-        except RunningJobError:
-            raise problems.conflict(
-                f"a sync of the connection {connection.name} is running; wait for its end, or cancel its job"
-            ) from None
+    def create_job(body: JobCreateRequest) -> JobResponse:
+        return _job(submit(store, runner, body.connection_id, body.job_type), runner)
 
     @routes.get("/jobs")
     def list_jobs(
         request: Request,
         connection_id: Annotated[uuid.UUID | None, Query(alias="connectionId")] = None,
+        status: Status | None = None,
         limit: Limit = 20,
         offset: Offset = 0,
     ) -> dict[str, Any]:
-        found = jobs.recent(connection_id, limit=limit + 1, offset=offset)
-        return _page(request, [_job(job, runner) for job in found], limit, offset)
+        recent = jobs.recent(connection_id, status=status, limit=limit + 1, offset=offset)
+        return page(request, [_job(job, runner) for job in recent], limit, offset)
 
     @routes.get("/jobs/{job_id}")
     def get_job(job_id: JobId) -> JobResponse:
-        return _job(_found(jobs, job_id), runner)
+        return _job(found(jobs, job_id), runner)
 
     @routes.delete("/jobs/{job_id}")
     def cancel_job(job_id: JobId) -> JobResponse:
-        _found(jobs, job_id)
+        found(jobs, job_id)
         runner.cancel(job_id)
-        return _job(_found(jobs, job_id), runner)
+        return _job(found(jobs, job_id), runner)
 
-    @routes.get("/connections")
-    def list_connections(request: Request, limit: Limit = 20, offset: Offset = 0) -> dict[str, Any]:
-        found = declaration.connections[offset : offset + limit + 1]
-        return _page(request, [_connection(c, declaration, declared_at) for c in found], limit, offset)
-
-    app.include_router(open_routes)
-    app.include_router(routes)
+    for base in (BASE, CLOUD_BASE):
+        app.include_router(open_routes, prefix=base, include_in_schema=base == BASE)
+        app.include_router(routes, prefix=base, include_in_schema=base == BASE)
+    # Airbyte has it here too.
+    app.add_api_route("/api/public/applications/token", create_access_token, methods=["POST"], include_in_schema=False)
     return app
 
 
 def _authenticator(settings: Airbyte) -> Any:
     def authenticate(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(documentation.BEARER)],
     ) -> None:
         try:
             key = settings.signing_key.get_secret_value()
@@ -172,9 +164,7 @@ async def _credentials(request: Request) -> TokenRequest:
 
 
 def _issue(settings: Airbyte, given: TokenRequest) -> dict[str, str | int]:
-    same_id = hmac.compare_digest(given.client_id.encode(), settings.client_id.encode())
-    secret = settings.client_secret.get_secret_value()
-    if not hmac.compare_digest(given.client_secret.encode(), secret.encode()) or not same_id:
+    if not settings.is_client(given.client_id, given.client_secret):
         raise problems.unauthorized("the client id or the client secret is wrong")
     now = int(time.time())
     claims = {"sub": settings.client_id, "iat": now, "exp": now + TOKEN_SECONDS}
@@ -182,7 +172,32 @@ def _issue(settings: Airbyte, given: TokenRequest) -> dict[str, str | int]:
     return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
 
 
-def _found(jobs: JobStore, job_id: int) -> Job:
+def submit(store: Store, runner: Runner, connection_id: uuid.UUID, job_type: str) -> Job:
+    """Start a job.
+
+    Raises:
+        Problem: there is no such connection, it is inactive, or it has a job that has not ended.
+    """
+    connection = store.connection(connection_id)
+    if connection is None:
+        known = f"GET {BASE}/connections lists them"
+        raise problems.not_found(f"no connection has the id {connection_id}; {known}")
+    if connection.options.status == "inactive":
+        raise problems.conflict(f"the connection {connection.name} is inactive; make its status active")
+    try:
+        return runner.submit(connection, job_type)
+    except RunningJobError:
+        raise problems.conflict(
+            f"a sync of the connection {connection.name} is running; wait for its end, or cancel its job"
+        ) from None
+
+
+def found(jobs: JobStore, job_id: int) -> Job:
+    """The job of this id.
+
+    Raises:
+        Problem: there is none.
+    """
     job = jobs.get(job_id)
     if job is None:
         raise problems.not_found(f"there is no job {job_id}")
@@ -190,6 +205,7 @@ def _found(jobs: JobStore, job_id: int) -> Job:
 
 
 def _job(job: Job, runner: Runner) -> JobResponse:
+    job = runner.live(job)
     return JobResponse(
         job_id=job.job_id,
         status=job.status,
@@ -205,37 +221,6 @@ def _job(job: Job, runner: Runner) -> JobResponse:
         failure_type=job.failure_type,
         log_file=str(runner.log_file(job.job_id)),
     )
-
-
-def _connection(connection: Connection, declaration: Declaration, declared_at: int) -> dict[str, Any]:
-    return {
-        "connectionId": connection.id,
-        "name": connection.name,
-        "workspaceId": declaration.workspace.id,
-        "sourceId": declaration.source(connection).id,
-        "destinationId": declaration.destination(connection).id,
-        "status": "active",
-        "schedule": {"scheduleType": connection.schedule.schedule_type},
-        "configurations": connection.configurations.model_dump(by_alias=True, exclude_unset=True),
-        "namespaceDefinition": connection.namespace_definition,
-        "namespaceFormat": connection.namespace_format,
-        "prefix": connection.prefix,
-        "createdAt": declared_at,
-        "tags": [],
-    }
-
-
-def _page(request: Request, found: list[Any], limit: int, offset: int) -> dict[str, Any]:
-    """Airbyte's shape of a list; `found` has one item more than `limit` where there is a next page."""
-
-    def link(start: int) -> str:
-        return str(request.url.include_query_params(limit=limit, offset=start))
-
-    return {
-        "data": found[:limit],
-        "next": link(offset + limit) if len(found) > limit else "",
-        "previous": link(max(offset - limit, 0)) if offset else "",
-    }
 
 
 def _utc(moment: datetime) -> str:

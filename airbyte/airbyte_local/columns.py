@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # Moments as every database reads them; others that ISO 8601 knows are written anew.
 _PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_PLAIN = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
+_ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,3})?")
-_DECIMALS = re.compile(r"[0-9.-]*")
-# Digits that every integer or number may have.
-_DIGITS = 18
 _BIGINT = range(-(2**63), 2**63)
 
 
@@ -40,6 +40,25 @@ class Kind(StrEnum):
     JSON = "json"
     TEXT = "text"
 
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Type of the arrays that hold a column's values; text as databases read it, if none is of the kind."""
+        return _ARROW_TYPES.get(self, pa.string())
+
+
+_ARROW_TYPES = {Kind.INTEGER: pa.int64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
+# Texts that are good as they are if Arrow can read them as this type.
+_DAY, _MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+_PLAIN = {
+    Kind.INTEGER: ("-?[0-9]{1,18}", pa.int64()),
+    Kind.NUMBER: (r"-?[0-9]{1,18}(\.[0-9]{1,18})?", pa.string()),
+    Kind.DATE: (_DAY, pa.date32()),
+    Kind.TIMESTAMP: (f"{_DAY}[T ]{_MOMENT}", pa.timestamp("us")),
+    Kind.TIMESTAMP_TZ: (f"{_DAY}[T ]{_MOMENT}(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])", pa.timestamp("us", "UTC")),
+}
+# Arrow knows the year 0, databases do not; and a zone may lead there.
+_FIRST_YEAR = "0002"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,33 +67,23 @@ class Column:
     name: str
     kind: Kind
 
-    def convert(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[int, Any]]:
+    def convert(self, values: Sequence[Any] | pa.Array) -> tuple[pa.Array, dict[int, Any]]:
         """Values as they are loaded.
 
         Args:
-            values: JSON values.
+            values: JSON values, or an array of such of one type.
 
         Returns:
-            As many: null, or int (integer, number), float (number, double), bool, or str (all other kinds, and integers
-            and numbers that were text); and, by index, the values that did not fit, which are null in these.
+            As many in an array of the kind's `arrow_type`; and, by index, the values that did not fit, which are null
+            in it.
         """
-        present = values if None not in values else [value for value in values if value is not None]
-        types = set(map(type, present))
-        if types <= _AS_IT_IS[self.kind]:
-            return values, {}
-        if self.kind is Kind.INTEGER and types == {int} and min(present) in _BIGINT and max(present) in _BIGINT:
-            return values, {}
-        if types == {str} and self.kind in _ARE_PLAIN and _ARE_PLAIN[self.kind](present):
-            return values, {}
+        array = values if isinstance(values, pa.Array) else self._together(values)
+        is_text = array is not None and pa.types.is_string(array.type)
+        if array is not None and (not is_text or self.kind is Kind.TEXT or _are_plain(array, self.kind)):
+            return array.cast(self.kind.arrow_type), {}
+        if isinstance(values, pa.Array):
+            values = values.to_pylist()
         convert = _CONVERT[self.kind]
-        if types == {str} and self.kind is not Kind.JSON:
-            # Many values are the same, and nearly always all fit.
-            try:
-                converted = {value: convert(value) for value in set(present)}
-            except ValueError:
-                pass
-            else:
-                return list(map(converted.get, values)), {}
         wrong, found = {}, []
         for index, value in enumerate(values):
             try:
@@ -82,7 +91,19 @@ class Column:
             except ValueError:
                 wrong[index] = value
                 found.append(None)
-        return found, wrong
+        return pa.array(found, self.kind.arrow_type), wrong
+
+    def _together(self, values: Sequence[Any]) -> pa.Array | None:
+        """An array of values that have one type, which may fit the kind; else None."""
+        types = set(map(type, values)) - {NoneType}
+        try:
+            if types <= {str}:
+                return pa.array(values, pa.string())
+            if types <= _FITS[self.kind]:
+                return pa.array(values, self.kind.arrow_type)
+        except OverflowError:
+            pass
+        return None
 
 
 def columns(json_schema: dict[str, Any]) -> tuple[Column, ...]:
@@ -125,9 +146,9 @@ def _integer(value: Any) -> int:
     raise ValueError
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any) -> str:
     if type(value) is int or type(value) is float:
-        return value
+        return repr(value).removesuffix(".0")
     if type(value) is str and _NUMBER.fullmatch(value):
         return value
     raise ValueError
@@ -169,7 +190,7 @@ def _time_tz(value: Any) -> str:
 
 def _timestamp(value: Any) -> str:
     if type(value) is str and (moment := datetime.fromisoformat(value)).tzinfo is None:
-        return value if _PLAIN.fullmatch(value) else moment.isoformat()
+        return value if _ISO.fullmatch(value) else moment.isoformat()
     raise ValueError
 
 
@@ -177,7 +198,7 @@ def _timestamp_tz(value: Any) -> str:
     if type(value) is not str:
         raise ValueError
     moment = datetime.fromisoformat(value)
-    if _PLAIN.fullmatch(value):
+    if _ISO.fullmatch(value):
         return value if moment.tzinfo else value + "Z"
     try:
         return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
@@ -197,43 +218,22 @@ def _text(value: Any) -> str:
     return value if type(value) is str else orjson.dumps(value).decode()
 
 
-def _are_digits(texts: Sequence[str]) -> bool:
-    together = "".join(texts)
-    return together.isascii() and together.isdecimal() and "" not in texts and len(max(texts, key=len)) <= _DIGITS
-
-
-def _are_decimals(texts: Sequence[str]) -> bool:
-    if not _DECIMALS.fullmatch("".join(texts)) or len(max(texts, key=len)) > _DIGITS:
+def _are_plain(texts: pa.Array, kind: Kind) -> bool:
+    """Whether texts are all good as they are; most columns are, and to look at them together is quick."""
+    if kind not in _PLAIN:
+        return False
+    pattern, kept = _PLAIN[kind]
+    if not pc.all(pc.match_substring_regex(texts, f"^{pattern}$")).as_py():
+        return texts.null_count == len(texts)
+    if pa.types.is_temporal(kept) and pc.min(texts).as_py() < _FIRST_YEAR:
         return False
     try:
-        # The quickest way to see that each is one number.
-        list(map(float, texts))
-    except ValueError:
+        texts.cast(kept)
+    except pa.ArrowInvalid:
         return False
     return True
 
 
-def _are_timestamps(texts: Sequence[str]) -> bool:
-    """Whether all are a date, a T or a space, and a time to the second."""
-    # Of the valid texts of 19 characters, these have two dashes and two colons.
-    if set(map(len, texts)) != {19}:
-        return False
-    together = "".join(texts)
-    if "W" in together or together.count("-") != 2 * len(texts) or together.count(":") != 2 * len(texts):
-        return False
-    try:
-        list(map(datetime.fromisoformat, texts))
-    except ValueError:
-        return False
-    return True
-
-
-# Whether texts of a kind are all good as they are; most columns are, and to look at them together is quick.
-_ARE_PLAIN: dict[Kind, Callable[[Sequence[str]], bool]] = {
-    Kind.INTEGER: _are_digits,
-    Kind.NUMBER: _are_decimals,
-    Kind.TIMESTAMP: _are_timestamps,
-}
 _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,
@@ -248,10 +248,9 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _text,
 }
 
-# Types of JSON values that fit a kind, whatever the value.
-_AS_IT_IS: dict[Kind, set[type]] = {kind: set() for kind in Kind} | {
-    Kind.NUMBER: {int, float},
+# Types of JSON values that fit a kind as they are.
+_FITS: dict[Kind, set[type]] = {kind: set() for kind in Kind} | {
+    Kind.INTEGER: {int},
     Kind.DOUBLE: {float},
     Kind.BOOLEAN: {bool},
-    Kind.TEXT: {str},
 }

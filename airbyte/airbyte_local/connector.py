@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -31,6 +31,7 @@ from airbyte_protocol.models import (
 )
 from pydantic import ValidationError
 
+from airbyte_local.images import Container
 from airbyte_local.settings import RUN_VARIABLE, connector_environment
 
 # Bytes that are read at once, and of the longest line that is taken.
@@ -98,16 +99,18 @@ class Connector:
         run: str,
         folder: Path,
         log: logging.Logger,
+        container: Container | None = None,
     ):
         """Nothing is started yet.
 
         Args:
-            program: what is run, without the protocol's own arguments.
+            program: what is run, without the protocol's own arguments; an image, where there is a container.
             configuration: what the connector's `--config` file holds.
             is_ours: whether it is a module beside this one.
             run: id that marks every process this connector starts, for `end_orphans`.
             folder: where the files for the connector live while it runs.
             log: takes the connector's log messages and whatever else it prints.
+            container: in which it is run.
         """
         self._program = list(program)
         self._name = Path(program[-1]).name
@@ -116,6 +119,7 @@ class Connector:
         self._run = run
         self._folder = folder
         self._log = log
+        self._container = container
         # Those that were not read to their end, by what the connector says itself.
         self._open_streams: set[str] = set()
         self._lock = threading.Lock()
@@ -147,18 +151,23 @@ class Connector:
         """
         return AirbyteCatalog.model_validate(self._answer("discover", "CATALOG"))
 
-    def read(self, catalog: ConfiguredAirbyteCatalog, state: Any = None) -> Iterator[Messages]:
+    def read(
+        self, catalog: ConfiguredAirbyteCatalog, state: Any = None, *, take: Callable[[bytes], bool] = lambda _: False
+    ) -> Iterator[Messages]:
         """RECORD and STATE messages in the connector's order.
 
         Args:
             catalog: what to read.
             state: from where to go on, as a connector's `--state` file holds it; None: from the beginning.
+            take: is offered lines as they were printed, without the last one's end; whether it takes them, and no
+                messages are made of them.
 
         Raises:
             ConnectorError: at the end, after a TRACE error or an exit status other than 0; or at once, when a message
                 is broken or a line has no end.
         """
-        return self._messages("read", catalog=catalog.model_dump(mode="json", exclude_none=True), state=state)
+        files = {"catalog": catalog.model_dump(mode="json", exclude_none=True), "state": state}
+        return self._messages("read", take, **files)
 
     def stop(self) -> None:
         """End the process group, now and for good."""
@@ -173,7 +182,9 @@ class Connector:
             raise ConnectorError(f"the connector {self._name} printed no {kind} message on {command}")
         return found[-1]
 
-    def _messages(self, command: str, **files: Any) -> Iterator[Messages]:
+    def _messages(
+        self, command: str, take: Callable[[bytes], bool] = lambda _: False, **files: Any
+    ) -> Iterator[Messages]:
         last: deque[str] = deque(maxlen=_LAST_LINES)
         errors: list[AirbyteErrorTraceMessage] = []
         self._open_streams.clear()
@@ -185,7 +196,8 @@ class Connector:
             watch.start()
             try:
                 for chunk in self._chunks(process):
-                    yield from self._parse(chunk, last, errors)
+                    if not take(chunk):
+                        yield from self._parse(chunk.split(b"\n"), last, errors)
                 # Waits without reaping: until then, no other process can get this group's id.
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             finally:
@@ -205,18 +217,19 @@ class Connector:
             )
 
     def _start(self, command: str, folder: Path, files: dict[str, Any]) -> subprocess.Popen[bytes]:
-        arguments = [*self._program, command]
+        given = []
         if command != "spec":
             files = {"config": self._configuration} | files
         for name, content in files.items():
             if content is not None:
                 (folder / f"{name}.json").write_bytes(orjson.dumps(content))
-                arguments += [f"--{name}", str(folder / f"{name}.json")]
+                given += [f"--{name}", str(folder / f"{name}.json")]
+        container = self._container.command(folder) if self._container else []
         with self._lock:
             if self._stopped:
                 raise ConnectorError("the connector was stopped")
             self._process = subprocess.Popen(
-                arguments,
+                [*container, *self._program, command, *given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -228,14 +241,14 @@ class Connector:
                 fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _READ)
             return self._process
 
-    def _chunks(self, process: subprocess.Popen[bytes]) -> Iterator[list[bytes]]:
-        """Lines without their ends, as many at once as were printed meanwhile; the last one may lack its end."""
+    def _chunks(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """Lines without the last one's end, as many at once as were printed meanwhile."""
         pieces: list[bytes] = []  # of a line whose end has not come
         size = 0
         while piece := process.stdout.read(_READ):
             end = piece.rfind(b"\n") + 1
             if end:
-                yield b"".join((*pieces, piece[: end - 1])).split(b"\n")
+                yield b"".join((*pieces, piece[: end - 1]))
                 pieces, size = [], 0
             pieces.append(piece[end:])
             size += len(pieces[-1])
@@ -243,7 +256,7 @@ class Connector:
                 shown = _shown(next(filter(None, pieces)))
                 raise ConnectorError(f"the connector {self._name} printed a line of over {_LINE >> 20} MB: {shown}")
         if size:
-            yield [b"".join(pieces)]
+            yield b"".join(pieces)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -255,6 +268,8 @@ class Connector:
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         end_orphans(self._run)  # those that have left the group
+        if self._container:
+            self._container.end()
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """End what the connector leaves behind when it ends, since that may hold its output open for ever."""
@@ -347,12 +362,17 @@ class Connector:
 
 
 def end_orphans(run: str) -> None:
-    """Kill every process that a connector of this run left behind; they bear the run's id in their environment."""
+    """Kill every process that a connector of this run left behind; they bear the run's id in their environment.
+
+    Args:
+        run: id of one run, or what the ids of several begin with.
+    """
     mark = f"{RUN_VARIABLE}={run}".encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
+    # glob("[0-9]*/environ") would fail where a process ends meanwhile.
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in entry.read_bytes().split(b"\0"):
-                os.kill(int(entry.parent.name), signal.SIGKILL)
+            if any(variable.startswith(mark) for variable in (process / "environ").read_bytes().split(b"\0")):
+                os.kill(int(process.name), signal.SIGKILL)
         except OSError:
             continue  # another user's, or gone meanwhile
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import pyarrow as pa
 from airbyte_protocol.models import DestinationSyncMode, FailureType
 
 from airbyte_local.columns import Column
@@ -14,6 +15,10 @@ class DestinationError(Exception):
     """The destination cannot take the rows; the message names the table and the remedy."""
 
     failure_type = FailureType.config_error
+
+
+class DestinationUnavailableError(Exception):
+    """The destination failed; another attempt may succeed."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,12 @@ class Rows:
 
     Attributes:
         columns: as `Column.convert` gives them, in the table's order.
-        emitted_at: of each row, in milliseconds since 1970.
+        emitted_at: of each row, in milliseconds since 1970; int64.
         changes: to values, by index of the row; rows without any are left out.
     """
 
-    columns: list[Sequence[Any]]
-    emitted_at: list[int]
+    columns: list[pa.Array]
+    emitted_at: pa.Array
     changes: dict[int, list[dict[str, Any]]]
 
 
@@ -78,20 +83,27 @@ class Destination(Protocol):
     """One attempt's way into a database; `cancel` may come from another thread.
 
     A row and the state that covers it become visible in the same transaction. What was not committed is gone when the
-    process ends, however it ends.
+    process ends, however it ends. Where the database fails, the error is DestinationUnavailableError or its driver's.
     """
 
     # Schema or data set of tables without one of their own.
     schema: str
 
+    def check(self) -> str | None:
+        """Why rows could not be loaded; None: they can."""
+
     def states(self, connection_id: uuid.UUID) -> list[State]:
         """The states of a connection; its tables are this attempt's alone from now on."""
+
+    def peek(self, connection_id: uuid.UUID) -> list[State]:
+        """The states of a connection, for people: nothing is locked or made, whatever sync goes on beside it."""
 
     def open(self, tables: Sequence[Table]) -> None:
         """Make ready to take rows for these tables.
 
         Raises:
-            DestinationError: a table has columns of other types than the stream declares.
+            DestinationError: a table has columns of other types than the stream declares, or the destination can have
+                no such table.
         """
 
     def write(self, table: Table, rows: Rows) -> None:

@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from airbyte_protocol.models import FailureType
 
+from airbyte_local.settings import installer_environment
+
 # PEP 508's names and PEP 440's versions in their canonical form.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _VERSION = re.compile(r"([0-9]+!)?[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")
-# What uv needs of the caller: where its cache and configuration are, and how the network is reached.
-_INHERITED = re.compile(r"UV_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy", re.IGNORECASE)
 _LAST_LINES = 8
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Words of uv, what they mean, and what kind of failure that is; the first that occur count.
@@ -43,7 +42,7 @@ _FAILURES = [
     ),
     (
         "there is no version of|not found in the package registry",
-        "it, or something it needs, does not exist: correct `package` or `version` of {name} in connections.yaml",
+        "it, or something it needs, does not exist: correct `package` or `version` of {name} in connectors.yaml",
         FailureType.config_error,
     ),
     ("No solution found", "what it needs does not go together: take another version", FailureType.config_error),
@@ -64,7 +63,7 @@ class ConnectorInstallError(Exception):
         self.failure_type = failure_type
 
 
-def executable(package: str, version: str, *, folder: Path, uv: Path, log: logging.Logger) -> Path:
+def executable(package: str, version: str, *, folder: Path, uv: Path, run: str, log: logging.Logger) -> Path:
     """The program of a connector from the package index.
 
     The first call resolves and installs the package with everything it needs, under `folder`/PACKAGE-VERSION: a lock
@@ -76,6 +75,7 @@ def executable(package: str, version: str, *, folder: Path, uv: Path, log: loggi
         version: exactly this one, such as 7.2.1.
         folder: keeps the environments of all connectors.
         uv: the program that resolves and installs.
+        run: id that marks its process, for `connector.end_orphans`.
         log: of the job that needs the connector.
 
     Returns:
@@ -88,21 +88,21 @@ def executable(package: str, version: str, *, folder: Path, uv: Path, log: loggi
     if not _NAME.fullmatch(package):
         raise ConnectorInstallError(
             f"connector package {package!r}: a name has letters, digits and single . _ - between them; correct"
-            " `package` in connections.yaml",
+            " `package` in airbyte/connectors.yaml",
             FailureType.config_error,
         )
     if not _VERSION.fullmatch(version):
         raise ConnectorInstallError(
             f"connector package {package}, version {version!r}: one exact version is needed, such as 1.2.3; correct"
-            " `version` in connections.yaml",
+            " `version` in airbyte/connectors.yaml",
             FailureType.config_error,
         )
     name = re.sub(r"[-_.]+", "-", package).lower()
-    return _Environment(name, version, folder.resolve() / f"{name}-{version}", uv, log).executable()
+    return _Environment(name, version, folder.resolve() / f"{name}-{version}", uv, run, log).executable()
 
 
 class _Environment:
-    def __init__(self, name: str, version: str, home: Path, uv: Path, log: logging.Logger):
+    def __init__(self, name: str, version: str, home: Path, uv: Path, run: str, log: logging.Logger):
         self._name = name
         self._version = version
         self._home = home
@@ -112,6 +112,7 @@ class _Environment:
         # Written last; holds the path of the script.
         self._ready = home / ".ready"
         self._uv_program = uv
+        self._run = run
         self._log = log
 
     def executable(self) -> Path:
@@ -149,7 +150,6 @@ class _Environment:
         return script
 
     def _uv(self, held: int, *arguments: str | Path, given: str = "") -> str:
-        environment = {key: value for key, value in os.environ.items() if _INHERITED.fullmatch(key)}
         try:
             done = subprocess.run(
                 [self._uv_program, *arguments, "--quiet"],
@@ -157,7 +157,7 @@ class _Environment:
                 capture_output=True,
                 text=True,
                 errors="backslashreplace",
-                env={**environment, "UV_PYTHON_DOWNLOADS": "never"},
+                env=installer_environment(self._run),
                 pass_fds=[held],
             )
         except FileNotFoundError:
@@ -178,7 +178,8 @@ class _Environment:
         if len(scripts) != 1 and own not in scripts:
             has = f"the console scripts {', '.join(sorted(scripts))}" if scripts else "no console script"
             raise self._error(
-                f"it has {has}, so it is no connector; correct `package` in connections.yaml", FailureType.config_error
+                f"it has {has}, so it is no connector; correct `package` in airbyte/connectors.yaml",
+                FailureType.config_error,
             )
         return scripts[0] if len(scripts) == 1 else own
 

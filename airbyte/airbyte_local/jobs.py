@@ -1,6 +1,7 @@
 """The jobs and their attempts, kept in PostgreSQL so that they survive the service."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -47,10 +48,14 @@ class Job:
     failure_type: str | None
 
     @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ("running", "incomplete")
+
+    @property
     def duration(self) -> timedelta:
         """From start to end; to now, for a job that runs."""
-        is_active = self.status in ("running", "incomplete")
-        end = datetime.now(self.started_at.tzinfo) if is_active else self.updated_at
+        end = datetime.now(self.started_at.tzinfo) if self.is_active else self.updated_at
         return max(end - self.started_at, timedelta())
 
 
@@ -68,6 +73,11 @@ class Attempt:
     values_nulled: int
     failure_reason: str | None
     failure_type: str | None
+
+    @property
+    def duration(self) -> timedelta:
+        """From start to end; to now, for one that runs."""
+        return max((self.ended_at or datetime.now(self.started_at.tzinfo)) - self.started_at, timedelta())
 
 
 @dataclass(frozen=True)
@@ -153,14 +163,26 @@ class JobStore:
         with self._connect() as connection:
             return connection.execute("select * from airbyte.jobs where job_id = %s", [job_id]).fetchone()
 
-    def recent(self, connection_id: uuid.UUID | None, *, limit: int, offset: int) -> list[Job]:
-        """Jobs, newest first; of one connection or, with None, of all."""
+    def recent(
+        self, connection_id: uuid.UUID | None, *, status: Status | None = None, limit: int, offset: int
+    ) -> list[Job]:
+        """Jobs, newest first; of one connection or, with None, of all; of one status or, with None, of any."""
         with self._connect() as connection:
             return connection.execute(
                 "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
-                " order by job_id desc limit %s offset %s",
-                [connection_id, limit, offset],
+                " and status = coalesce(%s, status) order by job_id desc limit %s offset %s",
+                [connection_id, status, limit, offset],
             ).fetchall()
+
+    def latest(self, connections: Sequence[uuid.UUID], *, status: Status | None = None) -> dict[uuid.UUID, Job]:
+        """The newest job of each connection, of one status or, with None, of any; without those that have none."""
+        with self._connect() as connection:
+            found = connection.execute(
+                "select job.* from unnest(%s::uuid[]) as wanted (id), lateral (select * from airbyte.jobs where"
+                " connection_id = wanted.id and status = coalesce(%s, status) order by job_id desc limit 1) as job",
+                [list(connections), status],
+            )
+            return {job.connection_id: job for job in found}
 
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended; what a former process of this service tried for them has failed."""
@@ -224,11 +246,11 @@ class JobStore:
                 [end.status, end.reason, end.failure_type, job_id],
             )
 
-    def attempts(self, job_id: int) -> list[Attempt]:
-        """The attempts of a job, in order."""
+    def attempts(self, jobs: Sequence[int]) -> list[Attempt]:
+        """The attempts of jobs, in order."""
         with self._connect() as connection, connection.cursor(row_factory=class_row(Attempt)) as cursor:
             return cursor.execute(
-                "select * from airbyte.attempts where job_id = %s order by number", [job_id]
+                "select * from airbyte.attempts where job_id = any(%s) order by job_id, number", [list(jobs)]
             ).fetchall()
 
     def ping(self) -> None:

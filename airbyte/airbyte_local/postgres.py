@@ -4,20 +4,19 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from types import NoneType
-from typing import Any
 
 import orjson
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from airbyte_protocol.models import DestinationSyncMode
 from psycopg import sql
 from psycopg.pq import TransactionStatus
+from pyarrow import csv
 
-from airbyte_local.columns import Column, Kind
-from airbyte_local.declaration import PostgresConfiguration
+from airbyte_local.columns import Kind
 from airbyte_local.destination import DestinationError, Rows, State, Table
+from airbyte_local.destinations import PostgresConfiguration
 from airbyte_local.jobs import CONNECT_TIMEOUT
 
 _TYPES = {
@@ -39,7 +38,8 @@ _OWN = {
     "_airbyte_extracted_at": "timestamp with time zone",
     "_airbyte_meta": "jsonb",
 }
-_RAW_ID = "gen_random_uuid()::text"
+# Characters of an id that rows have in common.
+_PREFIX = 24
 _STATES = """
     create schema if not exists airbyte;
     create table if not exists airbyte.states (
@@ -53,13 +53,12 @@ _STATES = """
 """
 # How long an attempt waits for the end of one whose process was killed.
 _LOCK_TIMEOUT = "60s"
+# How long a page waits for the states.
+_PEEK_TIMEOUT = "5s"
 # For sorting and joining staged rows.
 _WORK_MEMORY = "64MB"
 # Names of the indexes that we make begin with it.
 _INDEX = "airbyte_key_"
-# What COPY's text format writes otherwise; the backslash first.
-_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PostgresDestination:
@@ -91,9 +90,11 @@ class PostgresDestination:
             dbname=configuration.database,
             user=configuration.username,
             password=configuration.password.get_secret_value(),
+            sslmode=configuration.sslmode,
             connect_timeout=CONNECT_TIMEOUT,
             options=f"-c timezone=UTC -c work_mem={_WORK_MEMORY}",
             application_name="airbyte_local",
+            client_encoding="utf8",
             autocommit=True,
         )
 
@@ -102,6 +103,15 @@ class PostgresDestination:
         with suppress(psycopg.Error):
             self._copy.__exit__(DestinationError, DestinationError("given up"), None)
         self._connection.close()
+
+    def check(self) -> str | None:
+        """Why rows could not be loaded; None: they can."""
+        query = (
+            "select to_regnamespace(quote_ident(%s)) notnull or has_database_privilege(current_database(), 'create')"
+        )
+        if self._connection.execute(query, [self.schema]).fetchone()[0]:
+            return None
+        return f"there is no schema {self.schema}, and this user may not create one: create it, or grant it CREATE"
 
     def states(self, connection_id: uuid.UUID) -> list[State]:
         """The states of a connection; its tables are this attempt's alone from now on.
@@ -121,10 +131,14 @@ class PostgresDestination:
                 f"another sync of this connection has been at work in the destination for {_LOCK_TIMEOUT}; stop the"
                 " service that runs it"
             ) from None
-        found = self._connection.execute(
-            "select namespace, stream, message::text from airbyte.states where connection_id = %s", [connection_id]
-        )
-        return [State(namespace, stream, message.encode()) for namespace, stream, message in found]
+        return self._states(connection_id)
+
+    def peek(self, connection_id: uuid.UUID) -> list[State]:
+        """The states of a connection, for people: nothing is locked or made, whatever sync goes on beside it."""
+        with suppress(psycopg.errors.UndefinedTable), self._connection.transaction():  # nothing was synced yet
+            self._connection.execute(f"set local statement_timeout = '{_PEEK_TIMEOUT}'")
+            return self._states(connection_id)
+        return []
 
     def open(self, tables: Sequence[Table]) -> None:
         """Make ready to take rows for these tables; those that are there already get the columns that they lack.
@@ -155,12 +169,12 @@ class PostgresDestination:
                 self._staged.add(table)
             else:
                 self._begin_table(table)
-            names = map(sql.Identifier, [*(column.name for column in table.columns), *list(_OWN)[1:]])
-            copy = sql.SQL("copy {} ({}) from stdin").format(
+            names = map(sql.Identifier, [*(column.name for column in table.columns), *_OWN])
+            copy = sql.SQL("copy {} ({}) from stdin (format csv)").format(
                 self._staging.get(table, _identifier(table)), sql.SQL(", ").join(names)
             )
             self._copied = table, self._copy.enter_context(self._connection.cursor().copy(copy))
-        self._copied[1].write(self._text(table, rows))
+        self._copied[1].write(self._csv(rows))
 
     def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
         """Make what was written visible, and keep the states, in one transaction.
@@ -186,6 +200,14 @@ class PostgresDestination:
         self._connection.execute("commit")
         self._begun.clear()
 
+    def _states(self, connection_id: uuid.UUID) -> list[State]:
+        found = self._connection.execute(
+            "select namespace, stream, message::text from airbyte.states where connection_id = %s"
+            " order by namespace, stream",
+            [connection_id],
+        )
+        return [State(namespace, stream, message.encode()) for namespace, stream, message in found]
+
     def _stage(self, table: Table) -> sql.Identifier:
         staging = sql.Identifier(f"staging_{len(self._staging)}")
         types = {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
@@ -198,20 +220,19 @@ class PostgresDestination:
         self._execute("create temporary table {} ({})", staging, sql.SQL(", ").join(columns))
         return staging
 
-    def _text(self, table: Table, rows: Rows) -> str:
+    def _csv(self, rows: Rows) -> memoryview:
         """Rows as COPY reads them."""
-        columns = [_written(column, values) for column, values in zip(table.columns, rows.columns, strict=True)]
-        moments = set(rows.emitted_at)
-        meta = _escaped(orjson.dumps(self._meta).decode())
-        if columns and len(moments) == 1 and not rows.changes:
-            # What is the same in all of them is written by the joins.
-            end = f"\t{_moment(*moments)}\t{meta}\n"
-            return end.join(map("\t".join, zip(*columns, strict=True))) + end
-        metas = [meta] * len(rows.emitted_at)
-        for index, changes in rows.changes.items():
-            metas[index] = _escaped(orjson.dumps(self._meta | {"changes": changes}).decode())
-        columns += [list(map(_moment, rows.emitted_at)), metas]
-        return "".join(["\t".join(row) + "\n" for row in zip(*columns, strict=True)])
+        meta = pa.repeat(orjson.dumps(self._meta).decode(), len(rows.emitted_at))
+        if rows.changes:
+            found = meta.to_pylist()
+            for index, changes in rows.changes.items():
+                found[index] = orjson.dumps(self._meta | {"changes": changes}).decode()
+            meta = pa.array(found)
+        columns = [*rows.columns, _raw_ids(len(meta)), rows.emitted_at.cast(pa.timestamp("ms")), meta]
+        batch = pa.RecordBatch.from_arrays(columns, names=[str(number) for number in range(len(columns))])
+        target = pa.BufferOutputStream()
+        csv.write_csv(batch, target, csv.WriteOptions(include_header=False))
+        return memoryview(target.getvalue())
 
     def _end_copy(self) -> None:
         if self._copied is None:
@@ -269,21 +290,17 @@ class PostgresDestination:
 
     def _move(self, table: Table, staging: sql.Identifier) -> None:
         names = sql.SQL(", ").join(map(sql.Identifier, [*(column.name for column in table.columns), *_OWN]))
-        values = sql.SQL(", ").join(
-            sql.SQL(_RAW_ID) if name in list(_OWN)[:1] else sql.Identifier(name)
-            for name in [*(column.name for column in table.columns), *_OWN]
-        )
-        parts = {"target": _identifier(table), "staging": staging, "names": names, "values": values}
+        parts = {"target": _identifier(table), "staging": staging, "names": names}
         if table.mode is DestinationSyncMode.append_dedup:
             statement = (
-                "merge into {target} as old using (select distinct on ({key}) {values} from {staging} order by {order})"
+                "merge into {target} as old using (select distinct on ({key}) {names} from {staging} order by {order})"
                 " as new ({names}) on {same}"
                 " when matched {later} then update set {set}"
                 " when not matched then insert ({names}) values ({new})"
             )
             parts |= self._merge_parts(table)
         else:
-            statement = "insert into {target} ({names}) select {values} from {staging}"
+            statement = "insert into {target} ({names}) select {names} from {staging}"
         self._connection.execute(sql.SQL(statement).format(**parts))
 
     def _merge_parts(self, table: Table) -> dict[str, sql.Composable]:
@@ -325,8 +342,6 @@ class PostgresDestination:
                     f"column {name} of table {table} is {types[name]}, but the stream declares {kind}; change"
                     " the declaration back, or drop the column and sync again"
                 )
-        raw_id = sql.Identifier(next(iter(_OWN)))
-        self._execute("alter table {} alter column {} set default {}", target, raw_id, sql.SQL(_RAW_ID))
 
     def _columns(self, table: Table) -> dict[str, str]:
         """Names and types of a table's columns."""
@@ -370,24 +385,11 @@ def _identifier(table: Table) -> sql.Identifier:
     return sql.Identifier(table.namespace, table.name)
 
 
-def _written(column: Column, values: Sequence[Any]) -> Sequence[str]:
-    """A column's values as COPY reads them."""
-    has_null = None in values
-    if column.kind in (Kind.TEXT, Kind.JSON):
-        together = "".join(filter(None, values) if has_null else values)
-        if any(found in together for found, _ in _ESCAPES):
-            values = [value if value is None else _escaped(value) for value in values]
-    elif set(map(type, values)) - {str, NoneType}:
-        values = [value if value is None else str(value) for value in values] if has_null else list(map(str, values))
-    return [r"\N" if value is None else value for value in values] if has_null else values
+def _raw_ids(count: int) -> pa.Array:
+    """Ids of rows, in the form of UUIDs: random in their first part, numbered in their last.
 
-
-def _escaped(value: str) -> str:
-    for found, written in _ESCAPES:
-        value = value.replace(found, written)
-    return value
-
-
-@lru_cache
-def _moment(milliseconds: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
+    The database's own take three quarters of the time of a COPY.
+    """
+    common = str(uuid.uuid4())
+    numbers = pc.utf8_lpad(pa.array(range(count)).cast(pa.string()), len(common) - _PREFIX, "0")
+    return pc.binary_join_element_wise(common[:_PREFIX], numbers, "")

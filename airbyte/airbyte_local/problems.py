@@ -11,6 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from airbyte_local.configuration import Fault
+from airbyte_local.store import SealedError
+
 log = logging.getLogger(__name__)
 
 # Airbyte's names of its problem types; identifiers, not pages to open.
@@ -51,18 +54,52 @@ def conflict(detail: str) -> Problem:
     return Problem(409, "state-conflict", detail)
 
 
+def forbidden(detail: str) -> Problem:
+    """403: not from there."""
+    return Problem(403, "forbidden", detail)
+
+
+def connector_failed(detail: str) -> Problem:
+    """502: the connector that was asked did not answer as it should."""
+    return Problem(502, "connector-failed", detail)
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    """422: a request that its types allow says what cannot be, field by field."""
+    detail = "; ".join(f"{each.field}: {each.message}" for each in faults)
+    return Problem(422, "unprocessable-entity", detail, {"errors": [each._asdict() for each in faults]})
+
+
 def unprocessable(errors: Sequence[Any]) -> Problem:
     """422: Pydantic's errors, field by field."""
-    fields = [{"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in errors]
-    detail = "; ".join(f"{f['field']}: {f['message']}" for f in fields)
-    return Problem(422, "unprocessable-entity", detail, {"errors": fields})
+    return invalid([Fault(".".join(map(str, each["loc"])), each["msg"]) for each in errors])
+
+
+def problem_of(request: Request, error: Exception) -> Problem:
+    """What an error is to a client."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return unprocessable(error.errors())
+        case HTTPException():
+            title = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+            return Problem(error.status_code, title, f"{request.method} {request.url.path}: {error.detail}")
+        case psycopg.OperationalError():
+            log.error("the database does not answer: %s", error)
+            return Problem(503, "service-unavailable", "the service's database does not answer; try again")
+        case psycopg.DataError():
+            return Problem(422, "unprocessable-entity", f"a text cannot be stored: {error}")
+        case SealedError():
+            return conflict(str(error))
+    return Problem(500, "unexpected-problem", f"unexpected failure of the service: {error!r}")
 
 
 def install(app: FastAPI) -> None:
     """Make every error of `app` answer as a problem."""
 
-    @app.exception_handler(Problem)
-    def _problem(_: Request, problem: Problem) -> JSONResponse:
+    def answer(request: Request, error: Exception) -> JSONResponse:
+        problem = problem_of(request, error)
         content = {
             "status": problem.status,
             "type": f"{_TYPES}#{problem.title}",
@@ -72,22 +109,17 @@ def install(app: FastAPI) -> None:
         }
         return JSONResponse(content, problem.status, media_type="application/problem+json")
 
-    @app.exception_handler(RequestValidationError)
-    def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _problem(request, unprocessable(error.errors()))
+    for kind in _KINDS:
+        app.add_exception_handler(kind, answer)
 
-    @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
-        title = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-        detail = f"{request.method} {request.url.path}: {error.detail}"
-        return _problem(request, Problem(error.status_code, title, detail))
 
-    @app.exception_handler(psycopg.OperationalError)
-    def _database(request: Request, error: psycopg.OperationalError) -> JSONResponse:
-        log.error("the database does not answer: %s", error)
-        detail = "the service's database does not answer; try again"
-        return _problem(request, Problem(503, "service-unavailable", detail))
-
-    @app.exception_handler(Exception)
-    def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _problem(request, Problem(500, "unexpected-problem", f"unexpected failure of the service: {error!r}"))
+# What Starlette handles as an Exception alone, it logs with a stack.
+_KINDS = (
+    Problem,
+    RequestValidationError,
+    HTTPException,
+    psycopg.OperationalError,
+    psycopg.DataError,
+    SealedError,
+    Exception,
+)

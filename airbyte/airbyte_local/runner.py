@@ -2,11 +2,10 @@
 
 import logging
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -15,12 +14,14 @@ from typing import Any
 import psycopg
 from airbyte_protocol.models import FailureType
 
-from airbyte_local.connector import Connector, ConnectorError, end_orphans
-from airbyte_local.declaration import Connection, Declaration, Source
-from airbyte_local.destination import DestinationError
-from airbyte_local.environments import ConnectorInstallError, executable
+from airbyte_local.connector import ConnectorError, end_orphans
+from airbyte_local.connectors import Connectors
+from airbyte_local.destination import DestinationError, DestinationUnavailableError
+from airbyte_local.destinations import open_destination, parse
+from airbyte_local.environments import ConnectorInstallError
 from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError
-from airbyte_local.postgres import PostgresDestination
+from airbyte_local.registry import RegistryError
+from airbyte_local.store import Connection, SealedError, Store
 from airbyte_local.sync import Sync, SyncError, Totals
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,11 @@ _LOG_BYTES = 10 << 20
 @dataclass
 class _Running:
     thread: threading.Thread
+    # Marks the processes of its connector.
+    run: str
     sync: Sync | None = None
+    # Of the attempt that goes on.
+    totals: Totals = field(default_factory=Totals)
     # Why the sync was told to stop.
     verdict: End | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -51,43 +56,43 @@ class Runner:
 
     def __init__(
         self,
-        declaration: Declaration,
+        store: Store,
         jobs: JobStore,
+        connectors: Connectors,
         *,
-        var: Path,
-        uv: Path,
+        folder: Path,
+        logs: Path,
         job_timeout: float,
         attempts: int,
     ):
         """Go on with the jobs that a former process of this service left, after the end of its connectors.
 
         Args:
-            declaration: the connections.
-            jobs: the store.
-            var: folder for logs, the connectors' files and the environments of those that are installed.
-            uv: the program that installs them.
+            store: of the connections.
+            jobs: of the jobs.
+            connectors: makes them.
+            folder: for the connectors' files; emptied now.
+            logs: folder of the jobs' logs.
             job_timeout: seconds after which a sync is ended and fails.
             attempts: how often a sync is tried.
         """
-        self._declaration = declaration
+        self._store = store
         self._jobs = jobs
-        self._uv = uv
+        self._connectors = connectors
         self._job_timeout = job_timeout
         self._attempts = attempts
-        self._logs = var / "logs" / "airbyte"
-        self._folder = var / "airbyte"
-        self._connectors = var / "connectors"
+        self._logs = logs
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._closing = threading.Event()
         left = jobs.unfinished()
         for job in left:
             end_orphans(str(job.run))
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         for job in left:
-            if connection := declaration.connection(job.connection_id):
+            if connection := store.connection(job.connection_id):
                 self._start(job, connection)
             else:
                 jobs.finish(job.job_id, End("failed", "its connection was removed", FailureType.config_error.value))
@@ -104,9 +109,22 @@ class Runner:
             OtherServiceError: another service has taken the database meanwhile.
         """
         self._jobs.hold()
-        job = self._jobs.create(connection.id, job_type)
+        job = self._jobs.create(connection.connection_id, job_type)
         self._start(job, connection)
         return job
+
+    def progress(self, job_id: int) -> Totals | None:
+        """What the attempt of a job has read so far; None: the job does not run."""
+        with self._lock:
+            running = self._running.get(job_id)
+        return running and running.totals
+
+    def live(self, job: Job) -> Job:
+        """A job with what its attempt has read so far among its numbers, if it runs."""
+        so_far = self.progress(job.job_id) if job.is_active else None
+        if so_far is None:
+            return job
+        return replace(job, rows_synced=job.rows_synced + so_far.rows, bytes_synced=job.bytes_synced + so_far.bytes)
 
     def cancel(self, job_id: int) -> None:
         """Stop a job and wait until it has ended; one that has ended, or is about to commit, ends as it would."""
@@ -127,7 +145,7 @@ class Runner:
     def _start(self, job: Job, connection: Connection) -> None:
         thread = threading.Thread(target=self._run, args=(job, connection), name=f"job-{job.job_id}", daemon=True)
         with self._lock:
-            self._running[job.job_id] = _Running(thread)
+            self._running[job.job_id] = _Running(thread, str(job.run))
         thread.start()
 
     def _stop(self, job_id: int, verdict: End) -> _Running | None:
@@ -139,6 +157,8 @@ class Runner:
             running.stopped.set()
             if running.sync:
                 running.sync.stop()
+            else:
+                end_orphans(running.run)  # its connector is being installed
         return running
 
     def _run(self, job: Job, connection: Connection) -> None:
@@ -158,24 +178,24 @@ class Runner:
             end = End("failed", f"unexpected failure of the service: {error!r}")
         timer.cancel()
         if end.reason != INTERRUPTED:
-            self._store(self._jobs.finish, job.job_id, end)
+            self._keep(self._jobs.finish, job.job_id, end)
         with self._lock:
             del self._running[job.job_id]
 
     def _try(self, job: Job, connection: Connection, running: _Running, job_log: logging.Logger) -> End:
         """Make attempts until one succeeds, or none can help any more."""
         while True:
-            number = self._store(self._jobs.start_attempt, job.job_id)
+            number = self._keep(self._jobs.start_attempt, job.job_id)
             if number is None:
                 return End("failed", INTERRUPTED)
-            totals = Totals()
+            totals = running.totals = Totals()
             end = self._attempt(job, connection, running, totals, job_log)
             with self._lock:
                 verdict = running.verdict
             if verdict and end.status != "succeeded":
                 end = verdict
             counts = {"rows": totals.committed, "size": totals.bytes, "nulled": sum(totals.nulled.values())}
-            self._store(self._jobs.end_attempt, job.job_id, number, end, **counts)
+            self._keep(self._jobs.end_attempt, job.job_id, number, end, **counts)
             if end.status == "succeeded":
                 job_log.info("attempt %d: %s", number, totals)
             is_final = end.failure_type == FailureType.config_error.value or number >= self._attempts
@@ -183,7 +203,7 @@ class Runner:
                 return end
             pause = min(_BACK_OFF << (number - 1), _LONGEST_BACK_OFF)
             job_log.warning("attempt %d failed: %s; the next one begins in %d s", number, end.reason, pause)
-            self._store(self._jobs.pause, job.job_id)
+            self._keep(self._jobs.pause, job.job_id)
             if running.stopped.wait(pause):
                 return running.verdict
 
@@ -196,8 +216,10 @@ class Runner:
         except (SyncError, ConnectorError, DestinationError, ConnectorInstallError) as error:
             kind = error.failure_type
             return _failed(str(error), kind and kind.value)
-        except psycopg.Error as error:
-            return _failed(f"the destination {connection.destination} failed: {str(error).strip()}")
+        except (RegistryError, SealedError) as error:
+            return _failed(str(error), FailureType.config_error.value)
+        except (psycopg.Error, DestinationUnavailableError) as error:
+            return _failed(f"the destination failed: {str(error).strip()}")
         except OtherServiceError as error:
             return _failed(str(error))
         return End("succeeded")
@@ -205,31 +227,19 @@ class Runner:
     def _sync(
         self, job: Job, connection: Connection, running: _Running, totals: Totals, job_log: logging.Logger
     ) -> None:
-        source = self._declaration.source(connection)
-        configuration = self._declaration.destination(connection).configuration
-        connector = Connector(
-            self._program(source, job_log),
-            source.connector_configuration,
-            is_ours=source.connector is None,
-            run=str(job.run),
-            folder=self._folder,
-            log=job_log,
-        )
-        destination = partial(PostgresDestination, configuration, sync_id=job.job_id)
-        sync = Sync(connection, connector, destination, totals, job_log, sync_id=job.job_id)
+        source = self._store.actor("source", connection.source_id)
+        destination = self._store.actor("destination", connection.destination_id)
+        configuration = self._store.whole_configuration(source)
+        connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
+        target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
+        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id)
         with self._lock:
             running.sync = sync
         if running.verdict:
             sync.stop()
         sync.run()
 
-    def _program(self, source: Source, job_log: logging.Logger) -> list[str]:
-        if source.connector is None:
-            return [sys.executable, "-m", source.module]
-        package, version = source.connector.package, source.connector.version
-        return [str(executable(package, version, folder=self._connectors, uv=self._uv, log=job_log))]
-
-    def _store(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _keep(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Store something of a job, however long the database is away; None: the service ends first."""
         while True:
             try:

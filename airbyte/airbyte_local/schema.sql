@@ -45,3 +45,37 @@ drop index if exists airbyte.one_running_job;
 
 create unique index if not exists one_active_job on airbyte.jobs (connection_id)
     where status in ('running', 'incomplete');
+
+create table if not exists airbyte.workspaces (
+    workspace_id uuid primary key default gen_random_uuid(),
+    name text not null,
+    created_at timestamptz not null default now()
+);
+
+-- Sources and destinations; Airbyte's own word for both.
+create table if not exists airbyte.actors (
+    actor_id uuid primary key default gen_random_uuid(),
+    workspace_id uuid not null references airbyte.workspaces,
+    kind text not null check (kind in ('source', 'destination')),
+    name text not null,
+    -- The sourceType or destinationType.
+    type text not null,
+    -- As it may be shown: without secrets.
+    configuration jsonb not null,
+    -- All of it, encrypted with a key that is not in the database.
+    sealed bytea not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+create table if not exists airbyte.connections (
+    connection_id uuid primary key default gen_random_uuid(),
+    workspace_id uuid not null references airbyte.workspaces,
+    source_id uuid not null references airbyte.actors,
+    destination_id uuid not null references airbyte.actors,
+    name text not null,
+    -- Its other fields, as Airbyte's API names them.
+    options jsonb not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);

@@ -1,6 +1,8 @@
 """The service's settings: the only place that reads the environment."""
 
+import hmac
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# A relative path starts at the repository's root.
+RootedPath = Annotated[Path, AfterValidator(lambda path: ROOT / path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -51,10 +55,18 @@ class Airbyte(BaseModel):
     client_secret: SecretStr = Field(min_length=1)
     # HS256 asks for a key as long as its hash, 32 bytes (RFC 7518, 3.2).
     signing_key: SecretStr = Field(min_length=32)
-    # A relative path starts at the repository's root.
-    connections: Annotated[Path, AfterValidator(lambda path: ROOT / path)]
+    # The declaration; the service itself gets what is in it through its API.
+    connections: RootedPath
+    connectors: RootedPath
     job_timeout: int = Field(ge=1, description="Seconds after which a sync is ended and fails.")
+    check_timeout: int = Field(ge=1, description="Seconds after which a connector that is asked something is ended.")
     attempts: int = Field(ge=1, description="How often a sync is tried, where what fails may pass by itself.")
+
+    def is_client(self, client_id: str, client_secret: str) -> bool:
+        """Whether these are the credentials of the one client; takes as long for wrong ones as for the right ones."""
+        same_id = hmac.compare_digest(client_id.encode(), self.client_id.encode())
+        secret = self.client_secret.get_secret_value()
+        return hmac.compare_digest(client_secret.encode(), secret.encode()) and same_id
 
 
 class Runner(BaseModel):
@@ -102,11 +114,6 @@ def load() -> Settings:
         raise SettingsError("; ".join(wrong)) from None
 
 
-def variables() -> dict[str, str]:
-    """What `${NAME}` in connections.yaml may name."""
-    return dict(os.environ)
-
-
 def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:
     """Environment of a connector's process: ours without the stack's settings and secrets.
 
@@ -117,9 +124,20 @@ def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str,
     """
     foreign = ("MLOPS_", "AIRBYTE_", "DEPLOYMENT_MODE", "LOG_LEVEL", *(() if is_ours else ("PYTHONPATH", "PYTHONHOME")))
     ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    # Connectors made with Airbyte's kit carry a library that reports to its maker where it is told to.
-    silent = {"DO_NOT_TRACK": "1", "LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"}
-    return {**ours, **silent, RUN_VARIABLE: run, "TMPDIR": str(folder)}
+    return {**ours, **SILENCE, RUN_VARIABLE: run, "TMPDIR": str(folder)}
+
+
+def installer_environment(run: str) -> dict[str, str]:
+    """Environment of uv and docker: where their things are, and how the network is reached; no secrets of ours.
+
+    Args:
+        run: id that marks the process.
+    """
+    ours = {name: value for name, value in os.environ.items() if _INSTALLER.fullmatch(name)}
+    return {**ours, "UV_PYTHON_DOWNLOADS": "never", RUN_VARIABLE: run}
 
 
 RUN_VARIABLE = "AIRBYTE_LOCAL_RUN"
+# Connectors made with Airbyte's kit carry a library that reports to its maker where it is told to.
+SILENCE = {"DO_NOT_TRACK": "1", "LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"}
+_INSTALLER = re.compile(r"UV_.*|DOCKER_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy", re.IGNORECASE)

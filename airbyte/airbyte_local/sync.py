@@ -11,6 +11,8 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 from airbyte_protocol.models import (
     AirbyteCatalog,
     AirbyteRecordMessageMetaChange,
@@ -24,10 +26,12 @@ from airbyte_protocol.models import (
     SyncMode,
 )
 
+from airbyte_declaration.streams import StreamConfiguration
+from airbyte_local import record_lines
 from airbyte_local.columns import columns
 from airbyte_local.connector import Connector, Messages
-from airbyte_local.declaration import Connection, StreamConfiguration
 from airbyte_local.destination import Destination, Rows, State, Table
+from airbyte_local.store import Connection
 
 # Rows go to the destination as soon as there are so many of them or of bytes.
 BATCH_ROWS = 5_000
@@ -111,12 +115,12 @@ class Sync:
             SyncError: a record or the declaration cannot be loaded, or `stop` was called.
             ConnectorError: the connector failed.
             DestinationError: the tables are not as declared.
-            psycopg.Error: the database failed.
+            DestinationUnavailableError, psycopg.Error: the database failed.
         """
         catalog = self._configure(self._connector.discover())
         with closing(self._open_destination()) as destination:
             self._destination = destination
-            states = destination.states(self._connection.id)
+            states = destination.states(self._connection.connection_id)
             self._checkpoints = _Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
@@ -139,11 +143,11 @@ class Sync:
 
     def _configure(self, offered: AirbyteCatalog) -> ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
-        wanted = self._connection.configurations.streams
+        wanted = self._connection.options.configurations.streams
         if missing := [each.name for each in wanted if each.name not in known]:
             raise SyncError(
                 f"connection {self._connection.name}: the source offers no stream {', '.join(missing)}, only"
-                f" {', '.join(known)}; correct connections.yaml"
+                f" {', '.join(known)}; correct its configurations"
             )
         return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
 
@@ -184,7 +188,7 @@ class Sync:
         stream, is_dedup = configured.stream, configured.destination_sync_mode is DestinationSyncMode.append_dedup
         return Table(
             self._connection.namespace(stream.namespace, schema),
-            self._connection.prefix + stream.name,
+            self._connection.options.prefix + stream.name,
             columns(stream.json_schema),
             mode=configured.destination_sync_mode,
             key=tuple(name for (name,) in configured.primary_key) if is_dedup else (),
@@ -194,7 +198,7 @@ class Sync:
 
     def _read(self, catalog: ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
-        for messages in self._connector.read(catalog, state):
+        for messages in self._connector.read(catalog, state, take=self._take_lines):
             if messages.kind == "STATE":
                 for content in messages.contents:
                     self._checkpoints.add(content)
@@ -204,6 +208,18 @@ class Sync:
                 unknown |= self._take(messages)
         if unknown:
             self._log.warning("records of streams that are not selected were passed over: %s", ", ".join(unknown))
+
+    def _take_lines(self, lines: bytes) -> bool:
+        """Hand lines to their stream, if they are RECORD messages of one that can be read together."""
+        first = record_lines.first_record(lines)
+        try:
+            stream = self._streams.get((first.get("namespace"), first.get("stream"))) if first else None
+        except TypeError:
+            return False
+        if stream is None or not stream.add_lines(lines, first):
+            return False
+        self._totals.bytes += len(lines) + 1
+        return True
 
     def _take(self, messages: Messages) -> set[str]:
         """Hand records to their streams; the names of those that are not selected."""
@@ -225,7 +241,7 @@ class Sync:
             stream.flush()
         if self._stopped.is_set():
             raise SyncError("the sync was stopped")
-        self._destination.commit(self._connection.id, self._checkpoints.states(final=final), final=final)
+        self._destination.commit(self._connection.connection_id, self._checkpoints.states(final=final), final=final)
         self._checkpoints.committed(self._totals.rows)
         self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
@@ -306,6 +322,20 @@ class _Stream:
         if len(self._records) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self.flush()
 
+    def add_lines(self, lines: bytes, first: dict[str, Any]) -> bool:
+        """Take RECORD messages as they were printed, of which one is known; whether they can be read together."""
+        found = record_lines.read(lines, first, self.table.columns)
+        if not found:
+            return False
+        values, emitted_at = found
+        bounds = pc.min_max(emitted_at)
+        if bounds["min"].as_py() not in _MOMENTS or bounds["max"].as_py() not in _MOMENTS:
+            return False
+        self.flush()
+        self._totals.rows += len(emitted_at)
+        self._write(values, emitted_at, {})
+        return True
+
     def flush(self) -> None:
         """Hand over what has gathered."""
         records, self._records, self._bytes = self._records, [], 0
@@ -328,14 +358,22 @@ class _Stream:
         changes = {}
         if not _are_bare(records):
             changes = {index: found for index, record in enumerate(records) if (found := _changes(record))}
+        self._write(self._values(data), pa.array(emitted_at, pa.int64()), changes)
+
+    def _write(
+        self,
+        values: Sequence[Sequence[Any] | pa.Array],
+        emitted_at: pa.Array,
+        changes: dict[int, list[dict[str, Any]]],
+    ) -> None:
         converted = []
-        for column, given in zip(self.table.columns, self._values(data), strict=True):
-            values, wrong = column.convert(given)
-            converted.append(values)
+        for column, given in zip(self.table.columns, values, strict=True):
+            array, wrong = column.convert(given)
+            converted.append(array)
             for index, value in wrong.items():
                 changes.setdefault(index, []).append(self._nulled(column.name, value))
         self._destination.write(self.table, Rows(converted, emitted_at, changes))
-        self.rows += len(records)
+        self.rows += len(emitted_at)
 
     def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
         """The values of each column; null where a record does not have it."""

@@ -9,13 +9,13 @@ from airflow.sdk import DAG
 
 from pipeline.checkpoints import validate
 from pipeline.commands import dbt
-from pipeline.graph import LABELED_PROJECTS, RETRIES
+from pipeline.graph import LABELED_PROJECTS, RETRIES, dataops_schedule
 from pipeline.settings import Settings
 from pipeline.syncs import extract_and_load
 
 with DAG(
     "dataops",
-    schedule=Settings().dataops_schedule,
+    schedule=dataops_schedule(Settings()),
     catchup=False,
     max_active_runs=1,
     default_args={"owner": "data", **RETRIES},

@@ -14,10 +14,10 @@ from statistics import median
 from stack.bench.instance import timed, two_cores
 from stack.bench.service import PARTS, MeasuredService, serving
 from stack.bench.table import Options, Row
+from stack.environments import airflow_environment, command_of, common_environment
+from stack.errors import StackError
 from stack.instance import Instance
-from stack.services import airflow_environment, command_of, common_environment
 from stack.settings import ROOT
-from stack.supervision import StackError
 
 ROUNDS = 5
 # Highest ratios of a sync's time to COPY's.

@@ -12,8 +12,9 @@ from typing import Any
 
 import psutil
 
+from stack.errors import StackError
 from stack.instance import Instance, start
-from stack.supervision import StackError, processes_of
+from stack.supervision import processes_of
 
 
 class MeasuredInstance(Instance):

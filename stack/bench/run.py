@@ -17,9 +17,9 @@ import psycopg
 from stack.bench.instance import MeasuredInstance, timed, two_cores
 from stack.bench.table import Options, Row
 from stack.cli import running
-from stack.services import AIRBYTE_CLIENT_ID, common_environment, task_environment
+from stack.environments import common_environment, task_environment
+from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, Settings
-from stack.supervision import StackError
 
 ROUNDS = 5
 # Seconds.
@@ -115,7 +115,7 @@ def _run_script(instance: MeasuredInstance, seconds: dict[str, list[float]], *, 
         "RESULTS": str(results),
         "WORKERS": str(workers),
         "AIRBYTE_ADDRESS": f"127.0.0.1:{settings.ports.airbyte}",
-        "AIRBYTE_CLIENT_ID": AIRBYTE_CLIENT_ID,
+        "AIRBYTE_CLIENT_ID": settings.airbyte_client_id,
         "AIRBYTE_CLIENT_SECRET": settings.secrets["airbyte_client_secret"],
     }
     whole = timed(["bash", str(SCRIPT)], environment, instance.folder / "script.log")

@@ -13,13 +13,16 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from stack.airbyte_api import ACTIVE, AirbyteApi
+from airbyte_declaration.client import ACTIVE
+from stack import airbyte
 from stack.bench import records
 from stack.cli import running
+from stack.environments import common_environment
+from stack.errors import StackError
 from stack.instance import Instance, start
-from stack.services import Service, common_environment, services
+from stack.services import Service, services
 from stack.settings import Settings
-from stack.supervision import START_TIMEOUT, STOP_TIMEOUT, StackError
+from stack.supervision import START_TIMEOUT, STOP_TIMEOUT
 
 # Records of each file.
 FILES = {"million": 1_000_000, "quarter": 250_000, "ten": 10, "ten_million": 10_000_000}
@@ -56,7 +59,7 @@ def serving(instance: Instance) -> Iterator["MeasuredService"]:
     folder = instance.folder / "files"
     folder.mkdir()
     config = instance.settings.config
-    own = config["airbyte"] | {"connections": str(_declare(folder))}
+    own = config["airbyte"] | {"connections": str(_declare(folder)), "connectors": str(_register(folder))}
     settings = instance.settings.model_copy(update={"config": config | {"airbyte": own}})
     service = next(each for each in services(settings) if each.name == "airbyte")
     environment = common_environment(settings) | service.environment
@@ -88,6 +91,15 @@ def _declare(folder: Path) -> Path:
     }
     path = folder / "connections.yaml"
     path.write_text(json.dumps(declaration, indent=1), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def _register(folder: Path) -> Path:
+    """Write which program each sourceType is; returns the file's path."""
+    path = folder / "connectors.yaml"
+    path.write_text(
+        json.dumps({name: {"module": f"source_{name}"} for name in ("files", "prepared")}), encoding="utf-8"
+    )
     return path
 
 
@@ -128,7 +140,7 @@ class MeasuredService:
     """
 
     def __init__(self, settings: Settings, folder: Path, process: psutil.Process):
-        """Log in.
+        """Make its connections.
 
         Args:
             settings: of the instance.
@@ -139,8 +151,8 @@ class MeasuredService:
         self._warehouse = settings.database("warehouse")
         # Of each file.
         self._sums: dict[str, tuple[int, int]] = {}
-        self._api = AirbyteApi(settings)
-        self.ids = self._api.ids
+        self._api = airbyte.local_api(settings)
+        self.ids = airbyte.apply(settings)
 
     def make(self, *files: str) -> None:
         """Make sources' files, and note what tables of their records have to hold."""
@@ -188,7 +200,7 @@ class MeasuredService:
             StackError: one failed, moved another number of records than its file has, or its table is wrong.
         """
         began, peak = time.monotonic(), 0
-        jobs = {name: self._api.submit(name) for name in names}
+        jobs = {name: self._api.submit(self.ids[name]) for name in names}
         while any(job["status"] in ACTIVE for job in jobs.values()):
             peak = max(peak, self._memory())
             time.sleep(POLL)

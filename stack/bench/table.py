@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from stack.errors import StackError
 from stack.settings import write_private
-from stack.supervision import StackError
 
 
 @dataclass(frozen=True)

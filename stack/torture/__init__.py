@@ -10,13 +10,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stack.containers import ContainerInstance
+from stack.errors import StackError
 from stack.instance import Instance
-from stack.supervision import StackError
+from stack.settings import ROOT
+from stack.torture.containers import SERVICES, ContainerTorture
 from stack.torture.strikes import Outcome, Torture
 from stack.torture.syncs import NAMES, SyncTorture
 
 # Bytes of the disk that is filled up.
 DISK = 3 << 29
+# Kills of containers; only where it is asked for, since it needs Docker and the images.
+CONTAINERS = "containers"
 # Kills in the middle of syncs alone, which are quick: so many times as often as the others.
 SYNCS = "syncs"
 SYNC_ROUNDS = 10
@@ -43,13 +48,17 @@ def torture(
         StackError: there is no such strike, or the main job fails without one.
     """
     outcomes: dict[str, list[Outcome]] = {}
+    if only == CONTAINERS:
+        _torture_containers(outcomes, folder / CONTAINERS, console, source=source, rounds=rounds, seed=seed)
+        console.print(_table(outcomes))
+        return not any(outcome.faults for each in outcomes.values() for outcome in each)
     with disk(folder):
         if only != SYNCS:
             with console.status("two runs without a strike"):
                 tortured = Torture(Instance(folder / "instance", source=source, config=config))
             names = list(tortured.strikes())
             if only and only not in names:
-                raise StackError(f"there is no strike {only} here; there are {', '.join(names)}, {SYNCS}")
+                raise StackError(f"there is no strike {only} here; there are {', '.join([*names, SYNCS, CONTAINERS])}")
             for number in range(seed, seed + rounds):
                 for name in [only] if only else names:
                     _strike(outcomes, name, tortured.strike, number, console)
@@ -61,6 +70,25 @@ def torture(
                         _strike(outcomes, name, syncs.strike, number, console, of=f"{SYNCS}: ")
     console.print(_table(outcomes))
     return not any(outcome.faults for each in outcomes.values() for outcome in each)
+
+
+def _torture_containers(
+    outcomes: dict[str, list[Outcome]], folder: Path, console: Console, *, source: str | None, rounds: int, seed: int
+) -> None:
+    instance = ContainerInstance(folder, source=Path(source or ROOT / "data" / "sample").resolve())
+    try:
+        with console.status("containers: up, and a run without a strike"):
+            instance.compose("up", "--wait")
+            with instance.airflow() as airflow:
+                states = instance.ended(airflow, instance.trigger(airflow))
+            if set(states.values()) != {"success"}:
+                raise StackError(f"the main job fails without a strike: {states}")
+            tortured = ContainerTorture(instance)
+        for number in range(seed, seed + rounds):
+            for service in SERVICES:
+                _strike(outcomes, service, tortured.strike, number, console, of=f"{CONTAINERS}: ")
+    finally:
+        instance.delete()
 
 
 @contextmanager

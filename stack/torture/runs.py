@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import psutil
 
+from stack.errors import StackError
 from stack.instance import Instance, start
-from stack.supervision import StackError
 from stack.torture.clock import Clock
 
 # A part of the command line, or of the title, of each process that is killed.

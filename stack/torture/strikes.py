@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from stack.errors import StackError
 from stack.instance import Instance
-from stack.supervision import StackError
 from stack.torture.clock import Clock
 from stack.torture.faults import faults
 from stack.torture.runs import LOOK, PROCESSES, Moment, Run

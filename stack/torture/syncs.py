@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import psycopg
 
-from stack.airbyte_api import ACTIVE, AirbyteApi
+from airbyte_declaration.client import ACTIVE, AirbyteError
+from stack import airbyte
 from stack.cli import running
+from stack.errors import StackError
 from stack.instance import Instance
-from stack.supervision import StackError
 from stack.torture.runs import PROCESSES
 from stack.torture.strikes import Outcome
 
@@ -30,6 +30,8 @@ SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"
 # Seconds: between two looks, and until a sync has to end.
 LOOK = 0.05
 LIMIT = 300
+# Of an untouched sync's time: the end that is seen comes after that of the work.
+LATEST = 0.7
 READ_FILES = """
     select count(*) from airbyte.states s, json_object_keys(s.message -> 'stream' -> 'stream_state' -> 'files')
     where s.stream = %s
@@ -65,7 +67,7 @@ class SyncTorture:
             StackError: a sync fails that nobody strikes.
         """
         with running(self._settings, ["postgres", "airbyte"]):
-            self._api = AirbyteApi(self._settings)
+            self._ids, self._api = airbyte.apply(self._settings), airbyte.local_api(self._settings)
             for mode in MODES:
                 untouched = self._strike(mode, None, 0)
                 if untouched.error or untouched.faults:
@@ -81,12 +83,12 @@ class SyncTorture:
             seed: chooses the moment and how rows are loaded.
         """
         choose = random.Random(f"{seed} {name}")  # noqa: S311
-        return self._strike(choose.choice(list(MODES)), name, choose.uniform(0, self._seconds))
+        return self._strike(choose.choice(list(MODES)), name, choose.uniform(0, LATEST * self._seconds))
 
     def _strike(self, mode: str, name: str | None, moment: float) -> Outcome:
         self._make_files(mode)
         began, struck, read, faults = time.monotonic(), [], 0, []
-        job = self._api.submit(mode)
+        job = self._api.submit(self._ids[mode])
         while job["status"] in ACTIVE:
             age = time.monotonic() - began
             if age > LIMIT:
@@ -97,15 +99,21 @@ class SyncTorture:
             if read < before:
                 faults.append(f"the state of {mode} went back from {before} files to {read}")
             time.sleep(LOOK)
-            with suppress(httpx.HTTPError):  # the service is away
+            with suppress(AirbyteError):  # the service is away
                 job = self._api.job(job)
         error = job["failureReason"] if job["status"] != "succeeded" else None
-        if error and self._wait(self._api.submit(mode))["status"] != "succeeded":
+        if error and self._wait(self._api.submit(self._ids[mode]))["status"] != "succeeded":
             faults.append("the next sync fails too")
         missed = [name] if name and not struck else []
         return Outcome(struck, missed, time.monotonic() - began, error, faults + list(self._wrong(mode)))
 
     def _make_files(self, mode: str) -> None:
+        """New files in place of those of before, whose rows go too: the disk is small."""
+        for path in (self._folder / mode).glob("*.csv"):
+            path.unlink()
+        with psycopg.connect(**self._settings.database("warehouse")) as connection:
+            if connection.execute("select to_regclass(%s)", [f"torture.{mode}"]).fetchone()[0]:
+                connection.execute(f"truncate torture.{mode}")
         for _ in range(FILES):
             number = self._files[mode] = self._files[mode] + 1
             # Beside, then renamed: nobody is to read half a file.
@@ -135,11 +143,11 @@ class SyncTorture:
 
     def _wrong(self, mode: str) -> Iterator[str]:
         """What is not as the files have it, once a sync has ended."""
-        wanted = self._files[mode] * RECORDS
+        first, wanted = (self._files[mode] - FILES) * RECORDS, FILES * RECORDS
         with psycopg.connect(**self._settings.database("warehouse")) as connection:
             query = f"select count(*), count(distinct id), min(id), max(id) from torture.{mode}"  # noqa: S608
             found = connection.execute(query).fetchone()
-        if found != (wanted, wanted, 0, wanted - 1):
+        if found != (wanted, wanted, first, first + wanted - 1):
             yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
         if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
             yield f"the state of {mode} has {read} of {self._files[mode]} files"

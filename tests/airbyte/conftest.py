@@ -23,10 +23,10 @@ from airbyte_testing import (  # noqa: E402
     service_environment,
     stream,
 )
+from stored_connection import stored  # noqa: E402
 
 from airbyte_local.connector import Connector  # noqa: E402
-from airbyte_local.declaration import Connection, PostgresConfiguration  # noqa: E402
-from airbyte_local.postgres import PostgresDestination  # noqa: E402
+from airbyte_local.destinations import open_destination, parse  # noqa: E402
 from airbyte_local.sync import Sync, Totals  # noqa: E402
 
 
@@ -78,10 +78,10 @@ def scripted_service(new_service, database, tmp_path):
 
 @pytest.fixture
 def sync(database, tmp_path, monkeypatch):
-    """Runs one sync of the scripted connector in this process; gives its totals and its log."""
+    """Runs one sync of the scripted connector in this process, `to` a destination; gives its totals and its log."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(PYTHONPATH))
 
-    def run(*lines, names=("numbers",), connection=None, sync_id=1, **config):
+    def run(*lines, names=("numbers",), connection=None, sync_id=1, to=None, **config):
         config = {"streams": [stream(name) for name in names], "lines": lines, **config}
         said = []
         log = logging.Logger("test")
@@ -96,10 +96,9 @@ def sync(database, tmp_path, monkeypatch):
             folder=tmp_path,
             log=log,
         )
-        declared = Connection.model_validate(connection or connection_of(*names))
-        configuration = PostgresConfiguration.model_validate(destination_of(database))
+        declared = stored(connection or connection_of(*names))
         totals = Totals()
-        destination = partial(PostgresDestination, configuration, sync_id=sync_id)
+        destination = partial(open_destination, to or parse(destination_of(database)), sync_id=sync_id)
         Sync(declared, connector, destination, totals, log, sync_id=sync_id).run()
         return totals, "\n".join(said)
 

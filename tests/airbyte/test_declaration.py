@@ -1,12 +1,11 @@
-"""connections.yaml is read, filled and checked."""
-
-import uuid
+"""connections.yaml is read, laid over, filled and checked."""
 
 import pytest
 import yaml
 from airbyte_testing import ROOT, connection_of
+from stored_connection import stored
 
-from airbyte_local import declaration
+from airbyte_declaration import declaration
 
 SHIPPED = ROOT / "airbyte" / "connections.yaml"
 VARIABLES = {
@@ -35,21 +34,54 @@ def load(tmp_path):
 
 def test_the_shipped_declaration_loads_both_files_into_the_schema_raw():
     declared = declaration.load(SHIPPED, VARIABLES)
-    urls = [stream["url"] for stream in declared.sources[0].connector_configuration["streams"]]
+    urls = [stream["url"] for stream in declared.sources[0].configuration["streams"]]
     assert urls == ["/files/projects.csv", "/files/tags.csv"]
     assert [c.name for c in declared.connections] == ["projects", "tags"]
-    destination = declared.destination(declared.connections[0]).configuration
-    assert (destination.schema_, destination.port) == ("raw", 5433)
-    assert destination.password.get_secret_value() == "the-password"
+    destination = declared.destinations[0].configuration
+    assert (destination["schema"], destination["port"]) == ("raw", 5433)
+    assert destination["password"] == "the-password"
 
 
-def test_an_id_depends_on_the_name_alone(load):
-    first, second = load(), load(lambda content: content["connections"].reverse())
-    ids = {c.name: c.id for c in first.connections}
-    assert {c.name: c.id for c in second.connections} == ids
-    assert len(set(ids.values())) == 2
-    assert first.connection(ids["tags"]).name == "tags"
-    assert first.connection(uuid.uuid4()) is None
+@pytest.fixture
+def laid_over(tmp_path):
+    """The shipped declaration with this overlay."""
+
+    def load(overlay):
+        path = tmp_path / "connections.cloud.yaml"
+        path.write_text(yaml.safe_dump(overlay))
+        return declaration.load(SHIPPED, VARIABLES, overlay=path)
+
+    return load
+
+
+def test_an_overlay_changes_by_name_what_it_names_and_nothing_else(laid_over):
+    more = {"name": "more", "configuration": {"sourceType": "faker"}}
+    declared = laid_over(
+        {
+            "airbyte": {
+                "url": "https://api.example/v1",
+                "clientId": "me",
+                "clientSecret": "${MLOPS_WAREHOUSE__PASSWORD}",
+            },
+            "workspace": {"name": "other"},
+            "sources": [more],
+            "destinations": [{"name": "warehouse", "configuration": {"schema": "landing"}}],
+            "connections": [{"name": "tags", "status": "inactive"}],
+        }
+    )
+    base = declaration.load(SHIPPED, VARIABLES)
+    assert declared.airbyte.client_secret.get_secret_value() == "the-password"
+    assert declared.workspace.name == "other"
+    assert [source.name for source in declared.sources] == ["files", "more"]
+    assert declared.destinations[0].configuration == base.destinations[0].configuration | {"schema": "landing"}
+    assert declared.connections[0] == base.connections[0]
+    assert declared.connections[1] == base.connections[1].model_copy(update={"status": "inactive"})
+
+
+def test_an_overlay_with_another_connector_replaces_the_configuration_as_a_whole(laid_over):
+    configuration = {"destinationType": "bigquery", "project_id": "p"}
+    declared = laid_over({"destinations": [{"name": "warehouse", "configuration": configuration}]})
+    assert declared.destinations[0].configuration == configuration
 
 
 def test_a_variable_that_is_not_set_is_named_with_file_and_key():
@@ -74,9 +106,8 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
             ["connections.0.configurations.streams.0.syncMode", "full_refresh_overwrite"],
         ),
         (lambda c: c["connections"][0]["schedule"].update(scheduleType="cron"), ["scheduleType", "manual"]),
-        (lambda c: c["sources"][0]["configuration"].update(sourceType="nothing"), ["source files", "source_nothing"]),
-        (lambda c: c["sources"][0]["configuration"].update(sourceType="../x"), ["source files", "'../x'"]),
-        (lambda c: c["destinations"][0]["configuration"].update(port="many"), ["destinations.0", "port"]),
+        (lambda c: c["sources"][0]["configuration"].pop("sourceType"), ["source files", "sourceType"]),
+        (lambda c: c["destinations"][0]["configuration"].update(destinationType=5), ["warehouse", "destinationType"]),
     ],
 )
 def test_a_fault_is_named_with_its_key_and_what_is_allowed(load, change, words):
@@ -86,7 +117,7 @@ def test_a_fault_is_named_with_its_key_and_what_is_allowed(load, change, words):
     assert "the-password" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["a: [", None], ids=["no YAML", "no file"])
+@pytest.mark.parametrize("text", ["a: [", "- a", None], ids=["no YAML", "a list", "no file"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
     path = tmp_path / "connections.yaml"
     if text:
@@ -107,7 +138,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
     ],
 )
 def test_namespace_definition_chooses_the_schema(definition, stream_namespace, schema):
-    connection = declaration.Connection.model_validate(connection_of("numbers", **definition))
+    connection = stored(connection_of("numbers", **definition))
     assert connection.namespace(stream_namespace, "raw") == schema
 
 

@@ -4,7 +4,9 @@ import csv
 import io
 
 import pytest
+from airbyte_testing import ROOT
 
+SHIPPED = {"MLOPS_AIRBYTE__CONNECTIONS": str(ROOT / "airbyte" / "connections.yaml")}
 PROJECTS = [
     ("1", "2020-02-20 06:43:18", "Plain", "A description."),
     ("2", "2020-02-20 06:47:21", '"Show, Infer & Tell"', 'With "quotes", commas\nand\r\n\r\nnew lines'),
@@ -30,7 +32,7 @@ def files(tmp_path):
 
 
 def test_both_files_arrive_in_the_schema_raw_with_their_types_and_their_text_as_it_is(new_service, files, query):
-    service = new_service().start()
+    service = new_service(**SHIPPED).start()
     assert [service.sync(name)["status"] for name in ("projects", "tags")] == ["succeeded", "succeeded"]
     rows = query("select id, created_on::text, title, description from raw.projects order by created_on")
     assert rows == [(int(i), created_on, title, description) for i, created_on, title, description in PROJECTS]
@@ -49,7 +51,7 @@ def test_both_files_arrive_in_the_schema_raw_with_their_types_and_their_text_as_
 
 
 def test_a_bad_file_fails_its_sync_names_the_row_and_keeps_the_rows_of_before(new_service, files, query):
-    service = new_service().start()
+    service = new_service(**SHIPPED).start()
     service.sync("tags")
     with (files / "tags.csv").open("ab") as file:
         file.write(b'3,"never closed\n')
@@ -62,7 +64,7 @@ def test_a_bad_file_fails_its_sync_names_the_row_and_keeps_the_rows_of_before(ne
 def test_ids_and_dates_that_are_none_become_null_and_a_missing_title_too(new_service, files, query):
     content = b'id,created_on,title,description\nsix,yesterday,,""\n'
     (files / "projects.csv").write_bytes(content)
-    job = new_service().start().sync("projects")
+    job = new_service(**SHIPPED).start().sync("projects")
     assert (job["status"], job["valuesNulled"]) == ("succeeded", 2)
     ((*values, in_the_source),) = query(
         "select id, created_on, title, description, jsonb_path_query_array(_airbyte_meta, '$.changes[*].value')"
@@ -74,7 +76,7 @@ def test_ids_and_dates_that_are_none_become_null_and_a_missing_title_too(new_ser
 
 def test_a_file_with_a_nul_byte_fails_with_its_row_and_column(new_service, files, query):
     (files / "tags.csv").write_bytes(b"id,tag\n1,a\n2,b\x00c\n")
-    job = new_service().start().sync("tags")
+    job = new_service(**SHIPPED).start().sync("tags")
     assert (job["status"], job["failureType"]) == ("failed", "config_error")
     assert f"{files / 'tags.csv'}, row 3, column tag: the text has a NUL byte" in job["failureReason"]
     assert query("select to_regclass('raw.tags')") == [(None,)]

@@ -23,7 +23,7 @@ from pathlib import Path
 from airbyte_local.environments import executable
 logging.basicConfig(level=logging.INFO)
 folder, uv, package, version = sys.argv[1:]
-print(executable(package, version, folder=Path(folder), uv=Path(uv), log=logging.getLogger()))
+print(executable(package, version, folder=Path(folder), uv=Path(uv), run='test', log=logging.getLogger()))
 """
 
 
@@ -58,7 +58,7 @@ def executable(connectors, caplog):
     def call(package="airbyte-source-tiny", version="1.0", uv=UV, folder=connectors):
         log = logging.getLogger("test")
         log.setLevel(logging.INFO)
-        return environments.executable(package, version, folder=folder, uv=uv, log=log)
+        return environments.executable(package, version, folder=folder, uv=uv, run="test", log=log)
 
     return call
 
@@ -179,7 +179,7 @@ def test_a_version_that_the_index_does_not_have_is_named(executable, index):
     if error.value.failure_type is FailureType.transient_error:
         pytest.skip(f"needs the package index: {error.value}")
     assert error.value.failure_type is FailureType.config_error
-    assert "does not exist: correct `package` or `version` of cowsay in connections.yaml" in str(error.value)
+    assert "does not exist: correct `package` or `version` of cowsay in connectors.yaml" in str(error.value)
     assert "there is no version of cowsay==999.0" in str(error.value)
 
 

@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from airbyte_testing import ROOT, destination_of, wait_until
+from airbyte_testing import ROOT, destination_of, register, wait_until
 
 CONNECTOR = {"package": "airbyte-source-faker", "version": "7.2.1"}
 COUNTS = {"products": 100, "users": 1000, "purchases": 1000}
@@ -35,7 +35,7 @@ def sync(new_service, database, tmp_path, var):
         configuration = {"sourceType": "faker", "count": 1000, "seed": 42, "parallelism": 2, **configuration}
         declaration = {
             "workspace": {"name": "test"},
-            "sources": [{"name": "shop", "connector": CONNECTOR, "configuration": configuration}],
+            "sources": [{"name": "shop", "configuration": configuration}],
             "destinations": [{"name": "warehouse", "configuration": destination_of(database)}],
             "connections": [
                 {
@@ -51,7 +51,9 @@ def sync(new_service, database, tmp_path, var):
         path.write_text(json.dumps(declaration))
         inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         places = {"MLOPS_VAR": str(var), "MLOPS_RUNNER__ROOT": str(ROOT / "var" / "env")}
-        service = new_service(**inherited, **places, MLOPS_AIRBYTE__CONNECTIONS=str(path)).start()
+        service = new_service(
+            **inherited, **places, **register(tmp_path, faker=CONNECTOR), MLOPS_AIRBYTE__CONNECTIONS=str(path)
+        ).start()
 
         def run():
             number = service.submit("shop")["jobId"]

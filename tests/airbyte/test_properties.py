@@ -16,10 +16,10 @@ import pytest
 from airbyte_testing import PYTHONPATH, connection_of, destination_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from stored_connection import stored
 
 from airbyte_local.connector import Connector
-from airbyte_local.declaration import Connection, PostgresConfiguration
-from airbyte_local.postgres import PostgresDestination
+from airbyte_local.postgres import PostgresConfiguration, PostgresDestination
 from airbyte_local.sync import Sync, Totals
 
 EARLIEST, LATEST = datetime(1, 1, 2), datetime(9999, 12, 30)
@@ -119,7 +119,7 @@ def test_any_table_arrives_as_it_was(database, query, tmp_path, form, monkeypatc
     path = tmp_path / f"table.{form}"
     schema = {"type": "object", "properties": {"row": {"type": "integer"}} | {k: v[0] for k, v in KINDS.items()}}
     stream = {"name": "any", "url": str(path), "format": form, "json_schema": schema}
-    declared = Connection.model_validate(connection_of("any"))
+    declared = stored(connection_of("any"))
     configuration = PostgresConfiguration.model_validate(destination_of(database))
     log = logging.getLogger("any")
 

@@ -35,7 +35,10 @@ def test_the_environment_and_the_shipped_configuration_are_enough(environment):
 
 def test_variables_win_over_the_configuration_file(environment, tmp_path):
     file = tmp_path / "config.yaml"
-    file.write_text("airbyte: {connections: /from/file.yaml, job_timeout: 7, attempts: 2}\nlabels: {min_freq: 50}\n")
+    file.write_text(
+        "airbyte: {connections: /from/file.yaml, connectors: c.yaml, check_timeout: 9, job_timeout: 7, attempts: 2}\n"
+        "labels: {min_freq: 50}\n"
+    )
     environment(MLOPS_CONFIG=str(file), MLOPS_AIRBYTE__JOB_TIMEOUT="9")
     loaded = settings.load()
     assert (str(loaded.airbyte.connections), loaded.airbyte.job_timeout) == ("/from/file.yaml", 9)

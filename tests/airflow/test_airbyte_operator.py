@@ -12,14 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "airbyte" / "lib"))
 
 from airbyte_testing import (
-    CLIENT,
-    Service,
-    connection_of,
-    declare,
     let_go,
     record,
     records,
-    service_environment,
     trace_error,
     wait_until,
 )
@@ -29,45 +24,6 @@ from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperat
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.syncs import SyncOperator
-
-
-@pytest.fixture
-def database(postgres):
-    """A new, empty database."""
-    return postgres.database()
-
-
-@pytest.fixture
-def pipe(tmp_path):
-    """A pipe that a scripted connector's `hold` waits on."""
-    os.mkfifo(tmp_path / "hold")
-    return tmp_path / "hold"
-
-
-@pytest.fixture
-def start(database, tmp_path, monkeypatch):
-    """Starts a service with a scripted source, and gives Airflow its connection to it."""
-    services = []
-
-    def run(**config):
-        declared = declare(tmp_path / "connections.yaml", database, [connection_of("numbers")], **config)
-        service = Service({**service_environment(database, tmp_path), **declared}, tmp_path).start()
-        services.append(service)
-        connection = {
-            "conn_type": "airbyte",
-            "host": f"{service.base}/",
-            "schema": f"{service.base}/applications/token",
-            "login": CLIENT["client_id"],
-            "password": CLIENT["client_secret"],
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_AIRBYTE_DEFAULT", json.dumps(connection))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        return service
-
-    yield run
-    for service in services:
-        service.end(signal.SIGTERM)  # a killed one would leave its connectors behind
-        service.client.close()
 
 
 class TaskInstance:

@@ -1,6 +1,9 @@
 """The graphs, as Airflow reads them."""
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,23 +29,48 @@ GRAPHS = {
         "promote": {"predict"},
         "predict": set(),
     },
+    "watch": {"wait_for_change": set()},
 }
-OWNERS = {"dataops": "data", "mlops": "machine-learning"}
-GATES = {"dataops": {"validate_projects", "validate_tags", "validate_transforms"}, "mlops": {"validate"}}
+OWNERS = {"dataops": "data", "mlops": "machine-learning", "watch": "data"}
 
 
-def load(name):
-    """The graph of a DAG file, read by Airflow's own loader."""
+def read(name):
+    """The graphs of a DAG file by their ids, read by Airflow's own loader."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(DAGS / f"{name}.py"), bundle_path=DAGS)
     assert bag.import_errors == {}
-    assert list(bag.dags) == [name]
-    return bag.dags[name]
+    return bag.dags
+
+
+def load(name):
+    """The graph of a DAG file."""
+    dags = read(name)
+    assert list(dags) == [name]
+    return dags[name]
+
+
+@pytest.fixture
+def configure(monkeypatch, tmp_path):
+    """Function that lays settings over config/base.yaml."""
+    base = yaml.safe_load((DAGS.parents[1] / "config" / "base.yaml").read_text())
+    path = tmp_path / "config.yaml"
+
+    def lay_over(**settings):
+        path.write_text(yaml.safe_dump(base | settings))
+        monkeypatch.setenv("MLOPS_CONFIG", str(path))
+
+    return lay_over
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """The watch is on."""
+    monkeypatch.setenv("MLOPS_WATCH__SECONDS", "60")
 
 
 @pytest.fixture(params=GRAPHS)
-def dag(request, monkeypatch):
+def dag(request, monkeypatch, watched):
     """A graph, imported where no connection to anything can be made."""
 
     def refuse(*_):
@@ -58,9 +86,9 @@ def test_the_graph_is_the_documented_one(dag):
     assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == GRAPHS[dag.dag_id]
 
 
-def test_what_can_pass_by_itself_is_tried_again_and_gates_are_not(dag):
+def test_what_can_pass_by_itself_is_tried_again(dag):
     for task in dag.tasks:
-        assert task.retries == (0 if task.task_id in GATES[dag.dag_id] else 2), task.task_id
+        assert task.retries == 2, task.task_id
 
 
 def test_every_task_has_the_owner_of_its_graph_and_a_time_limit(dag):
@@ -82,20 +110,39 @@ def test_publishing_is_what_starts_mlops():
     assert load("mlops").timetable.asset_condition.objects == (Asset("labeled_projects"),)
 
 
-def test_the_schedule_of_dataops_is_a_setting(monkeypatch, tmp_path):
-    config = yaml.safe_load((DAGS.parents[1] / "config" / "base.yaml").read_text())
-    path = tmp_path / "config.yaml"
-    monkeypatch.setenv("MLOPS_CONFIG", str(path))
+def test_the_schedule_of_dataops_is_a_setting(configure):
     for schedule in ("15 4 * * *", None):
-        path.write_text(yaml.safe_dump(config | {"dataops_schedule": schedule}))
+        configure(dataops_schedule=schedule)
         assert load("dataops").schedule == schedule
 
 
-def test_the_study_is_mapped_over_as_many_workers_as_set(monkeypatch, tmp_path):
-    config = yaml.safe_load((DAGS.parents[1] / "config" / "base.yaml").read_text())
-    config["search"]["workers"] = 3
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("MLOPS_CONFIG", str(path))
+def test_a_change_of_the_source_starts_dataops_beside_the_clock_or_alone(watched, configure):
+    from airflow.sdk import Asset, AssetOrTimeSchedule
+
+    schedule = load("dataops").schedule
+    assert isinstance(schedule, AssetOrTimeSchedule)
+    assert schedule.asset_condition.objects == (Asset("source"),)
+    assert (schedule.timetable.expression, schedule.timetable.timezone) == ("0 3 * * *", "UTC")
+    configure(dataops_schedule=None)
+    assert load("dataops").schedule == [Asset("source")]
+
+
+def test_the_watch_goes_on_and_on_and_tells_of_the_source(watched):
+    from airflow.sdk import Asset
+
+    watch = load("watch")
+    assert watch.schedule == "@continuous"
+    assert watch.get_task("wait_for_change").outlets == [Asset("source")]
+
+
+def test_without_the_watch_there_is_no_graph_and_nothing_of_it_is_imported():
+    assert read("watch") == {}
+    code = "import sys, dataops, watch; sys.exit(bool({'pipeline.watch', 'pipeline.source'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(DAGS)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_the_study_is_mapped_over_as_many_workers_as_set(configure):
+    configure(search={"workers": 3})
     commands = load("mlops").get_task("optimize").expand_input.value["command"]
     assert [command[-1] for command in commands] == ["0", "1", "2"]

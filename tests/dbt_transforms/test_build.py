@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -62,3 +64,44 @@ def test_a_warehouse_that_does_not_answer_is_named(warehouse):
     message = warehouse.fail("build", status=os.EX_TEMPFAIL)
     assert "password authentication failed" in message
     assert "MLOPS_WAREHOUSE__" in message
+
+
+def documented(warehouse):
+    """The two artifacts that dbt's page has in itself: what the project says, and what the warehouse has."""
+    text = (warehouse.var / "dbt" / "docs" / "index.html").read_text()
+    start = text.index("manifest:{", text.index('.factory("project"')) + len("manifest:")
+    manifest, end = json.JSONDecoder().raw_decode(text, start)
+    assert text[end:].startswith(",catalog:")
+    return manifest, json.JSONDecoder().raw_decode(text, end + len(",catalog:"))[0]
+
+
+def test_the_documentation_is_one_page_that_holds_the_project_and_the_tables_it_made(sources):
+    sources.run("build")
+    assert os.listdir(sources.var / "dbt" / "docs") == ["index.html"]
+    manifest, catalog = documented(sources)
+    assert manifest["metadata"]["send_anonymous_usage_stats"] is False
+    table = "model.transforms.labeled_projects"
+    assert manifest["nodes"][table]["description"]
+    assert catalog["nodes"][table]["columns"]["created_on"]["type"] == "timestamp without time zone"
+    assert catalog["sources"].keys() == {"source.transforms.raw.projects", "source.transforms.raw.tags"}
+
+
+def test_the_documentation_is_that_of_the_last_build_that_succeeded(sources):
+    sources.run("build")
+    before = documented(sources)
+    sources.sql("insert into raw.tags (id, tag) values (1, 'mlops')")
+    sources.fail("build", status=1)
+    assert documented(sources) == before
+    sources.sql("delete from raw.tags where tag = 'mlops'")
+    sources.run("build")
+    assert documented(sources)[1]["metadata"]["generated_at"] > before[1]["metadata"]["generated_at"]
+
+
+def test_a_documentation_that_cannot_be_written_is_a_warning(sources):
+    docs = sources.var / "dbt" / "docs"
+    shutil.rmtree(docs, ignore_errors=True)
+    docs.touch()
+    warning = sources.run("build")["warnings"][-1]
+    docs.unlink()
+    assert warning.startswith("the documentation stays as it was: ")
+    assert str(docs) in warning

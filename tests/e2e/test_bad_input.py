@@ -284,6 +284,8 @@ def stopped(instance, source, task, said, tries=1):
     assert error in done.stdout
     assert f"full log      {log}\n" in done.stdout
     assert "Traceback" not in done.stdout
+    (page,) = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("page ")]
+    assert "✗ Failed" in Path(page).read_text(encoding="utf-8")
     # The log and Airflow's pages end with the same message.
     dag, name, message = *error.partition(": ")[0].split("."), error.partition(": ")[2]
     run_id = facts["dataops"]["run_id"]

@@ -49,7 +49,7 @@ def test_a_checkpoint_that_passes_returns_its_result(place, validate):
 
     task, instance = validate("tags"), TaskInstance()
     assert isinstance(task, GXValidateCheckpointOperator)
-    assert (task.task_id, task.retries) == ("validate_tags", 0)
+    assert (task.task_id, task.retries) == ("validate_tags", 2)
     execute(task, instance)
     result = instance.pushed["return_value"]
     assert result["success"] is True
@@ -75,6 +75,15 @@ def test_a_checkpoint_that_fails_says_why_for_people_and_returns_its_result_too(
     assert result["success"] is False
     failed = [each for each in result["validation_results"][0]["expectations"] if not each["success"]]
     assert [each["result"]["unexpected_count"] for each in failed] == [2, 1]
+
+
+def test_what_could_not_be_checked_may_be_tried_again(place, validate):
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    place.sql("alter table raw.tags drop column tag")
+    with pytest.raises(AirflowException, match="expectations could not be checked") as failure:
+        execute(validate("tags"), TaskInstance())
+    assert not isinstance(failure.value, AirflowFailException)
 
 
 def test_the_snapshot_is_the_one_that_extract_data_returned(place, validate, tmp_path):

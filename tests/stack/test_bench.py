@@ -16,9 +16,9 @@ from rich.console import Console
 from stack import bench, cli
 from stack.bench import instance, table
 from stack.bench.table import Options, Row
+from stack.errors import StackError
 from stack.instance import renewed
 from stack.settings import ROOT
-from stack.supervision import StackError
 
 TASKS = (
     *("extract_and_load_projects", "extract_and_load_tags", "validate_projects", "validate_tags"),

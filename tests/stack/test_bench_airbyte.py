@@ -12,8 +12,8 @@ from rich.console import Console
 
 from stack.bench import GROUPS, airbyte, records, service
 from stack.bench.table import Options
+from stack.errors import StackError
 from stack.instance import Instance
-from stack.supervision import StackError
 
 SPECIAL = {'"yes", twice', "Ünïcødé, 数据", '"quoted"', "a, b, c", "naïve 😀"}
 

@@ -8,9 +8,9 @@ import pytest
 
 from stack import explain
 from stack.dag_runs import DagRun, Task
+from stack.errors import StackError
 from stack.explain import Facts
 from stack.settings import load
-from stack.supervision import StackError
 
 BEGAN = datetime(2026, 11, 1, 8, tzinfo=UTC)
 DATAOPS_ID, MLOPS_ID = "manual__2026-11-01T08:00:00+00:00", "asset_triggered__2026-11-01T08:00:20+00:00_x1"

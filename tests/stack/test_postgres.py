@@ -3,15 +3,19 @@
 import psycopg
 import pytest
 
-from stack import postgres as server
+from stack import databases
 
 PASSWORDS = {"first": "first-password", "second": "second-password"}
+
+
+def server_of(admin):
+    return {name: admin[name] for name in ("host", "port", "user", "password")}
 
 
 @pytest.fixture
 def port(postgres):
     admin = postgres.admin
-    server.ensure_databases(admin["port"], admin["password"], PASSWORDS)
+    databases.ensure(server_of(admin), PASSWORDS)
     return admin["port"]
 
 
@@ -35,7 +39,7 @@ def test_no_password_or_a_wrong_one_is_refused(port):
 def test_a_second_start_keeps_the_data_and_takes_a_new_password(port, postgres):
     with connect(port, "second", "second", "second-password") as connection:
         connection.execute("create table kept as select 7 as n")
-    server.ensure_databases(port, postgres.admin["password"], {"second": "changed"})
+    databases.ensure(server_of(postgres.admin), {"second": "changed"})
     with connect(port, "second", "second", "changed") as connection:
         assert connection.execute("select n from kept").fetchone() == (7,)
-    server.ensure_databases(port, postgres.admin["password"], PASSWORDS)
+    databases.ensure(server_of(postgres.admin), PASSWORDS)

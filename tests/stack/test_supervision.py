@@ -5,8 +5,9 @@ import socket
 import pytest
 import yaml
 
+from stack.errors import StackError
 from stack.settings import load
-from stack.supervision import Stack, StackError, processes_of
+from stack.supervision import Stack
 from stack.testing import free_port
 
 
@@ -42,21 +43,3 @@ def test_a_service_that_cannot_start_is_named_with_the_reason_and_may_be_tried_a
             stack.start(["postgres"], stay=False)
     stack.start(["postgres"], stay=False)
     stack.stop()
-
-
-def test_a_service_runs_with_other_settings_only_while_it_is_to(settings):
-    def sources():
-        processes = (process for process in processes_of(settings.var) if "airbyte_local" in process.cmdline())
-        return [process.environ()["MLOPS_SOURCE"] for process in processes]
-
-    stack = Stack(settings)
-    stack.start(["postgres", "airbyte"], stay=False)
-    try:
-        ours = sources()
-        with stack.changed("airbyte", settings.model_copy(update={"config": settings.config | {"source": "/other"}})):
-            assert sources() == ["/other"]
-        assert sources() == ours == [settings.config["source"]]
-        assert stack.is_up_with(settings)
-        assert stack.is_up(["postgres", "airbyte"])
-    finally:
-        stack.stop()

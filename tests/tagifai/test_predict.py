@@ -44,9 +44,15 @@ def connected(make_settings, champion_url, warehouse):
 def test_all_projects_of_the_warehouse_are_tagged_and_again_without_loss(
     connected, fitted, projects, postgres, warehouse
 ):
-    assert predict(connected) == {"rows": 150, "model_version": "2"}
+    facts = predict(connected)
+    assert (facts["rows"], facts["model_version"]) == (150, "2")
+    # The champion was registered without a run.
+    assert facts["mlflow"] == {"model": connected.model.name, "version": "2"}
     postgres.psql(warehouse, "create view public.mlops as select id from marts.predictions where tag = 'mlops'")
-    assert predict(connected) == {"rows": 150, "model_version": "2"}
+    facts = predict(connected)
+    assert (facts["rows"], facts["model_version"]) == (150, "2")
+    # The champion was registered without a run.
+    assert facts["mlflow"] == {"model": connected.model.name, "version": "2"}
     query = "select id, tag, probability, model_version from marts.predictions order by id"
     stored = postgres.psql(warehouse, query)
     assert [row[1] for row in stored] == fitted.predict(projects).tolist()

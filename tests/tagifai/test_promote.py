@@ -88,6 +88,12 @@ def test_the_first_candidate_becomes_champion_with_all_that_made_it(connected, u
     assert run.data.metrics["f1_weighted"] == pytest.approx(expected["f1_weighted"])
     assert run.data.metrics["f1_of_mlops"] == pytest.approx(expected["per_class"]["mlops"]["f1"])
     assert version.tags.items() <= run.data.tags.items()
+    assert facts["mlflow"] == {
+        "experiment": run.info.experiment_id,
+        "run": run.info.run_id,
+        "model": connected.model.name,
+        "version": "1",
+    }
     (logged,) = run.outputs.model_outputs
     logged = client.get_logged_model(logged.model_id)
     assert logged.params == run.data.params

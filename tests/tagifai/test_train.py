@@ -34,7 +34,7 @@ def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(sear
     assert (facts["train_rows"], facts["test_rows"]) == (len(sides.train), len(sides.test))
     assert facts["model"] == f"{settings.artifacts}/models/{facts['fingerprint']}"
     assert json.loads(Path(facts["model"], "model.json").read_text()) == {
-        name: value for name, value in facts.items() if name != "model"
+        name: value for name, value in facts.items() if name not in ("model", "mlflow")
     }
 
 
@@ -70,6 +70,7 @@ def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(se
     settings, study = searched
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     metrics = evaluate(settings, uri=uri, folder=folder)
+    assert metrics.pop("mlflow") == {"model": settings.model.name}
     test = dataset.load(settings, uri).test
     accuracy = (train.load(folder).predict(test) == test["tag"]).mean()
     assert metrics["recall"] == pytest.approx(accuracy)

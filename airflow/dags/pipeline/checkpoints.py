@@ -23,7 +23,9 @@ EXAMPLES = 5
 
 
 def validate(checkpoint: str, *, task_id: str | None = None, **kwargs: Any) -> "CheckpointOperator":
-    """Task that runs a checkpoint of great_expectations/ and fails, without another try, where the data does.
+    """Task that runs a checkpoint of great_expectations/.
+
+    It fails without another try where the data does; what was killed or finds no server is tried again.
 
     Args:
         checkpoint: its name; `snapshot` checks the file whose URI the task extract_data returned.
@@ -34,9 +36,7 @@ def validate(checkpoint: str, *, task_id: str | None = None, **kwargs: Any) -> "
 
     if checkpoint == "snapshot":
         kwargs.setdefault("snapshot", "{{ ti.xcom_pull('extract_data')['uri'] }}")
-    return CheckpointOperator(
-        task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, **{"retries": 0, **kwargs}
-    )
+    return CheckpointOperator(task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, **kwargs)
 
 
 class Gate:
@@ -75,6 +75,11 @@ class Gate:
     def success(self) -> bool:
         """Whether every expectation is met."""
         return self._result.success
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether every expectation could be held against the data."""
+        return all(result.success or result.result for result in self._results())
 
     def describe_dict(self) -> dict[str, Any]:
         """The result as JSON types, with long texts cut; `result_url` of each validation is its page."""

@@ -11,6 +11,7 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from pipeline.links import DbtDocs, MlflowModel, MlflowRun
 from pipeline.settings import Settings
 
 
@@ -27,6 +28,7 @@ class CommandOperator(BaseOperator):
     """
 
     template_fields = ("command",)
+    operator_extra_links = (DbtDocs(), MlflowRun(), MlflowModel())
     ui_color = "#e8f1fb"
 
     def __init__(self, *, environment: str, command: list[str], **kwargs: Any):

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from great_expectations_provider.common.errors import GXValidationFailed
 from great_expectations_provider.operators.validate_checkpoint import GXValidateCheckpointOperator
 
 from pipeline.checkpoints import Gate
+from pipeline.links import ValidationResult
 
 
 class CheckpointOperator(GXValidateCheckpointOperator):
@@ -19,10 +20,13 @@ class CheckpointOperator(GXValidateCheckpointOperator):
         snapshot: URI of the Parquet file that the checkpoint `snapshot` reads; a template.
 
     Raises:
-        AirflowFailException: the data does not meet the expectations; the message says which, with examples.
+        AirflowFailException: the data does not meet the expectations; the message says which, with examples. Trying
+            again would not help.
+        AirflowException: an expectation could not be checked; the server may have gone away meanwhile.
     """
 
     template_fields = ("snapshot",)
+    operator_extra_links = (ValidationResult(),)
     ui_color = "#ffe7cf"
 
     def __init__(self, *, checkpoint: str, snapshot: str | None = None, **kwargs: Any):
@@ -42,7 +46,8 @@ class CheckpointOperator(GXValidateCheckpointOperator):
         try:
             super().execute(context)
         except GXValidationFailed:
-            raise AirflowFailException(self._gate.report()) from None
+            kind = AirflowFailException if self._gate.is_checked else AirflowException
+            raise kind(self._gate.report()) from None
 
     def _configure(self, gx_context: Any) -> Gate:
         self._gate = Gate(gx_context, self.checkpoint, self.snapshot)

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -55,6 +55,34 @@ class Warehouse(Section):
     password: SecretStr
 
 
+BaseUrl = Annotated[str, Field(pattern="^https?://"), AfterValidator(lambda url: url.rstrip("/"))]
+
+
+class Links(Section):
+    """Where people's browsers find the other UIs, as base URLs; None: nowhere. `docs` is that of stack/home.py."""
+
+    mlflow: BaseUrl | None = None
+    airbyte: BaseUrl | None = None
+    docs: BaseUrl | None = None
+
+    @property
+    def data_docs(self) -> str | None:
+        """The index of the data docs."""
+        return self.docs and f"{self.docs}/data-docs/"
+
+    @property
+    def dbt_docs(self) -> str | None:
+        """The documentation of the dbt project."""
+        return self.docs and f"{self.docs}/dbt-docs/"
+
+
+class Watch(Section):
+    """The looks at the source that start dataops: `files` under it, every so many `seconds`; None: no looks."""
+
+    seconds: float | None = Field(gt=0)
+    files: list[str] = Field(min_length=1)
+
+
 class Search(BaseModel):
     """The part of the search that shapes the graph."""
 
@@ -68,11 +96,14 @@ class Settings(BaseSettings):
         env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
+    source: str
     dataops_schedule: str | None
+    watch: Watch
     labels: Labels
     checks: Checks
     search: Search
     runner: Runner = Runner()
+    links: Links = Links()
     var: Path = PROJECT / "var"
     # Not there where DAG files are only parsed.
     warehouse: Warehouse | None = None

@@ -6,6 +6,8 @@ from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
 from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from pipeline.links import SyncLog
+
 
 class SyncOperator(AirbyteTriggerSyncOperator):
     """The provider's operator, whose error has the job's own reason where the Airbyte service gives one.
@@ -17,6 +19,8 @@ class SyncOperator(AirbyteTriggerSyncOperator):
         AirflowFailException: the source's data or the declaration is wrong; trying again would not help.
         AirflowException: the job failed otherwise.
     """
+
+    operator_extra_links = (SyncLog(),)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Submit the job and wait for its end."""

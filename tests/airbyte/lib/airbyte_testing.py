@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,6 +17,12 @@ import httpx
 
 LIB = Path(__file__).resolve().parent
 ROOT = LIB.parents[2]
+sys.path.insert(0, str(ROOT / "airbyte"))
+
+from airbyte_declaration.client import AirbyteApi  # noqa: E402
+from airbyte_declaration.declaration import load  # noqa: E402
+from airbyte_declaration.plan import Plan  # noqa: E402
+
 PYTHON = ROOT / "var" / "env" / "airbyte" / "bin" / "python"
 PYTHONPATH = [str(ROOT / "airbyte"), str(LIB)]
 CLIENT = {"client_id": "the-client", "client_secret": "the-secret"}
@@ -31,14 +38,19 @@ def wait_until(condition, *, seconds=20.0):
     return value
 
 
-def let_go(pipe):
-    """Let the scripted connector go on that waits, or will wait, on this named pipe."""
+def held(pipe):
+    """The writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector go on."""
 
-    def reader_is_there():
+    def writing_end():
         with suppress(OSError):  # nobody reads yet
             return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
-    os.close(wait_until(reader_is_there))
+    return wait_until(writing_end)
+
+
+def let_go(pipe):
+    """Let the scripted connector go on that waits, or will wait, on this named pipe."""
+    os.close(held(pipe))
 
 
 def is_alive(pid):
@@ -99,7 +111,14 @@ def declare(path, database, connections, **config):
         "connections": connections,
     }
     path.write_text(json.dumps(declaration))  # JSON is YAML
-    return {"MLOPS_AIRBYTE__CONNECTIONS": str(path)}
+    return {"MLOPS_AIRBYTE__CONNECTIONS": str(path), **register(path.parent, scripted={"module": "source_scripted"})}
+
+
+def register(folder, **connectors):
+    """Write a registry of connectors beside ours; the environment that makes a service use it."""
+    path = folder / "connectors.yaml"
+    path.write_text(json.dumps({"files": {"module": "source_files"}, **connectors}))
+    return {"MLOPS_AIRBYTE__CONNECTORS": str(path)}
 
 
 def service_environment(database, folder):
@@ -142,7 +161,19 @@ class Service:
         if "Authorization" not in self.client.headers:
             token = self.client.post("/applications/token", json=CLIENT).json()["access_token"]
             self.client.headers["Authorization"] = f"Bearer {token}"
+        if path := self.environment.get("MLOPS_AIRBYTE__CONNECTIONS"):
+            self.apply(path)
         return self
+
+    def plan(self, path, **options):
+        """A declaration held against this service."""
+        api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
+        declaration = load(Path(path), self.environment)
+        return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
+
+    def apply(self, path, **options):
+        """Make what is declared; the steps."""
+        return list(self.plan(path, **{"lenient": True, **options}).apply())
 
     def _healthy(self):
         assert self.process.poll() is None, self.log.read_text()

@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 command, arguments = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+if command == "spec":
+    properties = {"streams": {"type": "array"}, "key": {"type": "string", "airbyte_secret": True}}
+    schema = {"type": "object", "required": ["streams"], "properties": properties}
+    print(json.dumps({"type": "SPEC", "spec": {"connectionSpecification": schema}}))
+    sys.exit()
 config = json.loads(Path(arguments["--config"]).read_text())
+if command == "check":
+    refused = {"status": "FAILED", "message": config["refuses"]} if "refuses" in config else {"status": "SUCCEEDED"}
+    print(json.dumps({"type": "CONNECTION_STATUS", "connectionStatus": refused}))
+    sys.exit()
 if command == "discover":
     print(json.dumps({"type": "CATALOG", "catalog": {"streams": config["streams"]}}))
     sys.exit()

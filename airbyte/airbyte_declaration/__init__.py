@@ -1,0 +1,1 @@
+"""One declaration of sources, destinations and connections, and its way into any Airbyte."""

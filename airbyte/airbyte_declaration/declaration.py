@@ -1,0 +1,155 @@
+"""airbyte/connections.yaml with the overlay of a place: read, filled from the environment and checked."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError
+
+from airbyte_declaration.streams import ConnectionOptions, Name, Section
+
+# Airbyte's own placeholder in namespaceFormat: no variable of the environment.
+SOURCE_NAMESPACE = "${SOURCE_NAMESPACE}"
+# Parts that are lists of things with a name.
+_NAMED = ("sources", "destinations", "connections")
+
+
+class DeclarationError(Exception):
+    """The declaration is wrong; the message names the file, the key and the remedy."""
+
+
+class Address(Section):
+    """Which Airbyte, and how to log in to it."""
+
+    url: Name
+    client_id: Name
+    client_secret: SecretStr = Field(min_length=1)
+
+
+class Workspace(Section):
+    """Where in Airbyte everything is."""
+
+    name: Name
+
+
+class Actor(Section):
+    """A source or a destination."""
+
+    name: Name
+    # With sourceType or destinationType, which names the connector.
+    configuration: dict[str, Any]
+
+
+class Connection(ConnectionOptions):
+    """From a source to a destination, both by their names."""
+
+    source: Name
+    destination: Name
+
+    def options(self) -> dict[str, Any]:
+        """What the connection is beside its two ends, as Airbyte's API names it."""
+        return {key: value for key, value in self.body().items() if key not in ("source", "destination")}
+
+
+class Declaration(Section):
+    """All of it."""
+
+    # None: the local service.
+    airbyte: Address | None = None
+    workspace: Workspace
+    sources: list[Actor]
+    destinations: list[Actor]
+    connections: list[Connection]
+
+
+def load(path: Path, variables: Mapping[str, str], *, overlay: Path | None = None) -> Declaration:
+    """Read a declaration.
+
+    Args:
+        path: the YAML file.
+        variables: values of the `${NAME}` that the files mention.
+        overlay: YAML file laid over the first: keys replace keys, sources, destinations and connections by their names;
+            a configuration of another connector is replaced as a whole.
+
+    Raises:
+        DeclarationError: a file is missing, is no YAML, or says something that cannot be; every fault is named.
+    """
+    content, where = _read(path), str(path)
+    if overlay:
+        content, where = _overlaid(content, _read(overlay)), f"{path} with {overlay}"
+    try:
+        declaration = Declaration.model_validate(_fill(content, variables, where, key=""))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise DeclarationError(f"{where}: {'; '.join(faults)}") from None
+    if faults := _faults(declaration):
+        raise DeclarationError(f"{where}: {'; '.join(faults)}")
+    return declaration
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DeclarationError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise DeclarationError(f"{path}: must hold workspace, sources, destinations and connections as `name: value`")
+    return content
+
+
+def _overlaid(base: Any, over: Any, key: str = "") -> Any:
+    if key in _NAMED and isinstance(base, list) and isinstance(over, list):
+        named = {each.get("name"): each for each in base if isinstance(each, dict)}
+        for each in over:
+            name = each.get("name") if isinstance(each, dict) else None
+            named[name] = _overlaid(named[name], each) if name in named else each
+        return list(named.values())
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    if key == "configuration" and _type(over) not in (None, _type(base)):
+        return over
+    return base | {name: _overlaid(base.get(name), value, name) for name, value in over.items()}
+
+
+def _type(configuration: dict[str, Any]) -> Any:
+    return configuration.get("sourceType") or configuration.get("destinationType")
+
+
+def _fill(value: Any, variables: Mapping[str, str], where: str, key: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _fill(v, variables, where, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, variables, where, f"{key}.{i}") for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(found: re.Match[str]) -> str:
+        if found[0] == SOURCE_NAMESPACE:
+            return found[0]
+        if found[1] not in variables:
+            raise DeclarationError(f"{where}, key {key}: the variable {found[1]} is not set; set it in the environment")
+        return variables[found[1]]
+
+    whole = re.fullmatch(r"\$\{(\w+)\}", value)
+    filled = re.sub(r"\$\{(\w+)\}", variable, value)
+    # A port is a number wherever it comes from.
+    return int(filled) if whole and key.endswith(".port") and filled.isdecimal() else filled
+
+
+def _faults(declaration: Declaration) -> list[str]:
+    """What types alone cannot tell."""
+    faults = []
+    for kind in _NAMED:
+        names = [item.name for item in getattr(declaration, kind)]
+        faults += [f"{kind}: the name {name} occurs twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    for kind in ("source", "destination"):
+        known = [item.name for item in getattr(declaration, f"{kind}s")]
+        for actor in getattr(declaration, f"{kind}s"):
+            if not isinstance(actor.configuration.get(f"{kind}Type"), str):
+                faults.append(f"{kind} {actor.name}: configuration needs {kind}Type, the name of its connector")
+        for connection in declaration.connections:
+            if (name := getattr(connection, kind)) not in known:
+                faults.append(f"connection {connection.name}: no {kind} is named {name}, only {', '.join(known)}")
+    return faults

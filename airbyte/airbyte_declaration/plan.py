@@ -1,0 +1,217 @@
+"""What has to change so that an Airbyte is as declared, and the change itself; by name, and only where it is needed."""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from airbyte_declaration.client import LENIENT, AirbyteApi
+from airbyte_declaration.declaration import Actor, Declaration
+
+_HIDDEN = re.compile(r"\*+")
+# In the order in which they are made; they are deleted the other way round.
+_KINDS = ("source", "destination", "connection")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that has to change, or does not.
+
+    Attributes:
+        action: keep: it is there and not declared.
+        kind: workspace, source, destination or connection.
+        name: of it.
+        why: the fields that differ, or what else there is to say.
+    """
+
+    action: Literal["create", "update", "delete", "unchanged", "keep"]
+    kind: str
+    name: str
+    why: str = ""
+
+    @property
+    def is_change(self) -> bool:
+        """Whether Airbyte becomes another."""
+        return self.action in ("create", "update", "delete")
+
+
+class Plan:
+    """A declaration held against an Airbyte.
+
+    What Airbyte hides, secrets, cannot be compared with it. So the digest of each configuration that was applied is
+    kept, with a key that only those have who know the client's secret; where it is missing, the configuration is sent
+    again.
+
+    Attributes:
+        api: of the Airbyte.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        api: AirbyteApi,
+        digests: Path,
+        *,
+        key: str,
+        delete: bool = False,
+        lenient: bool = False,
+    ):
+        """Nothing is asked yet.
+
+        Args:
+            declaration: what is to be.
+            api: of the Airbyte.
+            digests: JSON file that keeps the digests; made if it is missing.
+            key: of the digests.
+            delete: whether what is not declared is deleted.
+            lenient: whether the local service takes configurations without a check.
+        """
+        self.api = api
+        self._declaration = declaration
+        self._digests = digests
+        self._key = key.encode()
+        self._delete = delete
+        self._headers = LENIENT if lenient else {}
+
+    def steps(self) -> list[Step]:
+        """What would change.
+
+        Raises:
+            AirbyteError: Airbyte refused or does not answer.
+        """
+        return list(self._walk(is_dry=True))
+
+    def apply(self) -> Iterator[Step]:
+        """Change it; gives each step when it is done.
+
+        Raises:
+            AirbyteError: Airbyte refused or does not answer; what came before it stays done.
+        """
+        yield from self._walk(is_dry=False)
+
+    def ids(self) -> dict[str, str]:
+        """Ids of the declared connections that are there, by name."""
+        workspace = self._workspace()
+        found = self._found("connection", workspace["workspaceId"]) if workspace else {}
+        return {
+            each.name: found[each.name]["connectionId"] for each in self._declaration.connections if each.name in found
+        }
+
+    def _workspace(self) -> dict[str, Any] | None:
+        name = self._declaration.workspace.name
+        return next((each for each in self.api.list("workspaces") if each["name"] == name), None)
+
+    def _found(self, kind: str, workspace_id: str) -> dict[str, dict[str, Any]]:
+        return {each["name"]: each for each in self.api.list(f"{kind}s", workspaceIds=workspace_id)}
+
+    def _walk(self, *, is_dry: bool) -> Iterator[Step]:
+        workspace, name = self._workspace(), self._declaration.workspace.name
+        if workspace is None:
+            if not is_dry:
+                workspace = self.api.call("POST", "/workspaces", json={"name": name})
+            yield Step("create", "workspace", name)
+        workspace_id = workspace["workspaceId"] if workspace else ""
+        found = {kind: self._found(kind, workspace_id) if workspace else {} for kind in _KINDS}
+        for kind in _KINDS:
+            for declared in getattr(self._declaration, f"{kind}s"):
+                there = found[kind].get(declared.name)
+                if kind == "connection":
+                    body = declared.options()
+                    ends = {f"{end}Id": _id(found, end, getattr(declared, end)) for end in _KINDS[:2]}
+                    step = self._compare_connection(declared.name, body, ends, there)
+                else:
+                    body = {"name": declared.name, "configuration": declared.configuration}
+                    ends = {"workspaceId": workspace_id}
+                    step = self._compare(kind, declared, there)
+                if step.is_change and not is_dry:
+                    found[kind][declared.name] = self._change(kind, body, ends, there)
+                    if kind != "connection":
+                        self._remember(kind, declared)
+                yield step
+        for kind in reversed(_KINDS):
+            declared = {each.name for each in getattr(self._declaration, f"{kind}s")}
+            for name in [name for name in found[kind] if name not in declared]:
+                if self._delete and not is_dry:
+                    self.api.call("DELETE", f"/{kind}s/{_id(found, kind, name)}")
+                yield Step("delete" if self._delete else "keep", kind, name, "is not declared")
+
+    def _change(
+        self, kind: str, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        if there is None:
+            return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
+        # A connection's ends are for ever.
+        if kind == "connection" and any(there[end] != value for end, value in ends.items()):
+            self.api.call("DELETE", f"/connections/{there['connectionId']}")
+            return self.api.call("POST", "/connections", json=body | ends, headers=self._headers)
+        method = "PATCH" if kind == "connection" else "PUT"
+        return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
+
+    def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
+        if there is None:
+            return Step("create", kind, declared.name)
+        differ = sorted(_differences(declared.configuration, there["configuration"], "configuration"))
+        if not differ:
+            known = self._known().get(self._digest_name(kind, declared))
+            if known is None:
+                differ = ["configuration: its secrets cannot be compared, so it is sent again"]
+            elif known != self._digest(declared):
+                differ = ["configuration: a secret, or a key that is no longer there"]
+        return Step("update" if differ else "unchanged", kind, declared.name, ", ".join(differ))
+
+    def _compare_connection(
+        self, name: str, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
+    ) -> Step:
+        if there is None:
+            return Step("create", "connection", name)
+        wanted, found = (_by_stream(each) for each in (body, there))
+        differ = sorted(_differences(wanted, found))
+        moved = [f"{end} (made anew: its state begins from nothing)" for end in ends if there[end] != ends[end]]
+        return Step("update" if differ or moved else "unchanged", "connection", name, ", ".join([*moved, *differ]))
+
+    def _known(self) -> dict[str, str]:
+        return json.loads(self._digests.read_text()) if self._digests.exists() else {}
+
+    def _remember(self, kind: str, declared: Actor) -> None:
+        self._digests.parent.mkdir(parents=True, exist_ok=True)
+        new = self._digests.with_suffix(f".{os.getpid()}.new")
+        content = self._known() | {self._digest_name(kind, declared): self._digest(declared)}
+        new.write_text(json.dumps(content, indent=1))
+        new.replace(self._digests)
+
+    def _digest_name(self, kind: str, declared: Actor) -> str:
+        return f"{self.api.url} {self._declaration.workspace.name} {kind} {declared.name}"
+
+    def _digest(self, declared: Actor) -> str:
+        content = json.dumps(declared.configuration, sort_keys=True).encode()
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+
+
+def _id(found: dict[str, dict[str, Any]], kind: str, name: str) -> str:
+    """Id of a thing; empty as long as it is only planned."""
+    return found[kind].get(name, {}).get(f"{kind}Id", "")
+
+
+def _by_stream(connection: dict[str, Any]) -> dict[str, Any]:
+    """A connection whose streams can be compared by name."""
+    streams = connection.get("configurations", {}).get("streams", [])
+    return connection | {"configurations": {each["name"]: each for each in streams}}
+
+
+def _differences(wanted: Any, found: Any, key: str = "") -> Iterator[str]:
+    """Keys whose value is not as wanted; what Airbyte has beside them, or hides, counts as equal."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for name, value in wanted.items():
+            yield from _differences(value, found.get(name), f"{key}.{name}".lstrip("."))
+        if key == "configurations":
+            yield from (f"{key}.{name}" for name in found if name not in wanted)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differences(one, other, f"{key}.{number}")
+    elif wanted != found and not (isinstance(found, str) and _HIDDEN.fullmatch(found)):
+        yield key

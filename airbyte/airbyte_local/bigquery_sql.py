@@ -1,0 +1,138 @@
+"""The SQL of the BigQuery destination; names of tables come quoted, those of columns not."""
+
+# ruff: noqa: S608
+# Values are literals, since the emulator knows no parameters in scripts; names are checked before.
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from airbyte_local.destination import State
+
+# Part of the error of a script whose attempt does not have the connection any more.
+FENCED = "a later attempt of this connection has begun"
+
+
+def claim(states: str, connection_id: uuid.UUID, attempt: str) -> str:
+    """Script that makes a connection an attempt's, and then selects the connection's states.
+
+    Args:
+        states: table of the connection's states, which may not be there yet.
+        connection_id: the connection's.
+        attempt: the attempt's own name.
+    """
+    null = "cast(null as STRING)"
+    return f"""
+        create table if not exists {states}
+            (connection_id STRING, namespace STRING, stream STRING, message STRING, updated_at TIMESTAMP)
+            as select {_literal(str(connection_id))}, {null}, {null}, "", current_timestamp();
+        update {states} set message = {_literal(attempt)}, updated_at = current_timestamp() where stream is null;
+        select namespace, stream, message from {states} where stream is not null
+    """
+
+
+def transaction(statements: Sequence[str]) -> str:
+    """Script that does all of this or nothing."""
+    return ";\n".join(["begin transaction", *statements, "commit transaction"])
+
+
+def fence(states: str, attempt: str) -> list[str]:
+    """Statements that fail unless the connection is this attempt's, and stays so until the transaction's end."""
+    own = f"stream is null and message = {_literal(attempt)}"
+    return [
+        f"update {states} set updated_at = current_timestamp() where {own}",
+        f"if not exists (select 1 from {states} where {own}) then select error({_literal(FENCED)}); end if",
+    ]
+
+
+def keep(table: str, connection_id: uuid.UUID, states: Sequence[State]) -> list[str]:
+    """Statements that store states."""
+    if not states:
+        return []
+    keys = [f"(namespace = {_literal(state.namespace)} and stream = {_literal(state.stream)})" for state in states]
+    statements = [f"delete from {table} where {' or '.join(keys)}"]
+    rows = [
+        ", ".join(map(_literal, (str(connection_id), state.namespace, state.stream, state.message.decode())))
+        for state in states
+        if state.message is not None
+    ]
+    if rows:
+        values = ", ".join(f"({row}, current_timestamp())" for row in rows)
+        columns = "connection_id, namespace, stream, message, updated_at"
+        statements.append(f"insert into {table} ({columns}) values {values}")
+    return statements
+
+
+def delete_all(table: str) -> str:
+    """Statement that empties a table."""
+    return f"delete from {table} where true"
+
+
+def insert(table: str, staging: str, values: Mapping[str, str]) -> str:
+    """Statement that adds the staged rows.
+
+    Args:
+        table: where to.
+        staging: where from.
+        values: expression of each column.
+    """
+    return f"insert into {table} ({_names(values)}) select {', '.join(values.values())} from {staging}"
+
+
+def merge(
+    table: str,
+    staging: str,
+    values: Mapping[str, str],
+    key: Sequence[str],
+    cursor: str | None,
+    order: Sequence[str],
+    gone: Sequence[str],
+) -> str:
+    """Statement that has the latest staged row of each key take the place of the table's, unless that is later.
+
+    Args:
+        table: where to.
+        staging: where from.
+        values: expression of each column.
+        key: columns that tell rows apart.
+        cursor: the column that says which row is later.
+        order: columns that say so of staged rows with the same cursor.
+        gone: columns that the new rows do not have.
+    """
+    latest, later = [f"`{name}` desc" for name in order], ""
+    if cursor:
+        latest.insert(0, f"`{cursor}` desc nulls last")
+        later = f"and (target.`{cursor}` is null or source.`{cursor}` >= target.`{cursor}`)"
+    converted = {name: f"`{name}`" for name in order} | dict(values)
+    rows = ", ".join(f"{value} as `{name}`" for name, value in converted.items())
+    updates = {name: f"source.`{name}`" for name in values} | dict.fromkeys(gone, "null")
+    return f"""
+        merge into {table} as target using (
+            select * from (select {rows} from {staging}) where true
+            qualify row_number() over (partition by {_names(key)} order by {", ".join(latest)}) = 1
+        ) as source on {" and ".join(f"target.`{name}` = source.`{name}`" for name in key)}
+        when matched {later} then update set {", ".join(f"`{name}` = {value}" for name, value in updates.items())}
+        when not matched then insert ({_names(values)}) values ({", ".join(f"source.`{name}`" for name in values)})
+    """
+
+
+def add_columns(table: str, types: Mapping[str, str]) -> str:
+    """Statement that gives a table more columns."""
+    added = [f"add column if not exists `{name}` {kind}" for name, kind in types.items()]
+    return f"alter table {table} {', '.join(added)}"
+
+
+def same_keys(table: str, key: Sequence[str]) -> str:
+    """Query of a key that several rows have."""
+    present = " and ".join(f"`{name}` is not null" for name in key)
+    return f"select {_names(key)} from {table} where {present} group by {_names(key)} having count(*) > 1 limit 1"
+
+
+def _names(names: Sequence[str] | Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _literal(text: str) -> str:
+    """Text in SQL: what JSON escapes, BigQuery reads the same."""
+    return orjson.dumps(text).decode()

@@ -1,0 +1,97 @@
+"""Configurations of sources and destinations: held against a connector's specification; their secrets, hidden."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from jsonschema import Draft7Validator
+
+# What Airbyte shows in place of a secret; where a client sends it back, the secret stays as it is.
+HIDDEN = "**********"
+# Rules whose message tells names only; others would repeat the value, which may be a secret.
+_TOLD = ("required", "additionalProperties", "dependencies")
+_SHOWN = 200
+
+
+class Fault(NamedTuple):
+    """What is wrong with a field."""
+
+    field: str
+    message: str
+
+
+def faults(configuration: dict[str, Any], schema: dict[str, Any]) -> list[Fault]:
+    """What a configuration breaks of a connector's JSON schema, field by field; no message has a value."""
+    found = sorted(Draft7Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path)))
+    return [
+        Fault(
+            ".".join(["configuration", *map(str, error.absolute_path)]),
+            error.message
+            if error.validator in _TOLD
+            else f"must satisfy {error.validator}: {json.dumps(error.validator_value)[:_SHOWN]}",
+        )
+        for error in found
+    ]
+
+
+def hide(configuration: Any, schema: dict[str, Any]) -> Any:
+    """A configuration as it may be shown: `HIDDEN` in place of each secret."""
+    secrets = set(_secret_paths(schema, schema, configuration))
+
+    def shown(value: Any, path: tuple[Any, ...]) -> Any:
+        if path in secrets and value is not None:
+            return HIDDEN
+        if isinstance(value, dict):
+            return {name: shown(each, (*path, name)) for name, each in value.items()}
+        if isinstance(value, list):
+            return [shown(each, (*path, number)) for number, each in enumerate(value)]
+        return value
+
+    return shown(configuration, ())
+
+
+def keep_hidden(new: Any, old: Any) -> Any:
+    """A new configuration with the old secrets where it says `HIDDEN`."""
+    if new == HIDDEN:
+        return old
+    if isinstance(new, dict):
+        return {
+            name: keep_hidden(value, old.get(name) if isinstance(old, dict) else None) for name, value in new.items()
+        }
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [keep_hidden(one, other) for one, other in zip(new, old, strict=True)]
+    return new
+
+
+def merged(old: Any, patch: Any) -> Any:
+    """A value after a JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    base = old if isinstance(old, dict) else {}
+    found = {name: value for name, value in base.items() if name not in patch}
+    return found | {name: merged(base.get(name), value) for name, value in patch.items() if value is not None}
+
+
+def _secret_paths(
+    schema: Any, root: dict[str, Any], value: Any, path: tuple[Any, ...] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """Paths of the values that a schema calls secret, in any of its alternatives."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get("airbyte_secret") or schema.get("writeOnly"):
+        yield path
+    if isinstance(reference := schema.get("$ref"), str) and reference.startswith("#/"):
+        found: Any = root
+        for key in reference[2:].split("/"):
+            found = found.get(key, {}) if isinstance(found, dict) else {}
+        yield from _secret_paths(found, root, value, path)
+    for alternatives in ("oneOf", "anyOf", "allOf"):
+        for each in schema.get(alternatives, ()):
+            yield from _secret_paths(each, root, value, path)
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for name, each in value.items():
+            yield from _secret_paths(properties.get(name), root, each, (*path, name))
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _secret_paths(schema.get("items"), root, each, (*path, number))

@@ -1,0 +1,88 @@
+"""The API's description, and the page at /docs that shows it; nothing on it comes from elsewhere."""
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="accessToken",
+    description="The access_token that POST /applications/token gives for the client's id and secret.",
+)
+_FILES = "/docs/files"
+_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def application(lifespan: Any) -> FastAPI:
+    """An application that has no routes yet but those of its description."""
+    app = _Described(
+        title="Airbyte, local",
+        description="Airbyte's public API, as far as a stack on one machine needs it.",
+        lifespan=lifespan,
+        # FastAPI's own pages load their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.mount(_FILES, StaticFiles(directory=str(files("fastapi_swagger") / "resources")))
+    app.include_router(_routes(app))
+    return app
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The description of a request that is read by hand: a form or JSON."""
+    kinds = ("application/json", "application/x-www-form-urlencoded")
+    return {
+        "requestBody": {"required": True, "content": {kind: {"schema": model.model_json_schema()} for kind in kinds}}
+    }
+
+
+class _Described(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The description, with Airbyte's tags: an operation's is the collection that it is about."""
+        schema = super().openapi()
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                operation["tags"] = [path.split("/v1/")[1].split("/")[0].title()]
+        return schema
+
+
+def _operation_id(route: APIRoute) -> str:
+    """As Airbyte has them, such as listJobs."""
+    return to_camel(route.name)
+
+
+def _routes(app: FastAPI) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url,
+        title=f"{app.title}: API",
+        swagger_js_url=f"{_FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_FILES}/swagger-ui.css",
+        swagger_favicon_url=f"{_FILES}/favicon-32x32.png",
+        # No service elsewhere is asked whether the description is valid.
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    (script,) = _INLINE.findall(page.body.decode())
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self';"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    page.headers["X-Content-Type-Options"] = "nosniff"
+
+    @routes.get("/docs")
+    def docs() -> Response:
+        return page
+
+    return routes

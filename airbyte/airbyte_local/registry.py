@@ -1,0 +1,101 @@
+"""airbyte/connectors.yaml: which program each sourceType is."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, RootModel, StringConstraints, ValidationError
+
+from airbyte_declaration.streams import Name
+
+
+class RegistryError(Exception):
+    """connectors.yaml is wrong or lacks a connector; the message names the file and the remedy."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Module(_Entry):
+    """A Python module beside the service's own."""
+
+    module: Name
+
+
+class Package(_Entry):
+    """A package of the package index."""
+
+    package: Name
+    version: Name
+
+
+class Image(_Entry):
+    """A container image, for the Docker engine of this machine."""
+
+    # As Docker has them; what begins with a hyphen would be an option of `docker run`.
+    image: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9][a-z0-9._-]*(:[0-9]+/)?[a-z0-9._/-]*\z")]
+    tag: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\z")]
+
+    @property
+    def reference(self) -> str:
+        """The image with its tag."""
+        return f"{self.image}:{self.tag}"
+
+
+Program = Module | Package | Image
+
+
+class _Registry(RootModel[dict[str, Program]]):
+    pass
+
+
+def find(path: Path, source_type: str) -> Program:
+    """The program of a connector; the file is read anew each time, so that an edit counts at once.
+
+    Args:
+        path: of connectors.yaml.
+        source_type: the connector's name.
+
+    Raises:
+        RegistryError: the file is wrong, or has no such connector.
+    """
+    known = _read(path)
+    if source_type not in known:
+        raise RegistryError(f"{path} has no connector {source_type!r}, only {', '.join(known)}: add a line for it")
+    program = known[source_type]
+    if isinstance(program, Module) and (
+        not program.module.isidentifier() or importlib.util.find_spec(program.module) is None
+    ):
+        raise RegistryError(f"{path}: {source_type}: there is no module {program.module} beside the service")
+    if isinstance(program, Image) and program.tag == "latest":
+        raise RegistryError(
+            f"{path}: {source_type}: the tag latest is another image tomorrow, so that no sync could be repeated:"
+            " name one version, such as 1.2.3"
+        )
+    return program
+
+
+def has_images(path: Path) -> bool:
+    """Whether a connector is a container image.
+
+    Args:
+        path: of connectors.yaml.
+
+    Raises:
+        RegistryError: the file is wrong.
+    """
+    return any(isinstance(program, Image) for program in _read(path).values())
+
+
+def _read(path: Path) -> dict[str, Program]:
+    try:
+        return _Registry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).root
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RegistryError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        wrong = sorted({".".join(map(str, each["loc"][:1])) for each in error.errors(include_input=False)})
+        raise RegistryError(
+            f"{path}: {', '.join(wrong)}: must be {{module: …}}, {{package: …, version: …}} or {{image: …, tag: …}}"
+        ) from None

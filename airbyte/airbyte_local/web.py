@@ -1,0 +1,250 @@
+"""The page at the service's root: connections, their syncs, states and logs, and buttons to sync and to cancel."""
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from airbyte_local import api, problems
+from airbyte_local.destination import State
+from airbyte_local.destinations import open_destination, parse
+from airbyte_local.jobs import Attempt, Job, JobStore
+from airbyte_local.pages import Offset
+from airbyte_local.runner import Runner
+from airbyte_local.settings import Airbyte
+from airbyte_local.store import Actor, Connection, Store
+
+log = logging.getLogger(__name__)
+
+# Connections or jobs on a page.
+_PAGE = 20
+# Bytes of a log's end that are shown.
+_LOG_BYTES = 1 << 20
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="Airbyte, local", charset="UTF-8"'}
+
+
+@dataclass(frozen=True)
+class _Overview:
+    """A connection with what became of it."""
+
+    connection: Connection
+    source: Actor
+    destination: Actor
+    last: Job | None
+    succeeded: Job | None
+
+
+def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
+    """The routes; all but the style ask for the client's id and secret.
+
+    Args:
+        settings: credentials of the one client.
+        store: of what can be synced.
+        jobs: the store of jobs.
+        runner: starts and ends jobs.
+    """
+    routes = APIRouter(route_class=_Page, include_in_schema=False, dependencies=[Depends(_login(settings))])
+    open_routes = APIRouter(route_class=_Page, include_in_schema=False)
+    own_site = [Depends(_require_own_site)]
+
+    def overview_of(connections: list[Connection]) -> list[_Overview]:
+        actors = {each.actor_id: each for kind in ("source", "destination") for each in store.actors(kind)}
+        ids = [each.connection_id for each in connections]
+        last, succeeded = jobs.latest(ids), jobs.latest(ids, status="succeeded")
+        return [
+            _Overview(
+                each,
+                actors[each.source_id],
+                actors[each.destination_id],
+                runner.live(last[each.connection_id]) if each.connection_id in last else None,
+                succeeded.get(each.connection_id),
+            )
+            for each in connections
+        ]
+
+    @open_routes.get("/style.css")
+    def style() -> Response:
+        return Response(files("airbyte_local").joinpath("templates", "style.css").read_bytes(), media_type="text/css")
+
+    @routes.get("/")
+    def overview(offset: Offset = 0) -> Response:
+        found = store.connections(limit=_PAGE + 1, offset=offset)
+        rows = overview_of(found[:_PAGE])
+        is_active = any(each.last and each.last.is_active for each in rows)
+        return _html("overview.j2", rows=rows, refresh=is_active, **_pager(found, offset))
+
+    @routes.get("/connections/{connection_id}")
+    def connection(connection_id: uuid.UUID, offset: Offset = 0) -> Response:
+        wanted = store.connection(connection_id)
+        if wanted is None:
+            raise problems.not_found(f"no connection has the id {connection_id}")
+        (row,) = overview_of([wanted])
+        found = jobs.recent(connection_id, limit=_PAGE + 1, offset=offset)
+        shown = [runner.live(each) for each in found[:_PAGE]]
+        attempts = [_live(runner, each) for each in jobs.attempts([each.job_id for each in shown])]
+        states, state_fault = _states(store, row.destination, connection_id)
+        return _html(
+            "connection.j2",
+            row=row,
+            states=states,
+            state_fault=state_fault,
+            jobs=[(job, [each for each in attempts if each.job_id == job.job_id]) for job in shown],
+            refresh=bool(row.last and row.last.is_active),
+            **_pager(found, offset),
+        )
+
+    @routes.post("/connections/{connection_id}/sync", dependencies=own_site)
+    def sync(connection_id: uuid.UUID, request: Request) -> Response:
+        api.submit(store, runner, connection_id, "sync")
+        return _back(request)
+
+    @routes.post("/jobs/{job_id}/cancel", dependencies=own_site)
+    def cancel(job_id: api.JobId, request: Request) -> Response:
+        api.found(jobs, job_id)
+        runner.cancel(job_id)
+        return _back(request)
+
+    @routes.get("/jobs/{job_id}/log")
+    def log_of(job_id: api.JobId) -> Response:
+        try:
+            return PlainTextResponse(_end_of_log(runner, job_id))
+        except FileNotFoundError:
+            raise problems.not_found(f"there is no log of a job {job_id}; it may have been deleted") from None
+
+    open_routes.include_router(routes)
+    return open_routes
+
+
+class _Page(APIRoute):
+    """Answers with HTML, whatever goes wrong, and with headers that keep other sites out."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, wrapped."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except Exception as error:
+                problem = problems.problem_of(request, error)
+                if problem.status == 500:
+                    log.exception("%s %s", request.method, request.url.path)
+                response = _html("problem.j2", problem.status, problem=problem, refresh=False)
+                if problem.status == 401:
+                    response.headers.update(_CHALLENGE)
+            response.headers.update(_HEADERS)
+            return response
+
+        return answer
+
+
+def _login(settings: Airbyte) -> Callable[..., None]:
+    def login(given: Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]) -> None:
+        if given is None or not settings.is_client(given.username, given.password):
+            raise problems.unauthorized("log in with the service's client id as user and its client secret as password")
+
+    return login
+
+
+def _require_own_site(request: Request) -> None:
+    """A browser sends the login along with what other sites' pages ask it to post here."""
+    origin = request.headers.get("origin") or request.headers.get("referer", "")
+    if _host(origin) != request.headers.get("host"):
+        raise problems.forbidden(f"only this site's own pages may ask for this, and {origin or 'nobody'} did")
+
+
+def _back(request: Request) -> Response:
+    came_from = request.headers.get("referer", "")
+    is_ours = _host(came_from) == request.headers.get("host")
+    return RedirectResponse(came_from if is_ours else "/", status_code=303)
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0]
+
+
+def _pager(found: list[Any], offset: int) -> dict[str, int | None]:
+    """Where the pages before and after this one start; `found` has one item more where there is one after."""
+    return {
+        "before": max(offset - _PAGE, 0) if offset else None,
+        "after": offset + _PAGE if len(found) > _PAGE else None,
+    }
+
+
+def _live(runner: Runner, attempt: Attempt) -> Attempt:
+    so_far = runner.progress(attempt.job_id) if attempt.status == "running" else None
+    return replace(attempt, rows_synced=so_far.rows, bytes_synced=so_far.bytes) if so_far else attempt
+
+
+def _states(store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[State], str | None]:
+    """The states of a connection; if they cannot be had, why."""
+    try:
+        with closing(open_destination(parse(store.whole_configuration(actor)), sync_id=0)) as destination:
+            return destination.peek(connection_id), None
+    except Exception as error:  # each database's client has errors of its own
+        return [], " ".join(str(error).split()) or repr(error)
+
+
+def _end_of_log(runner: Runner, job_id: int) -> bytes:
+    path = runner.log_file(job_id)
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _LOG_BYTES, 0))
+        if size <= _LOG_BYTES:
+            return file.read(_LOG_BYTES)
+        file.readline()  # the rest of a line
+        return f"… what came before is in {path}\n".encode() + file.read(_LOG_BYTES)
+
+
+def _duration(duration: timedelta) -> str:
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _rate(job: Job) -> str:
+    seconds = job.duration.total_seconds()
+    return f"{job.rows_synced / seconds:,.0f}/s" if seconds and job.rows_synced else ""
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _pretty(message: bytes) -> str:
+    return json.dumps(json.loads(message), indent=2, ensure_ascii=False)
+
+
+def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    return HTMLResponse(_TEMPLATES.get_template(template).render(values), status)
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("airbyte_local"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+_TEMPLATES.filters |= {"duration": _duration, "rate": _rate, "utc": _utc, "pretty": _pretty, "count": "{:,}".format}

@@ -1,0 +1,156 @@
+"""The declared connections and the Airbyte that an instance of the stack uses."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from airbyte_declaration.client import ACTIVE, AirbyteApi, AirbyteError, AirbyteUnavailableError
+from airbyte_declaration.declaration import Declaration, load
+from airbyte_declaration.plan import Plan
+from stack.environments import common_environment, task_environment
+from stack.settings import ROOT, ConfigError, Settings, write_private
+
+# Seconds between two looks at a sync; seconds for a service that restarts.
+POLL = 0.5
+PATIENCE = 60
+
+
+def local_api(settings: Settings) -> AirbyteApi:
+    """The client of this instance's own service."""
+    url = f"{settings.url('airbyte')}/api/public/v1"
+    return AirbyteApi(url, settings.airbyte_client_id, settings.secrets["airbyte_client_secret"])
+
+
+def declared(settings: Settings, place: str | None = None) -> Declaration:
+    """The declaration with the overlay of a place, filled from the environment and with the stack's own settings.
+
+    Args:
+        settings: of this instance.
+        place: whose overlay counts; None: this one.
+
+    Raises:
+        ConfigError: the place has no overlay.
+        DeclarationError: the declaration is wrong.
+    """
+    place = place or settings.place
+    path = ROOT / settings.config["airbyte"]["connections"]
+    overlay: Path | None = path.with_suffix(f".{place}.yaml")
+    if not overlay.exists():
+        if place != settings.place:
+            known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
+            raise ConfigError(
+                f"{overlay} is missing: make it, or give one of PLACE={', '.join([settings.place, *known])}"
+            )
+        overlay = None
+    # What is set for the stack counts more than what the caller's shell says.
+    return load(path, {**os.environ, **common_environment(settings), **task_environment(settings)}, overlay=overlay)
+
+
+def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:
+    """The declaration of a place held against its Airbyte.
+
+    Args:
+        settings: of this instance.
+        place: whose overlay counts; the Airbyte that it names, or this instance's own service. None: this one.
+        delete: whether what is not declared is deleted.
+        lenient: whether the local service takes configurations without a check.
+
+    Raises:
+        ConfigError: the place has no overlay, or its overlay names no Airbyte.
+        DeclarationError: the declaration is wrong.
+    """
+    declaration = declared(settings, place)
+    address = declaration.airbyte
+    if address is None and place not in (None, settings.place):
+        raise ConfigError(f"the overlay of {place} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
+    if address:
+        key = address.client_secret.get_secret_value()
+        api = AirbyteApi(address.url, address.client_id, key)
+    else:
+        key, api = settings.secrets["airbyte_client_secret"], local_api(settings)
+    digests = settings.var / "airbyte-applied.json"
+    return Plan(declaration, api, digests, key=key, delete=delete, lenient=lenient)
+
+
+def apply(settings: Settings) -> dict[str, str]:
+    """Make the Airbyte of this instance as declared, without a check: the first sync tells what is wrong.
+
+    Returns:
+        Ids of the connections, by name.
+
+    Raises:
+        ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte refused it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = plan(settings, lenient=True)
+        try:
+            for _ in found.apply():
+                pass
+            return found.ids()
+        except AirbyteUnavailableError:
+            # What was made before is found by its name.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL)
+
+
+def write_variables(settings: Settings, place: str, ids: dict[str, str]) -> Path:
+    """Write the ids as `airflow variables import` takes them, for an Airflow elsewhere; returns the file's path."""
+    path = settings.var / f"airbyte-variables.{place}.json"
+    write_private(path, json.dumps({"airbyte_connections": json.dumps(ids)}, indent=1))
+    return path
+
+
+def sync(api: AirbyteApi, name: str, console: Console) -> dict[str, Any]:
+    """Run a connection and show records, bytes and rate as it goes; Ctrl-C cancels it.
+
+    Args:
+        api: of the Airbyte.
+        name: the connection's.
+        console: where the progress goes.
+
+    Returns:
+        The job as Airbyte tells it in the end.
+
+    Raises:
+        AirbyteError: there is no such connection, it runs already, or Airbyte does not answer.
+    """
+    ids = api.ids()
+    if name not in ids:
+        raise AirbyteError(f"there is no connection {name!r}: NAME is one of {', '.join(ids)}")
+    job = api.submit(ids[name])
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[moved]}"))
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(name, total=None, moved="")
+            for latest, seconds in _followed(api, job):
+                job = latest
+                progress.update(task, moved=moved(job, seconds))
+    except KeyboardInterrupt:
+        api.call("DELETE", f"/jobs/{job['jobId']}")
+        raise
+    return job
+
+
+def moved(job: dict[str, Any], seconds: float) -> str:
+    """Records, bytes and rate of a job, in words."""
+    rows, size = job.get("rowsSynced") or 0, job.get("bytesSynced") or 0
+    rate = f", {rows / seconds:,.0f} records/s" if seconds else ""
+    return f"{rows:,} records, {size / 1e6:,.1f} MB in {seconds:.1f} s{rate}"
+
+
+def _followed(api: AirbyteApi, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
+    began = time.monotonic()
+    while True:
+        job = api.job(job)
+        yield job, time.monotonic() - began
+        if job["status"] not in ACTIVE:
+            return
+        time.sleep(POLL)

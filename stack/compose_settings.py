@@ -1,0 +1,236 @@
+"""Settings of the container stack: `.env` as Compose hands it on, config/base.yaml, and secrets in a volume."""
+
+import difflib
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from stack import settings
+from stack.settings import READERS, ROOT, ConfigError, Port
+
+# The repository as it is on the host, read-only: for its `.env`, which Compose itself reads without a look at names.
+CLONE = Path("/clone")
+VAR = Path("/var/lib/mlops")
+SECRETS = Path("/var/lib/mlops-secrets")
+# Where the source's files are mounted.
+SOURCE = "/source"
+# Names in `.env` that are not ours.
+FOREIGN = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|BUILDX)_\w+|(https?|no|all)_proxy", re.IGNORECASE)
+# Where services listen inside their containers.
+PORTS = {"airflow": 8080, "mlflow": 5000, "airbyte": 8001, "postgres": 5432}
+# Compose makes an empty text of what is not set.
+Unset = BeforeValidator(lambda value: value or None)
+
+
+class Environment(BaseModel):
+    """What `.env` may say; `.env.example` explains it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source_folder: str = "./data/sample"
+    source_url: Annotated[AnyHttpUrl | None, Unset] = None
+
+    airflow_port: Port = 8080
+    mlflow_port: Port = 5000
+    airbyte_port: Port = 8001
+    docs_port: Port = 8088
+
+    postgres_host: Annotated[str | None, Unset] = None
+    postgres_port: int = Field(5432, ge=1, le=65535)
+    postgres_user: str = "postgres"
+    postgres_password: Annotated[SecretStr | None, Unset] = None
+
+    airbyte_url: Annotated[AnyHttpUrl | None, Unset] = None
+    airbyte_client_id: Annotated[str | None, Unset] = None
+    airbyte_client_secret: Annotated[SecretStr | None, Unset] = None
+
+    mlflow_url: Annotated[AnyHttpUrl | None, Unset] = None
+    mlflow_username: Annotated[str | None, Unset] = None
+    mlflow_password: Annotated[SecretStr | None, Unset] = None
+
+    # Read by Compose alone.
+    build_certificates: str = ""
+    build_pip_conf: str = ""
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "Environment":
+        """Whoever uses a service elsewhere says how to log in there."""
+        if self.postgres_host and not self.postgres_password:
+            raise ValueError("POSTGRES_HOST needs POSTGRES_PASSWORD")
+        if self.airbyte_url and not (self.airbyte_client_id and self.airbyte_client_secret):
+            raise ValueError("AIRBYTE_URL needs AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET")
+        if bool(self.mlflow_username) != bool(self.mlflow_password):
+            raise ValueError("MLFLOW_USERNAME and MLFLOW_PASSWORD go together")
+        ports = [self.airflow_port, self.mlflow_port, self.airbyte_port, self.docs_port]
+        if len(set(ports)) < len(ports):
+            raise ValueError("AIRFLOW_PORT, MLFLOW_PORT, AIRBYTE_PORT and DOCS_PORT must differ")
+        return self
+
+
+class Settings(settings.Settings):
+    """The container stack, seen from inside one of its containers.
+
+    Attributes:
+        environment: what `.env` says.
+    """
+
+    place: ClassVar[str] = "compose"
+    # A container's own network; only what Compose publishes is seen outside, on the host's 127.0.0.1.
+    listens_at: ClassVar[str] = "0.0.0.0"  # noqa: S104
+
+    environment: Environment
+
+    @property
+    def config_file(self) -> Path:
+        """Mounted, so that an edit is seen at once."""
+        return ROOT / "config" / "base.yaml"
+
+    @property
+    def passwords_file(self) -> Path:
+        """In the volume that only Airflow sees."""
+        return Path("/run/mlops/passwords.json")
+
+    def url(self, service: str) -> str:
+        """Base URL of a service, for the stack's own containers."""
+        elsewhere = self._elsewhere(service)
+        host = "airflow-api-server" if service == "airflow" else service
+        return elsewhere or f"http://{host}:{getattr(self.ports, service)}"
+
+    def link(self, service: str) -> str:
+        """Base URL of a service for people's browsers."""
+        return self._elsewhere(service) or f"http://localhost:{getattr(self.environment, f'{service}_port')}"
+
+    @property
+    def airbyte_client_id(self) -> str:
+        """Id of the Airbyte client that Airflow is; its secret is `airbyte_client_secret`."""
+        return self.environment.airbyte_client_id or super().airbyte_client_id
+
+    @property
+    def mlflow_user(self) -> str | None:
+        """Who logs in to MLflow, with the password `mlflow_admin`; None: nobody needs to."""
+        return self.environment.mlflow_username if self.environment.mlflow_url else "admin"
+
+    def server(self) -> dict[str, Any]:
+        """Host and port of PostgreSQL."""
+        if self.environment.postgres_host:
+            return {"host": self.environment.postgres_host, "port": self.environment.postgres_port}
+        return {"host": "postgres", "port": self.ports.postgres}
+
+    def superuser(self) -> dict[str, Any]:
+        """Who makes databases and roles: host, port, user and password."""
+        elsewhere = self.environment.postgres_host
+        user = self.environment.postgres_user if elsewhere else "postgres"
+        password = self.environment.postgres_password.get_secret_value() if elsewhere else self.secrets["postgres"]
+        return {**self.server(), "user": user, "password": password}
+
+    def _elsewhere(self, service: str) -> str | None:
+        url = {"airbyte": self.environment.airbyte_url, "mlflow": self.environment.mlflow_url}.get(service)
+        return str(url).rstrip("/") if url else None
+
+
+def load() -> Settings:
+    """The settings of this container; secrets that are missing are made.
+
+    Raises:
+        ConfigError: a setting is misspelt or impossible; the message names it.
+    """
+    environment = environment_of(CLONE / ".env", os.environ)
+    os.environ.update(_for_connections(CLONE / ".env"))
+    config = settings.read(ROOT / "config" / "base.yaml")
+    config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
+    settings.require(READERS, config, "config/base.yaml")
+    known = settings.made_secrets(SECRETS / "secrets.json")
+    elsewhere = {
+        "airbyte_client_secret": environment.airbyte_client_secret,
+        "mlflow_admin": environment.mlflow_password,
+    }
+    known |= {name: secret.get_secret_value() for name, secret in elsewhere.items() if secret}
+    return Settings(var=VAR, config=config, ports=PORTS, secrets=known, environment=environment)
+
+
+def environment_of(file: Path, given: Mapping[str, str]) -> Environment:
+    """The settings of `.env`.
+
+    Args:
+        file: `.env`; without it, the defaults hold.
+        given: variables that count more than the file: of Compose's caller or, in a container, what Compose handed on.
+
+    Raises:
+        ConfigError: a setting is misspelt or impossible; the message names it.
+    """
+    written = _written(file)
+    known = {name.upper(): name for name in Environment.model_fields}
+    _require_known(written, known)
+    values = {name: given.get(name, written.get(name)) for name in known}
+    try:
+        # Compose takes the default for an empty value too.
+        return Environment(**{known[name]: value for name, value in values.items() if value})
+    except ValidationError as error:
+        problems = dict.fromkeys(_told(each) for each in error.errors())
+        raise ConfigError(f".env: {'; '.join(problems)}") from None
+
+
+def _written(file: Path) -> dict[str, str | None]:
+    """The names in `.env`, each with its value; None: it has none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except PermissionError:
+        raise ConfigError(".env cannot be read by the containers' user: `chmod a+r .env`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f".env cannot be read: {error}") from None
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # Without the text, which may hold a password.
+            raise ConfigError(f".env: line {binding.original.line} is not NAME=value, or a quote is missing")
+    # As Compose does within single quotes; elsewhere, it has filled variables in before.
+    return dotenv_values(stream=io.StringIO(text), interpolate=False)
+
+
+def _require_known(written: Iterable[str], ours: Iterable[str]) -> None:
+    others = _names_of_connections()
+    wrong = []
+    for name in written:
+        if name not in ours and name not in others and not FOREIGN.fullmatch(name):
+            near = difflib.get_close_matches(name.upper(), [*ours, *others], n=1)
+            wrong.append(f"there is no setting {name}{f' (did you mean {near[0]}?)' if near else ''}")
+    if wrong:
+        raise ConfigError(f".env: {'; '.join(wrong)}; .env.example lists all: {', '.join(ours)}")
+
+
+def _names_of_connections() -> set[str]:
+    """What the declaration of Airbyte's connections may be filled with from `.env` too."""
+    declared = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "airbyte").glob("connections*.yaml"))
+    return set(re.findall(r"\$\{(\w+)", declared))
+
+
+def _for_connections(file: Path) -> dict[str, str]:
+    others = _names_of_connections()
+    return {name: value for name, value in _written(file).items() if name in others and value is not None}
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    """What pydantic found, with the name as `.env` has it, and without the value of a secret."""
+    name = ".".join(str(part).upper() for part in error["loc"])
+    told = error["msg"].removeprefix("Value error, ")
+    if not name:
+        return told
+    secret = "PASSWORD" in name or "SECRET" in name
+    return f"{name}: {told}" if secret else f"{name}: {told}, not {error['input']!r}"

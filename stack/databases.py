@@ -1,0 +1,66 @@
+"""The databases of the stack, on whatever PostgreSQL server it uses: a role each, and Airflow's schema."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parents[1]
+SUPERUSER = "postgres"
+NAMES = ("airflow", "mlflow", "optuna", "warehouse")
+
+
+class MigrationError(Exception):
+    """Airflow's database could not be brought to the locked version's schema; the message says where to look."""
+
+
+def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
+    """Give every database a role of its own name that owns it and is the only one to enter it.
+
+    Args:
+        server: host, port, user and password of one who may create databases and roles.
+        databases: role's password by database name.
+    """
+    with psycopg.connect(**server, dbname="postgres", autocommit=True) as connection:
+        roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
+        present = {name for (name,) in connection.execute("select datname from pg_database")}
+        for name, password in databases.items():
+            role = sql.Identifier(name)
+            verb = sql.SQL("alter" if name in roles else "create")
+            statement = sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(password))
+            connection.execute(statement)
+            if name not in present:
+                # Who is no superuser must be a member of the role that will own it.
+                connection.execute(sql.SQL("grant {} to current_user").format(role))
+                connection.execute(sql.SQL("create database {} owner {}").format(role, role))
+            connection.execute(sql.SQL("revoke all on database {} from public").format(role))
+
+
+def migrate_airflow(database: dict[str, Any], command: list[str], environment: dict[str, str], log: Path) -> None:
+    """Bring Airflow's database to the schema of the locked version, once a lock; the database itself notes which.
+
+    Args:
+        database: arguments of a psycopg connection.
+        command: Airflow's program.
+        environment: all its variables.
+        log: file for its output.
+
+    Raises:
+        MigrationError: Airflow could not; the message has the end of the log.
+    """
+    lock = hashlib.sha256((ROOT / "requirements" / "airflow.txt").read_bytes()).hexdigest()
+    with psycopg.connect(**database, autocommit=True) as connection:
+        noted = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+        if connection.execute(noted).fetchone()[0] == lock:
+            return
+        with log.open("w") as output:
+            migrate = [*command, "db", "migrate"]
+            code = subprocess.run(migrate, env=environment, cwd=ROOT, stdout=output, stderr=output).returncode
+        if code:
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+            raise MigrationError(f"Airflow's database could not be migrated; see {log}\n{end}")
+        name = sql.Identifier(database["dbname"])
+        connection.execute(sql.SQL("comment on database {} is {}").format(name, sql.Literal(lock)))

@@ -1,0 +1,126 @@
+"""What the processes of the stack are told: their environment variables and command lines."""
+
+import json
+
+from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
+
+DAGS = str(ROOT / "airflow" / "dags")
+LOCAL = "127.0.0.1,localhost"
+
+
+def common_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of every process of the embedded stack; none is a secret."""
+    inherited = inherited_environment()
+    no_proxy = ",".join(filter(None, (inherited.get("NO_PROXY") or inherited.get("no_proxy"), LOCAL)))
+    # Services reach each other directly, whatever proxy the caller uses.
+    return {**inherited, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **own_environment(settings)}
+
+
+def own_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables that the stack gives to each of its processes; none is a secret."""
+    return {
+        # Nothing calls home.
+        "DO_NOT_TRACK": "1",
+        "SCARF_ANALYTICS": "false",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A process that sets its title would otherwise write over its environment, by which we know our own.
+        "SPT_NOENV": "1",
+        "MLOPS_VAR": str(settings.var),
+        "MLOPS_CONFIG": str(settings.config_file),
+        "MLOPS_SOURCE": settings.config["source"],
+        "MLOPS_ARTIFACTS": str(settings.var / "artifacts"),
+        "MLOPS_MLFLOW": settings.url("mlflow"),
+        "MLOPS_RUNNER__TYPE": "venv",
+        "MLOPS_RUNNER__ROOT": str(ENVIRONMENTS),
+        "MLOPS_RUNNER__PROJECT": str(ROOT),
+    }
+
+
+def task_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables, with passwords among them, that the commands of tasks need beside the common ones."""
+    address = settings.database("warehouse")
+    login = {}
+    if settings.mlflow_user:
+        login = {
+            "MLFLOW_TRACKING_USERNAME": settings.mlflow_user,
+            "MLFLOW_TRACKING_PASSWORD": settings.secrets["mlflow_admin"],
+        }
+    return {
+        **login,
+        "MLOPS_WAREHOUSE__TYPE": "postgres",
+        "MLOPS_WAREHOUSE__HOST": address["host"],
+        "MLOPS_WAREHOUSE__PORT": str(address["port"]),
+        "MLOPS_WAREHOUSE__DATABASE": address["dbname"],
+        "MLOPS_WAREHOUSE__USER": address["user"],
+        "MLOPS_WAREHOUSE__PASSWORD": address["password"],
+        "MLOPS_STUDIES": settings.database_url("optuna", "postgresql+psycopg2"),
+    }
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of Airflow's components: places, secrets and connections."""
+    home = settings.var / "airflow"
+    api = f"{settings.url('airbyte')}/api/public/v1/"
+    airbyte = {
+        "conn_type": "airbyte",
+        "host": api,
+        "schema": f"{api}applications/token",
+        "login": settings.airbyte_client_id,
+        "password": settings.secrets["airbyte_client_secret"],
+    }
+    return {
+        **task_environment(settings),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONFIG": str(ROOT / "config" / "airflow.cfg"),
+        "AIRFLOW__CORE__DAGS_FOLDER": DAGS,
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "airflow" / "plugins"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url('airflow')}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(settings.passwords_file),
+        "AIRFLOW__API__BASE_URL": settings.link("airflow"),
+        "AIRFLOW__API__HOST": settings.listens_at,
+        "AIRFLOW__API__PORT": str(settings.ports.airflow),
+        "AIRFLOW__API__SECRET_KEY": settings.secrets["api_secret_key"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": settings.secrets["jwt_secret"],
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.database_url("airflow", "postgresql+psycopg2"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": settings.database_url("airflow", "postgresql+asyncpg"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.var / "logs" / "airflow"),
+        "AIRFLOW_CONN_AIRBYTE_DEFAULT": json.dumps(airbyte),
+        "MLOPS_LINKS__MLFLOW": settings.link("mlflow"),
+        "MLOPS_LINKS__AIRBYTE": settings.link("airbyte"),
+    }
+
+
+def airbyte_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of the Airbyte service, beside the common ones."""
+    return {
+        **task_environment(settings),
+        "PYTHONPATH": str(ROOT / "airbyte"),
+        # Else each sync that runs beside others leaves a heap of its own behind.
+        "MALLOC_ARENA_MAX": "1",
+        # Arrow's own allocator keeps what was freed.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MLOPS_AIRBYTE__HOST": settings.listens_at,
+        "MLOPS_AIRBYTE__PORT": str(settings.ports.airbyte),
+        "MLOPS_AIRBYTE__CLIENT_ID": settings.airbyte_client_id,
+        "MLOPS_AIRBYTE__CLIENT_SECRET": settings.secrets["airbyte_client_secret"],
+        "MLOPS_AIRBYTE__SIGNING_KEY": settings.secrets["airbyte_signing_key"],
+    }
+
+
+def mlflow_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of the MLflow server, beside the common ones."""
+    return {
+        "MLFLOW_HOST": settings.listens_at,
+        "MLFLOW_PORT": str(settings.ports.mlflow),
+        "MLFLOW_WORKERS": "1",
+        "MLFLOW_BACKEND_STORE_URI": settings.database_url("mlflow", "postgresql+psycopg2"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(settings.var / "artifacts" / "mlflow"),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def command_of(environment: str, *arguments: str) -> list[str]:
+    """Command line of a program in one of the locked environments."""
+    program, *rest = arguments
+    return [str(ENVIRONMENTS / environment / "bin" / program), *rest]

@@ -1,0 +1,5 @@
+"""What a person can mend."""
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked; the message says why and what to do."""

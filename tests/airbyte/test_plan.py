@@ -1,0 +1,320 @@
+"""A declaration becomes what an Airbyte is, by name: the local service, and stand-ins for Airbyte OSS and Cloud."""
+
+import json
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from airbyte_testing import connection_of, declare, destination_of, stream
+
+from airbyte_declaration.client import AirbyteApi, AirbyteError
+from airbyte_declaration.declaration import Declaration
+from airbyte_declaration.plan import Plan, Step
+
+SECRETS = ("password", "key")
+NAMES = {"workspaces": "workspace", "sources": "source", "destinations": "destination", "connections": "connection"}
+
+
+class Airbyte(BaseHTTPRequestHandler):
+    """Answers as Airbyte does, from what it was given, and records each request.
+
+    Cloud's tokens last for one request here, its addresses have another prefix, and it asks for patience once.
+    """
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, content=None, **headers):
+        body = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle_any(self):
+        own, url = self.server, urlsplit(self.path)
+        size = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(size)) if size else None
+        prefix = "/v1" if own.is_cloud else "/api/public/v1"
+        assert url.path.startswith(prefix)
+        parts = url.path.removeprefix(prefix).strip("/").split("/")
+        if parts == ["applications", "token"]:
+            own.token = str(uuid.uuid4())
+            if body["client_secret"] != "the-secret":
+                return self.answer(401, {"message": "Invalid client"})
+            return self.answer(200, {"access_token": own.token, "token_type": "Bearer", "expires_in": 180})
+        if self.headers["Authorization"] != f"Bearer {own.token}":
+            return self.answer(401, {"status": 401, "title": "unauthorized"})
+        if own.is_cloud:
+            own.token = None
+            if not own.has_rested:
+                own.has_rested = True
+                return self.answer(429, {"message": "slow down"}, Retry_After="0.05")
+        own.requests.append((self.command, "/".join(parts), body))
+        return self.answer(*own.do(self.command, parts, body, parse_qs(url.query)))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 - http.server's names
+
+
+class StandIn(ThreadingHTTPServer):
+    """A server of `Airbyte`, with what it holds."""
+
+    def __init__(self, *, is_cloud):
+        super().__init__(("127.0.0.1", 0), Airbyte)
+        self.is_cloud, self.has_rested, self.token = is_cloud, False, None
+        self.requests, self.things = [], {kind: {} for kind in NAMES}
+        self.base = f"http://127.0.0.1:{self.server_port}{'/v1' if is_cloud else '/api/public/v1'}"
+
+    def do(self, method, parts, body, query):
+        kind, key = parts[0], f"{NAMES[parts[0]]}Id"
+        things = self.things[kind]
+        if method == "GET" and len(parts) == 1:
+            wanted = query.get("workspaceIds")
+            found = [each for each in things.values() if not wanted or each["workspaceId"] in wanted]
+            start = int(query["offset"][0])
+            # As behind a proxy: the links lead nowhere.
+            return 200, {"data": self.shown(found[start : start + int(query["limit"][0])]), "next": "http://none/"}
+        if method == "POST":
+            thing = {"createdAt": 1, **body, key: str(uuid.uuid4())}
+            if kind == "connections":
+                thing |= {"workspaceId": self.things["sources"][body["sourceId"]]["workspaceId"], "tags": []}
+                # What Airbyte adds of its own.
+                thing["configurations"] = {
+                    "streams": [{"selectedFields": [], **each} for each in body["configurations"]["streams"]]
+                }
+            if kind in ("sources", "destinations"):
+                thing["configuration"] = {"tunnel_method": {"tunnel_method": "NO_TUNNEL"}, **body["configuration"]}
+            things[thing[key]] = thing
+            return 200, self.shown(thing)
+        if method == "DELETE":
+            del things[parts[1]]
+            return (204, None)
+        things[parts[1]] |= body
+        return 200, self.shown(things[parts[1]])
+
+    def shown(self, value):
+        if isinstance(value, list):
+            return list(map(self.shown, value))
+        if isinstance(value, dict):
+            return {k: "**********" if k in SECRETS else self.shown(v) for k, v in value.items()}
+        return value
+
+    def changes(self):
+        """What was asked beside GET since the last call."""
+        found, self.requests = [each for each in self.requests if each[0] != "GET"], []
+        return found
+
+
+@pytest.fixture(params=["oss", "cloud"])
+def airbyte(request):
+    """A stand-in that answers like one of the two."""
+    server = StandIn(is_cloud=request.param == "cloud")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def content():
+    """A declaration, to be changed."""
+    return {
+        "workspace": {"name": "w"},
+        "sources": [{"name": "s", "configuration": {"sourceType": "scripted", "streams": [], "key": "k"}}],
+        "destinations": [{"name": "d", "configuration": {"destinationType": "postgres", "password": "p"}}],
+        "connections": [{**connection_of("a"), "source": "s", "destination": "d"}],
+    }
+
+
+@pytest.fixture
+def plan(airbyte, content, tmp_path):
+    """Makes the plan of the declaration as it is now."""
+
+    def make(**options):
+        api = AirbyteApi(airbyte.base, "me", "the-secret")
+        return Plan(Declaration.model_validate(content), api, tmp_path / "digests.json", key="key", **options)
+
+    return make
+
+
+CREATED = [
+    Step("create", *each) for each in [("workspace", "w"), ("source", "s"), ("destination", "d"), ("connection", "a")]
+]
+UNCHANGED = [Step("unchanged", *each) for each in [("source", "s"), ("destination", "d"), ("connection", "a")]]
+
+
+def test_a_plan_says_what_apply_does_and_changes_nothing(airbyte, plan):
+    assert plan().steps() == CREATED
+    assert airbyte.changes() == []
+    assert list(plan().apply()) == CREATED
+    assert [(method, path) for method, path, _ in airbyte.changes()] == [
+        ("POST", "workspaces"),
+        ("POST", "sources"),
+        ("POST", "destinations"),
+        ("POST", "connections"),
+    ]
+
+
+def test_both_can_be_run_again_without_effect(airbyte, plan):
+    list(plan().apply())
+    airbyte.changes()
+    assert plan().steps() == list(plan().apply()) == UNCHANGED
+    assert airbyte.changes() == []
+
+
+def test_what_is_sent_has_the_ends_ids_and_the_fields_of_airbytes_api(airbyte, plan, content):
+    list(plan().apply())
+    sent = {path: body for _, path, body in airbyte.changes()}
+    (workspace,), (source,), (destination,) = (airbyte.things[k] for k in ("workspaces", "sources", "destinations"))
+    assert sent["sources"] == {**content["sources"][0], "workspaceId": workspace}
+    assert sent["connections"] == {
+        "name": "a",
+        "sourceId": source,
+        "destinationId": destination,
+        "schedule": {"scheduleType": "manual"},
+        "configurations": {"streams": [{"name": "a", "syncMode": "full_refresh_overwrite"}]},
+    }
+    assert plan().ids() == {"a": next(iter(airbyte.things["connections"]))}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "why"),
+    [
+        (lambda c: c["sources"][0]["configuration"].update(streams=[1]), "source", "configuration.streams"),
+        (
+            lambda c: c["sources"][0]["configuration"].update(key="new"),
+            "source",
+            "a secret, or a key that is",
+        ),
+        (lambda c: c["destinations"][0]["configuration"].update(host="h"), "destination", "configuration.host"),
+        (lambda c: c["connections"][0].update(prefix="p_"), "connection", "prefix"),
+        (
+            lambda c: c["connections"][0]["configurations"]["streams"][0].update(syncMode="full_refresh_append"),
+            "connection",
+            "configurations.a.syncMode",
+        ),
+        (
+            lambda c: c["connections"][0]["configurations"]["streams"].append({"name": "b"}),
+            "connection",
+            "configurations.b",
+        ),
+    ],
+)
+def test_one_change_is_one_update_with_its_reason(airbyte, plan, content, change, kind, why):
+    list(plan().apply())
+    airbyte.changes()
+    change(content)
+    planned = [step for step in plan().steps() if step.is_change]
+    assert [(step.action, step.kind, why in step.why) for step in planned] == [("update", kind, True)], planned
+    assert [step for step in plan().apply() if step.is_change] == planned
+    ((method, _, _),) = airbyte.changes()
+    assert method == ("PATCH" if kind == "connection" else "PUT")
+    assert not any(step.is_change for step in plan().steps())
+
+
+def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
+    content["sources"][0]["configuration"]["delimiter"] = ";"
+    list(plan().apply())
+    del content["sources"][0]["configuration"]["delimiter"]
+    assert [step.kind for step in plan().apply() if step.is_change] == ["source"]
+    (source,) = airbyte.things["sources"].values()
+    assert "delimiter" not in source["configuration"]
+
+
+def test_elsewhere_secrets_are_sent_once_more_since_nobody_can_compare_them(airbyte, plan, tmp_path):
+    list(plan().apply())
+    digests = (tmp_path / "digests.json").read_text()
+    assert all(secret not in digests for secret in ('"k"', '"p"'))
+    (tmp_path / "digests.json").unlink()
+    assert {step.kind for step in plan().steps() if step.is_change} == {"source", "destination"}
+    list(plan().apply())
+    assert plan().steps() == UNCHANGED
+
+
+def test_what_is_not_declared_stays_unless_it_is_to_be_deleted(airbyte, plan, content):
+    content["connections"].append({**connection_of("b"), "source": "t", "destination": "d"})
+    content["sources"].append({**content["sources"][0], "name": "t"})
+    list(plan().apply())
+    airbyte.changes()
+    content["connections"].pop(), content["sources"].pop()
+    kept = [step for step in plan().apply() if step.action != "unchanged"]
+    assert kept == [
+        Step("keep", kind, name, "is not declared") for kind, name in [("connection", "b"), ("source", "t")]
+    ]
+    assert airbyte.changes() == []
+    gone = [Step("delete", step.kind, step.name, step.why) for step in kept]
+    assert [step for step in plan(delete=True).steps() if step.is_change] == gone
+    assert airbyte.changes() == []
+    assert [step for step in plan(delete=True).apply() if step.is_change] == gone
+    assert [(method, path.split("/")[0]) for method, path, _ in airbyte.changes()] == [
+        ("DELETE", "connections"),
+        ("DELETE", "sources"),
+    ]
+    assert plan(delete=True).steps() == UNCHANGED
+
+
+def test_a_connection_with_another_end_is_made_anew(airbyte, plan, content):
+    list(plan().apply())
+    before = plan().ids()
+    content["sources"].append({**content["sources"][0], "name": "t"})
+    content["connections"][0]["source"] = "t"
+    steps = {step.kind: step for step in plan().apply() if step.is_change and step.action == "update"}
+    assert "state begins from nothing" in steps["connection"].why
+    assert plan().ids() != before
+    assert len(airbyte.things["connections"]) == 1
+
+
+def test_things_of_another_workspace_are_left_alone(airbyte, plan, content):
+    list(plan().apply())
+    content["workspace"]["name"] = "other"
+    assert plan(delete=True).steps()[0] == Step("create", "workspace", "other")
+    list(plan(delete=True).apply())
+    assert [len(things) for things in airbyte.things.values()] == [2, 2, 2, 2]
+
+
+def test_more_things_than_a_page_holds_are_all_found(airbyte, plan, content):
+    connection = content["connections"][0]
+    content["connections"] = [{**connection, "name": f"c{number}"} for number in range(230)]
+    list(plan().apply())
+    assert not any(step.is_change for step in plan().steps())
+    assert len(plan().ids()) == 230
+
+
+def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, plan):
+    with pytest.raises(AirbyteError, match=r"401 Invalid client; are client id and client secret right\?"):
+        AirbyteApi(airbyte.base, "me", "wrong").ids()
+    airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
+    with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
+        plan().steps()
+
+
+def test_nobody_there_is_told_with_the_address(tmp_path):
+    with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* does Airbyte run there\?"):
+        AirbyteApi("https://127.0.0.2:9/v1", "me", "x").ids()
+
+
+def test_the_local_service_becomes_as_declared_and_a_failed_check_stops_what_comes_after(
+    new_service, database, tmp_path
+):
+    path = tmp_path / "connections.yaml"
+    service = new_service(**declare(path, database, [connection_of("numbers")])).start()
+    steps = service.plan(path).steps()
+    assert [step.action for step in steps] == ["unchanged"] * 3
+    declared = json.loads(path.read_text())
+    declared["sources"][0]["configuration"]["refuses"] = "closed today"
+    declared["connections"][0]["prefix"] = "never_"
+    path.write_text(json.dumps(declared))
+    with pytest.raises(AirbyteError, match="422 configuration: the check failed: closed today"):
+        service.apply(path, lenient=False)
+    assert [step.kind for step in service.plan(path).steps() if step.is_change] == ["source", "connection"]
+    assert service.sync("numbers")["status"] == "succeeded"
+    service.apply(path)
+    assert not any(step.is_change for step in service.plan(path).steps())
+    assert destination_of(database)["password"] not in service.client.get("/destinations").text
+    assert stream()["name"] in service.client.get("/connections").text

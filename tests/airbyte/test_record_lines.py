@@ -1,0 +1,106 @@
+"""RECORD lines read together arrive as they do one by one, or are left to those who look at each."""
+
+from decimal import Decimal
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airbyte_local import record_lines
+from airbyte_local.columns import Column, Kind
+
+COLUMNS = [Column(kind.name, kind) for kind in Kind if kind is not Kind.JSON]
+PLAIN = {
+    Kind.INTEGER: st.integers(-(2**63), 2**63 - 1) | st.integers(-99, 99).map(str),
+    Kind.NUMBER: st.floats(allow_nan=False, allow_infinity=False) | st.decimals(-99, 99, places=2).map(str),
+    Kind.DOUBLE: st.floats(allow_nan=False, allow_infinity=False),
+    Kind.BOOLEAN: st.booleans(),
+    Kind.DATE: st.dates().map(str),
+    Kind.TIME: st.times().map(str),
+    Kind.TIME_TZ: st.times().map(str),
+    Kind.TIMESTAMP: st.datetimes().map(lambda moment: moment.isoformat()),
+    Kind.TIMESTAMP_TZ: st.datetimes().map(lambda moment: moment.isoformat() + "+02:00"),
+    Kind.TEXT: st.text(),
+}
+HARD = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text("0123456789-+.:eTZ ") | st.text()
+ROWS = st.lists(
+    st.fixed_dictionaries({}, optional={c.name: st.none() | PLAIN[c.kind] for c in COLUMNS}), min_size=1, max_size=20
+)
+HARD_ROWS = st.lists(st.fixed_dictionaries({}, optional={c.name: HARD for c in COLUMNS}), min_size=1, max_size=3)
+
+
+def line(data, stream="s", **more):
+    return orjson.dumps({"type": "RECORD", "record": {"stream": stream, "data": data, "emitted_at": 1, **more}})
+
+
+def read(lines, columns=COLUMNS):
+    first = record_lines.first_record(lines)
+    return first and record_lines.read(lines, first, columns)
+
+
+def loaded(columns, values):
+    """What is loaded, and what did not fit."""
+    found = [(column, *column.convert(given)) for column, given in zip(columns, values, strict=True)]
+    return [
+        (numbers(array) if column.kind is Kind.NUMBER else array.to_pylist(), wrong) for column, array, wrong in found
+    ]
+
+
+def numbers(array):
+    """Each may be written in several ways."""
+    return [text if text is None else Decimal(text) for text in array.to_pylist()]
+
+
+@given(rows=ROWS | HARD_ROWS)
+@settings(deadline=None)
+def test_what_is_read_together_is_what_each_message_says(rows):
+    found = read(b"\n".join(map(line, rows)))
+    if found:
+        together = loaded(COLUMNS, found[0])
+        assert together == loaded(COLUMNS, [[row.get(column.name) for row in rows] for column in COLUMNS])
+
+
+@given(kind=st.sampled_from([column.kind for column in COLUMNS]), data=st.data())
+@settings(deadline=None)
+def test_ordinary_values_are_read_together(kind, data):
+    values = data.draw(st.lists(PLAIN[kind].filter(lambda value: not isinstance(value, str)), max_size=5)) or data.draw(
+        st.lists(PLAIN[kind].filter(lambda value: isinstance(value, str) and "\0" not in value), max_size=5)
+    )
+    small = [value for value in values if not isinstance(value, float) or abs(value) < 2**53]
+    if small:
+        assert read(b"\n".join(line({"x": value}) for value in small), [Column("x", kind)])
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        line({"x": "a"}, stream="t"),
+        line({"x": "a"}, namespace="n"),
+        line({"x": "a"}, meta={"changes": []}),
+        line({"x": "a\0"}),
+        line({"x": 5}),
+        line({"x": "a"}) + b" " + line({"x": "b"}),
+        line({"x": "a"}).replace(b'"a"', b'"\xff"'),
+        line({"x": "a"}).replace(b'"emitted_at":1', b'"emitted_at":1.5'),
+        line({"x": "a"}).replace(b',"emitted_at":1', b""),
+        line({"x": "a"})[:-1],
+        b"",
+        b"no message",
+        b'{"type":"STATE","state":{}}',
+        b'{"type":"RECORD","record":{"stream":"s","data":null,"emitted_at":1}}',
+    ],
+)
+def test_what_is_not_alike_is_looked_at_one_by_one(second):
+    columns = [Column("x", Kind.TEXT)]
+    assert read(line({"x": "a"}) + b"\n" + line({"x": "b"}), columns)
+    assert not read(line({"x": "a"}) + b"\n" + second, columns)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"9007199254740993", b"-1e300"])
+def test_a_number_that_a_float_does_not_hold_exactly_is_looked_at(number):
+    assert not read(line({"x": 1.5}) + b"\n" + line({"x": 2.5}).replace(b"2.5", number), [Column("x", Kind.NUMBER)])
+
+
+def test_objects_are_looked_at_one_by_one():
+    assert not read(line({"x": {}}), [Column("x", Kind.JSON)])

@@ -1,0 +1,72 @@
+"""What the init job of the container stack says where it cannot go on."""
+
+import io
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from stack import compose
+from stack.compose_settings import Environment
+from stack.errors import StackError
+from stack.testing import free_port
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Settings of a PostgreSQL that does not answer: `server(POSTGRES_HOST…)`, and the folder where it says why."""
+    monkeypatch.setattr(compose, "OWN_VOLUMES", tmp_path)
+    monkeypatch.setattr(compose, "PATIENCE", 0)
+    (tmp_path / "postgres" / "said").mkdir(parents=True)
+    login = {"host": "127.0.0.1", "port": free_port(), "user": "postgres", "password": "x"}
+
+    def settings(**environment):
+        made = Environment(**environment)
+        return SimpleNamespace(environment=made, superuser=lambda: login, server=lambda: login)
+
+    return settings
+
+
+def refuse(monkeypatch, text):
+    def connect(**_):
+        raise psycopg.OperationalError(text)
+
+    monkeypatch.setattr(compose.psycopg, "connect", connect)
+
+
+def test_a_server_that_never_answers_is_told_with_where_the_reason_is(server):
+    with pytest.raises(StackError, match=r"at 127\.0\.0\.1:\d+ cannot be used: .*; `docker compose logs postgres`"):
+        compose._wait_for_server(server())
+    with pytest.raises(StackError, match=r"cannot be used: .*; correct POSTGRES_HOST, .* in \.env"):
+        compose._wait_for_server(server(postgres_host="db", postgres_password="x"))
+
+
+def test_what_the_server_says_of_itself_is_told_at_once(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(compose, "PATIENCE", 600)
+    (tmp_path / "postgres" / "said" / "reason").write_text("the volume is of another version\n")
+    with pytest.raises(StackError, match=r"^the volume is of another version$"):
+        compose._wait_for_server(server())
+
+
+def test_a_refused_password_is_told_at_once(server, monkeypatch):
+    monkeypatch.setattr(compose, "PATIENCE", 600)
+    refuse(monkeypatch, 'FATAL: password authentication failed for user "postgres"')
+    with pytest.raises(StackError, match="its volume was made with another volume of secrets"):
+        compose._wait_for_server(server())
+    with pytest.raises(StackError, match=r"authentication failed .*; correct POSTGRES_HOST, .* in \.env"):
+        compose._wait_for_server(server(postgres_host="db", postgres_password="x"))
+
+
+def test_a_full_disk_stops_the_start_and_little_memory_is_told(tmp_path, monkeypatch):
+    screen = Console(file=io.StringIO(), width=300)
+    monkeypatch.setattr(compose, "console", screen)
+    monkeypatch.setattr(compose, "MEMORY", (0, 0))
+    compose._require_room(tmp_path)
+    assert screen.file.getvalue() == ""
+    monkeypatch.setattr(compose, "MEMORY", (1 << 60, 1 << 60))
+    compose._require_room(tmp_path)
+    assert "GB of memory, and a run needs" in screen.file.getvalue()
+    monkeypatch.setattr(compose, "DISK", (1 << 60, 1 << 60))
+    with pytest.raises(StackError, match=r"GB are free where Docker stores, .*`docker system df`"):
+        compose._require_room(tmp_path)
