@@ -84,9 +84,6 @@ def bigquery_emulator(tmp_path_factory):
 @pytest.fixture
 def browser(tmp_path, monkeypatch):
     """Headless Chromium that reaches nothing but this machine, and notes what it asks for."""
-    # Of the environment of the test tools, which not every folder's tests need.
-    from selenium import webdriver
-
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     if missing := [name for name, path in programs.items() if not path]:
         # CI installs them.
@@ -94,23 +91,8 @@ def browser(tmp_path, monkeypatch):
         unable(f"{' and '.join(missing)} missing here (Debian: apt install chromium chromium-driver)")
     for name, value in {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true", "no_proxy": "127.0.0.1,localhost"}.items():
         monkeypatch.setenv(name, value)
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs["chromium"]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for argument in (
-        "headless=new",
-        # It would not start as root, nor on a small /dev/shm.
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "disable-background-networking",
-        "disable-component-update",
-        "no-first-run",
-        "no-proxy-server",
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-        f"user-data-dir={tmp_path / 'profile'}",
-        "window-size=1280,900",
-    ):
-        options.add_argument(f"--{argument}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(programs["chromedriver"]))
-    yield driver
-    driver.quit()
+    # Needs the environment of the test tools, which not every folder's tests have.
+    from browser_testing import Browser
+
+    with Browser(tmp_path / "profile", **programs) as browser:
+        yield browser

@@ -260,41 +260,32 @@ def test_the_api_s_description_has_airbyte_s_tags_and_names_and_the_token(script
 def test_a_browser_syncs_reads_the_log_and_asks_the_api_without_an_error_or_a_call_elsewhere(
     scripted_service, browser, named_pipe
 ):
-    def click(selector):
-        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, selector))[0].click()
-
-    def wait_for(text):
-        wait_until(lambda: text in browser.page_source)
-
     service = scripted_service(lines=records("numbers", range(12)), hold=str(named_pipe))
     site = site_of(service)
     browser.get(site.replace("//", "//{}:{}@".format(*LOGIN)))
-    wait_for("Never synced")
-    click("form[action$='/sync'] button")
-    wait_for("… Running")
+    browser.wait_for("Never synced")
+    browser.click(By.CSS_SELECTOR, "form[action$='/sync'] button")
+    browser.wait_for("… Running")
     let_go(named_pipe)
-    wait_for("✓ Succeeded")
-    assert ">12</td>" in browser.page_source
-    click("a.name")
-    wait_for("Attempt 1")
-    click("a[href$='/log']")
-    wait_for("12 rows into raw.numbers")
+    browser.wait_for("✓ Succeeded")
+    assert "12" in [each.text for each in browser.find_elements(By.TAG_NAME, "td")]
+    browser.click(By.CSS_SELECTOR, "a.name")
+    browser.wait_for("Attempt 1")
+    browser.click(By.CSS_SELECTOR, "a[href$='/log']")
+    browser.wait_for("12 rows into raw.numbers")
 
     browser.get(f"{site}/docs")
-    click(".authorize")
+    browser.click(By.CSS_SELECTOR, ".authorize")
     token = service.client.headers["Authorization"].removeprefix("Bearer ")
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".auth-container input"))[0].send_keys(token)
-    click(".auth-btn-wrapper .authorize")
-    click(".auth-btn-wrapper .btn-done")
-    click("#operations-Jobs-listJobs button")
-    click("#operations-Jobs-listJobs .try-out__btn")
-    click("#operations-Jobs-listJobs .execute")
-    wait_for("rowsSynced")
+    browser.type(By.CSS_SELECTOR, ".auth-container input", token)
+    browser.click(By.CSS_SELECTOR, ".auth-btn-wrapper .authorize")
+    browser.click(By.CSS_SELECTOR, ".auth-btn-wrapper .btn-done")
+    browser.click(By.CSS_SELECTOR, "#operations-Jobs-listJobs button")
+    browser.click(By.CSS_SELECTOR, "#operations-Jobs-listJobs .try-out__btn")
+    browser.click(By.CSS_SELECTOR, "#operations-Jobs-listJobs .execute")
+    browser.wait_for("rowsSynced")
 
-    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-    # The rest is the browser's own first page, and what a page holds itself.
-    asked = [url for url in sent if not url.startswith(("chrome", "data:"))]
+    assert browser.complaints() == []
+    asked = browser.asked()
     assert len(asked) > 5
     assert {urlsplit(url).netloc.rpartition("@")[2] for url in asked} == {urlsplit(site).netloc}

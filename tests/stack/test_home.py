@@ -274,40 +274,31 @@ def built(postgres, tmp_path_factory):
 def test_a_browser_shows_states_as_they_change_and_the_docs_without_an_error_or_a_call_elsewhere(
     fake, serve, var, built, browser
 ):
-    def wait_for(text):
-        wait_until(lambda: text in browser.find_element(By.TAG_NAME, "body").text)
-
-    def follow(text):
-        wait_until(lambda: browser.find_elements(By.PARTIAL_LINK_TEXT, text))[0].click()
-
     service = fake()
     client = serve(entry("MLflow", service.url))
     site = str(client.base_url)
     browser.get(site)
-    wait_for("✓ Up")
-    wait_for("None yet")
+    browser.wait_for("✓ Up")
+    browser.wait_for("None yet")
     marked = browser.find_element(By.TAG_NAME, "li")
     service.status = 503
-    wait_for("… Not ready")
+    browser.wait_for("… Not ready")
     for folder in ("great_expectations", "dbt"):
         shutil.copytree(built / folder, var / folder)
-    wait_until(lambda: "None yet" not in browser.find_element(By.TAG_NAME, "body").text)
+    browser.until(lambda: "None yet" not in browser.text)
     # The same page all the time.
     assert "what MLflow does" in marked.text
-    follow("Data docs")
-    follow("projects")
-    wait_for("expect_table_row_count_to_be_between")
+    browser.click(By.PARTIAL_LINK_TEXT, "Data docs")
+    browser.click(By.PARTIAL_LINK_TEXT, "projects")
+    browser.wait_for("expect_table_row_count_to_be_between")
     browser.get(f"{site}/dbt-docs/#!/model/model.transforms.labeled_projects")
-    wait_for("timestamp without time zone")
+    browser.wait_for("timestamp without time zone")
     # The icons of the folders beside it, then the lineage graph.
-    wait_until(lambda: browser.execute_script(DRAWN))
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "[ng-click='onLauncherClick()']"))[0].click()
-    wait_until(lambda: [each for each in browser.find_elements(By.TAG_NAME, "canvas") if each.is_displayed()])
+    browser.until(lambda: browser.execute_script(DRAWN))
+    browser.click(By.CSS_SELECTOR, "[ng-click='onLauncherClick()']")
+    browser.until(lambda: [each for each in browser.find_elements(By.TAG_NAME, "canvas") if each.is_displayed()])
 
-    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-    # The rest is the browser's own first page, and what a page holds itself.
-    asked = [url for url in sent if not url.startswith(("chrome", "data:"))]
+    assert browser.complaints() == []
+    asked = browser.asked()
     assert len(asked) > 5
     assert {urlsplit(url).netloc for url in asked} == {urlsplit(site).netloc}

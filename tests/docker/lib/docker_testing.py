@@ -29,12 +29,12 @@ def run(*command, check=True, **options):
     return done
 
 
-def wait_until(condition, seconds=120, every=0.1):
-    """Wait for a condition that is looked at `every` so many seconds, two minutes at most unless `seconds` says so."""
+def wait_until(condition, seconds=120):
+    """Wait for a condition, two minutes at most unless `seconds` says so."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(every)
+        time.sleep(0.1)
     return value
 
 
