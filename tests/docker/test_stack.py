@@ -28,13 +28,26 @@ def test_up_ends_with_every_service_healthy_and_every_job_done(stack):
     assert {(states[name]["Status"], states[name]["ExitCode"]) for name in JOBS} == {("exited", 0)}
 
 
-def test_up_again_changes_nothing(stack):
-    def started():
-        return {name: each["State"]["StartedAt"] for name, each in stack.containers().items() if name in LONG_RUNNING}
+def started(stack):
+    return {name: each["State"]["StartedAt"] for name, each in stack.containers().items() if name in LONG_RUNNING}
 
-    before = stack.make("password").stdout, started()
+
+def test_up_again_changes_nothing(stack):
+    before = stack.make("password").stdout, started(stack)
     stack.compose("up", "--wait")
-    assert (stack.make("password").stdout, started()) == before
+    assert (stack.make("password").stdout, started(stack)) == before
+
+
+def test_a_start_with_a_source_that_is_not_there_leaves_the_running_stack_as_it_is(stack, monkeypatch):
+    before = started(stack)
+    with monkeypatch.context() as wrong:
+        wrong.setitem(stack.environment, "SOURCE_FOLDER", "/nowhere/at/all")
+        done = stack.compose("up", "--wait", check=False)
+    assert done.returncode
+    assert "/nowhere/at/all" in done.stdout
+    assert started(stack) == before
+    stack.compose("up", "--wait")
+    assert started(stack) == before
 
 
 def test_every_ui_but_the_docs_asks_for_a_login_and_takes_the_one_that_is_shown(stack):
