@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
@@ -15,6 +16,17 @@ from stack.settings import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
+
+
+class OneStack(LoadFileScheduling):
+    """Whole files go to a worker, and those that use the same stack to the same one."""
+
+    def _split_scope(self, nodeid):
+        return super()._split_scope(nodeid).replace("test_browser.py", "test_stack.py")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return OneStack(config, log)
 
 
 @pytest.fixture(scope="session")

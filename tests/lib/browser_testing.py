@@ -15,6 +15,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 # Seconds in which a page has to show what is waited for; to read its text takes a browser long, so not all the time.
 BOUND, EVERY = 120, 0.5
+# What a browser says when a network of its machine comes or goes, as a container's does; how often it is asked again.
+CUT, TRIES = "ERR_NETWORK_CHANGED", 10
 # What a page that is still being drawn answers.
 DRAWING = (
     ElementClickInterceptedException,
@@ -49,12 +51,12 @@ class Browser(webdriver.Chrome):
 
     def get(self, url):
         """Go to a page; again where a container's network that came or went has cut it."""
-        try:
-            super().get(url)
-        except WebDriverException as error:
-            if "ERR_NETWORK_CHANGED" not in error.msg:
-                raise
-            super().get(url)
+        for again in reversed(range(TRIES)):
+            try:
+                return super().get(url)
+            except WebDriverException as error:
+                if CUT not in error.msg or not again:
+                    raise
 
     def until(self, condition):
         """What `condition` returns once it is true."""
