@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.settings import ROOT, inherited_environment
-from stack.testing import free_port
 
 UIS = ("airflow", "mlflow", "airbyte", "docs")
 TABLES = {
@@ -89,8 +89,8 @@ class ContainerInstance:
         """A client that is logged in to Airflow."""
         user, password = self.logins["airflow"]
         login = {"username": user, "password": password}
-        token = httpx.post(f"{self.url('airflow')}/auth/token", json=login).raise_for_status().json()["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.post(f"{self.url('airflow')}/auth/token", json=login, timeout=60)
+        headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
         return httpx.Client(base_url=f"{self.url('airflow')}/api/v2", headers=headers, timeout=60)
 
     def trigger(self, airflow: httpx.Client) -> str:

@@ -12,9 +12,9 @@ import psutil
 import yaml
 
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.settings import ROOT, inherited_environment, load, write_private
 from stack.supervision import Stack, processes_of
-from stack.testing import free_port
 
 FILES = ("projects.csv", "tags.csv")
 # Of the outer make; what it was called with is not meant for an inner one.

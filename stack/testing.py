@@ -6,20 +6,13 @@ It prints one line, its address as JSON, and lives until its standard input clos
 import json
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from stack import postgres
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from stack.ports import free_port
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ CHAMPION = """
 
 def faults(instance: Instance) -> list[str]:
     """What is not as a run has to leave it, of an instance that does not run."""
-    left = [" ".join(each.cmdline()) for each in instance.processes()]
+    left = [" ".join(each.info["cmdline"] or [each.info["name"]]) for each in instance.processes()]
     found = [f"left running: {'; '.join(left)}"] if left else []
     stack = Stack(instance.settings)
     stack.start(["postgres"], stay=False)

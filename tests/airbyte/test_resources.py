@@ -238,12 +238,12 @@ def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(
     (tmp_path / "source_hanging.py").write_text("import signal\nsignal.pause()\n")
     (tmp_path / "source_failing.py").write_text("raise SystemExit('no spec today')\n")
     modules = {name: {"module": f"source_{name}"} for name in ("hanging", "failing")}
-    service = new_service(**register(tmp_path, **modules), MLOPS_AIRBYTE__CHECK_TIMEOUT="1")
+    service = new_service(**register(tmp_path, **modules), MLOPS_AIRBYTE__CHECK_TIMEOUT="5")
     service.environment["PYTHONPATH"] += f":{tmp_path}"
     service.start()
     workspace = service.client.post("/workspaces", json={"name": "w"}).json()["workspaceId"]
     for name, words in {
-        "hanging": "did not answer within airbyte.check_timeout, 1 s",
+        "hanging": "did not answer within airbyte.check_timeout, 5 s",
         "failing": "no spec today",
     }.items():
         body = {"name": name, "workspaceId": workspace, "configuration": {"sourceType": name}}

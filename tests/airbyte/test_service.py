@@ -228,13 +228,15 @@ def test_a_sync_that_hangs_is_ended_at_the_time_limit_and_the_next_one_may_start
     scripted_service, named_pipe, tmp_path
 ):
     child = tmp_path / "processes"
-    limit = {"MLOPS_AIRBYTE__JOB_TIMEOUT": "1"}
+    limit = {"MLOPS_AIRBYTE__JOB_TIMEOUT": "8"}
     more = {"child": str(child), "child_leaves_group": False, "hold": str(named_pipe)}
     service = scripted_service(environment=limit, **more)
-    job = service.sync("numbers")
+    number = service.submit("numbers")["jobId"]
+    pids = wait_until(lambda: child.exists() and child.read_text().split())
+    job = service.ended(number)
     assert job["status"] == "failed"
-    assert "longer than airbyte.job_timeout, 1 s" in job["failureReason"]
-    assert not any(map(is_alive, child.read_text().split()))
+    assert "longer than airbyte.job_timeout, 8 s" in job["failureReason"]
+    wait_until(lambda: not any(map(is_alive, pids)))
     assert service.submit("numbers")["status"] == "running"
 
 
@@ -277,15 +279,25 @@ def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, na
     assert (after["status"], after["failureReason"]) == ("failed", "its connection was removed")
 
 
-def test_what_may_pass_by_itself_is_tried_again_and_the_wait_can_be_cancelled(scripted_service, query):
+def test_what_may_pass_by_itself_is_tried_again(scripted_service, query):
     service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "2"}, exit=3, lines=records("numbers", [1]))
     assert service.sync("numbers")["failureReason"].startswith("the connector source_scripted ended with exit status 3")
     attempts = "select number, status, bytes_synced > 0, rows_synced from airbyte.attempts order by job_id, number"
     assert query(attempts) == [(1, "failed", True, 0), (2, "failed", True, 0)]
+
+
+def test_the_wait_for_another_attempt_can_be_cancelled(scripted_service, query):
+    service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "4"}, exit=3)
     job = service.submit("numbers")
-    wait_until(lambda: service.job(job["jobId"])["status"] == "incomplete")
+    # The third wait takes 4 s.
+    wait_until(
+        lambda: (
+            query("select count(*) from airbyte.attempts") == [(3,)]
+            and service.job(job["jobId"])["status"] == "incomplete"
+        )
+    )
     assert service.client.delete(f"/jobs/{job['jobId']}").json()["status"] == "cancelled"
-    assert len(query(attempts)) == 3
+    assert query("select count(*) from airbyte.attempts") == [(3,)]
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_and_never_none(scripted_service, named_pipe, query):

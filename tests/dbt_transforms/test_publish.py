@@ -6,7 +6,7 @@ import pytest
 
 PUBLISHED = "select * from marts.labeled_projects order by id"
 # Seconds.
-BOUND = 30
+BOUND = 120
 
 
 @pytest.fixture

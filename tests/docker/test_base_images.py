@@ -118,7 +118,7 @@ def test_the_first_start_makes_user_database_and_all_of_the_init_folder_in_order
     assert server.sql(steps, database=database) == ["sql", "sh", "zipped"]
     assert server.sql("select rolsuper from pg_roles where rolname = current_user") == ["t"]
     assert server.sql("show server_encoding") == ["UTF8"]
-    run("docker", "stop", server.id)
+    run("docker", "stop", "--time", "60", server.id)
     assert "received fast shutdown request" in server.log()
     assert server.exit_code() == 0
     assert server.ready().sql(steps, database=database) == ["sql", "sh", "zipped"]
@@ -195,7 +195,7 @@ def test_a_first_start_that_was_cut_short_is_begun_again(new_postgres, init_fold
 def test_a_first_start_that_was_killed_while_it_moved_the_cluster_is_finished(new_postgres):
     first = new_postgres(POSTGRES_PASSWORD=PASSWORD).ready()
     first.sql("create table kept as select 7 as n")
-    run("docker", "stop", first.id)
+    run("docker", "stop", "--time", "60", first.id)
     back = "cd /data && mkdir .made && chown 999:999 .made && mv PG_VERSION base global .made"
     mount = f"--volume={first.volume}:/data"
     run("docker", "run", "--rm", f"--label={LABEL}", mount, "--entrypoint=sh", POSTGRES, "-c", back)

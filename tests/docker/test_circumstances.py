@@ -1,6 +1,5 @@
 """The container stack where something is not as it should be: one line that names it, and a start that goes on."""
 
-import contextlib
 import re
 import socket
 
@@ -9,6 +8,7 @@ from docker_testing import wait_until
 
 from stack import compose_doctor
 from stack.compose_settings import Environment
+from stack.ports import free_port
 
 VERSION = "cat $PGDATA/PG_VERSION"
 SERVED = ("AIRFLOW", "MLFLOW", "AIRBYTE", "DOCS")
@@ -19,22 +19,13 @@ OWN = "/run/mlops-volumes/postgres"
 @pytest.fixture
 def doctor(project, monkeypatch):
     """Looks at the project as `make doctor PLACE=compose` does; returns the checks by name."""
-    ports = {f"{name}_PORT": str(port) for name, port in zip(SERVED, free_ports(len(SERVED)), strict=True)}
+    ports = {f"{name}_PORT": str(free_port()) for name in SERVED}
     project.env(*(f"{name}={port}" for name, port in ports.items()))
     # Empty ones count more than a `.env` that may be here, and are the defaults.
     defaults = {name.upper(): "" for name in Environment.model_fields}
     for name, value in (defaults | ports | {"COMPOSE_PROJECT_NAME": project.name}).items():
         monkeypatch.setenv(name, value)
     return lambda: {check.name: check for check in compose_doctor.checks()}
-
-
-def free_ports(number):
-    """Ports that nobody had a moment ago, each another."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def said(project, service="init"):

@@ -18,8 +18,6 @@ GROUPS = (
     ("postgres", "mlflow", "airflow-api-server", "airflow-dag-processor"),
 )
 
-pytestmark = pytest.mark.timeout(1500)
-
 
 def test_up_ends_with_every_service_healthy_and_every_job_done(stack):
     states = {name: each["State"] for name, each in stack.containers().items()}
@@ -58,10 +56,10 @@ def test_every_ui_but_the_docs_asks_for_a_login_and_takes_the_one_that_is_shown(
         "airbyte": stack.url("airbyte"),
     }
     for name, url in asked.items():
-        assert httpx.get(url).status_code == 401, name
+        assert httpx.get(url, timeout=60).status_code == 401, name
     for name in ("mlflow", "airbyte"):
-        assert httpx.get(asked[name], auth=(logins[name][0], "wrong")).status_code == 401, name
-        assert httpx.get(asked[name], auth=logins[name]).status_code == 200, name
+        assert httpx.get(asked[name], auth=(logins[name][0], "wrong"), timeout=60).status_code == 401, name
+        assert httpx.get(asked[name], auth=logins[name], timeout=60).status_code == 200, name
     with stack.airflow() as airflow:
         assert airflow.get("/dags").status_code == 200
 
@@ -75,7 +73,7 @@ def test_a_run_triggered_by_rest_ends_with_tables_and_a_champion(stack, first_ru
 
 
 def test_docs_and_the_home_page_tell_of_the_run(stack, first_run):
-    docs = httpx.Client(base_url=stack.url("docs"))
+    docs = httpx.Client(base_url=stack.url("docs"), timeout=60)
     assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/expectations/tags.html").text
     assert "labeled_projects" in docs.get("/dbt-docs/").text
     assert docs.get("/state").raise_for_status().json()

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from stack.cli import running
+from stack.ports import free_port
 from stack.settings import ROOT, load
-from stack.testing import free_port
 
 SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
@@ -61,7 +61,7 @@ class Instance:
             tables = ("marts.labeled_projects", "marts.predictions")
             content = {table: self.rows(f"select * from {table} order by id") for table in tables}
             api = f"{self.settings().url('mlflow')}/api/2.0/mlflow/registered-models/alias"
-            answer = httpx.get(api, params={"name": "tagifai", "alias": "champion"}).raise_for_status()
+            answer = httpx.get(api, params={"name": "tagifai", "alias": "champion"}, timeout=60).raise_for_status()
         return content | {"champion": answer.json()["model_version"]["version"]}
 
     def processes(self) -> list[str]:

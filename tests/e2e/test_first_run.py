@@ -51,7 +51,7 @@ def test_the_screen_has_a_line_a_task_and_the_champion(first_run):
 def test_the_summary_has_the_same_facts(first_run, instance, source):
     facts = instance.summary()
     assert (facts["schema_version"], facts["place"], facts["state"], facts["error"]) == (1, "embedded", "success", None)
-    assert tuple(facts["dataops"]["tasks"]) == tuple(sorted(DATAOPS, key=list(facts["dataops"]["tasks"]).index))
+    assert set(facts["dataops"]["tasks"]) == set(DATAOPS)
     assert set(facts["mlops"]["tasks"]) == set(MLOPS)
     tasks = [*facts["dataops"]["tasks"].values(), *facts["mlops"]["tasks"].values()]
     assert all(task["state"] == "success" and task["seconds"] > 0 for task in tasks)
@@ -87,7 +87,7 @@ def test_the_loaded_tables_keep_airbytes_columns_and_declared_types(outside):
         "created_on": "timestamp without time zone",
         "title": "text",
         "description": "text",
-        "_airbyte_raw_id": dict(columns)["_airbyte_raw_id"],
+        "_airbyte_raw_id": "text",
         "_airbyte_extracted_at": "timestamp with time zone",
         "_airbyte_meta": "jsonb",
     }
@@ -111,11 +111,11 @@ def test_each_project_is_tagged_by_the_champion(outside, source):
 
 def test_the_registry_holds_the_champion_with_its_origin(outside):
     facts = outside.summary()
-    api = f"{outside.settings().url('mlflow')}/api/2.0/mlflow"
-    answer = httpx.get(f"{api}/registered-models/alias", params={"name": "tagifai", "alias": "champion"})
+    api = httpx.Client(base_url=f"{outside.settings().url('mlflow')}/api/2.0/mlflow", timeout=60)
+    answer = api.get("/registered-models/alias", params={"name": "tagifai", "alias": "champion"})
     version = answer.raise_for_status().json()["model_version"]
     assert version["version"] == str(facts["champion"]["version"])
-    run = httpx.get(f"{api}/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
+    run = api.get("/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
     metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
     assert metrics["f1_weighted"] == pytest.approx(facts["candidate"]["f1_weighted"])
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()

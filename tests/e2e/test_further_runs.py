@@ -106,14 +106,14 @@ def test_up_serves_airflow_behind_a_login_and_mlflow_until_down(instance):
         done = instance.make("up")
         assert done.returncode == 0, done.stdout
         assert settings.secrets["admin"] in done.stdout
-        airflow = settings.url("airflow")
-        assert httpx.get(f"{airflow}/api/v2/dags").status_code == httpx.codes.UNAUTHORIZED
+        airflow = httpx.Client(base_url=settings.url("airflow"), timeout=60)
+        assert airflow.get("/api/v2/dags").status_code == httpx.codes.UNAUTHORIZED
         login = {"username": "admin", "password": settings.secrets["admin"]}
-        token = httpx.post(f"{airflow}/auth/token", json=login).raise_for_status().json()["access_token"]
-        dags = httpx.get(f"{airflow}/api/v2/dags", headers={"Authorization": f"Bearer {token}"}).json()["dags"]
+        token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        dags = airflow.get("/api/v2/dags", headers={"Authorization": f"Bearer {token}"}).json()["dags"]
         assert {dag["dag_id"]: dag["is_paused"] for dag in dags} == {"dataops": False, "mlops": False}
         assert "dataops" in {dag["dag_id"] for dag in dags if dag["timetable_summary"]}
-        assert httpx.get(settings.url("mlflow")).is_success
+        assert httpx.get(settings.url("mlflow"), timeout=60).is_success
         again = instance.make("up")
         assert again.returncode == 0
         assert settings.secrets["admin"] not in again.stdout

@@ -9,7 +9,6 @@ from stack.torture.strikes import Torture
 from stack.torture.syncs import NAMES, SyncTorture
 
 # Seconds: a run that Airflow mends takes a minute longer for each task whose process was killed.
-pytestmark = pytest.mark.timeout(1800)
 SEED = 2026
 # Until all of a group were struck.
 RUNS = 5

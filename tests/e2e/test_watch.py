@@ -2,8 +2,10 @@
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -80,10 +82,14 @@ def change(file, number):
 
 def kill(instance, name):
     """Kill a service with all its processes."""
-    killed = [each for each in processes_of(instance.var.resolve()) if PROCESSES[name] in " ".join(each.cmdline())]
+    killed = 0
+    for process in processes_of(instance.var.resolve()):
+        # One that has ended by itself meanwhile.
+        with suppress(psutil.NoSuchProcess):
+            if PROCESSES[name] in " ".join(process.cmdline()):
+                process.kill()
+                killed += 1
     assert killed
-    for process in killed:
-        process.kill()
 
 
 def eventually(look):

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
+from stack.ports import free_port
 from stack.settings import ENVIRONMENTS, ROOT
-from stack.testing import free_port
 
 LOCK = "sampleproject==3.0.0 --hash=sha256:" + "0" * 64 + "\n"
 KNOWN = {"vulns": [{"id": "GHSA-aaaa-bbbb-cccc", "summary": "it is bad", "aliases": [], "affected": []}]}

@@ -15,8 +15,8 @@ from rich.console import Console
 from stack import compose_checks, compose_doctor, machine
 from stack.compose_settings import Environment
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.settings import ROOT
-from stack.testing import free_port
 
 # Prints what there is for the command's first words; it fails where there is nothing, or an error too.
 DOCKER = """#!/bin/sh

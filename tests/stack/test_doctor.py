@@ -18,9 +18,9 @@ from rich.console import Console
 
 from stack import doctor, machine, postgres
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.settings import ROOT, load
 from stack.supervision import Stack
-from stack.testing import free_port
 
 SLEEP = [sys.executable, "-c", "import sys; print('begun', flush=True); sys.stdin.read()"]
 

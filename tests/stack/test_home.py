@@ -15,8 +15,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from stack.home import Settings
+from stack.ports import free_port
 from stack.settings import ENVIRONMENTS, ROOT, inherited_environment
-from stack.testing import free_port
 from tests.conftest import warehouse_env
 
 # Seconds.
@@ -129,9 +129,9 @@ def write(var, path, text):
 def test_a_service_is_up_starting_or_down_at_the_moment_of_the_question(fake, serve):
     service = fake()
     client = serve(entry("MLflow", service.url))
-    assert states(client)["MLflow"] == "up"
+    wait_until(lambda: states(client)["MLflow"] == "up")
     service.status = 503
-    assert states(client)["MLflow"] == "starting"
+    wait_until(lambda: states(client)["MLflow"] == "starting")
     service.end()
     assert states(client)["MLflow"] == "down"
 
@@ -140,7 +140,7 @@ def test_airflow_is_up_when_all_its_parts_are(fake, serve):
     airflow = fake()
     airflow.body = json.dumps(HEALTHY)
     client = serve(entry("Airflow", airflow.url))
-    assert states(client)["Airflow"] == "up"
+    wait_until(lambda: states(client)["Airflow"] == "up")
     airflow.body = json.dumps(HEALTHY | {"scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}})
     (shown, *_) = client.get("/state").json()
     assert shown["state"] == "starting"

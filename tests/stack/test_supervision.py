@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.settings import load
 from stack.supervision import Stack
-from stack.testing import free_port
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ def run(start):
 
     def run(settings, *arguments):
         process = start(settings, *arguments)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=240)
         return process.returncode, log.splitlines()
 
     return run

@@ -38,7 +38,7 @@ def states(postgres, studies):
 def test_two_workers_at_once_run_exactly_the_trials_asked_for(make_search, uri, start, states):
     settings = make_search(trials=7)
     processes = [start(settings, "optimize", "--snapshot", uri, "--worker", worker) for worker in (0, 1)]
-    logs = [process.communicate(timeout=60)[1] for process in processes]
+    logs = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], logs
     assert states() == {"COMPLETE": 7}
     assert [log.count("trial ") for log in logs] == [4, 3]
@@ -47,7 +47,7 @@ def test_two_workers_at_once_run_exactly_the_trials_asked_for(make_search, uri, 
 def test_a_second_process_of_the_same_worker_waits_and_finds_the_work_done(make_search, uri, start, states):
     settings = make_search(trials=6, workers=1)
     processes = [start(settings, "optimize", "--snapshot", uri) for _ in range(2)]
-    logs = [process.communicate(timeout=60)[1] for process in processes]
+    logs = [process.communicate(timeout=240)[1] for process in processes]
     assert sorted(log.count("trial ") for log in logs) == [0, 6]
     assert states() == {"COMPLETE": 6}
 

@@ -5,7 +5,6 @@ Only what every environment has may be imported here; the operator's tests run i
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,11 +16,12 @@ import httpx
 
 LIB = Path(__file__).resolve().parent
 ROOT = LIB.parents[2]
-sys.path.insert(0, str(ROOT / "airbyte"))
+sys.path[:0] = [str(ROOT), str(ROOT / "airbyte")]
 
 from airbyte_declaration.client import AirbyteApi  # noqa: E402
 from airbyte_declaration.declaration import load  # noqa: E402
 from airbyte_declaration.plan import Plan  # noqa: E402
+from stack.ports import free_port  # noqa: E402
 
 PYTHON = ROOT / "var" / "env" / "airbyte" / "bin" / "python"
 PYTHONPATH = [str(ROOT / "airbyte"), str(LIB)]
@@ -29,7 +29,7 @@ CLIENT = {"client_id": "the-client", "client_secret": "the-secret"}
 NUMBERS = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
 
 
-def wait_until(condition, *, seconds=20.0):
+def wait_until(condition, *, seconds=120.0):
     """Value of `condition` as soon as it is true."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not (value := condition()):
@@ -142,9 +142,7 @@ class Service:
     """The service as a process of its own."""
 
     def __init__(self, environment, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.base = f"http://127.0.0.1:{port}/api/public/v1"
         self.environment = {**environment, "MLOPS_AIRBYTE__PORT": str(port)}
         self.log = folder / "service.log"
