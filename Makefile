@@ -25,7 +25,7 @@ TESTS := stack:stack tagifai:tagifai airbyte:airbyte dbt:dbt_transforms airflow:
   stack:docker stack:e2e
 
 # A source given on the command line counts more than `.env`.
-COMPOSE_SOURCE = $(if $(filter http%,$(SOURCE)),SOURCE_URL,$(if $(SOURCE),SOURCE_FOLDER))$(if $(SOURCE),="$(SOURCE)")
+COMPOSE_SOURCE = $(if $(SOURCE),SOURCE_URL=$(if $(filter http%,$(SOURCE)),"$(SOURCE)", SOURCE_FOLDER="$(SOURCE)"))
 
 # Compose does not see by itself that it is in a pipe.
 NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
@@ -44,9 +44,10 @@ help: ## these lines
 .PHONY: run
 ifeq ($(PLACE),compose)
 run:
+	@[ ! "$(CONFIG)" ] || { echo "CONFIG=… is not for the containers: edit config/base.yaml, which they see" >&2; exit 1; }
 	@$(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
 	  echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
-	@docker compose run --rm --no-deps connect run
+	@$(COMPOSE_SOURCE) docker compose run --rm --no-deps connect run
 else
 run: setup ## run dataops, then mlops, on SOURCE=… with CONFIG=…; a summary; stop (PLACE=compose: in the containers)
 	@$(STACK) run $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
@@ -118,7 +119,7 @@ images: ## make the container stack's images; without a registry their bases too
 	@docker/images
 
 .PHONY: backup
-backup: ## the container stack's databases, files and passwords into FILE=… (var/backups/…), see docs/backup.md
+backup: ## the container stack's databases, files and passwords into FILE=… (backups/…), see docs/backup.md
 	@docker/backup $(if $(FILE),"$(FILE)")
 
 .PHONY: restore
@@ -167,9 +168,11 @@ lock: $(UV) ## resolve requirements/NAME.in into NAME.txt; a version that still 
 	done
 
 .PHONY: clean
-clean: ## stop the stack and delete var/: environments, databases, models, logs
+clean: ## stop the stack and delete var/: environments, databases, models, logs; with VAR=… that instance alone
+	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
+	  { echo "$(VAR) is no instance of the stack, so nothing was deleted" >&2; exit 1; }
 	@if [ -e $(ENV)/stack/.ready ]; then $(STACK) down; fi
-	@rm -rf var
+	@rm -rf "$(VAR)"
 
 .PHONY: setup
 setup: ## create the environments; again only where a lock changed (the others call it)

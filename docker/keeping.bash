@@ -40,6 +40,9 @@ has_volume() { grep -q "^$1 " <<<"$(volumes)"; }
 # Services that run now, one a line.
 running() { docker compose ps --services --status running | sort -u; }
 
+# Of those that ran before.
+all_but_postgres() { grep -vx -e postgres -e "" <<<"$before" || true; }
+
 need_no_start() {
   ! grep -qxE "init|connect" <<<"$before" ||
     fail "the stack is just being started: try again once \`docker compose up --wait\` has ended"

@@ -25,6 +25,7 @@ from stack.compose_checks import DISK, GB, LOST_PASSWORD, MEMORY, require_layout
 from stack.compose_settings import Settings, load
 from stack.environments import airbyte_environment, airflow_environment, command_of, mlflow_environment, own_environment
 from stack.errors import StackError
+from stack.links import Links
 from stack.run import connect, run_graphs
 from stack.settings import ROOT, ConfigError, write_private
 
@@ -55,6 +56,10 @@ class Containers:
 
     def wait_until_ready(self) -> None:
         """`up` did."""
+
+    def log(self, instance: dict[str, Any]) -> str:
+        """Airflow's page of it; the file is in a volume."""
+        return Links(self.settings).task(instance)
 
 
 @click.group()

@@ -42,6 +42,9 @@ class Services(Protocol):
     def wait_until_ready(self) -> None:
         """Wait until all do their work."""
 
+    def log(self, instance: dict[str, Any]) -> str:
+        """Where a person reads the log of a task instance's try."""
+
 
 def connect(settings: Settings) -> AirflowApi:
     """Log in to Airflow once it has read both DAGs, make Airbyte's connections as declared, and tell Airflow their ids.
@@ -89,7 +92,7 @@ def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, sett
         run = _gather(stack, api, dag_id, run_id, facts)
         if state != "success":
             failed = first_failed(run)
-            facts["log"] = str(dag_runs.log_file(stack.settings.var, failed))
+            facts["log"] = stack.log(failed)
             raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
         if dag_id == "dataops":
             run_id = triggered_run(api, run_id)

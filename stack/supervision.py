@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xmlrpc.client import Fault, ServerProxy
 
 import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack import databases, postgres
+from stack import dag_runs, databases, postgres
 from stack.environments import airflow_environment, command_of, common_environment
 from stack.errors import StackError
 from stack.services import Service, services
@@ -118,6 +118,10 @@ class Stack:
         """
         for service in self._late:
             self._wait(service)
+
+    def log(self, instance: dict[str, Any]) -> str:
+        """Path of the log of a task instance's try."""
+        return str(dag_runs.log_file(self.settings.var, instance))
 
     def stop(self) -> None:
         """End every process of this instance; those that do not end by themselves are killed."""
@@ -280,7 +284,7 @@ class Stack:
 def processes_of(var: Path) -> list[psutil.Process]:
     """Processes that were told that this `var` is theirs, children of services among them."""
     found = []
-    for process in psutil.process_iter(["name"]):
+    for process in psutil.process_iter(["name", "cmdline"]):
         with suppress(psutil.Error):
             if process.environ().get("MLOPS_VAR") == str(var):
                 found.append(process)

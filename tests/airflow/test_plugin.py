@@ -17,7 +17,7 @@ UIS = {"MLFLOW": "http://localhost:5000/", "AIRBYTE": "https://airbyte.test", "D
 PAGE = "validations/projects/__none__/20261121T210000.000000Z/warehouse-projects.html"
 VALIDATION = {
     "success": False,
-    "validation_results": [{"result_url": f"file:///var/great_expectations/data_docs/{PAGE}"}],
+    "validation_results": [{"result_url": f"http://localhost:8082/data-docs/{PAGE}"}],
 }
 MADE = {"experiment": "1", "run": "0a1b", "model": "a model", "version": "3"}
 

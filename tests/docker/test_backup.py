@@ -78,7 +78,7 @@ def test_a_backup_is_for_its_owner_alone_and_the_services_are_up_again(kept, bac
 
 def test_the_default_file_is_named_after_the_project_and_the_time(kept):
     assert "passwords" in kept.make("backup").stdout
-    (file,) = (kept.folder / "var" / "backups").iterdir()
+    (file,) = (kept.folder / "backups").iterdir()
     assert file.name.startswith(f"{kept.name}-20")
 
 
@@ -202,6 +202,13 @@ def test_a_stack_that_is_down_is_backed_up_and_stays_down(kept, tmp_path):
     shutil.rmtree(kept.folder / "var", ignore_errors=True)
     with tarfile.open(tmp_path / "down.tar") as tar:
         assert tar.getmember("warehouse.dump").size > tar.getmember("optuna.dump").size
+
+
+def test_a_stack_that_is_stopped_is_backed_up_and_stays_so(kept, tmp_path):
+    kept.up("postgres", "mlflow")
+    kept.compose("stop")
+    kept.make("backup", f"FILE={tmp_path}/stopped.tar")
+    assert kept.running() == {}
 
 
 def test_without_volumes_there_is_nothing_to_back_up(kept, tmp_path):

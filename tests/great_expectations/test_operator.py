@@ -77,6 +77,19 @@ def test_a_checkpoint_that_fails_says_why_for_people_and_returns_its_result_too(
     assert [each["result"]["unexpected_count"] for each in failed] == [2, 1]
 
 
+def test_where_the_data_docs_have_an_address_a_failure_and_the_result_name_the_page_there(place, validate, monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    monkeypatch.setenv("MLOPS_LINKS__DOCS", "http://localhost:8088")
+    place.sql("update raw.tags set tag = null where id = 4")
+    instance = TaskInstance()
+    with pytest.raises(AirflowFailException) as failure:
+        execute(validate("tags"), instance)
+    (validation,) = instance.pushed["return_value"]["validation_results"]
+    assert validation["result_url"].startswith("http://localhost:8088/data-docs/validations/")
+    assert f", see {validation['result_url']}\n" in str(failure.value)
+
+
 def test_what_could_not_be_checked_may_be_tried_again(place, validate):
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from stack import compose
 from stack.compose_settings import Environment
 from stack.errors import StackError
-from stack.testing import free_port
+from stack.ports import free_port
 
 
 @pytest.fixture
@@ -70,3 +70,10 @@ def test_a_full_disk_stops_the_start_and_little_memory_is_told(tmp_path, monkeyp
     monkeypatch.setattr(compose, "DISK", (1 << 60, 1 << 60))
     with pytest.raises(StackError, match=r"GB are free where Docker stores, .*`docker system df`"):
         compose._require_room(tmp_path)
+
+
+def test_the_log_of_a_failed_task_is_on_airflow_s_page_where_a_person_can_read_it(tmp_path):
+    settings = SimpleNamespace(var=tmp_path, link=lambda name: f"http://{name}.test")
+    task = {"dag_id": "dataops", "dag_run_id": "a run", "task_id": "transform", "map_index": -1, "try_number": 2}
+    found = compose.Containers(settings).log(task)
+    assert found == "http://airflow.test/dags/dataops/runs/a%20run/tasks/transform?try_number=2"

@@ -118,9 +118,10 @@ class Gate:
         return f"{table}, loaded from {file}" if file else table
 
     def _page(self, key: "ValidationResultIdentifier") -> str:
-        """URL of a validation result's page of the data docs."""
+        """URL of a validation result's page of the data docs, where people's browsers find it if that is known."""
         (site,) = self._context.get_docs_sites_urls(resource_identifier=key, only_if_exists=False)
-        return site["site_url"]
+        url, data_docs = site["site_url"], Settings().links.data_docs
+        return data_docs + url.rpartition("/data_docs/")[2] if data_docs else url
 
     def _results(self) -> "list[ExpectationValidationResult]":
         return [result for suite in self._result.run_results.values() for result in suite.results]

@@ -29,12 +29,12 @@ class ValidationResult(BaseOperatorLink):
     name = "Validation result"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """URL of the page, whose file may be out of a browser's reach."""
-        data_docs, result = Settings().links.data_docs, _result(ti_key)
-        if not data_docs or not result:
+        """URL of the page, unless that is a file, which is out of a browser's reach."""
+        result = _result(ti_key)
+        if not Settings().links.data_docs or not result:
             return ""
         (validation,) = result["validation_results"]
-        return data_docs + validation["result_url"].rpartition("/data_docs/")[2]
+        return validation["result_url"]
 
 
 class DbtDocs(BaseOperatorLink):

@@ -1,0 +1,43 @@
+"""What targets of the Makefile hand on, and what they refuse."""
+
+import subprocess
+
+import pytest
+
+from stack.instance import MAKE_VARIABLES
+from stack.settings import ROOT, inherited_environment
+
+
+def make(*words):
+    """A finished target; its output is text."""
+    # Of an outer make, what it was called with is not meant for this one.
+    environment = {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
+    return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        ("https://files.test/data", 'SOURCE_URL="https://files.test/data" '),
+        # Else a URL in `.env` would count more.
+        ("/data", 'SOURCE_URL= SOURCE_FOLDER="/data" '),
+    ],
+)
+def test_a_source_goes_to_every_command_of_compose(source, given):
+    shown = make("--dry-run", "run", "PLACE=compose", f"SOURCE={source}").stdout
+    for command in ("up --detach --wait", "run --rm --no-deps connect run"):
+        assert f"{given}docker compose {command}" in shown
+
+
+def test_a_configuration_is_refused_where_it_would_not_count():
+    refused = make("run", "PLACE=compose", "CONFIG=mine.yaml")
+    assert refused.returncode
+    assert "edit config/base.yaml" in refused.stderr
+
+
+def test_clean_deletes_no_folder_that_is_not_the_stack_s(tmp_path):
+    (tmp_path / "mine").touch()
+    refused = make("clean", f"VAR={tmp_path}")
+    assert refused.returncode
+    assert "is no instance of the stack" in refused.stderr
+    assert (tmp_path / "mine").exists()
