@@ -69,13 +69,17 @@ def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, sett
         settings: what the connections are made with; None: the stack's own.
 
     Raises:
-        StackError: a run failed; the facts have all that is known of it.
+        StackError: a run failed, and the facts have all that is known of it; or a DAG is paused.
     """
     api = connect(settings or stack.settings)
     if not stack.stays:
         # Nobody else starts runs: those that are unfinished were broken off.
         for dag_id in ("dataops", "mlops"):
             api.end_unfinished_runs(dag_id)
+    for dag_id in ("dataops", "mlops"):
+        if api.is_paused(dag_id):
+            page = f"{'' if stack.stays else 'make up, then '}{stack.settings.link('airflow')}/dags/{dag_id}"
+            raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
     run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
     for dag_id in ("dataops", "mlops"):
         try:
