@@ -93,6 +93,8 @@ def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, sett
         run = _gather(stack, api, dag_id, run_id, facts)
         if state != "success":
             failed = first_failed(run)
+            if not failed:
+                raise StackError(f"{dag_id} was set to {state} in Airflow, no task of it has failed: run again")
             facts["log"] = str(dag_runs.log_file(stack.settings.var, failed))
             raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
         if dag_id == "dataops":
@@ -153,10 +155,10 @@ def triggered_run(api: AirflowApi, run_id: str) -> str:
     return runs[0]
 
 
-def first_failed(run: dag_runs.DagRun) -> dict[str, Any]:
-    """The task instance of a failed run that failed first."""
+def first_failed(run: dag_runs.DagRun) -> dict[str, Any] | None:
+    """The task instance of a failed run that failed first; None: somebody set the run's state by hand."""
     failed = [each for each in run.instances if each["state"] == "failed"]
-    return min(failed, key=lambda each: each["end_date"])
+    return min(failed, key=lambda each: each["end_date"], default=None)
 
 
 def _wait_for(look: Callable[[], Any]) -> Any:

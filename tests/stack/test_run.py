@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from stack import run, summary
+from stack import dag_runs, run, summary
 from stack.errors import StackError
 from stack.settings import load
 
@@ -53,3 +53,10 @@ def test_a_paused_dag_is_told_before_a_run_is_triggered_that_airflow_would_never
     with pytest.raises(StackError, match=f"{dag_id} is paused: unpause it in Airflow .make up, then http.*/{dag_id}"):
         start(api)
     assert not api.triggered
+
+
+def test_a_run_that_was_set_to_failed_without_a_failed_task_is_told_so(start, monkeypatch):
+    monkeypatch.setattr(run, "follow", lambda *_: "failed")
+    monkeypatch.setattr(run, "_gather", lambda *_: dag_runs.DagRun("dataops", "r1", {}, {}))
+    with pytest.raises(StackError, match="dataops was set to failed in Airflow, no task of it has failed: run again"):
+        start(Api())
