@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, ClassVar
 
 import yaml
@@ -223,18 +225,34 @@ def _absolute(source: Any, base: Path) -> str:
 
 
 def made_secrets(path: Path) -> dict[str, str]:
-    """The secrets of an instance by name; those that the file lacks are made."""
-    known = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in SECRET_NAMES if name not in known]
-    if missing:
-        known |= {name: secrets.token_urlsafe(24) for name in missing}
+    """The secrets of an instance by name; those that the file lacks are made, of two commands at once by one."""
+    made = {name: secrets.token_urlsafe(24) for name in SECRET_NAMES}
+    if not path.exists():
+        write_private(path, json.dumps(made, indent=1), once=True)
+    known = json.loads(path.read_text())
+    if made.keys() - known.keys():
+        known = made | known
         write_private(path, json.dumps(known, indent=1))
     return known
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step."""
-    new = path.with_name(path.name + ".new")
-    new.touch(mode=0o600)
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+def write_private(path: Path, text: str, *, once: bool = False) -> None:
+    """Write a file that only its owner can read, in one step.
+
+    Args:
+        path: of the file.
+        text: its content.
+        once: whether a file that is there already stays as it is.
+    """
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        new = Path(file.name)
+        try:
+            file.write(text)
+            file.flush()
+            if once:
+                with suppress(FileExistsError):
+                    path.hardlink_to(new)
+            else:
+                new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ import stat
 import pytest
 import yaml
 
-from stack.settings import ROOT, ConfigError, load
+from stack import settings as module
+from stack.settings import ROOT, ConfigError, load, made_secrets
 
 
 def overlay(folder, text):
@@ -69,3 +70,25 @@ def test_secrets_are_made_once_a_machine_and_only_their_owner_reads_them(tmp_pat
     path = tmp_path / "one" / "secrets.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == first
+
+
+def test_of_two_commands_that_make_the_secrets_at_once_one_does_and_both_know_them(tmp_path, monkeypatch):
+    write, others = module.write_private, []
+
+    def write_as_second(path, text, **options):
+        monkeypatch.undo()
+        others.append(made_secrets(path))
+        write(path, text, **options)
+
+    monkeypatch.setattr(module, "write_private", write_as_second)
+    assert [made_secrets(tmp_path / "secrets.json")] == others
+    assert [each.name for each in tmp_path.iterdir()] == ["secrets.json"]
+
+
+def test_a_secret_of_a_later_version_is_made_and_the_others_stay(tmp_path):
+    first = made_secrets(tmp_path / "secrets.json")
+    (tmp_path / "secrets.json").write_text(json.dumps({"postgres": first["postgres"]}))
+    second = made_secrets(tmp_path / "secrets.json")
+    assert second.keys() == first.keys()
+    assert second["postgres"] == first["postgres"]
+    assert made_secrets(tmp_path / "secrets.json") == second
