@@ -5,7 +5,10 @@ import stat
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+import pipeline.settings
+import tagifai.settings
 from stack import settings as module
 from stack.settings import ROOT, ConfigError, load, made_secrets
 
@@ -45,6 +48,7 @@ def test_a_url_stays_a_url(tmp_path):
         ("search: {folds: 1}", "search.folds: Input should be greater than or equal to 3, not 1"),
         ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
+        ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
         ("- a list", "must hold settings as `name: value`"),
         ("a: b: c", "is no YAML"),
     ],
@@ -55,6 +59,16 @@ def test_a_wrong_overlay_is_refused_by_file_and_setting(tmp_path, text, message)
         load(tmp_path / "var", config=path)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", [pipeline.settings.Labels, tagifai.settings.Labels])
+@pytest.mark.parametrize("name", ["known_tags", "classes"])
+@pytest.mark.parametrize("tag", ["NLP", " nlp"])
+def test_a_tag_that_no_row_can_have_is_refused_with_the_one_to_write(reader, name, tag):
+    good = {"known_tags": ["nlp"], "classes": ["nlp"], "min_freq": 1}
+    reader(**good)
+    with pytest.raises(ValidationError, match=f"{name}.0\n.*write 'nlp'"):
+        reader(**good | {name: [tag]})
 
 
 def test_an_overlay_that_is_missing_is_named(tmp_path):
