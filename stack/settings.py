@@ -30,7 +30,6 @@ FOREIGN_PREFIXES = (
     "PG",
     "PYTHON",
     "VIRTUAL_ENV",
-    "no_proxy",
 )
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
