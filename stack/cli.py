@@ -138,7 +138,8 @@ def status(var: Path) -> None:
 def down(var: Path) -> None:
     """Stop the stack."""
     with _told(), console.status("stopping"):
-        Stack(load(var, as_started=True)).stop()
+        # Whatever has become of the settings: this one is enough to stop.
+        Stack(Settings.model_construct(var=var.resolve())).stop()
     console.print("The stack is stopped.")
 
 

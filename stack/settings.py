@@ -144,12 +144,13 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
     merged = read(ROOT / "config" / "base.yaml") | read(ROOT / "config" / "embedded.yaml")
-    if as_started and (var / "config.yaml").exists():
-        merged |= read(var / "config.yaml")
+    saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
+    if saved:
+        merged = _restored(merged, read(saved))
     if config:
         merged = _overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    require((Place, *READERS), merged, config or "config/")
+    require((Place, *READERS), merged, config or saved or "config/")
     var.mkdir(parents=True, exist_ok=True)
     known = made_secrets(var / "secrets.json")
     return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
@@ -213,6 +214,13 @@ def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str
             value = _overlay(base[key], value, path, f"{prefix}{key}.")
         merged[key] = value
     return merged
+
+
+def _restored(base: Any, saved: Any) -> Any:
+    """What was saved of the settings in `base`, which are those of this version; another may have saved it."""
+    if isinstance(base, dict) and isinstance(saved, dict):
+        return {key: _restored(value, saved.get(key, value)) for key, value in base.items()}
+    return base if isinstance(base, dict) or isinstance(saved, dict) else saved
 
 
 def _absolute(source: Any, base: Path) -> str:

@@ -71,3 +71,9 @@ def test_a_run_says_that_it_has_not_ended_before_the_first_service_starts(tmp_pa
             raise StackError(f"it said: {facts['error']}")
 
     assert make_run(BrokenStack) == (1, "it said: the run has not ended: it is at work, or was killed")
+
+
+def test_the_stack_can_be_stopped_whatever_has_become_of_its_settings(tmp_path):
+    (tmp_path / "config.yaml").write_text("search: [")
+    done = CliRunner().invoke(cli.main, ["--var", str(tmp_path), "down"])
+    assert (done.exit_code, done.stdout) == (0, "The stack is stopped.\n")

@@ -76,6 +76,36 @@ def test_an_overlay_that_is_missing_is_named(tmp_path):
         load(tmp_path / "var", config=tmp_path / "nowhere.yaml")
 
 
+@pytest.fixture
+def save(tmp_path):
+    """Function that changes the settings as they were started with, and saves them."""
+
+    def save(change):
+        saved = load(tmp_path / "var").config
+        change(saved)
+        (tmp_path / "var" / "config.yaml").write_text(yaml.safe_dump(saved))
+
+    return save
+
+
+def test_what_another_version_saved_holds_as_far_as_this_one_knows_it(tmp_path, save):
+    def change(saved):
+        del saved["labels"]["min_freq"], saved["ports"]["mlflow"]
+        saved["labels"] |= {"gone": 1, "known_tags": ["mlops"]}
+        saved |= {"gone": {"too": 1}, "slices": 8, "threshold": {"low": 0.5}}
+
+    now = load(tmp_path / "var").config
+    save(change)
+    restored = load(tmp_path / "var", as_started=True).config
+    assert restored == now | {"labels": now["labels"] | {"known_tags": ["mlops"]}}
+
+
+def test_a_saved_setting_that_is_impossible_now_is_named_with_its_file(tmp_path, save):
+    save(lambda saved: saved["search"].update(folds=1))
+    with pytest.raises(ConfigError, match=r"var/config\.yaml: search\.folds: Input should be greater"):
+        load(tmp_path / "var", as_started=True)
+
+
 def test_secrets_are_made_once_a_machine_and_only_their_owner_reads_them(tmp_path):
     first = load(tmp_path / "one").secrets
     assert load(tmp_path / "one").secrets == first
