@@ -224,10 +224,18 @@ def _restored(base: Any, saved: Any) -> Any:
 
 
 def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root."""
+    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root.
+
+    Raises:
+        ConfigError: it is a URL of another kind.
+    """
     text = str(source)
     if text.startswith(("http://", "https://")):
         return text.rstrip("/")
+    if "://" in text:
+        # Without what follows, which can hold a password.
+        scheme = text.partition("://")[0]
+        raise ConfigError(f"source: {scheme}://… cannot be loaded; give a folder or an http(s) URL, also as SOURCE=…")
     return str((base / Path(text).expanduser()).resolve())
 
 

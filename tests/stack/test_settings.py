@@ -38,6 +38,13 @@ def test_a_url_stays_a_url(tmp_path):
     assert load(tmp_path / "var", source="https://example.org/data/").config["source"] == "https://example.org/data"
 
 
+def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="source: gs://… cannot be loaded; give a folder or"):
+        load(tmp_path / "var", source="gs://bucket/folder")
+    with pytest.raises(ConfigError, match="source: gs://… cannot be loaded; give a folder or"):
+        load(tmp_path / "var", config=overlay(tmp_path, "source: gs://bucket/folder"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
