@@ -37,6 +37,10 @@ class AirflowApi:
         """Whether the DAG's file has been read."""
         return self._ask("GET", f"/dags/{dag_id}", HTTPStatus.NOT_FOUND).is_success
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether the DAG is paused, so that Airflow begins none of its runs."""
+        return self._get(f"/dags/{dag_id}")["is_paused"]
+
     def import_errors(self) -> list[str]:
         """A message a DAG file that cannot be imported."""
         found = self._get("/importErrors")["import_errors"]

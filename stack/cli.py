@@ -23,7 +23,7 @@ from airbyte_declaration.plan import Step
 from stack import airbyte, compose_doctor, demo, doctor, explain, summary
 from stack.airflow_api import AirflowApi
 from stack.environments import command_of, common_environment, task_environment
-from stack.errors import StackError
+from stack.errors import BusyError, StackError
 from stack.links import Links
 from stack.run import connect, run_graphs
 from stack.settings import ROOT, ConfigError, Settings, load
@@ -65,15 +65,19 @@ def run(var: Path, source: str | None, config: Path | None) -> None:
     look_next, page = {"logs": f"{var}/logs/"}, {}
     try:
         settings = load(var, source=source, config=config)
-        # Should this process be killed.
-        summary.write(facts | {"error": "the run has not ended: it is at work, or was killed"}, var / "summary.json")
         facts["source"] = summary.public(settings.config["source"])
-        with running(settings) as stack:
+        # Should this process be killed.
+        unfinished = facts | {"error": "the run has not ended: it is at work, or was killed"}
+        with running(settings, begun=lambda: summary.write(unfinished, var / "summary.json")) as stack:
             look_next |= _addresses(settings) if stack.stays else {"UIs": "make up"}
             try:
                 run_graphs(stack, facts, console)
             finally:
                 page = _page(settings, facts)
+    except BusyError as error:
+        # The summary is that of the other command.
+        console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+        sys.exit(1)
     except FAILURES as error:
         facts["error"] = str(error) or repr(error)
     except KeyboardInterrupt:
@@ -134,7 +138,8 @@ def status(var: Path) -> None:
 def down(var: Path) -> None:
     """Stop the stack."""
     with _told(), console.status("stopping"):
-        Stack(load(var, as_started=True)).stop()
+        # Whatever has become of the settings: this one is enough to stop.
+        Stack(Settings.model_construct(var=var.resolve())).stop()
     console.print("The stack is stopped.")
 
 
@@ -311,16 +316,20 @@ def _show_step(step: Step) -> None:
 
 
 @contextmanager
-def running(settings: Settings, names: list[str] | None = None) -> Iterator[Stack]:
+def running(
+    settings: Settings, names: list[str] | None = None, *, begun: Callable[[], None] = lambda: None
+) -> Iterator[Stack]:
     """Services for as long as they are needed: those that are up already, or started here and stopped again.
 
     Args:
         settings: of the instance; a stack that is up with other settings is started again with these.
         names: which services; None: all.
+        begun: called when it is sure that no other command is at work.
     """
     stack = Stack(settings)
     # One that runs but does not stay belongs to another command; to start is to be told so.
     if stack.is_up(names) and (names or stack.stays):
+        begun()
         if names is None:
             doctor.require(stack, console)
         if names is None and not stack.is_up_with(settings):
@@ -337,7 +346,7 @@ def running(settings: Settings, names: list[str] | None = None) -> Iterator[Stac
     stack = Stack(once)
     began = time.monotonic()
     with console.status("starting the services"):
-        stack.start(names, stay=False)
+        stack.start(names, stay=False, begun=begun)
     try:
         if names:
             stack.wait_until_ready()

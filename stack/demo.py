@@ -2,8 +2,12 @@
 
 import csv
 import io
+import subprocess
+import sys
 import time
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -17,7 +21,7 @@ from stack.airflow_api import AirflowApi
 from stack.errors import StackError
 from stack.instance import FILES, fetch
 from stack.run import run_graphs
-from stack.settings import Settings, inherited_environment, write_private
+from stack.settings import ROOT, Settings, inherited_environment, write_private
 from stack.supervision import Stack
 
 TABLES = ("marts.labeled_projects", "marts.predictions")
@@ -57,18 +61,34 @@ def demonstrate(stack: Stack, console: Console) -> bool:
     console.print(f"They are the last ones in {folder}/projects.csv\n", highlight=False)
     facts = summary.empty(str(folder))
     spoiled_settings = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
-    try:
-        run_graphs(stack, facts, console, settings=spoiled_settings)
-        console.print("\n[red]No gate stopped them.[/]")
-    except StackError as error:
-        _show_error(str(error), console)
-    finally:
-        airbyte.apply(settings)
+    put_back = [sys.executable, "-m", "stack", "--var", str(settings.var), "airbyte-apply"]
+    # Services that stay would go on loading the bad rows.
+    with on_kill(put_back) if stack.stays else nullcontext():
+        try:
+            run_graphs(stack, facts, console, settings=spoiled_settings)
+            console.print("\n[red]No gate stopped them.[/]")
+        except StackError as error:
+            _show_error(str(error), console)
+        finally:
+            airbyte.apply(settings)
     stopped = _show_gate(settings, facts, console)
     after = published(settings)
     _show_published(before, after, console)
     console.print("\nThe bad rows are in raw.projects until the next `make run` loads its source.", highlight=False)
     return stopped and after == before
+
+
+@contextmanager
+def on_kill(command: list[str]) -> Iterator[None]:
+    """Another process gives a command, should this one be killed within the block."""
+    # The input that it waits for ends with this process.
+    waiting = ["sh", "-c", 'read -r _; exec "$@"', "sh", *command]
+    unseen = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True, **unseen) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def published(settings: Settings) -> dict[str, str]:

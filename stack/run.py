@@ -72,13 +72,17 @@ def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, sett
         settings: what the connections are made with; None: the stack's own.
 
     Raises:
-        StackError: a run failed; the facts have all that is known of it.
+        StackError: a run failed, and the facts have all that is known of it; or a DAG is paused.
     """
     api = connect(settings or stack.settings)
     if not stack.stays:
         # Nobody else starts runs: those that are unfinished were broken off.
         for dag_id in ("dataops", "mlops"):
             api.end_unfinished_runs(dag_id)
+    for dag_id in ("dataops", "mlops"):
+        if api.is_paused(dag_id):
+            page = f"{'' if stack.stays else 'make up, then '}{stack.settings.link('airflow')}/dags/{dag_id}"
+            raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
     run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
     for dag_id in ("dataops", "mlops"):
         try:
@@ -92,6 +96,8 @@ def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, sett
         run = _gather(stack, api, dag_id, run_id, facts)
         if state != "success":
             failed = first_failed(run)
+            if not failed:
+                raise StackError(f"{dag_id} was set to {state} in Airflow, no task of it has failed: run again")
             facts["log"] = stack.log(failed)
             raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
         if dag_id == "dataops":
@@ -152,10 +158,10 @@ def triggered_run(api: AirflowApi, run_id: str) -> str:
     return runs[0]
 
 
-def first_failed(run: dag_runs.DagRun) -> dict[str, Any]:
-    """The task instance of a failed run that failed first."""
+def first_failed(run: dag_runs.DagRun) -> dict[str, Any] | None:
+    """The task instance of a failed run that failed first; None: somebody set the run's state by hand."""
     failed = [each for each in run.instances if each["state"] == "failed"]
-    return min(failed, key=lambda each: each["end_date"])
+    return min(failed, key=lambda each: each["end_date"], default=None)
 
 
 def _wait_for(look: Callable[[], Any]) -> Any:

@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, ClassVar
 
 import yaml
@@ -28,7 +30,6 @@ FOREIGN_PREFIXES = (
     "PG",
     "PYTHON",
     "VIRTUAL_ENV",
-    "no_proxy",
 )
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
@@ -143,12 +144,13 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
     merged = read(ROOT / "config" / "base.yaml") | read(ROOT / "config" / "embedded.yaml")
-    if as_started and (var / "config.yaml").exists():
-        merged |= read(var / "config.yaml")
+    saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
+    if saved:
+        merged = _restored(merged, read(saved))
     if config:
         merged = _overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    require((Place, *READERS), merged, config or "config/")
+    require((Place, *READERS), merged, config or saved or "config/")
     var.mkdir(parents=True, exist_ok=True)
     known = made_secrets(var / "secrets.json")
     return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
@@ -214,27 +216,58 @@ def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str
     return merged
 
 
+def _restored(base: Any, saved: Any) -> Any:
+    """What was saved of the settings in `base`, which are those of this version; another may have saved it."""
+    if isinstance(base, dict) and isinstance(saved, dict):
+        return {key: _restored(value, saved.get(key, value)) for key, value in base.items()}
+    return base if isinstance(base, dict) or isinstance(saved, dict) else saved
+
+
 def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root."""
+    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root.
+
+    Raises:
+        ConfigError: it is a URL of another kind.
+    """
     text = str(source)
     if text.startswith(("http://", "https://")):
         return text.rstrip("/")
+    if "://" in text:
+        # Without what follows, which can hold a password.
+        scheme = text.partition("://")[0]
+        raise ConfigError(f"source: {scheme}://… cannot be loaded; give a folder or an http(s) URL, also as SOURCE=…")
     return str((base / Path(text).expanduser()).resolve())
 
 
 def made_secrets(path: Path) -> dict[str, str]:
-    """The secrets of an instance by name; those that the file lacks are made."""
-    known = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in SECRET_NAMES if name not in known]
-    if missing:
-        known |= {name: secrets.token_urlsafe(24) for name in missing}
+    """The secrets of an instance by name; those that the file lacks are made, of two commands at once by one."""
+    made = {name: secrets.token_urlsafe(24) for name in SECRET_NAMES}
+    if not path.exists():
+        write_private(path, json.dumps(made, indent=1), once=True)
+    known = json.loads(path.read_text())
+    if made.keys() - known.keys():
+        known = made | known
         write_private(path, json.dumps(known, indent=1))
     return known
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step."""
-    new = path.with_name(path.name + ".new")
-    new.touch(mode=0o600)
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+def write_private(path: Path, text: str, *, once: bool = False) -> None:
+    """Write a file that only its owner can read, in one step.
+
+    Args:
+        path: of the file.
+        text: its content.
+        once: whether a file that is there already stays as it is.
+    """
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        new = Path(file.name)
+        try:
+            file.write(text)
+            file.flush()
+            if once:
+                with suppress(FileExistsError):
+                    path.hardlink_to(new)
+            else:
+                new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from stack import dag_runs, databases, postgres
 from stack.environments import airflow_environment, command_of, common_environment
-from stack.errors import StackError
+from stack.errors import BusyError, StackError
 from stack.services import Service, services
 from stack.settings import ROOT, Settings, write_private
 
@@ -74,19 +74,24 @@ class Stack:
         """Whether the services that run were started with these settings."""
         return self.settings.config_file.read_text(encoding="utf-8") == settings.config_text()
 
-    def start(self, names: Collection[str] | None = None, *, stay: bool) -> None:
+    def start(
+        self, names: Collection[str] | None = None, *, stay: bool, begun: Callable[[], None] = lambda: None
+    ) -> None:
         """Start services, side by side where they can, and wait until all but the late ones do their work.
 
         Args:
             names: which; None: all. PostgreSQL is always one of them.
             stay: whether they outlive this process; else they end with it, even where it is killed.
+            begun: called before the first is started, when it is sure that no other command is at work.
 
         Raises:
-            StackError: another command is at work, or a service does not start; what had started is stopped.
+            BusyError: another command is at work.
+            StackError: a service does not start; what had started is stopped.
         """
         self._take_lock()
         chosen = {each.name: each for each in services(self.settings) if names is None or each.name in names}
         try:
+            begun()
             # What a launcher that was killed left behind.
             self._end_processes()
             self._start_supervisor(stay)
@@ -161,7 +166,7 @@ class Stack:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise StackError(
+            raise BusyError(
                 f"another command is at work in {self.settings.var}: wait for its end, or work in another, VAR=…"
             ) from None
         self._lock = lock

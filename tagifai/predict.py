@@ -1,7 +1,9 @@
 """predict: the champion tags the warehouse's projects, or those of a file."""
 
+import csv
 import io
 import logging
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +86,8 @@ def read_projects(source: str) -> pd.DataFrame:
         Columns `id`, `title`, `description` in the file's order; all text where the file is CSV.
 
     Raises:
-        TagifaiError: the file is missing, is neither CSV nor Parquet, or lacks a column; the message names it.
+        TagifaiError: the file is missing, is neither CSV nor Parquet, lacks a column, or has a row that does not fit
+            the header; the message names it.
     """
     if not Path(source).is_file():
         raise TagifaiError(f"{source} does not exist: name a CSV or Parquet file")
@@ -95,7 +98,7 @@ def read_projects(source: str) -> pd.DataFrame:
     except ValueError as error:
         raise TagifaiError(f"{source} cannot be read: {error}. It must be a CSV or Parquet file") from None
     if missing := [name for name in COLUMNS if name not in projects]:
-        found = ", ".join(map(str, projects.columns))
+        found = ", ".join(map(str, projects.columns)) or "none"
         raise TagifaiError(f"{source} has no column {', '.join(missing)}: it needs id, title, description; has {found}")
     return projects[list(COLUMNS)]
 
@@ -122,8 +125,28 @@ def _suffix(path: str) -> str:
 
 
 def _read_csv(source: str) -> pd.DataFrame:
-    # Text as it is in the file: no number is guessed, and `NA` is a word.
-    return pd.read_csv(source, dtype=str, keep_default_na=False)
+    """Text as it is in the file: no number is guessed, and `NA` is a word.
+
+    Raises:
+        ValueError: a row does not fit the header, or a column is there twice; the message names it.
+    """
+    csv.field_size_limit(sys.maxsize)
+    with Path(source).open(newline="", encoding="utf-8-sig") as file:
+        reader, rows = csv.reader(file, strict=True), []
+        try:
+            for row in filter(None, reader):
+                rows.append(row)
+                if len(row) != len(rows[0]):
+                    raise ValueError(
+                        f"line {reader.line_num} has {len(row)} fields, the header {len(rows[0])}: put double quotes "
+                        "around a value that holds a comma or a line break"
+                    )
+        except csv.Error as error:
+            raise ValueError(f'line {reader.line_num}: {error}; write a double quote within a value as ""') from None
+    header = rows.pop(0) if rows else []
+    if twice := [name for name in COLUMNS if header.count(name) > 1]:
+        raise ValueError(f"column {', '.join(twice)} is there twice")
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _champion(settings: Settings) -> "tuple[ModelVersion, Pipeline]":

@@ -1,12 +1,17 @@
 """promote: register the candidate, and make it champion if it is no worse than the one that is."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagifai import dataset, registry, train
 from tagifai.evaluate import measure
 from tagifai.model import COLUMNS
 from tagifai.settings import Settings
+from tagifai.split import is_held_out
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -16,12 +21,13 @@ EXAMPLE_ROWS = 3
 def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Compare candidate and champion on a snapshot's held-out rows; the alias moves if the candidate is not worse.
 
+    Where the champion was trained with another split, only the rows that this one holds out too are compared.
     A candidate is registered once, however often this runs, and a run that was broken off can be repeated.
 
     Returns:
         `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
         `trials`; `champion` after the decision: `name`, `version`, `alias`, `f1_weighted`; `previous`: the champion
-        that the candidate was compared with, `version` and its metrics on the same rows, or None; `decision`:
+        that the candidate was compared with, `version` and its metrics on the rows compared, or None; `decision`:
         `promoted` or `kept`; `reason`; `mlflow`: the candidate's `experiment`, `run`, `model` and `version` there.
 
     Raises:
@@ -32,24 +38,28 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     example = test[list(COLUMNS)].head(EXAMPLE_ROWS).reset_index(drop=True)
     candidate = registry.register(settings, model, facts, metrics, example)
     champion = registry.champion(settings)
-    score = best = metrics["f1_weighted"]
+    best = metrics["f1_weighted"]
     shown, previous = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows"), None
     if champion is None:
         decision, reason = "promoted", "there was no champion"
     elif champion.version == candidate.version:
         decision, reason = "kept", f"version {champion.version} is the champion already: model and data are unchanged"
+    elif (rows := _held_out_of(champion, test, settings)).empty:
+        decision, reason = "promoted", f"version {champion.version} was trained on all the held-out rows of today"
     else:
-        rival = measure(registry.load(settings, champion), test, settings)
+        score = measure(model, rows, settings)["f1_weighted"]
+        rival = measure(registry.load(settings, champion), rows, settings)
         previous = {"version": str(champion.version), **{name: rival[name] for name in shown}}
         best = rival["f1_weighted"]
         decision = "promoted" if score >= best else "kept"
         reason = (
             f"weighted F1 {score:.4f} of version {candidate.version} is {'not ' if score >= best else ''}lower than "
-            f"{best:.4f} of version {champion.version} on the same {len(test)} held-out rows"
+            f"{best:.4f} of version {champion.version} on the same {len(rows)} held-out rows"
+            f"{' of both splits' if len(rows) < len(test) else ''}"
         )
     if decision == "promoted":
         registry.make_champion(settings, candidate)
-        champion, best = candidate, score
+        champion, best = candidate, metrics["f1_weighted"]
     logger.info("%s: %s", decision, reason)
     return {
         "candidate": {
@@ -70,3 +80,9 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         "reason": reason,
         "mlflow": registry.place(settings, candidate),
     }
+
+
+def _held_out_of(champion: "ModelVersion", test: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
+    """The held-out rows that the champion has never seen either, all where its split is that of today or unknown."""
+    split = registry.split_of(settings, champion) or settings.split
+    return test[[is_held_out(each, **split.model_dump()) for each in test["id"]]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagifai import persistence
 from tagifai.errors import ServiceError
-from tagifai.settings import Settings, prepare_libraries
+from tagifai.settings import Settings, Split, prepare_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,21 @@ def load(settings: Settings, version: "ModelVersion") -> "Pipeline":
         uri = f"models:/{version.name}/{version.version}/{MODEL_FILE}"
         file = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         return persistence.loads(Path(file).read_bytes(), origin=uri)
+
+
+def split_of(settings: Settings, version: "ModelVersion") -> Split | None:
+    """How rows were held out when a version was trained; None: it is of no run of ours.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    # Others may register a model without a run.
+    if not version.run_id:
+        return None
+    with _mlflow(settings) as mlflow:
+        params = mlflow.MlflowClient().get_run(version.run_id).data.params
+    known = {name: params[f"split_{name}"] for name in Split.model_fields if f"split_{name}" in params}
+    return Split(**known) if len(known) == len(Split.model_fields) else None
 
 
 def register(

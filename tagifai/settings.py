@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,11 +54,21 @@ class Warehouse(Section):
     password: SecretStr
 
 
+def _as_cleaned(tag: str) -> str:
+    cleaned = tag.strip().lower()
+    if tag != cleaned:
+        raise ValueError(f"tags are in lower case, without white space around them: write {cleaned!r}")
+    return tag
+
+
+Tag = Annotated[str, AfterValidator(_as_cleaned)]
+
+
 class Labels(Section):
     """Which tags are classes; `known_tags` is the gate's business."""
 
-    known_tags: tuple[str, ...] | None
-    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    known_tags: tuple[Tag, ...] | None
+    classes: Annotated[tuple[Tag, ...], Field(min_length=1)] | None
     min_freq: int = Field(ge=1)
 
 

@@ -95,3 +95,10 @@ def test_a_trigger_whose_answer_got_lost_starts_no_second_run(server, api):
     server.answers = [(502, {}), (409, {})]
     run_id = api.trigger("dataops", note="a test")
     assert [body["dag_run_id"] for _, _, body in server.asked] == [run_id, run_id]
+
+
+def test_a_dag_is_paused_where_airflow_says_so(server, api):
+    server.answers = [(200, {"is_paused": True}), (200, {"is_paused": False})]
+    assert api.is_paused("dataops")
+    assert not api.is_paused("mlops")
+    assert [path for _, path, _ in server.asked] == ["/api/v2/dags/dataops", "/api/v2/dags/mlops"]

@@ -1,6 +1,12 @@
-"""What the commands tell the services that they start."""
+"""What the commands tell the services that they start, and what a run leaves of the run of another command."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
 
 from stack import cli
+from stack.errors import BusyError, StackError
 from stack.settings import load
 
 
@@ -15,7 +21,7 @@ class NoStack:
     def is_up(self, _):
         return False
 
-    def start(self, _, *, stay):
+    def start(self, _, *, stay, begun):
         NoStack.started = (self.settings, stay)
 
     def stop(self):
@@ -33,3 +39,41 @@ def test_a_stack_that_does_not_stay_serves_no_schedule_and_no_watch(tmp_path, mo
     assert started.config["dataops_schedule"] is None
     assert started.config["watch"] == {"seconds": None, "files": ["projects.csv"]}
     assert started.config["search"] == settings.config["search"]
+
+
+@pytest.fixture
+def make_run(tmp_path, monkeypatch):
+    """Function that runs with a stack of some class; returns the exit status and the summary's error."""
+
+    def make_run(stack):
+        monkeypatch.setattr(cli, "Stack", stack)
+        monkeypatch.setattr(cli.doctor, "require", lambda *_: None)
+        done = CliRunner().invoke(cli.main, ["--var", str(tmp_path), "run"])
+        return done.exit_code, json.loads((tmp_path / "summary.json").read_text())["error"]
+
+    return make_run
+
+
+def test_a_run_that_is_refused_leaves_the_summary_of_the_one_at_work(tmp_path, make_run):
+    class BusyStack(NoStack):
+        def start(self, _, **options):
+            raise BusyError("another command is at work")
+
+    (tmp_path / "summary.json").write_text('{"error": "of the other"}')
+    assert make_run(BusyStack) == (1, "of the other")
+
+
+def test_a_run_says_that_it_has_not_ended_before_the_first_service_starts(tmp_path, make_run):
+    class BrokenStack(NoStack):
+        def start(self, _, *, stay, begun):
+            begun()
+            facts = json.loads((tmp_path / "summary.json").read_text())
+            raise StackError(f"it said: {facts['error']}")
+
+    assert make_run(BrokenStack) == (1, "it said: the run has not ended: it is at work, or was killed")
+
+
+def test_the_stack_can_be_stopped_whatever_has_become_of_its_settings(tmp_path):
+    (tmp_path / "config.yaml").write_text("search: [")
+    done = CliRunner().invoke(cli.main, ["--var", str(tmp_path), "down"])
+    assert (done.exit_code, done.stdout) == (0, "The stack is stopped.\n")

@@ -2,6 +2,10 @@
 
 import csv
 import io
+import os
+import subprocess
+import sys
+import time
 
 import httpx
 import psycopg
@@ -53,6 +57,22 @@ def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
 
 def test_a_run_that_never_began_was_stopped_by_no_gate(screen):
     assert not demo._show_gate(None, summary.empty("files"), screen)
+
+
+def test_a_demonstration_that_is_killed_has_the_source_put_back_and_one_that_ends_does_so_itself(tmp_path):
+    killed, ended = tmp_path / "killed", tmp_path / "ended"
+    with demo.on_kill(["touch", str(ended)]):
+        pass
+    script = f"from stack import demo\nwith demo.on_kill(['touch', {str(killed)!r}]):\n    print()\n    input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes) as process:
+        process.stdout.readline()
+        process.kill()
+    deadline = time.monotonic() + 20
+    while not killed.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [each.name for each in tmp_path.iterdir()] == ["killed"]
 
 
 @pytest.fixture

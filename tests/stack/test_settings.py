@@ -5,8 +5,12 @@ import stat
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from stack.settings import ROOT, ConfigError, load
+import pipeline.settings
+import tagifai.settings
+from stack import settings as module
+from stack.settings import ROOT, ConfigError, load, made_secrets
 
 
 def overlay(folder, text):
@@ -34,6 +38,13 @@ def test_a_url_stays_a_url(tmp_path):
     assert load(tmp_path / "var", source="https://example.org/data/").config["source"] == "https://example.org/data"
 
 
+def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="source: gs://… cannot be loaded; give a folder or"):
+        load(tmp_path / "var", source="gs://bucket/folder")
+    with pytest.raises(ConfigError, match="source: gs://… cannot be loaded; give a folder or"):
+        load(tmp_path / "var", config=overlay(tmp_path, "source: gs://bucket/folder"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -44,6 +55,7 @@ def test_a_url_stays_a_url(tmp_path):
         ("search: {folds: 1}", "search.folds: Input should be greater than or equal to 3, not 1"),
         ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
+        ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
         ("- a list", "must hold settings as `name: value`"),
         ("a: b: c", "is no YAML"),
     ],
@@ -56,9 +68,49 @@ def test_a_wrong_overlay_is_refused_by_file_and_setting(tmp_path, text, message)
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("reader", [pipeline.settings.Labels, tagifai.settings.Labels])
+@pytest.mark.parametrize("name", ["known_tags", "classes"])
+@pytest.mark.parametrize("tag", ["NLP", " nlp"])
+def test_a_tag_that_no_row_can_have_is_refused_with_the_one_to_write(reader, name, tag):
+    good = {"known_tags": ["nlp"], "classes": ["nlp"], "min_freq": 1}
+    reader(**good)
+    with pytest.raises(ValidationError, match=f"{name}.0\n.*write 'nlp'"):
+        reader(**good | {name: [tag]})
+
+
 def test_an_overlay_that_is_missing_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load(tmp_path / "var", config=tmp_path / "nowhere.yaml")
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Function that changes the settings as they were started with, and saves them."""
+
+    def save(change):
+        saved = load(tmp_path / "var").config
+        change(saved)
+        (tmp_path / "var" / "config.yaml").write_text(yaml.safe_dump(saved))
+
+    return save
+
+
+def test_what_another_version_saved_holds_as_far_as_this_one_knows_it(tmp_path, save):
+    def change(saved):
+        del saved["labels"]["min_freq"], saved["ports"]["mlflow"]
+        saved["labels"] |= {"gone": 1, "known_tags": ["mlops"]}
+        saved |= {"gone": {"too": 1}, "slices": 8, "threshold": {"low": 0.5}}
+
+    now = load(tmp_path / "var").config
+    save(change)
+    restored = load(tmp_path / "var", as_started=True).config
+    assert restored == now | {"labels": now["labels"] | {"known_tags": ["mlops"]}}
+
+
+def test_a_saved_setting_that_is_impossible_now_is_named_with_its_file(tmp_path, save):
+    save(lambda saved: saved["search"].update(folds=1))
+    with pytest.raises(ConfigError, match=r"var/config\.yaml: search\.folds: Input should be greater"):
+        load(tmp_path / "var", as_started=True)
 
 
 def test_secrets_are_made_once_a_machine_and_only_their_owner_reads_them(tmp_path):
@@ -69,3 +121,25 @@ def test_secrets_are_made_once_a_machine_and_only_their_owner_reads_them(tmp_pat
     path = tmp_path / "one" / "secrets.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == first
+
+
+def test_of_two_commands_that_make_the_secrets_at_once_one_does_and_both_know_them(tmp_path, monkeypatch):
+    write, others = module.write_private, []
+
+    def write_as_second(path, text, **options):
+        monkeypatch.undo()
+        others.append(made_secrets(path))
+        write(path, text, **options)
+
+    monkeypatch.setattr(module, "write_private", write_as_second)
+    assert [made_secrets(tmp_path / "secrets.json")] == others
+    assert [each.name for each in tmp_path.iterdir()] == ["secrets.json"]
+
+
+def test_a_secret_of_a_later_version_is_made_and_the_others_stay(tmp_path):
+    first = made_secrets(tmp_path / "secrets.json")
+    (tmp_path / "secrets.json").write_text(json.dumps({"postgres": first["postgres"]}))
+    second = made_secrets(tmp_path / "secrets.json")
+    assert second.keys() == first.keys()
+    assert second["postgres"] == first["postgres"]
+    assert made_secrets(tmp_path / "secrets.json") == second

@@ -5,7 +5,7 @@ import socket
 import pytest
 import yaml
 
-from stack.errors import StackError
+from stack.errors import BusyError, StackError
 from stack.ports import free_port
 from stack.settings import load
 from stack.supervision import Stack
@@ -25,8 +25,8 @@ def test_services_run_until_they_are_stopped_and_nobody_else_starts_them_meanwhi
     try:
         assert second.is_up(["postgres"])
         assert not second.is_up()
-        with pytest.raises(StackError, match="another command is at work"):
-            second.start(["postgres"], stay=False)
+        with pytest.raises(BusyError, match="another command is at work"):
+            second.start(["postgres"], stay=False, begun=pytest.fail)
         assert first.is_up(["postgres"])
     finally:
         first.stop()

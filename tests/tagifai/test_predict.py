@@ -11,6 +11,7 @@ from tagifai.errors import TagifaiError
 from tagifai.predict import predict, predict_file, read_projects, tag
 
 NAME = "tagger"
+HEADER = b"id,title,description\n"
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +146,13 @@ def test_below_the_threshold_the_probability_is_still_that_of_the_likeliest_clas
         ("a.csv", b"id,title\n1,T\n", r"a\.csv has no column description: .*has id, title"),
         ("a.csv", b"name\n1\n", r"a\.csv has no column id, title, description: .*has name"),
         ("a.csv", "id,title,description\n1,caf\xe9,D\n".encode("latin-1"), r"a\.csv is not UTF-8 .*save it as UTF-8"),
-        ("a.csv", b"", r"a\.csv cannot be read: .*No columns"),
-        ("a.csv", b'id,title,description\n1,"T,D\n', r"a\.csv cannot be read: .*EOF inside string"),
-        ("a.csv", b"id,title,description\n1,T,D,E\n2,T,D,E,F\n", r"a\.csv cannot be read: .*line 3"),
+        ("a.csv", b"", r"a\.csv has no column id, title, description: .*has none"),
+        ("a.csv", b'id,title,description\n1,"T,D\n', r"a\.csv cannot be read: line 2: unexpected end .*double quote"),
+        ("a.csv", HEADER + b"1,T,D, E\n", r"a\.csv cannot be read: line 2 has 4 fields, the header 3: .*quotes around"),
+        ("a.csv", HEADER + b"1,T,D,\n2,T,D,\n", r"a\.csv cannot be read: line 2 has 4 fields"),
+        ("a.csv", HEADER + b"1,T,D\n2,T,D,E\n", r"a\.csv cannot be read: line 3 has 4 fields"),
+        ("a.csv", HEADER + b"1,T,D\n2,T\n", r"a\.csv cannot be read: line 3 has 2 fields"),
+        ("a.csv", b"id,title,description,title\n1,T,D,U\n", r"a\.csv cannot be read: column title is there twice"),
         ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a CSV or Parquet file"),
         ("a.txt", b"id,title,description\n", r"a\.txt cannot be read: .*must be a CSV or Parquet file"),
     ],

@@ -11,6 +11,7 @@ from tagifai import dataset, registry, studies, train
 from tagifai.errors import TagifaiError
 from tagifai.evaluate import measure
 from tagifai.promote import promote
+from tagifai.settings import Split
 from tagifai.snapshot import hash_of
 
 
@@ -163,6 +164,41 @@ def test_the_champion_is_measured_on_the_rows_of_today(connected, uri, good, can
     measured = measure(train.load(good), dataset.load(connected, swapped).test, connected)["f1_weighted"]
     assert f"not lower than {measured:.4f} of version 1" in facts["reason"]
     assert measured < 0.5 < before
+
+
+def test_a_champion_of_another_split_is_compared_on_the_rows_that_both_hold_out(connected, uri, good, candidate):
+    other = {"split": connected.split.model_copy(update={"seed": 3, "test_size": 0.5})}
+    rival = candidate(**other)
+    promote(connected.model_copy(update=other), uri=uri, folder=rival)
+    facts = promote(connected, uri=uri, folder=good)
+    today, then = (dataset.load(each, uri).test for each in (connected, connected.model_copy(update=other)))
+    rows = today[today["id"].isin(then["id"])]
+    assert 0 < len(rows) < len(today)
+    scores = [measure(train.load(each), rows, connected)["f1_weighted"] for each in (good, rival)]
+    assert facts["previous"]["test_rows"] == len(rows)
+    assert facts["previous"]["f1_weighted"] == scores[1]
+    assert f"weighted F1 {scores[0]:.4f} of version 2" in facts["reason"]
+    assert facts["reason"].endswith(f"on the same {len(rows)} held-out rows of both splits")
+    assert facts["candidate"]["test_rows"] == len(today)
+
+
+def test_a_champion_that_no_row_is_fair_to_gives_way(connected, uri, good, bad, monkeypatch):
+    promote(connected, uri=uri, folder=good)
+    monkeypatch.setattr(registry, "split_of", lambda *_: Split(seed=3, test_size=1e-9))
+    facts = promote(connected, uri=uri, folder=bad)
+    assert (facts["decision"], facts["previous"]) == ("promoted", None)
+    assert facts["reason"] == "version 1 was trained on all the held-out rows of today"
+
+
+def test_a_champion_of_no_run_is_compared_on_all_held_out_rows(connected, uri, good, bad, monkeypatch):
+    promote(connected, uri=uri, folder=good)
+    version = registry.champion(connected)
+    assert registry.split_of(connected, version) == connected.split
+    version._run_id = None
+    assert registry.split_of(connected, version) is None
+    monkeypatch.setattr(registry, "champion", lambda _: version)
+    facts = promote(connected, uri=uri, folder=bad)
+    assert facts["previous"]["test_rows"] == len(dataset.load(connected, uri).test)
 
 
 def test_a_crash_between_registering_and_the_alias_is_made_good_by_the_next_call(connected, uri, good, client):

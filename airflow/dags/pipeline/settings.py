@@ -18,11 +18,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _as_cleaned(tag: str) -> str:
+    cleaned = tag.strip().lower()
+    if tag != cleaned:
+        raise ValueError(f"tags are in lower case, without white space around them: write {cleaned!r}")
+    return tag
+
+
+Tag = Annotated[str, AfterValidator(_as_cleaned)]
+
+
 class Labels(Section):
     """What the tags' gate lets through; the classes are the model's business."""
 
-    known_tags: list[str] | None
-    classes: list[str] | None
+    known_tags: list[Tag] | None
+    classes: list[Tag] | None
     min_freq: int = Field(ge=1)
 
 
