@@ -156,6 +156,7 @@ def test_a_connection_without_configurations_gets_all_streams_and_a_name(call, m
         ([{"name": "letters"}], "configurations.streams.0.name"),
         ([{"name": "numbers", "syncMode": "incremental_append"}], "configurations.streams.0.syncMode"),
         ([], "body.configurations.streams"),
+        ([{"name": "numbers"}, {"name": "numbers"}], "body.configurations.streams"),
     ],
 )
 def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made, streams, field):
