@@ -38,6 +38,9 @@ _OWN = {
     "_airbyte_extracted_at": "timestamp with time zone",
     "_airbyte_meta": "jsonb",
 }
+# Names that PostgreSQL gives to columns of its own, and bytes of which it leaves off the rest of a name.
+_SYSTEM = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+_NAME_BYTES = 63
 # Characters of an id that rows have in common.
 _PREFIX = 24
 _STATES = """
@@ -144,8 +147,10 @@ class PostgresDestination:
         """Make ready to take rows for these tables; those that are there already get the columns that they lack.
 
         Raises:
-            DestinationError: a column has another type than the stream declares now.
+            DestinationError: a column has another type than the stream declares now, or PostgreSQL has no such names.
         """
+        for table in tables:
+            _check(table)
         self._tables = tables
         is_one_commit = all(table.at_end for table in tables)
         for table in tables:
@@ -379,6 +384,30 @@ class PostgresDestination:
 
     def _execute(self, statement: str, *parts: sql.Composable) -> None:
         self._connection.execute(sql.SQL(statement).format(*parts))
+
+
+def _check(table: Table) -> None:
+    """See that PostgreSQL can have such a table.
+
+    Raises:
+        DestinationError: it cannot.
+    """
+    for name in (table.namespace, table.name):
+        if not _is_name(name):
+            raise DestinationError(
+                f"table {table}: PostgreSQL has no name {name!r}, only such of 1 to {_NAME_BYTES} bytes; correct the"
+                " namespace or the prefix, or rename the stream in the source"
+            )
+    for column in table.columns:
+        if column.name in _OWN.keys() | _SYSTEM or not _is_name(column.name):
+            raise DestinationError(
+                f"table {table}: column {column.name!r} needs another name for PostgreSQL: of 1 to {_NAME_BYTES} bytes,"
+                f" and none of {', '.join(sorted(_OWN.keys() | _SYSTEM))}; rename it in the source"
+            )
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name.encode()) <= _NAME_BYTES and "\0" not in name
 
 
 def _identifier(table: Table) -> sql.Identifier:

@@ -290,6 +290,11 @@ class DestinationFacts:
             attempt(changed)
         assert select("select id from raw.numbers") == [(1,)]
 
+    @pytest.mark.parametrize("name", ["", "_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta"])
+    def test_columns_without_a_name_or_with_one_of_airbytes_are_refused(self, attempt, name):
+        with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for"):
+            attempt(table_of(columns=(*TEXTS, Column(name, Kind.TEXT))))
+
     def test_more_rows_than_one_write_all_arrive(self, attempt, select):
         destination = attempt(table_of())
         for first in range(0, 3000, 1000):
@@ -307,6 +312,20 @@ class TestPostgres(DestinationFacts):
     @pytest.fixture
     def select(self, query):
         return query
+
+    @pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid", "x" * 64, "ü" * 32, "a\0b"])
+    def test_columns_that_postgresql_cannot_name_are_refused(self, attempt, name):
+        with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for PostgreSQL"):
+            attempt(table_of(columns=(*TEXTS, Column(name, Kind.TEXT))))
+
+    @pytest.mark.parametrize("names", [("raw", "ü" * 32), ("raw", ""), ("x" * 64, "numbers")])
+    def test_tables_and_schemas_that_postgresql_cannot_name_are_refused(self, attempt, names):
+        with pytest.raises(DestinationError, match="PostgreSQL has no name"):
+            attempt(Table(*names, TEXTS))
+
+    def test_the_longest_names_and_those_of_former_system_columns_arrive(self, load, select):
+        load(table_of(name="n" * 63, columns=(Column("x" * 63, Kind.TEXT), Column("oid", Kind.TEXT))), ("a", "b"))
+        assert select(f"select {'x' * 63}, oid from raw.{'n' * 63}") == [("a", "b")]
 
 
 @pytest.fixture(scope="module")
