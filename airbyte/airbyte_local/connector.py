@@ -32,7 +32,7 @@ from airbyte_protocol.models import (
 from pydantic import ValidationError
 
 from airbyte_local.images import Container
-from airbyte_local.settings import RUN_VARIABLE, connector_environment
+from airbyte_local.settings import RUN_VARIABLE, connector_environment, installer_environment
 
 # Bytes that are read at once, and of the longest line that is taken.
 _READ = 1 << 20
@@ -225,6 +225,12 @@ class Connector:
                 (folder / f"{name}.json").write_bytes(orjson.dumps(content))
                 given += [f"--{name}", str(folder / f"{name}.json")]
         container = self._container.command(folder) if self._container else []
+        # What the docker client is told, its container is not.
+        environment = (
+            installer_environment(self._run)
+            if container
+            else connector_environment(self._run, folder, is_ours=self._is_ours)
+        )
         with self._lock:
             if self._stopped:
                 raise ConnectorError("the connector was stopped")
@@ -233,7 +239,7 @@ class Connector:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=connector_environment(self._run, folder, is_ours=self._is_ours),
+                env=environment,
                 start_new_session=True,
                 bufsize=0,
             )

@@ -271,7 +271,8 @@ def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
 
 
 def test_the_connector_gets_its_configuration_and_catalog_and_no_secret_of_the_stack(sync, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", "a secret")
+    for name in ("MLOPS_WAREHOUSE__PASSWORD", "MLFLOW_TRACKING_PASSWORD", "SHOP_TOKEN"):
+        monkeypatch.setenv(name, "a secret")
     path = tmp_path / "arguments.json"
     sync(record_arguments=str(path))
     given = json.loads(path.read_text())
