@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from airbyte_declaration.client import LENIENT, AirbyteApi
-from airbyte_declaration.declaration import Actor, Declaration
+from airbyte_declaration.declaration import Actor, Declaration, DeclarationError
 
 _HIDDEN = re.compile(r"\*+")
 # In the order in which they are made; they are deleted the other way round.
@@ -83,6 +83,7 @@ class Plan:
 
         Raises:
             AirbyteError: Airbyte refused or does not answer.
+            DeclarationError: something that is there cannot become what is declared.
         """
         return list(self._walk(is_dry=True))
 
@@ -91,6 +92,7 @@ class Plan:
 
         Raises:
             AirbyteError: Airbyte refused or does not answer; what came before it stays done.
+            DeclarationError: something that is there cannot become what is declared; the same.
         """
         yield from self._walk(is_dry=False)
 
@@ -155,7 +157,16 @@ class Plan:
     def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
         if there is None:
             return Step("create", kind, declared.name)
-        differ = sorted(_differences(declared.configuration, there["configuration"], "configuration"))
+        # Airbyte takes the type out of a configuration, and it is for ever.
+        key = f"{kind}Type"
+        wanted = {name: value for name, value in declared.configuration.items() if name != key}
+        if there[key] != declared.configuration[key]:
+            raise DeclarationError(
+                f"{kind} {declared.name} is of the type {there[key]}, and Airbyte cannot make it"
+                f" {declared.configuration[key]}: give it another name, in its connections too, and then"
+                " `make airbyte-apply DELETE=1`"
+            )
+        differ = sorted(_differences(wanted, there["configuration"], "configuration"))
         if not differ:
             known = self._known().get(self._digest_name(kind, declared))
             if known is None:

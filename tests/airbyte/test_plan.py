@@ -10,7 +10,7 @@ import pytest
 from airbyte_testing import connection_of, declare, destination_of, stream
 
 from airbyte_declaration.client import AirbyteApi, AirbyteError
-from airbyte_declaration.declaration import Declaration
+from airbyte_declaration.declaration import Declaration, DeclarationError
 from airbyte_declaration.plan import Plan, Step
 
 SECRETS = ("password", "key")
@@ -87,14 +87,23 @@ class StandIn(ThreadingHTTPServer):
                     "streams": [{"selectedFields": [], **each} for each in body["configurations"]["streams"]]
                 }
             if kind in ("sources", "destinations"):
-                thing["configuration"] = {"tunnel_method": {"tunnel_method": "NO_TUNNEL"}, **body["configuration"]}
+                type_key = f"{NAMES[kind]}Type"
+                thing[type_key] = body["configuration"][type_key]
+                thing["configuration"] = self.kept(kind, body)["configuration"]
             things[thing[key]] = thing
             return 200, self.shown(thing)
         if method == "DELETE":
             del things[parts[1]]
             return (204, None)
-        things[parts[1]] |= body
+        things[parts[1]] |= self.kept(kind, body)
         return 200, self.shown(things[parts[1]])
+
+    def kept(self, kind, body):
+        """A body whose configuration has no type any more, and what Airbyte adds."""
+        if kind not in ("sources", "destinations"):
+            return body
+        given = {name: value for name, value in body["configuration"].items() if name != f"{NAMES[kind]}Type"}
+        return {**body, "configuration": {"tunnel_method": {"tunnel_method": "NO_TUNNEL"}, **given}}
 
     def shown(self, value):
         if isinstance(value, list):
@@ -216,6 +225,17 @@ def test_one_change_is_one_update_with_its_reason(airbyte, plan, content, change
     ((method, _, _),) = airbyte.changes()
     assert method == ("PATCH" if kind == "connection" else "PUT")
     assert not any(step.is_change for step in plan().steps())
+
+
+def test_a_type_is_for_ever_and_the_remedy_is_named(airbyte, plan, content):
+    list(plan().apply())
+    airbyte.changes()
+    content["sources"][0]["configuration"]["sourceType"] = "s3"
+    words = r"source s is of the type scripted, and Airbyte cannot make it s3: give it another name, .* DELETE=1"
+    for attempt in (plan().steps, lambda: list(plan().apply())):
+        with pytest.raises(DeclarationError, match=words):
+            attempt()
+    assert airbyte.changes() == []
 
 
 def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
