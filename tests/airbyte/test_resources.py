@@ -1,5 +1,6 @@
 """The API of workspaces, sources, destinations, connections and streams."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_secrets_go_in_and_never_come_out(call, made, service, query):
     stored = str(query("select configuration::text, encode(sealed, 'escape') from airbyte.actors"))
     assert "the-key" not in stored
     assert "the-key" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("url", ["https://user:tell@host/x.csv", "HTTP://host/x.csv?token=tell", "http://h?tell"])
+def test_a_url_with_a_login_or_a_query_is_a_secret_and_comes_back_hidden(call, made, service, query, tmp_path, url):
+    path, seen = f"/sources/{made['sourceId']}", tmp_path / "seen"
+    given = {"urls": [url, "https://host/x.csv#part"], "record_arguments": str(seen)}
+    shown = call("PATCH", path, {"configuration": given})[1]["configuration"]
+    assert shown["urls"] == ["**********", "https://host/x.csv#part"]
+    assert "tell" not in str(query("select configuration from airbyte.actors"))
+    assert call("PUT", path, {"name": "new", "configuration": shown})[0] == 200
+    service.sync("c")
+    assert json.loads(seen.read_text())["config"]["urls"] == given["urls"]
 
 
 def test_a_secret_that_comes_back_hidden_stays_as_it_is(call, made, service, tmp_path):
