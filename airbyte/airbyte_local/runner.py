@@ -222,6 +222,9 @@ class Runner:
             return _failed(f"the destination failed: {str(error).strip()}")
         except OtherServiceError as error:
             return _failed(str(error))
+        except Exception as error:
+            job_log.exception("unexpected failure of the service")
+            return _failed(f"unexpected failure of the service: {error!r}", FailureType.system_error.value)
         return End("succeeded")
 
     def _sync(

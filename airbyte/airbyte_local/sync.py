@@ -165,8 +165,8 @@ class Sync:
         if destination_sync_mode is DestinationSyncMode.append_dedup:
             if not key:
                 raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that tell rows apart")
-            for path in filter(None, [*key, cursor]):
-                if len(path) > 1 or path[0] not in properties:
+            for path in [*key, *filter(None, [cursor])]:
+                if len(path) != 1 or path[0] not in properties:
                     raise SyncError(
                         f"{where}: {'.'.join(path)} is no column of the stream, which has {', '.join(properties)};"
                         " correct primaryKey or cursorField"

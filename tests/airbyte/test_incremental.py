@@ -162,6 +162,7 @@ class TestDedup:
             ({"primaryKey": []}, "stream numbers: incremental_deduped_history needs a primaryKey"),
             ({"primaryKey": [["id", "deep"]]}, "id.deep is no column of the stream, which has id, text, at"),
             ({"primaryKey": [["name"]]}, "name is no column"),
+            ({"primaryKey": [[]]}, " is no column of the stream"),
             ({"cursorField": ["when"]}, "when is no column"),
         ],
     )

@@ -251,7 +251,9 @@ def test_another_signing_key_cannot_open_configurations_and_says_what_to_do(call
 def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(new_service, tmp_path):
     (tmp_path / "source_hanging.py").write_text("import signal\nsignal.pause()\n")
     (tmp_path / "source_failing.py").write_text("raise SystemExit('no spec today')\n")
-    modules = {name: {"module": f"source_{name}"} for name in ("hanging", "failing")}
+    spec = '{"type": "SPEC", "spec": {"connectionSpecification": []}}'
+    (tmp_path / "source_broken.py").write_text(f"print({spec!r})\n")
+    modules = {name: {"module": f"source_{name}"} for name in ("hanging", "failing", "broken")}
     service = new_service(**register(tmp_path, **modules), MLOPS_AIRBYTE__CHECK_TIMEOUT="1")
     service.environment["PYTHONPATH"] += f":{tmp_path}"
     service.start()
@@ -259,6 +261,7 @@ def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(
     for name, words in {
         "hanging": "did not answer within airbyte.check_timeout, 1 s",
         "failing": "no spec today",
+        "broken": "source_broken printed a broken SPEC: connectionSpecification: ",
     }.items():
         body = {"name": name, "workspaceId": workspace, "configuration": {"sourceType": name}}
         answer = service.client.post("/sources", json=body)

@@ -1,9 +1,11 @@
 """The service as a process: its API, its jobs through cancel, time limit, restart and kill."""
 
 import os
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -286,6 +288,17 @@ def test_what_may_pass_by_itself_is_tried_again_and_the_wait_can_be_cancelled(sc
     wait_until(lambda: service.job(job["jobId"])["status"] == "incomplete")
     assert service.client.delete(f"/jobs/{job['jobId']}").json()["status"] == "cancelled"
     assert len(query(attempts)) == 3
+
+
+def test_an_unexpected_failure_ends_attempt_and_job_and_is_in_the_jobs_log(scripted_service, query, tmp_path):
+    service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "2"})
+    shutil.rmtree(tmp_path / "var" / "airbyte")
+    job = service.sync("numbers")
+    reason = "unexpected failure of the service: FileNotFoundError("
+    assert (job["status"], job["failureReason"].startswith(reason)) == ("failed", True)
+    attempts = query("select number, status, failure_type from airbyte.attempts order by number")
+    assert attempts == [(1, "failed", "system_error"), (2, "failed", "system_error")]
+    assert "FileNotFoundError" in Path(job["logFile"]).read_text()
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_and_never_none(scripted_service, named_pipe, query):
