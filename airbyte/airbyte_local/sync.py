@@ -51,6 +51,10 @@ _MODES = {
 }
 
 
+# Key of the state of a source as a whole.
+_WHOLE = ("", "")
+
+
 class SyncError(Exception):
     """The source's data or the declaration cannot be synced; the message says what and where."""
 
@@ -255,10 +259,13 @@ class _Checkpoints:
             for each in catalog.streams
         }
         self._states: dict[tuple[str, str], State] = {}
+        # Those of which the destination has a state.
+        self._kept: set[tuple[str, str]] = set()
         self._rows, self._moment = 0, time.monotonic()
 
     def to_go_on_from(self, states: list[State]) -> Any:
         """What the connector's --state file holds, of the states that were committed; None: nothing."""
+        self._kept = set(map(_key, states))
         if not any(self._incremental.values()):
             return None
         messages = [orjson.loads(each.message) for each in states if self._incremental.get(_key(each), not each.stream)]
@@ -276,6 +283,11 @@ class _Checkpoints:
                 namespace, stream = descriptor.get("namespace") or "", descriptor["name"]
             except (KeyError, TypeError, AttributeError):
                 raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
+        # A source has states of its streams or one as a whole.
+        if stream:
+            self._states.pop(_WHOLE, None)
+        else:
+            self._states.clear()
         # The platform's numbers, which mean nothing to a connector.
         message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
         self._states[namespace, stream] = State(namespace, stream, orjson.dumps(message))
@@ -283,19 +295,32 @@ class _Checkpoints:
     def is_due(self, rows: int) -> bool:
         """Whether there is enough to commit, after so many rows of the attempt."""
         is_enough = rows - self._rows >= COMMIT_ROWS or time.monotonic() - self._moment >= COMMIT_SECONDS
-        return is_enough and bool(self.states(final=False))
+        # One state of the whole source makes way for those of its streams when each has one.
+        makes_way = _WHOLE in self._kept and _WHOLE not in self._states
+        is_whole = all(key in self._states for key, is_incremental in self._incremental.items() if is_incremental)
+        return is_enough and bool(self.states(final=False)) and (is_whole or not makes_way)
 
     def states(self, *, final: bool) -> list[State]:
-        """What a commit has to keep: at the end, a stream that was read anew has no state any more."""
-        found = [
-            state for key, state in self._states.items() if self._incremental.get(key, any(self._incremental.values()))
-        ]
-        return found + [
-            State(*key, None) for key, is_incremental in self._incremental.items() if final and not is_incremental
-        ]
+        """What a commit has to keep and to forget.
+
+        A state of the source as a whole takes the place of those of its streams, and the other way round; at the end, a
+        stream that was read anew has no state any more.
+        """
+        is_any = any(self._incremental.values())
+        found = [state for key, state in self._states.items() if self._incremental.get(key, key == _WHOLE and is_any)]
+        gone = {key for key in self._kept if found and (key == _WHOLE) != (_key(found[0]) == _WHOLE)}
+        if final:
+            gone |= {key for key, is_incremental in self._incremental.items() if not is_incremental}
+            gone |= set() if is_any else {_WHOLE}
+        return found + [State(*key, None) for key in sorted(gone)]
 
     def committed(self, rows: int) -> None:
-        """Forget what was committed."""
+        """Note that what there was to keep was committed."""
+        for state in self.states(final=False):
+            if state.message is None:
+                self._kept.discard(_key(state))
+            else:
+                self._kept.add(_key(state))
         self._states.clear()
         self._rows, self._moment = rows, time.monotonic()
 
