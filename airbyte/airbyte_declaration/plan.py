@@ -68,7 +68,7 @@ class Plan:
             api: of the Airbyte.
             digests: JSON file that keeps the digests; made if it is missing.
             key: of the digests.
-            delete: whether what is not declared is deleted.
+            delete: whether what is not declared is deleted, and a connection with another end is made anew.
             lenient: whether the local service takes configurations without a check.
         """
         self.api = api
@@ -99,17 +99,16 @@ class Plan:
     def ids(self) -> dict[str, str]:
         """Ids of the declared connections that are there, by name."""
         workspace = self._workspace()
-        found = self._found("connection", workspace["workspaceId"]) if workspace else {}
-        return {
-            each.name: found[each.name]["connectionId"] for each in self._declaration.connections if each.name in found
-        }
+        things = self._things("connection", workspace["workspaceId"]) if workspace else []
+        found = {each["name"]: each["connectionId"] for each in things}
+        return {each.name: found[each.name] for each in self._declaration.connections if each.name in found}
 
     def _workspace(self) -> dict[str, Any] | None:
         name = self._declaration.workspace.name
         return next((each for each in self.api.list("workspaces") if each["name"] == name), None)
 
-    def _found(self, kind: str, workspace_id: str) -> dict[str, dict[str, Any]]:
-        return {each["name"]: each for each in self.api.list(f"{kind}s", workspaceIds=workspace_id)}
+    def _things(self, kind: str, workspace_id: str) -> list[dict[str, Any]]:
+        return list(self.api.list(f"{kind}s", workspaceIds=workspace_id))
 
     def _walk(self, *, is_dry: bool) -> Iterator[Step]:
         workspace, name = self._workspace(), self._declaration.workspace.name
@@ -118,7 +117,9 @@ class Plan:
                 workspace = self.api.call("POST", "/workspaces", json={"name": name})
             yield Step("create", "workspace", name)
         workspace_id = workspace["workspaceId"] if workspace else ""
-        found = {kind: self._found(kind, workspace_id) if workspace else {} for kind in _KINDS}
+        things = {kind: self._things(kind, workspace_id) if workspace else [] for kind in _KINDS}
+        found = {kind: {each["name"]: each for each in things[kind]} for kind in _KINDS}
+        stays = set()
         for kind in _KINDS:
             for declared in getattr(self._declaration, f"{kind}s"):
                 there = found[kind].get(declared.name)
@@ -130,27 +131,27 @@ class Plan:
                     body = {"name": declared.name, "configuration": declared.configuration}
                     ends = {"workspaceId": workspace_id}
                     step = self._compare(kind, declared, there)
+                if there and step.action != "create":
+                    stays.add(there[f"{kind}Id"])
                 if step.is_change and not is_dry:
-                    found[kind][declared.name] = self._change(kind, body, ends, there)
+                    found[kind][declared.name] = self._change(step, body, ends, there)
                     if kind != "connection":
                         self._remember(kind, declared)
                 yield step
         for kind in reversed(_KINDS):
             declared = {each.name for each in getattr(self._declaration, f"{kind}s")}
-            for name in [name for name in found[kind] if name not in declared]:
+            for thing in [each for each in things[kind] if each[f"{kind}Id"] not in stays]:
                 if self._delete and not is_dry:
-                    self.api.call("DELETE", f"/{kind}s/{_id(found, kind, name)}")
-                yield Step("delete" if self._delete else "keep", kind, name, "is not declared")
+                    self.api.call("DELETE", f"/{kind}s/{thing[f'{kind}Id']}")
+                why = "another of this name takes its place" if thing["name"] in declared else "is not declared"
+                yield Step("delete" if self._delete else "keep", kind, thing["name"], why)
 
     def _change(
-        self, kind: str, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
+        self, step: Step, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
     ) -> dict[str, Any]:
-        if there is None:
+        kind = step.kind
+        if step.action == "create":
             return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
-        # A connection's ends are for ever.
-        if kind == "connection" and any(there[end] != value for end, value in ends.items()):
-            self.api.call("DELETE", f"/connections/{there['connectionId']}")
-            return self.api.call("POST", "/connections", json=body | ends, headers=self._headers)
         method = "PATCH" if kind == "connection" else "PUT"
         return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
 
@@ -180,10 +181,17 @@ class Plan:
     ) -> Step:
         if there is None:
             return Step("create", "connection", name)
+        # A connection's ends are for ever, and so is its state.
+        if moved := [end for end in ends if there[end] != ends[end]]:
+            if not self._delete:
+                raise DeclarationError(
+                    f"connection {name} has another {' and '.join(moved)} now: it has to be made anew, its state begins"
+                    " from nothing, and the old one is deleted: `make airbyte-apply DELETE=1`, or give it another name"
+                )
+            return Step("create", "connection", name, f"another {' and '.join(moved)}: its state begins from nothing")
         wanted, found = (_by_stream(each) for each in (body, there))
         differ = sorted(_differences(wanted, found))
-        moved = [f"{end} (made anew: its state begins from nothing)" for end in ends if there[end] != ends[end]]
-        return Step("update" if differ or moved else "unchanged", "connection", name, ", ".join([*moved, *differ]))
+        return Step("update" if differ else "unchanged", "connection", name, ", ".join(differ))
 
     def _known(self) -> dict[str, str]:
         return json.loads(self._digests.read_text()) if self._digests.exists() else {}

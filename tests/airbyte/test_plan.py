@@ -279,15 +279,49 @@ def test_what_is_not_declared_stays_unless_it_is_to_be_deleted(airbyte, plan, co
     assert plan(delete=True).steps() == UNCHANGED
 
 
-def test_a_connection_with_another_end_is_made_anew(airbyte, plan, content):
+@pytest.fixture
+def moved(airbyte, plan, content):
+    """Airbyte after an apply, and a declaration whose connection has another source since; the old connection's id."""
     list(plan().apply())
-    before = plan().ids()
+    (before,) = plan().ids().values()
     content["sources"].append({**content["sources"][0], "name": "t"})
     content["connections"][0]["source"] = "t"
-    steps = {step.kind: step for step in plan().apply() if step.is_change and step.action == "update"}
-    assert "state begins from nothing" in steps["connection"].why
-    assert plan().ids() != before
-    assert len(airbyte.things["connections"]) == 1
+    airbyte.changes()
+    return before
+
+
+def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_deleted(airbyte, plan, moved):
+    steps = [
+        Step("create", "source", "t"),
+        Step("create", "connection", "a", "another sourceId: its state begins from nothing"),
+        Step("delete", "connection", "a", "another of this name takes its place"),
+    ]
+    assert [step for step in plan(delete=True).steps() if step.is_change] == steps
+    assert airbyte.changes() == []
+    assert [step for step in plan(delete=True).apply() if step.is_change] == steps
+    assert [each[:2] for each in airbyte.changes()] == [
+        ("POST", "sources"),
+        ("POST", "connections"),
+        ("DELETE", f"connections/{moved}"),
+    ]
+    assert plan().ids() == {"a": next(iter(airbyte.things["connections"]))} != {"a": moved}
+
+
+def test_a_connection_with_another_end_stays_without_the_flag_and_the_remedy_is_named(airbyte, plan, moved):
+    for attempt in (plan().steps, lambda: list(plan().apply())):
+        with pytest.raises(DeclarationError, match=r"connection a has another sourceId now: .*airbyte-apply DELETE=1"):
+            attempt()
+    assert plan().ids() == {"a": moved}
+
+
+def test_a_new_connection_that_is_refused_leaves_the_old_one(airbyte, plan, moved):
+    do, refused = airbyte.do, (422, {"detail": "no such stream"})
+    airbyte.do = lambda method, parts, *more: (
+        refused if (method, parts) == ("POST", ["connections"]) else do(method, parts, *more)
+    )
+    with pytest.raises(AirbyteError, match="no such stream"):
+        list(plan(delete=True).apply())
+    assert plan(delete=True).ids() == {"a": moved}
 
 
 def test_things_of_another_workspace_are_left_alone(airbyte, plan, content):
