@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from airbyte_declaration.client import LENIENT, AirbyteApi
-from airbyte_declaration.declaration import Actor, Declaration, DeclarationError
+from airbyte_declaration.declaration import Actor, Connection, Declaration, DeclarationError
 
 _HIDDEN = re.compile(r"\*+")
+# Of a connection, as Airbyte has them too.
+_DEFAULTS = {"status": "active", "namespaceDefinition": "destination", "prefix": ""}
 # In the order in which they are made; they are deleted the other way round.
 _KINDS = ("source", "destination", "connection")
 
@@ -43,9 +45,9 @@ class Step:
 class Plan:
     """A declaration held against an Airbyte.
 
-    What Airbyte hides, secrets, cannot be compared with it. So the digest of each configuration that was applied is
-    kept, with a key that only those have who know the client's secret; where it is missing, the configuration is sent
-    again.
+    What Airbyte hides, secrets, cannot be compared with it, nor what was declared before and is no longer. So a digest
+    of each thing that was applied is kept, with a key that only those have who know the client's secret; where it is
+    missing, a configuration is sent again.
 
     Attributes:
         api: of the Airbyte.
@@ -126,7 +128,7 @@ class Plan:
                 if kind == "connection":
                     body = declared.options()
                     ends = {f"{end}Id": _id(found, end, getattr(declared, end)) for end in _KINDS[:2]}
-                    step = self._compare_connection(declared.name, body, ends, there)
+                    step = self._compare_connection(declared, body, ends, there)
                 else:
                     body = {"name": declared.name, "configuration": declared.configuration}
                     ends = {"workspaceId": workspace_id}
@@ -135,8 +137,8 @@ class Plan:
                     stays.add(there[f"{kind}Id"])
                 if step.is_change and not is_dry:
                     found[kind][declared.name] = self._change(step, body, ends, there)
-                    if kind != "connection":
-                        self._remember(kind, declared)
+                if not is_dry:
+                    self._remember(kind, declared)
                 yield step
         for kind in reversed(_KINDS):
             declared = {each.name for each in getattr(self._declaration, f"{kind}s")}
@@ -152,7 +154,10 @@ class Plan:
         kind = step.kind
         if step.action == "create":
             return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
-        method = "PATCH" if kind == "connection" else "PUT"
+        method = "PUT"
+        if kind == "connection":
+            # What a PATCH does not have stays as it is.
+            method, body = "PATCH", _DEFAULTS | body
         return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
 
     def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
@@ -177,8 +182,9 @@ class Plan:
         return Step("update" if differ else "unchanged", kind, declared.name, ", ".join(differ))
 
     def _compare_connection(
-        self, name: str, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
+        self, declared: Connection, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
     ) -> Step:
+        name = declared.name
         if there is None:
             return Step("create", "connection", name)
         # A connection's ends are for ever, and so is its state.
@@ -191,23 +197,30 @@ class Plan:
             return Step("create", "connection", name, f"another {' and '.join(moved)}: its state begins from nothing")
         wanted, found = (_by_stream(each) for each in (body, there))
         differ = sorted(_differences(wanted, found))
+        known = self._known().get(self._digest_name("connection", declared))
+        if not differ and known not in (None, self._digest(declared)):
+            differ = ["a key that is no longer there"]
         return Step("update" if differ else "unchanged", "connection", name, ", ".join(differ))
 
     def _known(self) -> dict[str, str]:
         return json.loads(self._digests.read_text()) if self._digests.exists() else {}
 
-    def _remember(self, kind: str, declared: Actor) -> None:
+    def _remember(self, kind: str, declared: Actor | Connection) -> None:
+        known = self._known()
+        content = known | {self._digest_name(kind, declared): self._digest(declared)}
+        if content == known:
+            return
         self._digests.parent.mkdir(parents=True, exist_ok=True)
         new = self._digests.with_suffix(f".{os.getpid()}.new")
-        content = self._known() | {self._digest_name(kind, declared): self._digest(declared)}
         new.write_text(json.dumps(content, indent=1))
         new.replace(self._digests)
 
-    def _digest_name(self, kind: str, declared: Actor) -> str:
+    def _digest_name(self, kind: str, declared: Actor | Connection) -> str:
         return f"{self.api.url} {self._declaration.workspace.name} {kind} {declared.name}"
 
-    def _digest(self, declared: Actor) -> str:
-        content = json.dumps(declared.configuration, sort_keys=True).encode()
+    def _digest(self, declared: Actor | Connection) -> str:
+        what = declared.configuration if isinstance(declared, Actor) else declared.options()
+        content = json.dumps(what, sort_keys=True).encode()
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
 

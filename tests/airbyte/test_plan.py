@@ -247,6 +247,33 @@ def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
     assert "delimiter" not in source["configuration"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "default"),
+    [("status", "inactive", "active"), ("prefix", "p_", ""), ("namespaceDefinition", "source", "destination")],
+)
+def test_a_line_that_is_taken_out_of_a_connection_gives_the_default_back(airbyte, plan, content, key, value, default):
+    content["connections"][0][key] = value
+    list(plan().apply())
+    del content["connections"][0][key]
+    planned = [step for step in plan().steps() if step.is_change]
+    assert planned == [Step("update", "connection", "a", "a key that is no longer there")]
+    assert [step for step in plan().apply() if step.is_change] == planned
+    assert [each[key] for each in airbyte.things["connections"].values()] == [default]
+    assert plan().steps() == UNCHANGED
+
+
+def test_a_line_that_is_taken_out_of_a_stream_is_gone(airbyte, plan, content, tmp_path):
+    stream = content["connections"][0]["configurations"]["streams"][0]
+    stream["cursorField"] = ["id"]
+    list(plan().apply())
+    (tmp_path / "digests.json").unlink()
+    list(plan().apply())  # it knows again what is declared
+    del stream["cursorField"]
+    assert [step.kind for step in plan().apply() if step.is_change] == ["connection"]
+    (connection,) = airbyte.things["connections"].values()
+    assert "cursorField" not in connection["configurations"]["streams"][0]
+
+
 def test_elsewhere_secrets_are_sent_once_more_since_nobody_can_compare_them(airbyte, plan, tmp_path):
     list(plan().apply())
     digests = (tmp_path / "digests.json").read_text()
