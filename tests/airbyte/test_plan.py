@@ -27,7 +27,8 @@ class Airbyte(BaseHTTPRequestHandler):
         pass
 
     def answer(self, status, content=None, **headers):
-        body = b"" if content is None else json.dumps(content).encode()
+        text = content if isinstance(content, str) else json.dumps(content)
+        body = b"" if content is None else text.encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -46,14 +47,15 @@ class Airbyte(BaseHTTPRequestHandler):
             own.token = str(uuid.uuid4())
             if body["client_secret"] != "the-secret":
                 return self.answer(401, {"message": "Invalid client"})
-            return self.answer(200, {"access_token": own.token, "token_type": "Bearer", "expires_in": 180})
+            token = {"access_token": own.token, "token_type": "Bearer", "expires_in": 180}
+            return self.answer(200, own.token_page or token)
         if self.headers["Authorization"] != f"Bearer {own.token}":
             return self.answer(401, {"status": 401, "title": "unauthorized"})
         if own.is_cloud:
             own.token = None
             if not own.has_rested:
                 own.has_rested = True
-                return self.answer(429, {"message": "slow down"}, Retry_After="0.05")
+                return self.answer(429, {"message": "slow down"}, Retry_After=own.retry_after)
         own.requests.append((self.command, "/".join(parts), body))
         return self.answer(*own.do(self.command, parts, body, parse_qs(url.query)))
 
@@ -66,6 +68,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, *, is_cloud):
         super().__init__(("127.0.0.1", 0), Airbyte)
         self.is_cloud, self.has_rested, self.token = is_cloud, False, None
+        self.token_page, self.retry_after = None, "0.05"
         self.requests, self.things = [], {kind: {} for kind in NAMES}
         self.base = f"http://127.0.0.1:{self.server_port}{'/v1' if is_cloud else '/api/public/v1'}"
 
@@ -369,7 +372,7 @@ def test_more_things_than_a_page_holds_are_all_found(airbyte, plan, content):
 
 def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, plan):
     with pytest.raises(AirbyteError, match=r"401 Invalid client; are client id and client secret right\?"):
-        AirbyteApi(airbyte.base, "me", "wrong").ids()
+        next(AirbyteApi(airbyte.base, "me", "wrong").list("connections"))
     airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
     with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
         plan().steps()
@@ -377,7 +380,25 @@ def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, pl
 
 def test_nobody_there_is_told_with_the_address(tmp_path):
     with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* does Airbyte run there\?"):
-        AirbyteApi("https://127.0.0.2:9/v1", "me", "x").ids()
+        next(AirbyteApi("https://127.0.0.2:9/v1", "me", "x").list("connections"))
+
+
+@pytest.mark.parametrize("page", ["<html>log in</html>", '"text"', "{}"])
+def test_an_answer_of_another_program_is_told_with_the_address_and_the_remedy(airbyte, plan, page):
+    airbyte.token_page = page
+    with pytest.raises(AirbyteError, match=r"POST http://.*/token: 200, but not in the words .* correct the address"):
+        plan().steps()
+
+
+def test_a_page_in_place_of_an_answer_is_told_with_the_address_and_the_remedy(airbyte, plan):
+    airbyte.do = lambda *_: (200, "<html>log in</html>")
+    with pytest.raises(AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not in the words .* correct"):
+        plan().steps()
+
+
+def test_a_moment_until_which_airbyte_asks_to_wait_is_a_second(airbyte, plan):
+    airbyte.retry_after = "Wed, 21 Oct 2026 07:28:00 GMT"
+    assert plan().steps() == CREATED
 
 
 def test_the_local_service_becomes_as_declared_and_a_failed_check_stops_what_comes_after(
