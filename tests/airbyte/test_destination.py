@@ -313,6 +313,22 @@ class TestPostgres(DestinationFacts):
     def select(self, query):
         return query
 
+    def test_a_user_who_may_create_no_schema_needs_those_that_are_there(self, postgres, configuration, query):
+        other = postgres.database()
+        login = {"username": other["user"], "password": SecretStr(other["password"])}
+        with closing(open_destination(configuration.model_copy(update=login), sync_id=1)) as destination:
+            assert "there is no schema raw" in destination.check()
+            query("create schema raw; create schema airbyte")
+            assert "may not keep states in airbyte.states: grant it USAGE and CREATE" in destination.check()
+            query(f"grant usage, create on schema airbyte to {other['user']}")
+            assert destination.check() is None
+            assert destination.states(CONNECTION) == destination.states(CONNECTION) == []
+            query(f"revoke all on schema airbyte from {other['user']}")
+            assert "may not keep states" in destination.check()
+            query(f"grant usage on schema airbyte to {other['user']}")
+            assert destination.check() is None
+            assert destination.states(CONNECTION) == []
+
     @pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid", "x" * 64, "ü" * 32, "a\0b"])
     def test_columns_that_postgresql_cannot_name_are_refused(self, attempt, name):
         with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for PostgreSQL"):
