@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -28,7 +28,7 @@ from airbyte_protocol.models import (
 
 from airbyte_declaration.streams import StreamConfiguration
 from airbyte_local import record_lines
-from airbyte_local.columns import columns
+from airbyte_local.columns import Kind, columns
 from airbyte_local.connector import Connector, Messages
 from airbyte_local.destination import Destination, Rows, State, Table
 from airbyte_local.store import Connection
@@ -422,7 +422,11 @@ class _Stream:
     def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
         for number, row in enumerate(data, self.rows + 1):
             for column in self.table.columns:
-                if "\0" in _strings(row.get(column.name)):
+                value = row.get(column.name)
+                if column.kind is Kind.JSON and isinstance(value, str):
+                    with suppress(orjson.JSONDecodeError):  # what is no JSON becomes null
+                        value = orjson.loads(value)
+                if "\0" in _strings(value):
                     raise SyncError(
                         f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
                         " (\\u0000), which PostgreSQL cannot hold; remove it from the source"

@@ -253,6 +253,19 @@ def test_a_nul_character_is_refused_with_record_and_column(sync, query):
     assert query(IDS) == [(1,)]
 
 
+@pytest.mark.parametrize("value", [r'{"a": ["\u0000"]}', {"a": {"b\0": 1}}, "a\0b"])
+def test_a_nul_character_within_json_is_refused_with_record_and_column(sync, value):
+    streams = [stream(schema=schema_of(id={"type": "integer"}, o={"type": "object"}))]
+    with pytest.raises(SyncError, match="record 1 of stream numbers, column o: contains a NUL character"):
+        sync(record("numbers", {"id": 1, "o": value}), streams=streams)
+
+
+def test_the_text_of_an_escaped_nul_within_json_is_only_text(sync, query):
+    streams = [stream(schema=schema_of(id={"type": "integer"}, o={"type": "object"}))]
+    sync(record("numbers", {"id": 1, "o": r'{"a": "\\u0000"}'}), streams=streams)
+    assert query("select o->>'a' from raw.numbers") == [(r"\u0000",)]
+
+
 def test_the_text_of_an_escaped_nul_is_only_text(sync, query):
     sync(record("numbers", {"id": 1, "text": r"\u0000"}))
     assert query("select text from raw.numbers") == [(r"\u0000",)]
