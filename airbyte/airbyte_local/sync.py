@@ -153,6 +153,13 @@ class Sync:
                 f"connection {self._connection.name}: the source offers no stream {', '.join(missing)}, only"
                 f" {', '.join(known)}; correct its configurations"
             )
+        for each in wanted:
+            namespaces = [stream.namespace or "none" for stream in offered.streams if stream.name == each.name]
+            if len(namespaces) > 1:
+                raise SyncError(
+                    f"connection {self._connection.name}: the source offers {each.name} in the namespaces"
+                    f" {', '.join(namespaces)}; have it offer only one of them, such as by naming its schemas"
+                )
         return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
 
     def _configure_stream(self, offered: AirbyteStream, wanted: StreamConfiguration) -> ConfiguredAirbyteStream:

@@ -177,6 +177,13 @@ def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made,
     assert field in fields(call("PATCH", f"/connections/{made['connectionId']}", body))
 
 
+def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(call, made):
+    twins = {"streams": [{**stream(), "namespace": namespace} for namespace in ("shop", None)]}
+    assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": twins})[0] == 200
+    wrong = fields(call("PATCH", f"/connections/{made['connectionId']}", {"configurations": OVERWRITE}))
+    assert "offers numbers in the namespaces shop, none; have it" in wrong["configurations.streams.0.name"]
+
+
 def test_an_inactive_connection_does_not_sync(call, made, service):
     path = f"/connections/{made['connectionId']}"
     assert call("PATCH", path, {"status": "inactive"})[1]["status"] == "inactive"

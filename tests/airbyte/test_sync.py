@@ -276,6 +276,14 @@ def test_a_stream_that_the_source_does_not_offer_is_named(sync):
         sync(connection=connection_of("absent"))
 
 
+def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(sync, query):
+    twins = [{**stream(), "namespace": namespace} for namespace in ("shop", "crm")]
+    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; have it offer only"):
+        sync(*records("numbers", [1]), streams=twins)
+    sync(streams=[*twins, stream("others")], names=("others",))
+    assert query("select to_regclass('raw.others')") == [("raw.others",)]
+
+
 def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
     totals, log = sync(*records("numbers", [1]), *records("others", [2]))
     assert totals.rows == 1
