@@ -235,7 +235,7 @@ class Runner:
         configuration = self._store.whole_configuration(source)
         connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
         target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
-        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id)
+        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id, run=str(job.run))
         with self._lock:
             running.sync = sync
         if running.verdict:

@@ -30,7 +30,7 @@ from airbyte_declaration.streams import StreamConfiguration
 from airbyte_local import record_lines
 from airbyte_local.columns import Kind, columns
 from airbyte_local.connector import Connector, Messages
-from airbyte_local.destination import Destination, Rows, State, Table
+from airbyte_local.destination import OUR_NAMESPACE, Destination, Rows, State, Table
 from airbyte_local.store import Connection
 
 # Rows go to the destination as soon as there are so many of them or of bytes.
@@ -90,6 +90,7 @@ class Sync:
         log: logging.Logger,
         *,
         sync_id: int,
+        run: str,
     ):
         """Nothing is started yet.
 
@@ -100,6 +101,7 @@ class Sync:
             totals: counts as the sync goes.
             log: of the job.
             sync_id: number of the job.
+            run: id of the job, which no other has in any service.
         """
         self._connection = connection
         self._connector = connector
@@ -107,6 +109,8 @@ class Sync:
         self._totals = totals
         self._log = log
         self._sync_id = sync_id
+        # Kept with the last commit: a later attempt has nothing to do, should the service be killed just after it.
+        self._done = State(OUR_NAMESPACE, "run", orjson.dumps({"run": run}))
         self._destination: Destination | None = None
         self._stopped = threading.Event()
 
@@ -125,12 +129,16 @@ class Sync:
         with closing(self._open_destination()) as destination:
             self._destination = destination
             states = destination.states(self._connection.connection_id)
+            if self._done in states:
+                self._log.info("an attempt of before has committed all rows")
+                return
             self._checkpoints = _Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
                 stream, table = configured.stream, self._table(configured, destination.schema)
                 self._streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
             destination.open([stream.table for stream in self._streams.values()])
+            states = [state for state in states if state.namespace != OUR_NAMESPACE]
             self._read(catalog, self._checkpoints.to_go_on_from(states))
             self._commit(final=True)
         for stream in self._streams.values():
@@ -252,7 +260,8 @@ class Sync:
             stream.flush()
         if self._stopped.is_set():
             raise SyncError("the sync was stopped")
-        self._destination.commit(self._connection.connection_id, self._checkpoints.states(final=final), final=final)
+        states = self._checkpoints.states(final=final) + ([self._done] if final else [])
+        self._destination.commit(self._connection.connection_id, states, final=final)
         self._checkpoints.committed(self._totals.rows)
         self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 

@@ -295,6 +295,15 @@ class DestinationFacts:
         with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for"):
             attempt(table_of(columns=(*TEXTS, Column(name, Kind.TEXT))))
 
+    def test_a_job_whose_rows_are_all_committed_appends_nothing_more(self, sync, configuration, select):
+        mode = {"streams": [{"name": "numbers", "syncMode": "full_refresh_append"}]}
+        more = {"connection": connection_of("numbers", configurations=mode), "to": configuration}
+        for job in ("one", "one", "two"):
+            totals, log = sync(*records("numbers", [1]), job=job, **more)
+            log_says = "an attempt of before has committed all rows" in log
+            assert (totals.rows, log_says) in ((1, False), (0, True))
+        assert [tuple(row) for row in select("select id from raw.numbers")] == [(1,), (1,)]
+
     def test_more_rows_than_one_write_all_arrive(self, attempt, select):
         destination = attempt(table_of())
         for first in range(0, 3000, 1000):

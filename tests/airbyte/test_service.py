@@ -283,6 +283,18 @@ def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     assert [*(tmp_path / "var" / "airbyte").iterdir()] == []  # no configuration with secrets stays behind
 
 
+def test_a_service_that_is_killed_just_after_the_last_commit_appends_nothing_twice(scripted_service, query):
+    service = scripted_service(lines=records("numbers", [1]))
+    append = {"streams": [{"name": "numbers", "syncMode": "full_refresh_append"}]}
+    service.client.patch(f"/connections/{service.connection_id('numbers')}", json={"configurations": append})
+    job = service.sync("numbers")
+    service.end(signal.SIGKILL)
+    query("update airbyte.jobs set status = 'running'")
+    query("update airbyte.attempts set status = 'running', ended_at = null")
+    assert service.start().ended(job["jobId"])["status"] == "succeeded"
+    assert query(IDS) == [(1,)]
+
+
 def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, named_pipe, query):
     service = scripted_service("numbers", "others", hold=str(named_pipe))
     job = service.submit("others")
