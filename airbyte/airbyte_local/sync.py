@@ -270,10 +270,11 @@ class _Checkpoints:
     """The states that came and were not committed yet."""
 
     def __init__(self, catalog: ConfiguredAirbyteCatalog):
-        self._incremental = {
-            (each.stream.namespace or "", each.stream.name): each.sync_mode is SyncMode.incremental
-            for each in catalog.streams
-        }
+        modes = {(each.stream.namespace or "", each.stream.name): each.sync_mode for each in catalog.streams}
+        self._incremental = {key for key, mode in modes.items() if mode is SyncMode.incremental}
+        self._anew = modes.keys() - self._incremental
+        # States of others mean nothing later on.
+        self._wanted = self._incremental | ({_WHOLE} if self._incremental else set())
         self._states: dict[tuple[str, str], State] = {}
         # Those of which the destination has a state.
         self._kept: set[tuple[str, str]] = set()
@@ -282,9 +283,7 @@ class _Checkpoints:
     def to_go_on_from(self, states: list[State]) -> Any:
         """What the connector's --state file holds, of the states that were committed; None: nothing."""
         self._kept = set(map(_key, states))
-        if not any(self._incremental.values()):
-            return None
-        messages = [orjson.loads(each.message) for each in states if self._incremental.get(_key(each), not each.stream)]
+        messages = [orjson.loads(each.message) for each in states if _key(each) in self._wanted]
         # A connector of the old kind has one state, which is its own alone.
         if messages and messages[0].get("type", "LEGACY") == "LEGACY":
             return messages[0].get("data")
@@ -292,29 +291,31 @@ class _Checkpoints:
 
     def add(self, content: dict[str, Any]) -> None:
         """Take the content of a STATE message."""
-        namespace = stream = ""
-        if content.get("type") == "STREAM":
-            try:
+        key = _WHOLE
+        try:
+            if content.get("type") == "STREAM":
                 descriptor = content["stream"]["stream_descriptor"]
-                namespace, stream = descriptor.get("namespace") or "", descriptor["name"]
-            except (KeyError, TypeError, AttributeError):
-                raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
-        # A source has states of its streams or one as a whole.
-        if stream:
-            self._states.pop(_WHOLE, None)
-        else:
+                key = descriptor.get("namespace") or "", descriptor["name"]
+            if key not in self._wanted:
+                return
+        except (KeyError, TypeError, AttributeError):
+            raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
+        # A source has one state as a whole or those of its streams.
+        if key == _WHOLE:
             self._states.clear()
+        else:
+            self._states.pop(_WHOLE, None)
         # The platform's numbers, which mean nothing to a connector.
         message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
-        self._states[namespace, stream] = State(namespace, stream, orjson.dumps(message))
+        self._states[key] = State(*key, orjson.dumps(message))
 
     def is_due(self, rows: int) -> bool:
         """Whether there is enough to commit, after so many rows of the attempt."""
-        is_enough = rows - self._rows >= COMMIT_ROWS or time.monotonic() - self._moment >= COMMIT_SECONDS
-        # One state of the whole source makes way for those of its streams when each has one.
+        if rows - self._rows < COMMIT_ROWS and time.monotonic() - self._moment < COMMIT_SECONDS:
+            return False
+        # The state of the source as a whole makes way for those of its streams when each has one.
         makes_way = _WHOLE in self._kept and _WHOLE not in self._states
-        is_whole = all(key in self._states for key, is_incremental in self._incremental.items() if is_incremental)
-        return is_enough and bool(self.states(final=False)) and (is_whole or not makes_way)
+        return bool(self._states) and (not makes_way or self._incremental <= self._states.keys())
 
     def states(self, *, final: bool) -> list[State]:
         """What a commit has to keep and to forget.
@@ -322,13 +323,12 @@ class _Checkpoints:
         A state of the source as a whole takes the place of those of its streams, and the other way round; at the end, a
         stream that was read anew has no state any more.
         """
-        is_any = any(self._incremental.values())
-        found = [state for key, state in self._states.items() if self._incremental.get(key, key == _WHOLE and is_any)]
-        gone = {key for key in self._kept if found and (key == _WHOLE) != (_key(found[0]) == _WHOLE)}
+        gone = set()
+        if self._states:
+            gone = self._kept - {_WHOLE} if _WHOLE in self._states else self._kept & {_WHOLE}
         if final:
-            gone |= {key for key, is_incremental in self._incremental.items() if not is_incremental}
-            gone |= set() if is_any else {_WHOLE}
-        return found + [State(*key, None) for key in sorted(gone)]
+            gone |= self._anew if self._incremental else self._anew | {_WHOLE}
+        return [*self._states.values(), *(State(*key, None) for key in sorted(gone))]
 
     def committed(self, rows: int) -> None:
         """Note that what there was to keep was committed."""

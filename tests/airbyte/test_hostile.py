@@ -60,9 +60,18 @@ def test_a_record_without_what_it_needs_is_shown_or_passed_over(sync, query, rec
         assert query(IDS) == [(7,)]
 
 
-@pytest.mark.parametrize("line", ['{"type":"RECORD","record":5}', '{"type":"STATE"}', '{"type":"STATE","state":[]}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"RECORD","record":5}',
+        '{"type":"STATE"}',
+        '{"type":"STATE","state":[]}',
+        '{"type":"STATE","state":{"type":"STREAM"}}',
+        '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":[]}}}}',
+    ],
+)
 def test_a_message_without_its_content_fails_the_attempt(sync, line):
-    with pytest.raises(ConnectorError, match=r"printed a broken (RECORD|STATE): "):
+    with pytest.raises((ConnectorError, SyncError), match=r"printed a broken (RECORD|STATE): "):
         sync(line + "\n")
 
 

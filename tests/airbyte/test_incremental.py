@@ -106,6 +106,11 @@ def test_a_state_of_the_whole_source_stays_until_each_stream_has_its_own(sync, q
     ]
 
 
+def test_a_state_of_a_stream_that_is_not_selected_leaves_the_one_of_the_source(incremental):
+    incremental(*records("numbers", [1]), state("whole", kind="GLOBAL"), state("late", "others"))
+    assert incremental()["state"][0]["global"]["shared_state"] == {"at": "whole"}
+
+
 def test_a_state_of_a_stream_that_is_not_selected_is_not_kept(incremental, query):
     incremental(*records("numbers", [1]), state("late"), state("late", "others"))
     assert query("select stream from airbyte.states where namespace = ''") == [("numbers",)]
