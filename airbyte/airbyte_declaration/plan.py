@@ -187,8 +187,8 @@ class Plan:
         name = declared.name
         if there is None:
             return Step("create", "connection", name)
-        # A connection's ends are for ever, and so is its state.
-        if moved := [end for end in ends if there[end] != ends[end]]:
+        # A connection's ends are for ever.
+        if moved := [end.removesuffix("Id") for end in ends if there[end] != ends[end]]:
             if not self._delete:
                 raise DeclarationError(
                     f"connection {name} has another {' and '.join(moved)} now: it has to be made anew, its state begins"
@@ -219,7 +219,9 @@ class Plan:
         return f"{self.api.url} {self._declaration.workspace.name} {kind} {declared.name}"
 
     def _digest(self, declared: Actor | Connection) -> str:
-        what = declared.configuration if isinstance(declared, Actor) else declared.options()
+        is_actor = isinstance(declared, Actor)
+        # To name a default is no change.
+        what = declared.configuration if is_actor else declared.model_dump(mode="json", by_alias=True)
         content = json.dumps(what, sort_keys=True).encode()
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 

@@ -262,6 +262,7 @@ def test_a_line_that_is_taken_out_of_a_connection_gives_the_default_back(airbyte
     assert planned == [Step("update", "connection", "a", "a key that is no longer there")]
     assert [step for step in plan().apply() if step.is_change] == planned
     assert [each[key] for each in airbyte.things["connections"].values()] == [default]
+    content["connections"][0][key] = default
     assert plan().steps() == UNCHANGED
 
 
@@ -323,7 +324,7 @@ def moved(airbyte, plan, content):
 def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_deleted(airbyte, plan, moved):
     steps = [
         Step("create", "source", "t"),
-        Step("create", "connection", "a", "another sourceId: its state begins from nothing"),
+        Step("create", "connection", "a", "another source: its state begins from nothing"),
         Step("delete", "connection", "a", "another of this name takes its place"),
     ]
     assert [step for step in plan(delete=True).steps() if step.is_change] == steps
@@ -339,7 +340,7 @@ def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_delete
 
 def test_a_connection_with_another_end_stays_without_the_flag_and_the_remedy_is_named(airbyte, plan, moved):
     for attempt in (plan().steps, lambda: list(plan().apply())):
-        with pytest.raises(DeclarationError, match=r"connection a has another sourceId now: .*airbyte-apply DELETE=1"):
+        with pytest.raises(DeclarationError, match=r"connection a has another source now: .*airbyte-apply DELETE=1"):
             attempt()
     assert plan().ids() == {"a": moved}
 
