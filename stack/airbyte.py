@@ -108,11 +108,11 @@ def write_variables(settings: Settings, place: str, ids: dict[str, str]) -> Path
     return path
 
 
-def sync(api: AirbyteApi, name: str, console: Console) -> dict[str, Any]:
+def sync(found: Plan, name: str, console: Console) -> dict[str, Any]:
     """Run a connection and show records, bytes and rate as it goes; Ctrl-C cancels it.
 
     Args:
-        api: of the Airbyte.
+        found: the declaration that has the connection, and its Airbyte.
         name: the connection's.
         console: where the progress goes.
 
@@ -122,7 +122,7 @@ def sync(api: AirbyteApi, name: str, console: Console) -> dict[str, Any]:
     Raises:
         AirbyteError: there is no such connection, it runs already, or Airbyte does not answer.
     """
-    ids = api.ids()
+    ids, api = found.ids(), found.api
     if name not in ids:
         raise AirbyteError(f"there is no connection {name!r}: NAME is one of {', '.join(ids)}")
     job = api.submit(ids[name])

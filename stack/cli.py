@@ -230,7 +230,7 @@ def airbyte_sync(var: Path, name: str, place: str, source: str | None, config: P
             began = time.monotonic()
             if place == Settings.place:
                 airbyte.apply(settings)
-            job = airbyte.sync(airbyte.plan(settings, place).api, name, console)
+            job = airbyte.sync(airbyte.plan(settings, place), name, console)
             seconds = time.monotonic() - began
     mark = "[green]✓[/]" if job["status"] == "succeeded" else "[red]✗[/]"
     console.print(f"{mark} {name} {job['status']}: {airbyte.moved(job, seconds)}", highlight=False)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -67,10 +68,6 @@ class AirbyteApi:
                 return
             offset += _PAGE
 
-    def ids(self) -> dict[str, str]:
-        """Ids of all connections, by name."""
-        return {each["name"]: each["connectionId"] for each in self.list("connections")}
-
     def submit(self, connection_id: str) -> dict[str, Any]:
         """Start a sync of a connection; the job as Airbyte tells it.
 
@@ -94,11 +91,11 @@ class AirbyteApi:
             while (answer := self._http.request(method, path, **request)).status_code == 429:
                 if time.monotonic() > deadline:
                     break
-                time.sleep(min(float(answer.headers.get("Retry-After", 1)), _PATIENCE))
+                time.sleep(_pause(answer))
         except httpx.HTTPError as error:
             raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; does Airbyte run there?") from error
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return _content(answer) if answer.content else None
         kind = AirbyteUnavailableError if answer.status_code == 503 else AirbyteError
         raise kind(f"{method} {self.url}{path}: {_said(answer)}")
 
@@ -120,9 +117,29 @@ class _Login(httpx.Auth):
         answer = yield httpx.Request("POST", self._url, json=self._body)
         if not answer.is_success:
             raise AirbyteError(f"POST {self._url}: {_said(answer)}; are client id and client secret right?")
-        self._token = answer.json()["access_token"]
+        self._token = _content(answer, "access_token")["access_token"]
         request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
+
+
+def _pause(answer: httpx.Response) -> float:
+    """Seconds that Airbyte asks to wait; a moment, the header's other form, counts as one."""
+    try:
+        return min(max(0.0, float(answer.headers.get("Retry-After", 1))), _PATIENCE)
+    except ValueError:
+        return 1.0
+
+
+def _content(answer: httpx.Response, key: str | None = None) -> Any:
+    """What a success says, with this key if one is given."""
+    with suppress(ValueError):
+        content = answer.json()
+        if key is None or (isinstance(content, dict) and key in content):
+            return content
+    raise AirbyteError(
+        f"{answer.request.method} {answer.request.url}: {answer.status_code}, but not in the words of Airbyte's API, as"
+        " another program or a page to log in would; correct the address, such as http://HOST:8000/api/public/v1"
+    )
 
 
 def _said(answer: httpx.Response) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -31,10 +31,17 @@ class StreamConfiguration(Section):
     primary_key: list[list[str]] = []
 
 
+def _once(streams: list[StreamConfiguration]) -> list[StreamConfiguration]:
+    names = [stream.name for stream in streams]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"each stream may be named once, but {', '.join(sorted(repeated))} occurs more often")
+    return streams
+
+
 class StreamConfigurations(Section):
     """The streams of a connection."""
 
-    streams: list[StreamConfiguration] = Field(min_length=1)
+    streams: Annotated[list[StreamConfiguration], AfterValidator(_once)] = Field(min_length=1)
 
 
 class Schedule(Section):

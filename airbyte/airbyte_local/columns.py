@@ -111,7 +111,9 @@ def columns(json_schema: dict[str, Any]) -> tuple[Column, ...]:
     return tuple(Column(name, _kind(schema)) for name, schema in json_schema.get("properties", {}).items())
 
 
-def _kind(schema: dict[str, Any]) -> Kind:
+def _kind(schema: dict[str, Any] | bool) -> Kind:
+    if schema is True:  # JSON Schema's short form of {}
+        return Kind.TEXT
     types = schema.get("type", [])
     types = {types} if isinstance(types, str) else set(types)
     types.discard("null")

@@ -1,6 +1,7 @@
 """Configurations of sources and destinations: held against a connector's specification; their secrets, hidden."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from jsonschema import Draft7Validator
 
 # What Airbyte shows in place of a secret; where a client sends it back, the secret stays as it is.
 HIDDEN = "**********"
+# A URL with a login or a query, which may be a token.
+_WITH_LOGIN = re.compile(r"https?://([^/?#]*@|[^?#]*\?)", re.IGNORECASE)
 # Rules whose message tells names only; others would repeat the value, which may be a secret.
 _TOLD = ("required", "additionalProperties", "dependencies")
 _SHOWN = 200
@@ -35,11 +38,13 @@ def faults(configuration: dict[str, Any], schema: dict[str, Any]) -> list[Fault]
 
 
 def hide(configuration: Any, schema: dict[str, Any]) -> Any:
-    """A configuration as it may be shown: `HIDDEN` in place of each secret."""
+    """A configuration as it may be shown: `HIDDEN` in place of each secret, and of each URL with a login or a query."""
     secrets = set(_secret_paths(schema, schema, configuration))
 
     def shown(value: Any, path: tuple[Any, ...]) -> Any:
         if path in secrets and value is not None:
+            return HIDDEN
+        if isinstance(value, str) and _WITH_LOGIN.match(value):
             return HIDDEN
         if isinstance(value, dict):
             return {name: shown(each, (*path, name)) for name, each in value.items()}

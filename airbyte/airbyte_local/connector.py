@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from airbyte_protocol.models import (
@@ -29,10 +29,13 @@ from airbyte_protocol.models import (
     TraceType,
     Type,
 )
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from airbyte_local.columns import columns
 from airbyte_local.images import Container
-from airbyte_local.settings import RUN_VARIABLE, connector_environment
+from airbyte_local.settings import RUN_VARIABLE, connector_environment, installer_environment
+
+T = TypeVar("T", bound=BaseModel)
 
 # Bytes that are read at once, and of the longest line that is taken.
 _READ = 1 << 20
@@ -132,7 +135,7 @@ class Connector:
         Raises:
             ConnectorError: the connector failed or did not say.
         """
-        return ConnectorSpecification.model_validate(self._answer("spec", "SPEC"))
+        return self._described(ConnectorSpecification, "spec", "SPEC")
 
     def check(self) -> str | None:
         """Why the source cannot be read with this configuration; None: it can.
@@ -149,7 +152,16 @@ class Connector:
         Raises:
             ConnectorError: the connector failed or did not say.
         """
-        return AirbyteCatalog.model_validate(self._answer("discover", "CATALOG"))
+        catalog = self._described(AirbyteCatalog, "discover", "CATALOG")
+        for stream in catalog.streams:
+            try:
+                columns(stream.json_schema)
+            except (AttributeError, TypeError):
+                schema = _shown(orjson.dumps(stream.json_schema))
+                raise ConnectorError(
+                    f"the connector {self._name} printed a broken schema of the stream {stream.name}: {schema}"
+                ) from None
+        return catalog
 
     def read(
         self, catalog: ConfiguredAirbyteCatalog, state: Any = None, *, take: Callable[[bytes], bool] = lambda _: False
@@ -175,6 +187,14 @@ class Connector:
             self._stopped = True
             if self._process is not None:
                 self._kill(self._process)
+
+    def _described(self, model: type[T], command: str, kind: str) -> T:
+        answer = self._answer(command, kind)
+        try:
+            return model.model_validate(answer)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+            raise ConnectorError(f"the connector {self._name} printed a broken {kind}: {'; '.join(faults)}") from None
 
     def _answer(self, command: str, kind: str) -> dict[str, Any]:
         found = [each for group in self._messages(command) if group.kind == kind for each in group.contents]
@@ -225,6 +245,12 @@ class Connector:
                 (folder / f"{name}.json").write_bytes(orjson.dumps(content))
                 given += [f"--{name}", str(folder / f"{name}.json")]
         container = self._container.command(folder) if self._container else []
+        # What the docker client is told, its container is not.
+        environment = (
+            installer_environment(self._run)
+            if container
+            else connector_environment(self._run, folder, is_ours=self._is_ours)
+        )
         with self._lock:
             if self._stopped:
                 raise ConnectorError("the connector was stopped")
@@ -233,7 +259,7 @@ class Connector:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=connector_environment(self._run, folder, is_ours=self._is_ours),
+                env=environment,
                 start_new_session=True,
                 bufsize=0,
             )

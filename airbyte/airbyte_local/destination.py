@@ -10,6 +10,9 @@ from airbyte_protocol.models import DestinationSyncMode, FailureType
 
 from airbyte_local.columns import Column
 
+# Namespace of what the service keeps for itself among a connection's states.
+OUR_NAMESPACE = "airbyte_local"
+
 
 class DestinationError(Exception):
     """The destination cannot take the rows; the message names the table and the remedy."""

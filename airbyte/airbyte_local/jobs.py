@@ -1,5 +1,6 @@
 """The jobs and their attempts, kept in PostgreSQL so that they survive the service."""
 
+import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class JobStore:
         own = {"application_name": "airbyte_local jobs", "connect_timeout": CONNECT_TIMEOUT, "autocommit": True}
         self._conninfo = {**conninfo, **own}
         self._held: psycopg.Connection | None = None
+        self._lock = threading.Lock()
         self.hold()
         with self._connect() as connection:
             connection.execute(files("airbyte_local").joinpath("schema.sql").read_text())
@@ -125,22 +127,23 @@ class JobStore:
             OtherServiceError: another service has the database.
             psycopg.Error: the database does not answer or refuses.
         """
-        if self._held:
+        with self._lock:
+            if self._held:
+                try:
+                    self._held.execute("select 1")
+                    return
+                except psycopg.Error:
+                    self._held.close()
+            held = psycopg.connect(**self._conninfo)
             try:
-                self._held.execute("select 1")
-                return
-            except psycopg.Error:
-                self._held.close()
-        held = psycopg.connect(**self._conninfo)
-        try:
-            # The server needs a moment to notice that a killed service is gone.
-            held.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
-            held.execute("select pg_advisory_lock(%s)", [_LOCK])
-        except psycopg.errors.LockNotAvailable:
-            held.close()
-            database = "{host}:{port}/{dbname}".format(**self._conninfo)
-            raise OtherServiceError(f"another Airbyte service works on {database}; stop it first") from None
-        self._held = held
+                # The server needs a moment to notice that a killed service is gone.
+                held.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
+                held.execute("select pg_advisory_lock(%s)", [_LOCK])
+            except psycopg.errors.LockNotAvailable:
+                held.close()
+                database = "{host}:{port}/{dbname}".format(**self._conninfo)
+                raise OtherServiceError(f"another Airbyte service works on {database}; stop it first") from None
+            self._held = held
 
     def create(self, connection_id: uuid.UUID, job_type: str) -> Job:
         """A new, running job.

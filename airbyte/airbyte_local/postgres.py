@@ -38,18 +38,31 @@ _OWN = {
     "_airbyte_extracted_at": "timestamp with time zone",
     "_airbyte_meta": "jsonb",
 }
+# Names that PostgreSQL gives to columns of its own, and bytes of which it leaves off the rest of a name.
+_SYSTEM = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+_NAME_BYTES = 63
 # Characters of an id that rows have in common.
 _PREFIX = 24
 _STATES = """
-    create schema if not exists airbyte;
-    create table if not exists airbyte.states (
+    table if not exists airbyte.states (
         connection_id uuid,
         namespace text,
         stream text,
         message json not null,
         updated_at timestamptz not null default now(),
         primary key (connection_id, namespace, stream)
-    );
+    )
+"""
+# Whether this user may keep states: in the table, or else make it in its schema, or else that too.
+_MAY_KEEP = """
+    select coalesce(
+        (select has_schema_privilege(space.oid, 'usage') and coalesce(
+            (select bool_and(has_table_privilege(found.oid, privilege))
+                from pg_class found, unnest(array['select', 'insert', 'update', 'delete']) privilege
+                where found.relnamespace = space.oid and found.relname = 'states'),
+            has_schema_privilege(space.oid, 'create'))
+            from pg_namespace space where space.nspname = 'airbyte'),
+        has_database_privilege(current_database(), 'create'))
 """
 # How long an attempt waits for the end of one whose process was killed.
 _LOCK_TIMEOUT = "60s"
@@ -109,9 +122,14 @@ class PostgresDestination:
         query = (
             "select to_regnamespace(quote_ident(%s)) notnull or has_database_privilege(current_database(), 'create')"
         )
-        if self._connection.execute(query, [self.schema]).fetchone()[0]:
-            return None
-        return f"there is no schema {self.schema}, and this user may not create one: create it, or grant it CREATE"
+        if not self._connection.execute(query, [self.schema]).fetchone()[0]:
+            return f"there is no schema {self.schema}, and this user may not create one: create it, or grant it CREATE"
+        if not self._connection.execute(_MAY_KEEP).fetchone()[0]:
+            return (
+                "this user may not keep states in airbyte.states: grant it USAGE and CREATE on a schema airbyte, or,"
+                " where the table is there, USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on the table"
+            )
+        return None
 
     def states(self, connection_id: uuid.UUID) -> list[State]:
         """The states of a connection; its tables are this attempt's alone from now on.
@@ -119,8 +137,11 @@ class PostgresDestination:
         Raises:
             DestinationError: another attempt does not end.
         """
-        with suppress(psycopg.errors.UniqueViolation):  # another connection's attempt makes it at this moment
-            self._connection.execute(_STATES)
+        # To create a schema that is there asks for the right to, too.
+        if not self._connection.execute("select to_regnamespace('airbyte')").fetchone()[0]:
+            self._create("schema if not exists airbyte")
+        if not self._connection.execute("select to_regclass('airbyte.states')").fetchone()[0]:
+            self._create(_STATES)
         try:
             with self._connection.transaction():
                 # An attempt that was killed may still be in the middle of a commit.
@@ -144,8 +165,10 @@ class PostgresDestination:
         """Make ready to take rows for these tables; those that are there already get the columns that they lack.
 
         Raises:
-            DestinationError: a column has another type than the stream declares now.
+            DestinationError: a column has another type than the stream declares now, or PostgreSQL has no such names.
         """
+        for table in tables:
+            _check(table)
         self._tables = tables
         is_one_commit = all(table.at_end for table in tables)
         for table in tables:
@@ -379,6 +402,30 @@ class PostgresDestination:
 
     def _execute(self, statement: str, *parts: sql.Composable) -> None:
         self._connection.execute(sql.SQL(statement).format(*parts))
+
+
+def _check(table: Table) -> None:
+    """See that PostgreSQL can have such a table.
+
+    Raises:
+        DestinationError: it cannot.
+    """
+    for name in (table.namespace, table.name):
+        if not _is_name(name):
+            raise DestinationError(
+                f"table {table}: PostgreSQL has no name {name!r}, only such of 1 to {_NAME_BYTES} bytes; correct the"
+                " namespace or the prefix, or rename the stream in the source"
+            )
+    for column in table.columns:
+        if column.name in _OWN.keys() | _SYSTEM or not _is_name(column.name):
+            raise DestinationError(
+                f"table {table}: column {column.name!r} needs another name for PostgreSQL: of 1 to {_NAME_BYTES} bytes,"
+                f" and none of {', '.join(sorted(_OWN.keys() | _SYSTEM))}; rename it in the source"
+            )
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name.encode()) <= _NAME_BYTES and "\0" not in name
 
 
 def _identifier(table: Table) -> sql.Identifier:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airbyte_local.configuration import Fault
+from airbyte_local.jobs import OtherServiceError
 from airbyte_local.store import SealedError
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def problem_of(request: Request, error: Exception) -> Problem:
             return Problem(422, "unprocessable-entity", f"a text cannot be stored: {error}")
         case SealedError():
             return conflict(str(error))
+        case OtherServiceError():
+            return Problem(503, "service-unavailable", str(error))
     return Problem(500, "unexpected-problem", f"unexpected failure of the service: {error!r}")
 
 
@@ -121,5 +124,6 @@ _KINDS = (
     psycopg.OperationalError,
     psycopg.DataError,
     SealedError,
+    OtherServiceError,
     Exception,
 )

@@ -232,19 +232,19 @@ def _add_connections(routes: APIRouter, store: Store, jobs: JobStore, connectors
     def require_streams(source: Actor, wanted: list[StreamConfiguration], prefer: str) -> None:
         if _LENIENT in prefer:
             return
-        offered = {each.name: each for each in _asked(lambda: connectors.streams(store.whole_configuration(source)))}
-        wrong = [
-            Fault(
-                f"configurations.streams.{number}.name",
-                f"{source.name} offers no stream {each.name}, only {', '.join(offered)}",
-            )
-            if each.name not in offered
-            else Fault(
-                f"configurations.streams.{number}.syncMode", f"must be one of {', '.join(_modes(offered[each.name]))}"
-            )
-            for number, each in enumerate(wanted)
-            if each.name not in offered or each.sync_mode not in _modes(offered[each.name])
-        ]
+        offered, wrong = _asked(lambda: connectors.streams(store.whole_configuration(source))), []
+        for number, each in enumerate(wanted):
+            where, found = f"configurations.streams.{number}", [one for one in offered if one.name == each.name]
+            if not found:
+                names = ", ".join(one.name for one in offered)
+                wrong.append(Fault(f"{where}.name", f"{source.name} offers no stream {each.name}, only {names}"))
+            elif len(found) > 1:
+                namespaces = ", ".join(one.namespace or "none" for one in found)
+                remedy = "have it offer only one of them, such as by naming its schemas"
+                fault = f"{source.name} offers {each.name} in the namespaces {namespaces}; {remedy}"
+                wrong.append(Fault(f"{where}.name", fault))
+            elif each.sync_mode not in _modes(found[0]):
+                wrong.append(Fault(f"{where}.syncMode", f"must be one of {', '.join(_modes(found[0]))}"))
         if wrong:
             raise problems.invalid(wrong)
 

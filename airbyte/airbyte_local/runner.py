@@ -73,7 +73,7 @@ class Runner:
             connectors: makes them.
             folder: for the connectors' files; emptied now.
             logs: folder of the jobs' logs.
-            job_timeout: seconds after which a sync is ended and fails.
+            job_timeout: seconds of this process after which a sync is ended and fails.
             attempts: how often a sync is tried.
         """
         self._store = store
@@ -163,8 +163,8 @@ class Runner:
 
     def _run(self, job: Job, connection: Connection) -> None:
         limit = f"the sync took longer than airbyte.job_timeout, {self._job_timeout:g} s, and was ended"
-        left = max(0.0, self._job_timeout - job.duration.total_seconds())
-        timer = threading.Timer(left, self._stop, (job.job_id, End("failed", limit)))
+        # Not from the job's start: the service may have been away since.
+        timer = threading.Timer(self._job_timeout, self._stop, (job.job_id, End("failed", limit)))
         timer.daemon = True
         timer.start()
         running = self._running[job.job_id]
@@ -222,6 +222,9 @@ class Runner:
             return _failed(f"the destination failed: {str(error).strip()}")
         except OtherServiceError as error:
             return _failed(str(error))
+        except Exception as error:
+            job_log.exception("unexpected failure of the service")
+            return _failed(f"unexpected failure of the service: {error!r}", FailureType.system_error.value)
         return End("succeeded")
 
     def _sync(
@@ -232,7 +235,7 @@ class Runner:
         configuration = self._store.whole_configuration(source)
         connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
         target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
-        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id)
+        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id, run=str(job.run))
         with self._lock:
             running.sync = sync
         if running.verdict:

@@ -115,16 +115,17 @@ def load() -> Settings:
 
 
 def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:
-    """Environment of a connector's process: ours without the stack's settings and secrets.
+    """Environment of a connector's process: how it reaches files and the network; no settings or secrets of anybody.
 
     Args:
         run: id that marks the process and everything it starts.
         folder: for temporary files; what a killed connector leaves there, such as its configuration, goes with it.
         is_ours: whether it is a module beside this one.
     """
-    foreign = ("MLOPS_", "AIRBYTE_", "DEPLOYMENT_MODE", "LOG_LEVEL", *(() if is_ours else ("PYTHONPATH", "PYTHONHOME")))
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**ours, **SILENCE, RUN_VARIABLE: run, "TMPDIR": str(folder)}
+    given = {name: value for name, value in os.environ.items() if _CONNECTOR.fullmatch(name)}
+    if is_ours and "PYTHONPATH" in os.environ:
+        given["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    return {**given, **SILENCE, RUN_VARIABLE: run, "TMPDIR": str(folder)}
 
 
 def installer_environment(run: str) -> dict[str, str]:
@@ -140,4 +141,9 @@ def installer_environment(run: str) -> dict[str, str]:
 RUN_VARIABLE = "AIRBYTE_LOCAL_RUN"
 # Connectors made with Airbyte's kit carry a library that reports to its maker where it is told to.
 SILENCE = {"DO_NOT_TRACK": "1", "LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"}
-_INSTALLER = re.compile(r"UV_.*|DOCKER_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy", re.IGNORECASE)
+_PROGRAM = "XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|all|no)_proxy"
+_INSTALLER = re.compile(f"UV_.*|DOCKER_.*|{_PROGRAM}", re.IGNORECASE)
+# The last ones keep memory small, and our mark on a process that sets its title.
+_CONNECTOR = re.compile(
+    f"{_PROGRAM}|LANG|LC_.*|TZ|USER|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|MALLOC_.*|ARROW_.*|SPT_NOENV", re.IGNORECASE
+)

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -28,9 +28,9 @@ from airbyte_protocol.models import (
 
 from airbyte_declaration.streams import StreamConfiguration
 from airbyte_local import record_lines
-from airbyte_local.columns import columns
+from airbyte_local.columns import Kind, columns
 from airbyte_local.connector import Connector, Messages
-from airbyte_local.destination import Destination, Rows, State, Table
+from airbyte_local.destination import OUR_NAMESPACE, Destination, Rows, State, Table
 from airbyte_local.store import Connection
 
 # Rows go to the destination as soon as there are so many of them or of bytes.
@@ -49,6 +49,10 @@ _MODES = {
     "incremental_append": (SyncMode.incremental, DestinationSyncMode.append),
     "incremental_deduped_history": (SyncMode.incremental, DestinationSyncMode.append_dedup),
 }
+
+
+# Key of the state of a source as a whole.
+_WHOLE = ("", "")
 
 
 class SyncError(Exception):
@@ -86,6 +90,7 @@ class Sync:
         log: logging.Logger,
         *,
         sync_id: int,
+        run: str,
     ):
         """Nothing is started yet.
 
@@ -96,6 +101,7 @@ class Sync:
             totals: counts as the sync goes.
             log: of the job.
             sync_id: number of the job.
+            run: id of the job, which no other has in any service.
         """
         self._connection = connection
         self._connector = connector
@@ -103,6 +109,8 @@ class Sync:
         self._totals = totals
         self._log = log
         self._sync_id = sync_id
+        # Kept with the last commit: a later attempt has nothing to do, should the service be killed just after it.
+        self._done = State(OUR_NAMESPACE, "run", orjson.dumps({"run": run}))
         self._destination: Destination | None = None
         self._stopped = threading.Event()
 
@@ -121,12 +129,16 @@ class Sync:
         with closing(self._open_destination()) as destination:
             self._destination = destination
             states = destination.states(self._connection.connection_id)
+            if self._done in states:
+                self._log.info("an attempt of before has committed all rows")
+                return
             self._checkpoints = _Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
                 stream, table = configured.stream, self._table(configured, destination.schema)
                 self._streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
             destination.open([stream.table for stream in self._streams.values()])
+            states = [state for state in states if state.namespace != OUR_NAMESPACE]
             self._read(catalog, self._checkpoints.to_go_on_from(states))
             self._commit(final=True)
         for stream in self._streams.values():
@@ -149,6 +161,13 @@ class Sync:
                 f"connection {self._connection.name}: the source offers no stream {', '.join(missing)}, only"
                 f" {', '.join(known)}; correct its configurations"
             )
+        for each in wanted:
+            namespaces = [stream.namespace or "none" for stream in offered.streams if stream.name == each.name]
+            if len(namespaces) > 1:
+                raise SyncError(
+                    f"connection {self._connection.name}: the source offers {each.name} in the namespaces"
+                    f" {', '.join(namespaces)}; have it offer only one of them, such as by naming its schemas"
+                )
         return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
 
     def _configure_stream(self, offered: AirbyteStream, wanted: StreamConfiguration) -> ConfiguredAirbyteStream:
@@ -165,8 +184,8 @@ class Sync:
         if destination_sync_mode is DestinationSyncMode.append_dedup:
             if not key:
                 raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that tell rows apart")
-            for path in filter(None, [*key, cursor]):
-                if len(path) > 1 or path[0] not in properties:
+            for path in [*key, *filter(None, [cursor])]:
+                if len(path) != 1 or path[0] not in properties:
                     raise SyncError(
                         f"{where}: {'.'.join(path)} is no column of the stream, which has {', '.join(properties)};"
                         " correct primaryKey or cursorField"
@@ -241,7 +260,8 @@ class Sync:
             stream.flush()
         if self._stopped.is_set():
             raise SyncError("the sync was stopped")
-        self._destination.commit(self._connection.connection_id, self._checkpoints.states(final=final), final=final)
+        states = self._checkpoints.states(final=final) + ([self._done] if final else [])
+        self._destination.commit(self._connection.connection_id, states, final=final)
         self._checkpoints.committed(self._totals.rows)
         self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
@@ -250,18 +270,20 @@ class _Checkpoints:
     """The states that came and were not committed yet."""
 
     def __init__(self, catalog: ConfiguredAirbyteCatalog):
-        self._incremental = {
-            (each.stream.namespace or "", each.stream.name): each.sync_mode is SyncMode.incremental
-            for each in catalog.streams
-        }
+        modes = {(each.stream.namespace or "", each.stream.name): each.sync_mode for each in catalog.streams}
+        self._incremental = {key for key, mode in modes.items() if mode is SyncMode.incremental}
+        self._anew = modes.keys() - self._incremental
+        # States of others mean nothing later on.
+        self._wanted = self._incremental | ({_WHOLE} if self._incremental else set())
         self._states: dict[tuple[str, str], State] = {}
+        # Those of which the destination has a state.
+        self._kept: set[tuple[str, str]] = set()
         self._rows, self._moment = 0, time.monotonic()
 
     def to_go_on_from(self, states: list[State]) -> Any:
         """What the connector's --state file holds, of the states that were committed; None: nothing."""
-        if not any(self._incremental.values()):
-            return None
-        messages = [orjson.loads(each.message) for each in states if self._incremental.get(_key(each), not each.stream)]
+        self._kept = set(map(_key, states))
+        messages = [orjson.loads(each.message) for each in states if _key(each) in self._wanted]
         # A connector of the old kind has one state, which is its own alone.
         if messages and messages[0].get("type", "LEGACY") == "LEGACY":
             return messages[0].get("data")
@@ -269,33 +291,52 @@ class _Checkpoints:
 
     def add(self, content: dict[str, Any]) -> None:
         """Take the content of a STATE message."""
-        namespace = stream = ""
-        if content.get("type") == "STREAM":
-            try:
+        key = _WHOLE
+        try:
+            if content.get("type") == "STREAM":
                 descriptor = content["stream"]["stream_descriptor"]
-                namespace, stream = descriptor.get("namespace") or "", descriptor["name"]
-            except (KeyError, TypeError, AttributeError):
-                raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
+                key = descriptor.get("namespace") or "", descriptor["name"]
+            if key not in self._wanted:
+                return
+        except (KeyError, TypeError, AttributeError):
+            raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
+        # A source has one state as a whole or those of its streams.
+        if key == _WHOLE:
+            self._states.clear()
+        else:
+            self._states.pop(_WHOLE, None)
         # The platform's numbers, which mean nothing to a connector.
         message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
-        self._states[namespace, stream] = State(namespace, stream, orjson.dumps(message))
+        self._states[key] = State(*key, orjson.dumps(message))
 
     def is_due(self, rows: int) -> bool:
         """Whether there is enough to commit, after so many rows of the attempt."""
-        is_enough = rows - self._rows >= COMMIT_ROWS or time.monotonic() - self._moment >= COMMIT_SECONDS
-        return is_enough and bool(self.states(final=False))
+        if rows - self._rows < COMMIT_ROWS and time.monotonic() - self._moment < COMMIT_SECONDS:
+            return False
+        # The state of the source as a whole makes way for those of its streams when each has one.
+        makes_way = _WHOLE in self._kept and _WHOLE not in self._states
+        return bool(self._states) and (not makes_way or self._incremental <= self._states.keys())
 
     def states(self, *, final: bool) -> list[State]:
-        """What a commit has to keep: at the end, a stream that was read anew has no state any more."""
-        found = [
-            state for key, state in self._states.items() if self._incremental.get(key, any(self._incremental.values()))
-        ]
-        return found + [
-            State(*key, None) for key, is_incremental in self._incremental.items() if final and not is_incremental
-        ]
+        """What a commit has to keep and to forget.
+
+        A state of the source as a whole takes the place of those of its streams, and the other way round; at the end, a
+        stream that was read anew has no state any more.
+        """
+        gone = set()
+        if self._states:
+            gone = self._kept - {_WHOLE} if _WHOLE in self._states else self._kept & {_WHOLE}
+        if final:
+            gone |= self._anew if self._incremental else self._anew | {_WHOLE}
+        return [*self._states.values(), *(State(*key, None) for key in sorted(gone))]
 
     def committed(self, rows: int) -> None:
-        """Forget what was committed."""
+        """Note that what there was to keep was committed."""
+        for state in self.states(final=False):
+            if state.message is None:
+                self._kept.discard(_key(state))
+            else:
+                self._kept.add(_key(state))
         self._states.clear()
         self._rows, self._moment = rows, time.monotonic()
 
@@ -397,7 +438,11 @@ class _Stream:
     def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
         for number, row in enumerate(data, self.rows + 1):
             for column in self.table.columns:
-                if "\0" in _strings(row.get(column.name)):
+                value = row.get(column.name)
+                if column.kind is Kind.JSON and isinstance(value, str):
+                    with suppress(orjson.JSONDecodeError):  # what is no JSON becomes null
+                        value = orjson.loads(value)
+                if "\0" in _strings(value):
                     raise SyncError(
                         f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
                         " (\\u0000), which PostgreSQL cannot hold; remove it from the source"

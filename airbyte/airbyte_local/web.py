@@ -18,7 +18,7 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airbyte_local import api, problems
-from airbyte_local.destination import State
+from airbyte_local.destination import OUR_NAMESPACE, State
 from airbyte_local.destinations import open_destination, parse
 from airbyte_local.jobs import Attempt, Job, JobStore
 from airbyte_local.pages import Offset
@@ -199,7 +199,8 @@ def _states(store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[
     """The states of a connection; if they cannot be had, why."""
     try:
         with closing(open_destination(parse(store.whole_configuration(actor)), sync_id=0)) as destination:
-            return destination.peek(connection_id), None
+            found = destination.peek(connection_id)
+            return [state for state in found if state.namespace != OUR_NAMESPACE], None
     except Exception as error:  # each database's client has errors of its own
         return [], " ".join(str(error).split()) or repr(error)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from source_files.content import Version
 from source_files.errors import SourceError
 
+_REMEDY = "sync once with full_refresh_overwrite, which forgets it"
 # Files that a state remembers one by one.
 HISTORY = 1_000
 
@@ -56,12 +57,10 @@ def load(path: Path | None) -> dict[str, State]:
     try:
         for message in TypeAdapter(list[AirbyteStateMessage]).validate_json(path.read_bytes()):
             if message.stream is None:
-                raise SourceError("the state is not per stream; reset it, which reads every file again")
+                raise SourceError(f"the state is not per stream; {_REMEDY}")
             content = message.stream.stream_state.model_dump() if message.stream.stream_state else {}
             states[message.stream.stream_descriptor.name] = State.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(
-            f"the state is none of source_files: {wrong}; reset it, which reads every file again"
-        ) from None
+        raise SourceError(f"the state is none of source_files: {wrong}; {_REMEDY}") from None
     return states

@@ -81,7 +81,7 @@ def sync(database, tmp_path, monkeypatch):
     """Runs one sync of the scripted connector in this process, `to` a destination; gives its totals and its log."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(PYTHONPATH))
 
-    def run(*lines, names=("numbers",), connection=None, sync_id=1, to=None, **config):
+    def run(*lines, names=("numbers",), connection=None, sync_id=1, job=None, to=None, **config):
         config = {"streams": [stream(name) for name in names], "lines": lines, **config}
         said = []
         log = logging.Logger("test")
@@ -99,7 +99,8 @@ def sync(database, tmp_path, monkeypatch):
         declared = stored(connection or connection_of(*names))
         totals = Totals()
         destination = partial(open_destination, to or parse(destination_of(database)), sync_id=sync_id)
-        Sync(declared, connector, destination, totals, log, sync_id=sync_id).run()
+        run_id = job or str(uuid.uuid4())
+        Sync(declared, connector, destination, totals, log, sync_id=sync_id, run=run_id).run()
         return totals, "\n".join(said)
 
     return run

@@ -105,6 +105,10 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
             lambda c: c["connections"][0]["configurations"]["streams"][0].update(syncMode="incremental_magic"),
             ["connections.0.configurations.streams.0.syncMode", "full_refresh_overwrite"],
         ),
+        (
+            lambda c: c["connections"][0]["configurations"]["streams"].append({"name": "projects"}),
+            ["connections.0.configurations.streams", "each stream may be named once, but projects occurs more often"],
+        ),
         (lambda c: c["connections"][0]["schedule"].update(scheduleType="cron"), ["scheduleType", "manual"]),
         (lambda c: c["sources"][0]["configuration"].pop("sourceType"), ["source files", "sourceType"]),
         (lambda c: c["destinations"][0]["configuration"].update(destinationType=5), ["warehouse", "destinationType"]),

@@ -290,6 +290,20 @@ class DestinationFacts:
             attempt(changed)
         assert select("select id from raw.numbers") == [(1,)]
 
+    @pytest.mark.parametrize("name", ["", "_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta"])
+    def test_columns_without_a_name_or_with_one_of_airbytes_are_refused(self, attempt, name):
+        with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for"):
+            attempt(table_of(columns=(*TEXTS, Column(name, Kind.TEXT))))
+
+    def test_a_job_whose_rows_are_all_committed_appends_nothing_more(self, sync, configuration, select):
+        mode = {"streams": [{"name": "numbers", "syncMode": "full_refresh_append"}]}
+        more = {"connection": connection_of("numbers", configurations=mode), "to": configuration}
+        for job in ("one", "one", "two"):
+            totals, log = sync(*records("numbers", [1]), job=job, **more)
+            log_says = "an attempt of before has committed all rows" in log
+            assert (totals.rows, log_says) in ((1, False), (0, True))
+        assert [tuple(row) for row in select("select id from raw.numbers")] == [(1,), (1,)]
+
     def test_more_rows_than_one_write_all_arrive(self, attempt, select):
         destination = attempt(table_of())
         for first in range(0, 3000, 1000):
@@ -307,6 +321,36 @@ class TestPostgres(DestinationFacts):
     @pytest.fixture
     def select(self, query):
         return query
+
+    def test_a_user_who_may_create_no_schema_needs_those_that_are_there(self, postgres, configuration, query):
+        other = postgres.database()
+        login = {"username": other["user"], "password": SecretStr(other["password"])}
+        with closing(open_destination(configuration.model_copy(update=login), sync_id=1)) as destination:
+            assert "there is no schema raw" in destination.check()
+            query("create schema raw; create schema airbyte")
+            assert "may not keep states in airbyte.states: grant it USAGE and CREATE" in destination.check()
+            query(f"grant usage, create on schema airbyte to {other['user']}")
+            assert destination.check() is None
+            assert destination.states(CONNECTION) == destination.states(CONNECTION) == []
+            query(f"revoke all on schema airbyte from {other['user']}")
+            assert "may not keep states" in destination.check()
+            query(f"grant usage on schema airbyte to {other['user']}")
+            assert destination.check() is None
+            assert destination.states(CONNECTION) == []
+
+    @pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid", "x" * 64, "ü" * 32, "a\0b"])
+    def test_columns_that_postgresql_cannot_name_are_refused(self, attempt, name):
+        with pytest.raises(DestinationError, match=r"table raw\.numbers: column .* needs another name for PostgreSQL"):
+            attempt(table_of(columns=(*TEXTS, Column(name, Kind.TEXT))))
+
+    @pytest.mark.parametrize("names", [("raw", "ü" * 32), ("raw", ""), ("x" * 64, "numbers")])
+    def test_tables_and_schemas_that_postgresql_cannot_name_are_refused(self, attempt, names):
+        with pytest.raises(DestinationError, match="PostgreSQL has no name"):
+            attempt(Table(*names, TEXTS))
+
+    def test_the_longest_names_and_those_of_former_system_columns_arrive(self, load, select):
+        load(table_of(name="n" * 63, columns=(Column("x" * 63, Kind.TEXT), Column("oid", Kind.TEXT))), ("a", "b"))
+        assert select(f"select {'x' * 63}, oid from raw.{'n' * 63}") == [("a", "b")]
 
 
 @pytest.fixture(scope="module")

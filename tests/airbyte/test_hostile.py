@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from airbyte_testing import record, records
+from airbyte_testing import record, records, stream
 
 from airbyte_local import connector
 from airbyte_local.connector import ConnectorError
@@ -60,9 +60,18 @@ def test_a_record_without_what_it_needs_is_shown_or_passed_over(sync, query, rec
         assert query(IDS) == [(7,)]
 
 
-@pytest.mark.parametrize("line", ['{"type":"RECORD","record":5}', '{"type":"STATE"}', '{"type":"STATE","state":[]}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"RECORD","record":5}',
+        '{"type":"STATE"}',
+        '{"type":"STATE","state":[]}',
+        '{"type":"STATE","state":{"type":"STREAM"}}',
+        '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":[]}}}}',
+    ],
+)
 def test_a_message_without_its_content_fails_the_attempt(sync, line):
-    with pytest.raises(ConnectorError, match=r"printed a broken (RECORD|STATE): "):
+    with pytest.raises((ConnectorError, SyncError), match=r"printed a broken (RECORD|STATE): "):
         sync(line + "\n")
 
 
@@ -70,6 +79,26 @@ def test_a_message_without_its_content_fails_the_attempt(sync, line):
 def test_json_that_is_no_message_is_text(sync, query, line):
     sync(*records("numbers", [1]), line + "\n", *records("numbers", [2]))
     assert query(IDS) == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"),
+    [
+        (None, r"source_scripted printed a broken CATALOG: streams: "),
+        ([{"name": "numbers"}], r"printed a broken CATALOG: streams\.0\.json_schema: "),
+        ([stream(schema={"properties": []})], "source_scripted printed a broken schema of the stream numbers: "),
+        ([stream(schema={"properties": {"id": None}})], "printed a broken schema of the stream numbers: "),
+        ([stream(schema={"properties": {"id": {"type": 5}}})], "printed a broken schema of the stream numbers: "),
+    ],
+)
+def test_a_broken_catalog_fails_the_attempt(sync, streams, words):
+    with pytest.raises(ConnectorError, match=words):
+        sync(streams=streams)
+
+
+def test_a_property_that_may_be_anything_is_text(sync, query):
+    sync(record("numbers", {"id": 1}), streams=[stream(schema={"properties": {"id": True}})])
+    assert query(IDS) == [("1",)]
 
 
 def test_a_flood_of_logs_drives_out_the_oldest(scripted_service, query):

@@ -1,6 +1,7 @@
 """Syncs that go on from where the last one was: states, keys and cursors, and tables whose streams change."""
 
 import json
+from itertools import permutations
 
 import pytest
 from airbyte_testing import NUMBERS, connection_of, record, records, stream
@@ -10,6 +11,7 @@ from airbyte_local.connector import ConnectorError
 from airbyte_local.destination import DestinationError
 from airbyte_local.sync import SyncError
 
+KINDS = ["STREAM", "GLOBAL", "LEGACY"]
 BOTH = ["full_refresh", "incremental"]
 DATED = {"type": "object", "properties": {**NUMBERS["properties"], "at": {"type": "string", "format": "date"}}}
 ROWS = "select id, text from raw.numbers order by id, text"
@@ -51,7 +53,7 @@ def commits_every_state(monkeypatch):
     monkeypatch.setattr(engine, "COMMIT_ROWS", 0)
 
 
-@pytest.mark.parametrize("kind", ["STREAM", "GLOBAL", "LEGACY"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_next_sync_is_told_the_last_state(incremental, query, kind):
     assert incremental(*records("numbers", [1]), state("early", kind=kind), state("late", kind=kind))["state"] is None
     told = incremental(*records("numbers", [2]), state("later", kind=kind))["state"]
@@ -77,8 +79,46 @@ def test_a_state_before_any_record_is_kept(incremental, query, commits_every_sta
     assert query(ROWS) == []
 
 
-def test_a_full_refresh_is_told_no_state_and_forgets_it(incremental):
-    incremental(*records("numbers", [1]), state("late"))
+@pytest.mark.parametrize(("before", "after"), [*permutations(KINDS, 2)])
+def test_a_state_of_another_kind_takes_the_place_of_the_one_of_before(incremental, before, after):
+    incremental(state("early", kind=before))
+    incremental(state("late", kind=after))
+    message = json.loads(state("late", kind=after))["state"]
+    assert incremental()["state"] == (message["data"] if after == "LEGACY" else [message])
+
+
+def test_a_state_of_the_whole_source_stays_until_each_stream_has_its_own(sync, query, tmp_path, commits_every_state):
+    told = tmp_path / "told.json"
+    streams = [stream(name) | {"supported_sync_modes": BOTH, "source_defined_cursor": True} for name in ("a", "b")]
+    more = {"connection": of("incremental_append", "a", "b"), "streams": streams, "record_arguments": str(told)}
+    sync(state("whole", kind="LEGACY"), **more)
+    with pytest.raises(ConnectorError):
+        sync(*records("a", [1]), state("one", "a"), exit=1, **more)
+    assert query("select count(*) from raw.a") == [(0,)]
+    with pytest.raises(ConnectorError):
+        sync(*records("a", [1]), state("one", "a"), *records("b", [2]), state("two", "b"), exit=1, **more)
+    assert json.loads(told.read_text())["state"] == {"at": "whole"}
+    assert query("select id from raw.a union all select id from raw.b") == [(1,), (2,)]
+    sync(**more)
+    assert [each["stream"]["stream_state"] for each in json.loads(told.read_text())["state"]] == [
+        {"at": "one"},
+        {"at": "two"},
+    ]
+
+
+def test_a_state_of_a_stream_that_is_not_selected_leaves_the_one_of_the_source(incremental):
+    incremental(*records("numbers", [1]), state("whole", kind="GLOBAL"), state("late", "others"))
+    assert incremental()["state"][0]["global"]["shared_state"] == {"at": "whole"}
+
+
+def test_a_state_of_a_stream_that_is_not_selected_is_not_kept(incremental, query):
+    incremental(*records("numbers", [1]), state("late"), state("late", "others"))
+    assert query("select stream from airbyte.states where namespace = ''") == [("numbers",)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_refresh_is_told_no_state_and_forgets_it(incremental, kind):
+    incremental(*records("numbers", [1]), state("late", kind=kind))
     assert incremental(state("odd"), mode="full_refresh_overwrite")["state"] is None
     assert incremental()["state"] is None
 
@@ -162,6 +202,7 @@ class TestDedup:
             ({"primaryKey": []}, "stream numbers: incremental_deduped_history needs a primaryKey"),
             ({"primaryKey": [["id", "deep"]]}, "id.deep is no column of the stream, which has id, text, at"),
             ({"primaryKey": [["name"]]}, "name is no column"),
+            ({"primaryKey": [[]]}, " is no column of the stream"),
             ({"cursorField": ["when"]}, "when is no column"),
         ],
     )

@@ -10,7 +10,7 @@ import pytest
 from airbyte_testing import connection_of, declare, destination_of, stream
 
 from airbyte_declaration.client import AirbyteApi, AirbyteError
-from airbyte_declaration.declaration import Declaration
+from airbyte_declaration.declaration import Declaration, DeclarationError
 from airbyte_declaration.plan import Plan, Step
 
 SECRETS = ("password", "key")
@@ -27,7 +27,8 @@ class Airbyte(BaseHTTPRequestHandler):
         pass
 
     def answer(self, status, content=None, **headers):
-        body = b"" if content is None else json.dumps(content).encode()
+        text = content if isinstance(content, str) else json.dumps(content)
+        body = b"" if content is None else text.encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -46,14 +47,15 @@ class Airbyte(BaseHTTPRequestHandler):
             own.token = str(uuid.uuid4())
             if body["client_secret"] != "the-secret":
                 return self.answer(401, {"message": "Invalid client"})
-            return self.answer(200, {"access_token": own.token, "token_type": "Bearer", "expires_in": 180})
+            token = {"access_token": own.token, "token_type": "Bearer", "expires_in": 180}
+            return self.answer(200, own.token_page or token)
         if self.headers["Authorization"] != f"Bearer {own.token}":
             return self.answer(401, {"status": 401, "title": "unauthorized"})
         if own.is_cloud:
             own.token = None
             if not own.has_rested:
                 own.has_rested = True
-                return self.answer(429, {"message": "slow down"}, Retry_After="0.05")
+                return self.answer(429, {"message": "slow down"}, Retry_After=own.retry_after)
         own.requests.append((self.command, "/".join(parts), body))
         return self.answer(*own.do(self.command, parts, body, parse_qs(url.query)))
 
@@ -66,6 +68,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, *, is_cloud):
         super().__init__(("127.0.0.1", 0), Airbyte)
         self.is_cloud, self.has_rested, self.token = is_cloud, False, None
+        self.token_page, self.retry_after = None, "0.05"
         self.requests, self.things = [], {kind: {} for kind in NAMES}
         self.base = f"http://127.0.0.1:{self.server_port}{'/v1' if is_cloud else '/api/public/v1'}"
 
@@ -87,14 +90,23 @@ class StandIn(ThreadingHTTPServer):
                     "streams": [{"selectedFields": [], **each} for each in body["configurations"]["streams"]]
                 }
             if kind in ("sources", "destinations"):
-                thing["configuration"] = {"tunnel_method": {"tunnel_method": "NO_TUNNEL"}, **body["configuration"]}
+                type_key = f"{NAMES[kind]}Type"
+                thing[type_key] = body["configuration"][type_key]
+                thing["configuration"] = self.kept(kind, body)["configuration"]
             things[thing[key]] = thing
             return 200, self.shown(thing)
         if method == "DELETE":
             del things[parts[1]]
             return (204, None)
-        things[parts[1]] |= body
+        things[parts[1]] |= self.kept(kind, body)
         return 200, self.shown(things[parts[1]])
+
+    def kept(self, kind, body):
+        """A body whose configuration has no type any more, and what Airbyte adds."""
+        if kind not in ("sources", "destinations"):
+            return body
+        given = {name: value for name, value in body["configuration"].items() if name != f"{NAMES[kind]}Type"}
+        return {**body, "configuration": {"tunnel_method": {"tunnel_method": "NO_TUNNEL"}, **given}}
 
     def shown(self, value):
         if isinstance(value, list):
@@ -218,6 +230,17 @@ def test_one_change_is_one_update_with_its_reason(airbyte, plan, content, change
     assert not any(step.is_change for step in plan().steps())
 
 
+def test_a_type_is_for_ever_and_the_remedy_is_named(airbyte, plan, content):
+    list(plan().apply())
+    airbyte.changes()
+    content["sources"][0]["configuration"]["sourceType"] = "s3"
+    words = r"source s is of the type scripted, and Airbyte cannot make it s3: give it another name, .* DELETE=1"
+    for attempt in (plan().steps, lambda: list(plan().apply())):
+        with pytest.raises(DeclarationError, match=words):
+            attempt()
+    assert airbyte.changes() == []
+
+
 def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
     content["sources"][0]["configuration"]["delimiter"] = ";"
     list(plan().apply())
@@ -225,6 +248,34 @@ def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
     assert [step.kind for step in plan().apply() if step.is_change] == ["source"]
     (source,) = airbyte.things["sources"].values()
     assert "delimiter" not in source["configuration"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "default"),
+    [("status", "inactive", "active"), ("prefix", "p_", ""), ("namespaceDefinition", "source", "destination")],
+)
+def test_a_line_that_is_taken_out_of_a_connection_gives_the_default_back(airbyte, plan, content, key, value, default):
+    content["connections"][0][key] = value
+    list(plan().apply())
+    del content["connections"][0][key]
+    planned = [step for step in plan().steps() if step.is_change]
+    assert planned == [Step("update", "connection", "a", "a key that is no longer there")]
+    assert [step for step in plan().apply() if step.is_change] == planned
+    assert [each[key] for each in airbyte.things["connections"].values()] == [default]
+    content["connections"][0][key] = default
+    assert plan().steps() == UNCHANGED
+
+
+def test_a_line_that_is_taken_out_of_a_stream_is_gone(airbyte, plan, content, tmp_path):
+    stream = content["connections"][0]["configurations"]["streams"][0]
+    stream["cursorField"] = ["id"]
+    list(plan().apply())
+    (tmp_path / "digests.json").unlink()
+    list(plan().apply())  # it knows again what is declared
+    del stream["cursorField"]
+    assert [step.kind for step in plan().apply() if step.is_change] == ["connection"]
+    (connection,) = airbyte.things["connections"].values()
+    assert "cursorField" not in connection["configurations"]["streams"][0]
 
 
 def test_elsewhere_secrets_are_sent_once_more_since_nobody_can_compare_them(airbyte, plan, tmp_path):
@@ -259,15 +310,49 @@ def test_what_is_not_declared_stays_unless_it_is_to_be_deleted(airbyte, plan, co
     assert plan(delete=True).steps() == UNCHANGED
 
 
-def test_a_connection_with_another_end_is_made_anew(airbyte, plan, content):
+@pytest.fixture
+def moved(airbyte, plan, content):
+    """Airbyte after an apply, and a declaration whose connection has another source since; the old connection's id."""
     list(plan().apply())
-    before = plan().ids()
+    (before,) = plan().ids().values()
     content["sources"].append({**content["sources"][0], "name": "t"})
     content["connections"][0]["source"] = "t"
-    steps = {step.kind: step for step in plan().apply() if step.is_change and step.action == "update"}
-    assert "state begins from nothing" in steps["connection"].why
-    assert plan().ids() != before
-    assert len(airbyte.things["connections"]) == 1
+    airbyte.changes()
+    return before
+
+
+def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_deleted(airbyte, plan, moved):
+    steps = [
+        Step("create", "source", "t"),
+        Step("create", "connection", "a", "another source: its state begins from nothing"),
+        Step("delete", "connection", "a", "another of this name takes its place"),
+    ]
+    assert [step for step in plan(delete=True).steps() if step.is_change] == steps
+    assert airbyte.changes() == []
+    assert [step for step in plan(delete=True).apply() if step.is_change] == steps
+    assert [each[:2] for each in airbyte.changes()] == [
+        ("POST", "sources"),
+        ("POST", "connections"),
+        ("DELETE", f"connections/{moved}"),
+    ]
+    assert plan().ids() == {"a": next(iter(airbyte.things["connections"]))} != {"a": moved}
+
+
+def test_a_connection_with_another_end_stays_without_the_flag_and_the_remedy_is_named(airbyte, plan, moved):
+    for attempt in (plan().steps, lambda: list(plan().apply())):
+        with pytest.raises(DeclarationError, match=r"connection a has another source now: .*airbyte-apply DELETE=1"):
+            attempt()
+    assert plan().ids() == {"a": moved}
+
+
+def test_a_new_connection_that_is_refused_leaves_the_old_one(airbyte, plan, moved):
+    do, refused = airbyte.do, (422, {"detail": "no such stream"})
+    airbyte.do = lambda method, parts, *more: (
+        refused if (method, parts) == ("POST", ["connections"]) else do(method, parts, *more)
+    )
+    with pytest.raises(AirbyteError, match="no such stream"):
+        list(plan(delete=True).apply())
+    assert plan(delete=True).ids() == {"a": moved}
 
 
 def test_things_of_another_workspace_are_left_alone(airbyte, plan, content):
@@ -288,7 +373,7 @@ def test_more_things_than_a_page_holds_are_all_found(airbyte, plan, content):
 
 def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, plan):
     with pytest.raises(AirbyteError, match=r"401 Invalid client; are client id and client secret right\?"):
-        AirbyteApi(airbyte.base, "me", "wrong").ids()
+        next(AirbyteApi(airbyte.base, "me", "wrong").list("connections"))
     airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
     with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
         plan().steps()
@@ -296,7 +381,25 @@ def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, pl
 
 def test_nobody_there_is_told_with_the_address(tmp_path):
     with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* does Airbyte run there\?"):
-        AirbyteApi("https://127.0.0.2:9/v1", "me", "x").ids()
+        next(AirbyteApi("https://127.0.0.2:9/v1", "me", "x").list("connections"))
+
+
+@pytest.mark.parametrize("page", ["<html>log in</html>", '"text"', "{}"])
+def test_an_answer_of_another_program_is_told_with_the_address_and_the_remedy(airbyte, plan, page):
+    airbyte.token_page = page
+    with pytest.raises(AirbyteError, match=r"POST http://.*/token: 200, but not in the words .* correct the address"):
+        plan().steps()
+
+
+def test_a_page_in_place_of_an_answer_is_told_with_the_address_and_the_remedy(airbyte, plan):
+    airbyte.do = lambda *_: (200, "<html>log in</html>")
+    with pytest.raises(AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not in the words .* correct"):
+        plan().steps()
+
+
+def test_a_moment_until_which_airbyte_asks_to_wait_is_a_second(airbyte, plan):
+    airbyte.retry_after = "Wed, 21 Oct 2026 07:28:00 GMT"
+    assert plan().steps() == CREATED
 
 
 def test_the_local_service_becomes_as_declared_and_a_failed_check_stops_what_comes_after(

@@ -143,7 +143,8 @@ def test_any_table_arrives_as_it_was(database, query, tmp_path, form, monkeypatc
             log=log,
         )
         totals = Totals()
-        Sync(declared, connector, partial(PostgresDestination, configuration, sync_id=1), totals, log, sync_id=1).run()
+        destination, run = partial(PostgresDestination, configuration, sync_id=1), str(uuid.uuid4())
+        Sync(declared, connector, destination, totals, log, sync_id=1, run=run).run()
         assert totals.nulled == {}
         selected = ", ".join(f'"{name}"' for name in KINDS)
         assert [same(row) for row in query(f"select {selected} from raw.any order by row")] == [

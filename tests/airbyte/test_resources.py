@@ -1,5 +1,6 @@
 """The API of workspaces, sources, destinations, connections and streams."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -79,6 +80,18 @@ def test_secrets_go_in_and_never_come_out(call, made, service, query):
     assert "the-key" not in service.log.read_text()
 
 
+@pytest.mark.parametrize("url", ["https://user:tell@host/x.csv", "HTTP://host/x.csv?token=tell", "http://h?tell"])
+def test_a_url_with_a_login_or_a_query_is_a_secret_and_comes_back_hidden(call, made, service, query, tmp_path, url):
+    path, seen = f"/sources/{made['sourceId']}", tmp_path / "seen"
+    given = {"urls": [url, "https://host/x.csv#part"], "record_arguments": str(seen)}
+    shown = call("PATCH", path, {"configuration": given})[1]["configuration"]
+    assert shown["urls"] == ["**********", "https://host/x.csv#part"]
+    assert "tell" not in str(query("select configuration from airbyte.actors"))
+    assert call("PUT", path, {"name": "new", "configuration": shown})[0] == 200
+    service.sync("c")
+    assert json.loads(seen.read_text())["config"]["urls"] == given["urls"]
+
+
 def test_a_secret_that_comes_back_hidden_stays_as_it_is(call, made, service, tmp_path):
     path = f"/sources/{made['sourceId']}"
     shown = call("GET", path)[1]["configuration"]
@@ -156,11 +169,19 @@ def test_a_connection_without_configurations_gets_all_streams_and_a_name(call, m
         ([{"name": "letters"}], "configurations.streams.0.name"),
         ([{"name": "numbers", "syncMode": "incremental_append"}], "configurations.streams.0.syncMode"),
         ([], "body.configurations.streams"),
+        ([{"name": "numbers"}, {"name": "numbers"}], "body.configurations.streams"),
     ],
 )
 def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made, streams, field):
     body = {"configurations": {"streams": streams}}
     assert field in fields(call("PATCH", f"/connections/{made['connectionId']}", body))
+
+
+def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(call, made):
+    twins = {"streams": [{**stream(), "namespace": namespace} for namespace in ("shop", None)]}
+    assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": twins})[0] == 200
+    wrong = fields(call("PATCH", f"/connections/{made['connectionId']}", {"configurations": OVERWRITE}))
+    assert "offers numbers in the namespaces shop, none; have it" in wrong["configurations.streams.0.name"]
 
 
 def test_an_inactive_connection_does_not_sync(call, made, service):
@@ -237,7 +258,9 @@ def test_another_signing_key_cannot_open_configurations_and_says_what_to_do(call
 def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(new_service, tmp_path):
     (tmp_path / "source_hanging.py").write_text("import signal\nsignal.pause()\n")
     (tmp_path / "source_failing.py").write_text("raise SystemExit('no spec today')\n")
-    modules = {name: {"module": f"source_{name}"} for name in ("hanging", "failing")}
+    spec = '{"type": "SPEC", "spec": {"connectionSpecification": []}}'
+    (tmp_path / "source_broken.py").write_text(f"print({spec!r})\n")
+    modules = {name: {"module": f"source_{name}"} for name in ("hanging", "failing", "broken")}
     service = new_service(**register(tmp_path, **modules), MLOPS_AIRBYTE__CHECK_TIMEOUT="5")
     service.environment["PYTHONPATH"] += f":{tmp_path}"
     service.start()
@@ -245,6 +268,7 @@ def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(
     for name, words in {
         "hanging": "did not answer within airbyte.check_timeout, 5 s",
         "failing": "no spec today",
+        "broken": "source_broken printed a broken SPEC: connectionSpecification: ",
     }.items():
         body = {"name": name, "workspaceId": workspace, "configuration": {"sourceType": name}}
         answer = service.client.post("/sources", json=body)

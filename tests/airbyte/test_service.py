@@ -1,9 +1,11 @@
 """The service as a process: its API, its jobs through cancel, time limit, restart and kill."""
 
 import os
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,6 +23,9 @@ from airbyte_testing import (
     trace_error,
     wait_until,
 )
+
+from airbyte_local import jobs
+from airbyte_local.jobs import JobStore
 
 IDS = "select id from raw.numbers order by id"
 
@@ -240,6 +245,16 @@ def test_a_sync_that_hangs_is_ended_at_the_time_limit_and_the_next_one_may_start
     assert service.submit("numbers")["status"] == "running"
 
 
+def test_the_time_that_the_service_was_away_does_not_count_for_the_time_limit(scripted_service, named_pipe, query):
+    service = scripted_service(hold=str(named_pipe))
+    job = service.submit("numbers")
+    service.end(signal.SIGKILL)
+    query("update airbyte.jobs set started_at = now() - interval '1 day'")
+    service.start()
+    let_go(named_pipe)
+    assert service.ended(job["jobId"])["status"] == "succeeded"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     scripted_service, named_pipe, query, tmp_path, number
@@ -270,6 +285,18 @@ def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     assert [*(tmp_path / "var" / "airbyte").iterdir()] == []  # no configuration with secrets stays behind
 
 
+def test_a_service_that_is_killed_just_after_the_last_commit_appends_nothing_twice(scripted_service, query):
+    service = scripted_service(lines=records("numbers", [1]))
+    append = {"streams": [{"name": "numbers", "syncMode": "full_refresh_append"}]}
+    service.client.patch(f"/connections/{service.connection_id('numbers')}", json={"configurations": append})
+    job = service.sync("numbers")
+    service.end(signal.SIGKILL)
+    query("update airbyte.jobs set status = 'running'")
+    query("update airbyte.attempts set status = 'running', ended_at = null")
+    assert service.start().ended(job["jobId"])["status"] == "succeeded"
+    assert query(IDS) == [(1,)]
+
+
 def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, named_pipe, query):
     service = scripted_service("numbers", "others", hold=str(named_pipe))
     job = service.submit("others")
@@ -298,6 +325,17 @@ def test_the_wait_for_another_attempt_can_be_cancelled(scripted_service, query):
     )
     assert service.client.delete(f"/jobs/{job['jobId']}").json()["status"] == "cancelled"
     assert query("select count(*) from airbyte.attempts") == [(3,)]
+
+
+def test_an_unexpected_failure_ends_attempt_and_job_and_is_in_the_jobs_log(scripted_service, query, tmp_path):
+    service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "2"})
+    shutil.rmtree(tmp_path / "var" / "airbyte")
+    job = service.sync("numbers")
+    reason = "unexpected failure of the service: FileNotFoundError("
+    assert (job["status"], job["failureReason"].startswith(reason)) == ("failed", True)
+    attempts = query("select number, status, failure_type from airbyte.attempts order by number")
+    assert attempts == [(1, "failed", "system_error"), (2, "failed", "system_error")]
+    assert "FileNotFoundError" in Path(job["logFile"]).read_text()
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_and_never_none(scripted_service, named_pipe, query):
@@ -367,6 +405,27 @@ def test_a_second_service_on_one_database_refuses_and_leaves_the_jobs_of_the_fir
     assert done.returncode == 1
     assert "another Airbyte service works on 127.0.0.1:" in done.stderr.splitlines()[-1]
     assert service.job(job["jobId"])["status"] == "running"
+
+
+HELD = "pg_stat_activity where application_name = 'airbyte_local jobs' and datname = current_database()"
+
+
+def test_threads_that_take_the_database_back_after_its_restart_do_not_hinder_each_other(database, query):
+    store = JobStore({"dbname" if key == "database" else key: value for key, value in database.items()})
+    assert query(f"select pg_terminate_backend(pid, 5000) from {HELD}") == [(True,)]
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(lambda _: store.hold(), range(8))] == [None] * 8
+    assert query(f"select count(*) from {HELD}") == [(1,)]
+
+
+def test_a_service_that_has_lost_its_database_to_another_is_503_with_its_words(scripted_service, query):
+    service = scripted_service()
+    query(f"select pg_terminate_backend(pid, 5000) from {HELD}")
+    query(f"select pg_advisory_lock({jobs._LOCK})")
+    body = {"connectionId": service.connection_id("numbers"), "jobType": "sync"}
+    answer = service.client.post("/jobs", json=body)
+    assert (answer.status_code, answer.json()["title"]) == (503, "service-unavailable")
+    assert "another Airbyte service works on" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,15 @@ def test_a_setting_that_is_missing_or_wrong_is_named(environment, name, value, w
     assert fault.startswith(f"{name}: ")
     assert words in fault
     assert "short" not in fault
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_connector_is_told_how_to_reach_the_network_and_no_secret_of_anybody(monkeypatch, tmp_path, is_ours):
+    told = ("PATH", "HOME", "LC_ALL", "TZ", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    untold = ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MLOPS_VAR", "UV_INDEX", "PYTHONHOME")
+    for name in (*told, *untold, "PYTHONPATH"):
+        monkeypatch.setenv(name, "x")
+    given = settings.connector_environment("run", tmp_path, is_ours=is_ours)
+    assert set(told) <= given.keys()
+    assert [name for name in untold if name in given] == []
+    assert ("PYTHONPATH" in given) == is_ours

@@ -163,7 +163,7 @@ def test_a_state_is_of_its_own_stream_alone(sync, tmp_path):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ([{"type": "LEGACY", "data": {"x": 1}}], "the state is not per stream; reset it, which reads every file again"),
+        ([{"type": "LEGACY", "data": {"x": 1}}], "the state is not per stream; sync once with full_refresh_overwrite"),
         (
             [{"type": "STREAM", "stream": {"stream_descriptor": {"name": "texts"}, "stream_state": {"cursor": 1}}}],
             "cursor",
@@ -177,7 +177,7 @@ def test_a_state_that_is_not_the_connectors_is_named(connector, tmp_path, state,
     status, messages = connector("read", tmp_path / "1.csv", sync_mode="incremental", state=state)
     assert status == 1
     assert words in error_of(messages).message
-    assert "reset it" in error_of(messages).message
+    assert "full_refresh_overwrite" in error_of(messages).message
 
 
 def test_a_state_is_bounded_and_forgets_no_file(monkeypatch):

@@ -253,6 +253,19 @@ def test_a_nul_character_is_refused_with_record_and_column(sync, query):
     assert query(IDS) == [(1,)]
 
 
+@pytest.mark.parametrize("value", [r'{"a": ["\u0000"]}', {"a": {"b\0": 1}}, "a\0b"])
+def test_a_nul_character_within_json_is_refused_with_record_and_column(sync, value):
+    streams = [stream(schema=schema_of(id={"type": "integer"}, o={"type": "object"}))]
+    with pytest.raises(SyncError, match="record 1 of stream numbers, column o: contains a NUL character"):
+        sync(record("numbers", {"id": 1, "o": value}), streams=streams)
+
+
+def test_the_text_of_an_escaped_nul_within_json_is_only_text(sync, query):
+    streams = [stream(schema=schema_of(id={"type": "integer"}, o={"type": "object"}))]
+    sync(record("numbers", {"id": 1, "o": r'{"a": "\\u0000"}'}), streams=streams)
+    assert query("select o->>'a' from raw.numbers") == [(r"\u0000",)]
+
+
 def test_the_text_of_an_escaped_nul_is_only_text(sync, query):
     sync(record("numbers", {"id": 1, "text": r"\u0000"}))
     assert query("select text from raw.numbers") == [(r"\u0000",)]
@@ -263,6 +276,14 @@ def test_a_stream_that_the_source_does_not_offer_is_named(sync):
         sync(connection=connection_of("absent"))
 
 
+def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(sync, query):
+    twins = [{**stream(), "namespace": namespace} for namespace in ("shop", "crm")]
+    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; have it offer only"):
+        sync(*records("numbers", [1]), streams=twins)
+    sync(streams=[*twins, stream("others")], names=("others",))
+    assert query("select to_regclass('raw.others')") == [("raw.others",)]
+
+
 def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
     totals, log = sync(*records("numbers", [1]), *records("others", [2]))
     assert totals.rows == 1
@@ -271,7 +292,8 @@ def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
 
 
 def test_the_connector_gets_its_configuration_and_catalog_and_no_secret_of_the_stack(sync, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", "a secret")
+    for name in ("MLOPS_WAREHOUSE__PASSWORD", "MLFLOW_TRACKING_PASSWORD", "SHOP_TOKEN"):
+        monkeypatch.setenv(name, "a secret")
     path = tmp_path / "arguments.json"
     sync(record_arguments=str(path))
     given = json.loads(path.read_text())

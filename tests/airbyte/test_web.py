@@ -157,7 +157,9 @@ def test_a_connection_s_page_shows_its_state(incremental_service, pages_of):
     pages, path = pages_of(service), f"/connections/{service.connection_id('numbers')}"
     assert "None: the next sync reads all" in pages.get(path).text
     service.sync("numbers")
-    assert "&#34;at&#34;: &#34;Zürich&#34;\n" in pages.get(path).text
+    page = pages.get(path).text
+    assert "&#34;at&#34;: &#34;Zürich&#34;\n" in page
+    assert "&#34;run&#34;" not in page  # the service's own
 
 
 def test_a_destination_that_does_not_answer_shows_why_in_the_state_s_place(scripted_service, pages_of):

@@ -9,7 +9,7 @@ DATABASES = ["airflow", "mlflow", "optuna", "warehouse"]
 OWNERS = "select datname from pg_database where datname = pg_get_userbyid(datdba) and datname != 'postgres' order by 1"
 CONNECTIONS = (
     "from stack.compose_settings import load; from stack.airbyte import local_api;"
-    "api = local_api(load()); print(api.url, *sorted(api.ids()))"
+    "api = local_api(load()); print(api.url, *sorted(each['name'] for each in api.list('connections')))"
 )
 
 
