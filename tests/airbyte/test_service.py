@@ -407,7 +407,11 @@ def test_a_second_service_on_one_database_refuses_and_leaves_the_jobs_of_the_fir
     assert service.job(job["jobId"])["status"] == "running"
 
 
-HELD = "pg_stat_activity where application_name = 'airbyte_local jobs' and datname = current_database()"
+# Whoever has the database.
+HELD = """
+    pg_locks join pg_database on pg_database.oid = database
+    where locktype = 'advisory' and granted and datname = current_database()
+"""
 
 
 def test_threads_that_take_the_database_back_after_its_restart_do_not_hinder_each_other(database, query):
