@@ -20,9 +20,10 @@ from airbyte_local.destination import DestinationError, DestinationUnavailableEr
 from airbyte_local.destinations import open_destination, parse
 from airbyte_local.environments import ConnectorInstallError
 from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError
+from airbyte_local.outcome import SyncError, Totals
 from airbyte_local.registry import RegistryError
 from airbyte_local.store import Connection, SealedError, Store
-from airbyte_local.sync import Sync, SyncError, Totals
+from airbyte_local.sync import Sync
 
 log = logging.getLogger(__name__)
 

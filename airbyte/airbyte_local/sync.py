@@ -2,80 +2,37 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 from airbyte_protocol.models import (
     AirbyteCatalog,
-    AirbyteRecordMessageMetaChange,
     AirbyteStream,
-    Change,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteStream,
     DestinationSyncMode,
-    FailureType,
-    Reason,
     SyncMode,
 )
 
 from airbyte_declaration.streams import StreamConfiguration
 from airbyte_local import record_lines
-from airbyte_local.columns import Kind, columns
+from airbyte_local.checkpoints import Checkpoints
+from airbyte_local.columns import columns
 from airbyte_local.connector import Connector, Messages
-from airbyte_local.destination import OUR_NAMESPACE, Destination, Rows, State, Table
+from airbyte_local.destination import OUR_NAMESPACE, Destination, State, Table
+from airbyte_local.outcome import SyncError, Totals, as_text
 from airbyte_local.store import Connection
+from airbyte_local.stream import Stream, are_bare
 
-# Rows go to the destination as soon as there are so many of them or of bytes.
-BATCH_ROWS = 5_000
-BATCH_BYTES = 4 << 20
-# With a state, what it covers is committed after so many rows or seconds.
-COMMIT_ROWS = 50_000
-COMMIT_SECONDS = 10
-# Characters kept of a value that does not fit its type.
-_SHOWN = 100
-# Milliseconds since 1970, up to the year 9999.
-_MOMENTS = range(253_402_300_800_000)
 _MODES = {
     "full_refresh_overwrite": (SyncMode.full_refresh, DestinationSyncMode.overwrite),
     "full_refresh_append": (SyncMode.full_refresh, DestinationSyncMode.append),
     "incremental_append": (SyncMode.incremental, DestinationSyncMode.append),
     "incremental_deduped_history": (SyncMode.incremental, DestinationSyncMode.append_dedup),
 }
-
-
-# Key of the state of a source as a whole.
-_WHOLE = ("", "")
-
-
-class SyncError(Exception):
-    """The source's data or the declaration cannot be synced; the message says what and where."""
-
-    failure_type = FailureType.config_error
-
-
-@dataclass
-class Totals:
-    """What a sync has moved so far."""
-
-    rows: int = 0
-    # Of the RECORD messages.
-    bytes: int = 0
-    # Rows that are in the destination's tables.
-    committed: int = 0
-    # Values that did not fit their declared type, by stream and column.
-    nulled: dict[str, int] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """For a log."""
-        return f"{self.rows} rows, {self.bytes} bytes, {sum(self.nulled.values())} values nulled"
 
 
 class Sync:
@@ -132,11 +89,11 @@ class Sync:
             if self._done in states:
                 self._log.info("an attempt of before has committed all rows")
                 return
-            self._checkpoints = _Checkpoints(catalog)
+            self._checkpoints = Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
                 stream, table = configured.stream, self._table(configured, destination.schema)
-                self._streams[stream.namespace, stream.name] = _Stream(stream.name, table, destination, self._totals)
+                self._streams[stream.namespace, stream.name] = Stream(stream.name, table, destination, self._totals)
             destination.open([stream.table for stream in self._streams.values()])
             states = [state for state in states if state.namespace != OUR_NAMESPACE]
             self._read(catalog, self._checkpoints.to_go_on_from(states))
@@ -248,7 +205,7 @@ class Sync:
             try:
                 stream = self._streams.get(key)
             except TypeError:
-                raise SyncError(f"the connector printed a broken RECORD: {_text(records[0])}") from None
+                raise SyncError(f"the connector printed a broken RECORD: {as_text(records[0])}") from None
             if stream:
                 stream.add(records, int(len(records) * share), may_have_nul=messages.may_have_nul)
             else:
@@ -266,231 +223,11 @@ class Sync:
         self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
 
-class _Checkpoints:
-    """The states that came and were not committed yet."""
-
-    def __init__(self, catalog: ConfiguredAirbyteCatalog):
-        modes = {(each.stream.namespace or "", each.stream.name): each.sync_mode for each in catalog.streams}
-        self._incremental = {key for key, mode in modes.items() if mode is SyncMode.incremental}
-        self._anew = modes.keys() - self._incremental
-        # States of others mean nothing later on.
-        self._wanted = self._incremental | ({_WHOLE} if self._incremental else set())
-        self._states: dict[tuple[str, str], State] = {}
-        # Those of which the destination has a state.
-        self._kept: set[tuple[str, str]] = set()
-        self._rows, self._moment = 0, time.monotonic()
-
-    def to_go_on_from(self, states: list[State]) -> Any:
-        """What the connector's --state file holds, of the states that were committed; None: nothing."""
-        self._kept = set(map(_key, states))
-        messages = [orjson.loads(each.message) for each in states if _key(each) in self._wanted]
-        # A connector of the old kind has one state, which is its own alone.
-        if messages and messages[0].get("type", "LEGACY") == "LEGACY":
-            return messages[0].get("data")
-        return messages or None
-
-    def add(self, content: dict[str, Any]) -> None:
-        """Take the content of a STATE message."""
-        key = _WHOLE
-        try:
-            if content.get("type") == "STREAM":
-                descriptor = content["stream"]["stream_descriptor"]
-                key = descriptor.get("namespace") or "", descriptor["name"]
-            if key not in self._wanted:
-                return
-        except (KeyError, TypeError, AttributeError):
-            raise SyncError(f"the connector printed a broken STATE: {_text(content)}") from None
-        # A source has one state as a whole or those of its streams.
-        if key == _WHOLE:
-            self._states.clear()
-        else:
-            self._states.pop(_WHOLE, None)
-        # The platform's numbers, which mean nothing to a connector.
-        message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
-        self._states[key] = State(*key, orjson.dumps(message))
-
-    def is_due(self, rows: int) -> bool:
-        """Whether there is enough to commit, after so many rows of the attempt."""
-        if rows - self._rows < COMMIT_ROWS and time.monotonic() - self._moment < COMMIT_SECONDS:
-            return False
-        # The state of the source as a whole makes way for those of its streams when each has one.
-        makes_way = _WHOLE in self._kept and _WHOLE not in self._states
-        return bool(self._states) and (not makes_way or self._incremental <= self._states.keys())
-
-    def states(self, *, final: bool) -> list[State]:
-        """What a commit has to keep and to forget.
-
-        A state of the source as a whole takes the place of those of its streams, and the other way round; at the end, a
-        stream that was read anew has no state any more.
-        """
-        gone = set()
-        if self._states:
-            gone = self._kept - {_WHOLE} if _WHOLE in self._states else self._kept & {_WHOLE}
-        if final:
-            gone |= self._anew if self._incremental else self._anew | {_WHOLE}
-        return [*self._states.values(), *(State(*key, None) for key in sorted(gone))]
-
-    def committed(self, rows: int) -> None:
-        """Note that what there was to keep was committed."""
-        for state in self.states(final=False):
-            if state.message is None:
-                self._kept.discard(_key(state))
-            else:
-                self._kept.add(_key(state))
-        self._states.clear()
-        self._rows, self._moment = rows, time.monotonic()
-
-
-class _Stream:
-    """A stream's records on their way into its table."""
-
-    def __init__(self, name: str, table: Table, destination: Destination, totals: Totals):
-        self.name = name
-        self.table = table
-        self.rows = 0
-        self._destination = destination
-        self._totals = totals
-        self._records: list[dict[str, Any]] = []
-        self._bytes = 0
-        self._may_have_nul = False
-
-    def add(self, records: list[dict[str, Any]], size: int, *, may_have_nul: bool) -> None:
-        """Take records, which are `size` bytes."""
-        self._records += records
-        self._bytes += size
-        self._may_have_nul |= may_have_nul
-        self._totals.rows += len(records)
-        if len(self._records) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
-            self.flush()
-
-    def add_lines(self, lines: bytes, first: dict[str, Any]) -> bool:
-        """Take RECORD messages as they were printed, of which one is known; whether they can be read together."""
-        found = record_lines.read(lines, first, self.table.columns)
-        if not found:
-            return False
-        values, emitted_at = found
-        bounds = pc.min_max(emitted_at)
-        if bounds["min"].as_py() not in _MOMENTS or bounds["max"].as_py() not in _MOMENTS:
-            return False
-        self.flush()
-        self._totals.rows += len(emitted_at)
-        self._write(values, emitted_at, {})
-        return True
-
-    def flush(self) -> None:
-        """Hand over what has gathered."""
-        records, self._records, self._bytes = self._records, [], 0
-        if not records:
-            return
-        try:
-            data = [record["data"] for record in records]
-            emitted_at = [record["emitted_at"] for record in records]
-            if set(map(type, emitted_at)) != {int}:
-                emitted_at = list(map(int, emitted_at))
-            if min(emitted_at) not in _MOMENTS or max(emitted_at) not in _MOMENTS:
-                raise ValueError("emitted_at")
-            if set(map(type, data)) != {dict}:
-                raise ValueError("data")
-        except (KeyError, TypeError, ValueError) as error:
-            raise SyncError(self._broken(records, error)) from error
-        if self._may_have_nul:
-            self._refuse_nul(data)
-            self._may_have_nul = False
-        changes = {}
-        if not _are_bare(records):
-            changes = {index: found for index, record in enumerate(records) if (found := _changes(record))}
-        self._write(self._values(data), pa.array(emitted_at, pa.int64()), changes)
-
-    def _write(
-        self,
-        values: Sequence[Sequence[Any] | pa.Array],
-        emitted_at: pa.Array,
-        changes: dict[int, list[dict[str, Any]]],
-    ) -> None:
-        converted = []
-        for column, given in zip(self.table.columns, values, strict=True):
-            array, wrong = column.convert(given)
-            converted.append(array)
-            for index, value in wrong.items():
-                changes.setdefault(index, []).append(self._nulled(column.name, value))
-        self._destination.write(self.table, Rows(converted, emitted_at, changes))
-        self.rows += len(emitted_at)
-
-    def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
-        """The values of each column; null where a record does not have it."""
-        names = [column.name for column in self.table.columns]
-        if len(names) > 1:
-            try:
-                return list(zip(*map(itemgetter(*names), data), strict=True))
-            except KeyError:
-                pass
-        return [[row.get(name) for row in data] for name in names]
-
-    def _nulled(self, column: str, value: Any) -> dict[str, Any]:
-        """Airbyte's note of a change, with the value beside, so that a gate can show what was in the source."""
-        key = f"{self.name}.{column}"
-        self._totals.nulled[key] = self._totals.nulled.get(key, 0) + 1
-        change = AirbyteRecordMessageMetaChange(
-            field=column, change=Change.NULLED, reason=Reason.DESTINATION_TYPECAST_ERROR
-        )
-        return change.model_dump(mode="json") | {"value": (value if isinstance(value, str) else _text(value))[:_SHOWN]}
-
-    def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
-        for number, row in enumerate(data, self.rows + 1):
-            for column in self.table.columns:
-                value = row.get(column.name)
-                if column.kind is Kind.JSON and isinstance(value, str):
-                    with suppress(orjson.JSONDecodeError):  # what is no JSON becomes null
-                        value = orjson.loads(value)
-                if "\0" in _strings(value):
-                    raise SyncError(
-                        f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
-                        " (\\u0000), which PostgreSQL cannot hold; remove it from the source"
-                    )
-
-    def _broken(self, records: list[dict[str, Any]], error: Exception) -> str:
-        def is_whole(record: dict[str, Any]) -> bool:
-            moment = record.get("emitted_at")
-            return type(record.get("data")) is dict and isinstance(moment, int | float) and int(moment) in _MOMENTS
-
-        wrong = next((record for record in records if not is_whole(record)), records[0])
-        return f"the connector printed a broken RECORD ({error!r}): {_text(wrong)[:200]}"
-
-
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
     """Records that follow each other in one stream, with its namespace and name."""
     names = [record.get("stream") for record in records]
-    if names.count(names[0]) == len(names) and _are_bare(records):
+    if names.count(names[0]) == len(names) and are_bare(records):
         yield (None, names[0]), records
         return
     for key, group in groupby(records, key=lambda record: (record.get("namespace"), record.get("stream"))):
         yield key, list(group)
-
-
-def _are_bare(records: list[dict[str, Any]]) -> bool:
-    """Whether all have a stream, data and emitted_at, and nothing else; a quick look, which most records pass."""
-    return set(map(len, records)) == {3}
-
-
-def _key(state: State) -> tuple[str, str]:
-    return state.namespace, state.stream
-
-
-def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the connector itself says it changed in a record."""
-    meta = record.get("meta")
-    changes = meta.get("changes") if isinstance(meta, dict) else None
-    return list(changes) if isinstance(changes, list) else []
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _strings(value: Any) -> str:
-    """All text within a JSON value."""
-    if isinstance(value, dict):
-        return "".join(key + _strings(item) for key, item in value.items())
-    if isinstance(value, list):
-        return "".join(map(_strings, value))
-    return value if isinstance(value, str) else ""

@@ -27,7 +27,8 @@ from stored_connection import stored  # noqa: E402
 
 from airbyte_local.connector import Connector  # noqa: E402
 from airbyte_local.destinations import open_destination, parse  # noqa: E402
-from airbyte_local.sync import Sync, Totals  # noqa: E402
+from airbyte_local.outcome import Totals  # noqa: E402
+from airbyte_local.sync import Sync  # noqa: E402
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from airbyte_testing import record, records, stream
 
 from airbyte_local import connector
 from airbyte_local.connector import ConnectorError
-from airbyte_local.sync import SyncError
+from airbyte_local.outcome import SyncError
 
 IDS = "select id from raw.numbers order by id"
 

@@ -6,10 +6,10 @@ from itertools import permutations
 import pytest
 from airbyte_testing import NUMBERS, connection_of, record, records, stream
 
-from airbyte_local import sync as engine
+from airbyte_local import checkpoints
 from airbyte_local.connector import ConnectorError
 from airbyte_local.destination import DestinationError
-from airbyte_local.sync import SyncError
+from airbyte_local.outcome import SyncError
 
 KINDS = ["STREAM", "GLOBAL", "LEGACY"]
 BOTH = ["full_refresh", "incremental"]
@@ -50,7 +50,7 @@ def incremental(sync, tmp_path):
 @pytest.fixture
 def commits_every_state(monkeypatch):
     """Commits as often as there is a state to keep."""
-    monkeypatch.setattr(engine, "COMMIT_ROWS", 0)
+    monkeypatch.setattr(checkpoints, "COMMIT_ROWS", 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

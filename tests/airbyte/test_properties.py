@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from stored_connection import stored
 
 from airbyte_local.connector import Connector
+from airbyte_local.outcome import Totals
 from airbyte_local.postgres import PostgresConfiguration, PostgresDestination
-from airbyte_local.sync import Sync, Totals
+from airbyte_local.sync import Sync
 
 EARLIEST, LATEST = datetime(1, 1, 2), datetime(9999, 12, 30)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

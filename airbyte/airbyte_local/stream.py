@@ -1,0 +1,163 @@
+"""A stream's records on their way into its table: gathered, converted, handed over."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from operator import itemgetter
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from airbyte_protocol.models import AirbyteRecordMessageMetaChange, Change, Reason
+
+from airbyte_local import record_lines
+from airbyte_local.columns import Kind
+from airbyte_local.destination import Destination, Rows, Table
+from airbyte_local.outcome import SyncError, Totals, as_text
+
+# Rows go to the destination as soon as there are so many of them or of bytes.
+BATCH_ROWS = 5_000
+BATCH_BYTES = 4 << 20
+# Characters kept of a value that does not fit its type.
+_SHOWN = 100
+# Milliseconds since 1970, up to the year 9999.
+_MOMENTS = range(253_402_300_800_000)
+
+
+class Stream:
+    """A stream's records on their way into its table."""
+
+    def __init__(self, name: str, table: Table, destination: Destination, totals: Totals):
+        self.name = name
+        self.table = table
+        self.rows = 0
+        self._destination = destination
+        self._totals = totals
+        self._records: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._may_have_nul = False
+
+    def add(self, records: list[dict[str, Any]], size: int, *, may_have_nul: bool) -> None:
+        """Take records, which are `size` bytes."""
+        self._records += records
+        self._bytes += size
+        self._may_have_nul |= may_have_nul
+        self._totals.rows += len(records)
+        if len(self._records) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
+            self.flush()
+
+    def add_lines(self, lines: bytes, first: dict[str, Any]) -> bool:
+        """Take RECORD messages as they were printed, of which one is known; whether they can be read together."""
+        found = record_lines.read(lines, first, self.table.columns)
+        if not found:
+            return False
+        values, emitted_at = found
+        bounds = pc.min_max(emitted_at)
+        if bounds["min"].as_py() not in _MOMENTS or bounds["max"].as_py() not in _MOMENTS:
+            return False
+        self.flush()
+        self._totals.rows += len(emitted_at)
+        self._write(values, emitted_at, {})
+        return True
+
+    def flush(self) -> None:
+        """Hand over what has gathered."""
+        records, self._records, self._bytes = self._records, [], 0
+        if not records:
+            return
+        try:
+            data = [record["data"] for record in records]
+            emitted_at = [record["emitted_at"] for record in records]
+            if set(map(type, emitted_at)) != {int}:
+                emitted_at = list(map(int, emitted_at))
+            if min(emitted_at) not in _MOMENTS or max(emitted_at) not in _MOMENTS:
+                raise ValueError("emitted_at")
+            if set(map(type, data)) != {dict}:
+                raise ValueError("data")
+        except (KeyError, TypeError, ValueError) as error:
+            raise SyncError(self._broken(records, error)) from error
+        if self._may_have_nul:
+            self._refuse_nul(data)
+            self._may_have_nul = False
+        changes = {}
+        if not are_bare(records):
+            changes = {index: found for index, record in enumerate(records) if (found := _changes(record))}
+        self._write(self._values(data), pa.array(emitted_at, pa.int64()), changes)
+
+    def _write(
+        self,
+        values: Sequence[Sequence[Any] | pa.Array],
+        emitted_at: pa.Array,
+        changes: dict[int, list[dict[str, Any]]],
+    ) -> None:
+        converted = []
+        for column, given in zip(self.table.columns, values, strict=True):
+            array, wrong = column.convert(given)
+            converted.append(array)
+            for index, value in wrong.items():
+                changes.setdefault(index, []).append(self._nulled(column.name, value))
+        self._destination.write(self.table, Rows(converted, emitted_at, changes))
+        self.rows += len(emitted_at)
+
+    def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
+        """The values of each column; null where a record does not have it."""
+        names = [column.name for column in self.table.columns]
+        if len(names) > 1:
+            try:
+                return list(zip(*map(itemgetter(*names), data), strict=True))
+            except KeyError:
+                pass
+        return [[row.get(name) for row in data] for name in names]
+
+    def _nulled(self, column: str, value: Any) -> dict[str, Any]:
+        """Airbyte's note of a change, with the value beside, so that a gate can show what was in the source."""
+        key = f"{self.name}.{column}"
+        self._totals.nulled[key] = self._totals.nulled.get(key, 0) + 1
+        change = AirbyteRecordMessageMetaChange(
+            field=column, change=Change.NULLED, reason=Reason.DESTINATION_TYPECAST_ERROR
+        )
+        return change.model_dump(mode="json") | {
+            "value": (value if isinstance(value, str) else as_text(value))[:_SHOWN]
+        }
+
+    def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
+        for number, row in enumerate(data, self.rows + 1):
+            for column in self.table.columns:
+                value = row.get(column.name)
+                if column.kind is Kind.JSON and isinstance(value, str):
+                    with suppress(orjson.JSONDecodeError):  # what is no JSON becomes null
+                        value = orjson.loads(value)
+                if "\0" in _strings(value):
+                    raise SyncError(
+                        f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
+                        " (\\u0000), which PostgreSQL cannot hold; remove it from the source"
+                    )
+
+    def _broken(self, records: list[dict[str, Any]], error: Exception) -> str:
+        def is_whole(record: dict[str, Any]) -> bool:
+            moment = record.get("emitted_at")
+            return type(record.get("data")) is dict and isinstance(moment, int | float) and int(moment) in _MOMENTS
+
+        wrong = next((record for record in records if not is_whole(record)), records[0])
+        return f"the connector printed a broken RECORD ({error!r}): {as_text(wrong)[:200]}"
+
+
+def are_bare(records: list[dict[str, Any]]) -> bool:
+    """Whether all have a stream, data and emitted_at, and nothing else; a quick look, which most records pass."""
+    return set(map(len, records)) == {3}
+
+
+def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the connector itself says it changed in a record."""
+    meta = record.get("meta")
+    changes = meta.get("changes") if isinstance(meta, dict) else None
+    return list(changes) if isinstance(changes, list) else []
+
+
+def _strings(value: Any) -> str:
+    """All text within a JSON value."""
+    if isinstance(value, dict):
+        return "".join(key + _strings(item) for key, item in value.items())
+    if isinstance(value, list):
+        return "".join(map(_strings, value))
+    return value if isinstance(value, str) else ""
