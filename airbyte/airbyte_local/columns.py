@@ -151,8 +151,8 @@ def _integer(value: Any) -> int:
 def _number(value: Any) -> str:
     if type(value) is int or type(value) is float:
         return repr(value).removesuffix(".0")
-    if type(value) is str and _NUMBER.fullmatch(value):
-        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return str(value)
     raise ValueError
 
 
@@ -165,7 +165,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _double(value: Any) -> float:
-    if type(value) is str and (value in ("NaN", "Infinity", "-Infinity") or _NUMBER.fullmatch(value)):
+    if isinstance(value, str) and (value in ("NaN", "Infinity", "-Infinity") or _NUMBER.fullmatch(value)):
         return float(value)
     return float(_number(value))
 
@@ -212,12 +212,13 @@ def _json(value: Any) -> str:
     if type(value) is str:
         value = orjson.loads(value)
     if isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
+        # A long number within it becomes a float again.
+        return orjson.dumps(value, default=float, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     raise ValueError
 
 
 def _text(value: Any) -> str:
-    return value if type(value) is str else orjson.dumps(value).decode()
+    return str(value) if isinstance(value, str) else orjson.dumps(value, default=float).decode()
 
 
 def _are_plain(texts: pa.Array, kind: Kind) -> bool:

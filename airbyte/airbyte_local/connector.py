@@ -31,6 +31,7 @@ from airbyte_protocol.models import (
 )
 from pydantic import BaseModel, ValidationError
 
+from airbyte_local import long_numbers
 from airbyte_local.columns import columns
 from airbyte_local.images import Container
 from airbyte_local.settings import RUN_VARIABLE, connector_environment, installer_environment
@@ -317,7 +318,7 @@ class Connector:
         together = b",".join(lines)
         try:
             # One call for all of them takes half the time.
-            parsed = orjson.loads(b"[%b]" % together)
+            parsed = _loads(b"[%b]" % together)
             if len(parsed) == len(lines) and {message["type"] for message in parsed} == {"RECORD"}:
                 yield self._group("RECORD", parsed, together)
                 return
@@ -354,7 +355,8 @@ class Connector:
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             self._text(line, last)
             return None
-        return message
+        # The connector would get it back as a text of a state.
+        return _loads(line) if message["type"] == "RECORD" else message
 
     def _note(self, raw: dict[str, Any], line: bytes, last: deque[str]) -> AirbyteErrorTraceMessage | None:
         """Log a message that is neither record nor state; the error where it is one."""
@@ -401,6 +403,10 @@ def end_orphans(run: str) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
         except OSError:
             continue  # another user's, or gone meanwhile
+
+
+def _loads(text: bytes) -> Any:
+    return long_numbers.loads(text) if long_numbers.has_any(text) else orjson.loads(text)
 
 
 def _said(error: AirbyteErrorTraceMessage) -> str:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
+from airbyte_local import long_numbers
 from airbyte_local.columns import Column, Kind
 
 _RECORD = re.compile(rb'\{"type": ?"RECORD",')
@@ -51,6 +52,8 @@ def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tupl
         return None
     data = first["data"]
     fields = [pa.field(column.name, _type(column, data.get(column.name))) for column in columns]
+    if any(pa.types.is_floating(field.type) for field in fields) and long_numbers.has_any(lines):
+        return None
     own = {"stream": pa.string(), "namespace": pa.string(), "data": pa.struct(fields), "emitted_at": pa.int64()}
     try:
         table = arrow_json.read_json(

@@ -93,13 +93,17 @@ def write_csv(path, rows):
 
 
 def write_jsonl(path, rows):
-    """A line a row: what JSON has no type for is text."""
+    """A line a row: what JSON has no type for is text; a number has all its digits."""
 
-    def plain(value):
-        return value if value is None or isinstance(value, bool | int | float | str | dict) else as_text(value)
+    def written(value):
+        if isinstance(value, Decimal):
+            return str(value)
+        is_plain = value is None or isinstance(value, bool | int | float | str | dict)
+        return json.dumps(value if is_plain else as_text(value))
 
-    lines = [{"row": i} | {name: plain(value) for name, value in row.items()} for i, row in enumerate(rows)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    lines = [", ".join(f'"{name}": {written(value)}' for name, value in row.items()) for row in rows]
+    text = "".join(f'{{"row": {number}, {line}}}\n' for number, line in enumerate(lines))
+    path.write_text(text, encoding="utf-8")
 
 
 def write_parquet(path, rows):

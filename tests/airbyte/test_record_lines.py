@@ -97,7 +97,7 @@ def test_what_is_not_alike_is_looked_at_one_by_one(second):
     assert not read(line({"x": "a"}) + b"\n" + second, columns)
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"9007199254740993", b"-1e300"])
+@pytest.mark.parametrize("number", [b"NaN", b"9007199254740993", b"-1e300", b"-0.1234567890123456789"])
 def test_a_number_that_a_float_does_not_hold_exactly_is_looked_at(number):
     assert not read(line({"x": 1.5}) + b"\n" + line({"x": 2.5}).replace(b"2.5", number), [Column("x", Kind.NUMBER)])
 

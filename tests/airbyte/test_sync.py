@@ -68,6 +68,22 @@ def test_columns_have_the_declared_types(sync, query):
     assert query(values) == [(1, Decimal("1.5"), True, "2020-02-20", True, "2020-02-20 06:00:00", {"a": 1}, "1e5")]
 
 
+@pytest.mark.parametrize("others", [{}, {"o": {}}])
+@pytest.mark.parametrize(
+    "number",
+    ["12345678901234567.89", "-0.1234567890123456789", "123456789012345678901234567890", "0.30000000000000004"],
+)
+def test_a_number_keeps_its_digits(sync, query, number, others):
+    schema = schema_of(n={"type": "number"}, s={"type": "string"}, i={"type": "integer"}, o={"type": "object"})
+    schema["properties"] = {name: each for name, each in schema["properties"].items() if name != "o" or others}
+    lines = [record("numbers", {"n": 0.5, "s": 0.5, "i": 0, **others}).replace("0.5", each) for each in ("1.5", number)]
+    sync(*lines, streams=[stream(schema=schema)])
+    assert query("select n, s from raw.numbers order by s = '1.5'") == [
+        (Decimal(number), number),
+        (Decimal("1.5"), "1.5"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["00123", "1e5", "a\tb\nc\r\n\\N \\", "ü€😀 ‮", '"quoted"', "", "null"])
 def test_text_arrives_byte_for_byte(sync, query, text):
     sync(record("numbers", {"id": 1, "text": text}))
