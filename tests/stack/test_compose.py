@@ -18,6 +18,7 @@ def server(tmp_path, monkeypatch):
     """Settings of a PostgreSQL that does not answer: `server(POSTGRES_HOST…)`, and the folder where it says why."""
     monkeypatch.setattr(compose, "OWN_VOLUMES", tmp_path)
     monkeypatch.setattr(compose, "PATIENCE", 0)
+    monkeypatch.setattr(compose, "PATIENCE_ELSEWHERE", 0)
     (tmp_path / "postgres" / "said").mkdir(parents=True)
     login = {"host": "127.0.0.1", "port": free_port(), "user": "postgres", "password": "x"}
 
