@@ -22,7 +22,9 @@ dbt() { step "$1" "$ENVIRONMENTS/dbt/bin/python" dbt_transforms/transform.py "${
 tagifai() { step "$1" "$ENVIRONMENTS/tagifai/bin/tagifai" "${@:2}" --result "$RESULTS/$1.json"; }
 
 # What a step returned under this name.
-returned() { sed -n "s/.*\"$2\": \"\([^\"]*\)\".*/\1/p" "$RESULTS/$1.json"; }
+returned() {
+  "$ENVIRONMENTS/stack/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$RESULTS/$1.json" "$2"
+}
 
 # Each `wait` fails as its process did.
 wait_for() {
