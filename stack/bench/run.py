@@ -6,6 +6,7 @@ A new snapshot is the source with one word changed: as much to do as ever, and n
 
 import json
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -113,6 +114,7 @@ def _run_script(instance: MeasuredInstance, seconds: dict[str, list[float]], *, 
         "PYTHONUNBUFFERED": "1",
         "ENVIRONMENTS": str(ENVIRONMENTS),
         "RESULTS": str(results),
+        "PYTHON": sys.executable,
         "WORKERS": str(workers),
         "AIRBYTE_ADDRESS": f"127.0.0.1:{settings.ports.airbyte}",
         "AIRBYTE_CLIENT_ID": settings.airbyte_client_id,

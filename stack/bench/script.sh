@@ -1,6 +1,7 @@
 # The tasks of dataops and mlops, in the same order and side by side where the graphs have them so, without Airflow.
 #
-# ENVIRONMENTS is the folder of the locked environments, RESULTS an empty folder, WORKERS their number; and what tasks are told.
+# ENVIRONMENTS is the folder of the locked environments, RESULTS an empty folder, WORKERS their number, PYTHON any;
+# and what tasks are told.
 set -e
 
 # Run a command, and note when the step of this name began and ended.
@@ -23,7 +24,7 @@ tagifai() { step "$1" "$ENVIRONMENTS/tagifai/bin/tagifai" "${@:2}" --result "$RE
 
 # What a step returned under this name.
 returned() {
-  "$ENVIRONMENTS/stack/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$RESULTS/$1.json" "$2"
+  "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$RESULTS/$1.json" "$2"
 }
 
 # Each `wait` fails as its process did.

@@ -177,7 +177,7 @@ def test_the_command_ends_with_1_where_a_row_is_not_ok(tmp_path, monkeypatch, bo
 @pytest.fixture
 def environments(tmp_path):
     """Programs in place of those of the environments: each writes down its call and returns what the next ones read."""
-    facts = {"uri": "u", "study": "s", "model": "m"}
+    facts = {"uri": "u", "study": "s", "model": "m", "mlflow": {"model": "deeper"}}
     program = f"""#!/bin/bash
 set -e
 echo "${{0##*environments/}} $*" >>"$RESULTS/calls"
@@ -203,6 +203,7 @@ def script(environments, tmp_path):
     def run(failing="nothing fails"):
         (tmp_path / "results").mkdir()
         own = {"ENVIRONMENTS": str(environments), "RESULTS": str(tmp_path / "results"), "WORKERS": "2"}
+        own["PYTHON"] = sys.executable
         done = subprocess.run(["bash", bench.run.SCRIPT], cwd=ROOT, env=os.environ | own | {"FAILING": failing})
         times = (tmp_path / "results" / "times").read_text().splitlines()
         calls = (tmp_path / "results" / "calls").read_text().splitlines()
