@@ -20,14 +20,18 @@ from rich.table import Table
 from airbyte_declaration.client import AirbyteError
 from airbyte_declaration.declaration import DeclarationError
 from airbyte_declaration.plan import Step
-from stack import airbyte, compose_doctor, demo, doctor, explain, summary
-from stack.airflow_api import AirflowApi
+from stack import airbyte, demo
+from stack.compose import doctor as compose_doctor
+from stack.embedded import doctor
+from stack.embedded.supervision import Stack
 from stack.environments import command_of, common_environment, task_environment
 from stack.errors import BusyError, StackError
-from stack.links import Links
-from stack.run import connect, run_graphs
+from stack.runs import page as explain
+from stack.runs import summary
+from stack.runs.airflow_api import AirflowApi
+from stack.runs.job import connect, run_graphs
+from stack.runs.links import Links
 from stack.settings import ROOT, ConfigError, Settings, load
-from stack.supervision import Stack
 
 console = Console(soft_wrap=True)
 # What a person can mend: settings, the machine, a service that does not answer.
@@ -257,8 +261,8 @@ def validate(var: Path) -> None:
 def bench(var: Path, only: str | None, **options: Any) -> None:
     """Measure, and hold what was measured against its bounds."""
     # Groups start services as these commands do.
-    from stack.bench import GROUPS
-    from stack.bench.table import Options, measure
+    from devtools.bench import GROUPS
+    from devtools.bench.table import Options, measure
 
     with _told():
         all_ok = measure(GROUPS, Options(var.resolve(), console, **options), only=only)
@@ -293,7 +297,7 @@ def run_doctor(var: Path, config: Path | None, place: str) -> None:
 @click.pass_obj
 def torture(var: Path, **options: Any) -> None:
     """Break runs on purpose, and see that they or the next ones end well."""
-    from stack.torture import torture
+    from devtools.torture import torture
 
     with _told():
         ended_well = torture(var.resolve() / "torture", console, **options)

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import airbyte, dag_runs, summary
-from stack.airflow_api import AirflowApi
+from devtools.instance import FILES, fetch
+from stack import airbyte
+from stack.embedded.supervision import Stack
 from stack.errors import StackError
-from stack.instance import FILES, fetch
-from stack.run import run_graphs
+from stack.runs import dag_runs, summary
+from stack.runs.airflow_api import AirflowApi
+from stack.runs.job import run_graphs
 from stack.settings import ROOT, Settings, inherited_environment, write_private
-from stack.supervision import Stack
 
 TABLES = ("marts.labeled_projects", "marts.predictions")
 # Characters of rows and content that are shown.

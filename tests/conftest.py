@@ -56,7 +56,12 @@ def warehouse_env(database: dict) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """A PostgresServer of this test session."""
-    command = [ENVIRONMENTS / "stack" / "bin" / "python", "-m", "stack.testing", tmp_path_factory.mktemp("server")]
+    command = [
+        ENVIRONMENTS / "stack" / "bin" / "python",
+        "-m",
+        "devtools.postgres_server",
+        tmp_path_factory.mktemp("server"),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     assert line, "the test server did not start"

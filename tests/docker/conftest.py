@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
 from docker_testing import Postgres, need, remove, run
 
-from stack.containers import ContainerInstance
+from devtools.containers import ContainerInstance
 from stack.settings import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"

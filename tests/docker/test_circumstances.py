@@ -6,9 +6,9 @@ import socket
 import pytest
 from docker_testing import wait_until
 
-from stack import compose_doctor
-from stack.compose_settings import Environment
-from stack.ports import free_port
+from devtools.ports import free_port
+from stack.compose import doctor as compose_doctor
+from stack.compose.settings import Environment
 
 VERSION = "cat $PGDATA/PG_VERSION"
 SERVED = ("AIRFLOW", "MLFLOW", "AIRBYTE", "DOCS")

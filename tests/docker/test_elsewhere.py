@@ -8,7 +8,7 @@ READY = (0, "Settings, secrets and databases are ready.")
 DATABASES = ["airflow", "mlflow", "optuna", "warehouse"]
 OWNERS = "select datname from pg_database where datname = pg_get_userbyid(datdba) and datname != 'postgres' order by 1"
 CONNECTIONS = (
-    "from stack.compose_settings import load; from stack.airbyte import local_api;"
+    "from stack.compose.settings import load; from stack.airbyte import local_api;"
     "api = local_api(load()); print(api.url, *sorted(each['name'] for each in api.list('connections')))"
 )
 

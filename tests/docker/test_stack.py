@@ -4,7 +4,7 @@ import httpx
 import pytest
 from docker_testing import wait_until
 
-from stack.torture.containers import SERVICES, ContainerTorture
+from devtools.torture.containers import SERVICES, ContainerTorture
 
 SEED = 2026
 LONG_RUNNING = {

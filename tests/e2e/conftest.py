@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import yaml
 
+from devtools.ports import free_port
 from stack.cli import running
-from stack.ports import free_port
 from stack.settings import ROOT, load
 
 SHARED = ROOT.parent / "shared" / "data"

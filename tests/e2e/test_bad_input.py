@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.airflow_api import AirflowApi
+from stack.runs.airflow_api import AirflowApi
 from stack.settings import ROOT
 from tests.e2e.conftest import Instance
 

@@ -126,6 +126,6 @@ def test_up_serves_airflow_behind_a_login_and_mlflow_until_down(instance):
 
 
 def instance_services(instance):
-    from stack.services import services
+    from stack.embedded.services import services
 
     return services(instance.settings())

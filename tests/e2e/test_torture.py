@@ -2,11 +2,11 @@
 
 import pytest
 
-from stack.instance import Instance
-from stack.torture import disk
-from stack.torture.runs import PROCESSES
-from stack.torture.strikes import Torture
-from stack.torture.syncs import NAMES, SyncTorture
+from devtools.instance import Instance
+from devtools.torture import disk
+from devtools.torture.runs import PROCESSES
+from devtools.torture.strikes import Torture
+from devtools.torture.syncs import NAMES, SyncTorture
 
 # Seconds: a run that Airflow mends takes a minute longer for each task whose process was killed.
 SEED = 2026

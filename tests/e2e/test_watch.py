@@ -9,10 +9,10 @@ import psutil
 import psycopg
 import pytest
 
-from stack.instance import renewed
+from devtools.instance import renewed
+from devtools.torture.runs import PROCESSES
+from stack.embedded.supervision import processes_of
 from stack.settings import ROOT
-from stack.supervision import processes_of
-from stack.torture.runs import PROCESSES
 from tests.e2e.conftest import Instance
 
 # Seconds within which a change has started dataops, with the restart of what was killed and the end of the run before,

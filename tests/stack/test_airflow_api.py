@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from stack.airflow_api import AirflowApi
+from stack.runs.airflow_api import AirflowApi
 from stack.settings import load
 
 

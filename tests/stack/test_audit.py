@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from stack.ports import free_port
+from devtools.ports import free_port
 from stack.settings import ENVIRONMENTS, ROOT
 
 LOCK = "sampleproject==3.0.0 --hash=sha256:" + "0" * 64 + "\n"

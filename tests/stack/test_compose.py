@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from stack import compose
-from stack.compose_settings import Environment
+from devtools.ports import free_port
+from stack.compose import init as compose
+from stack.compose.settings import Environment
 from stack.errors import StackError
-from stack.ports import free_port
 
 
 @pytest.fixture

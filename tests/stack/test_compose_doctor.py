@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stack import compose_checks, compose_doctor, machine
-from stack.compose_settings import Environment
+from devtools.ports import free_port
+from stack.compose import checks as compose_checks
+from stack.compose import doctor as compose_doctor
+from stack.compose.settings import Environment
+from stack.embedded import machine
 from stack.errors import StackError
-from stack.ports import free_port
 from stack.settings import ROOT
 
 # Prints what there is for the command's first words; it fails where there is nothing, or an error too.

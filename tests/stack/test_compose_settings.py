@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
-from stack import compose_settings
-from stack.compose_settings import Environment, environment_of
+from stack.compose import settings as compose_settings
+from stack.compose.settings import Environment, environment_of
 from stack.settings import ROOT, ConfigError
 
 EXAMPLE = ROOT / ".env.example"

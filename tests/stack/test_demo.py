@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from stack import demo, summary
+from stack import demo
+from stack.runs import summary
 
 PROJECTS = "id,created_on,title,description,stars\n" + "".join(
     f'{each},2026-01-0{each} 10:00:00,"Title, {each}",Description {each}.,{each}0\n' for each in range(1, 6)

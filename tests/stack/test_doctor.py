@@ -16,11 +16,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from stack import doctor, machine, postgres
+from devtools.ports import free_port
+from stack.embedded import doctor, machine, postgres
+from stack.embedded.supervision import Stack
 from stack.errors import StackError
-from stack.ports import free_port
 from stack.settings import ROOT, load
-from stack.supervision import Stack
 
 SLEEP = [sys.executable, "-c", "import sys; print('begun', flush=True); sys.stdin.read()"]
 

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stack import explain
-from stack.dag_runs import DagRun, Task
 from stack.errors import StackError
-from stack.explain import Facts
+from stack.runs import page as explain
+from stack.runs.dag_runs import DagRun, Task
+from stack.runs.page import Facts
 from stack.settings import load
 
 BEGAN = datetime(2026, 11, 1, 8, tzinfo=UTC)

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from selenium.webdriver.common.by import By
 
-from stack.home import Settings
-from stack.ports import free_port
+from devtools.ports import free_port
+from stack.home.app import Settings
 from stack.settings import ENVIRONMENTS, ROOT, inherited_environment
 from tests.conftest import warehouse_env
 

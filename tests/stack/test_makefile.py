@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from stack.instance import MAKE_VARIABLES
+from devtools.instance import MAKE_VARIABLES
 from stack.settings import ROOT, inherited_environment
 
 

@@ -6,7 +6,8 @@ import subprocess
 import psycopg
 import pytest
 
-from stack import databases, postgres
+from stack import databases
+from stack.embedded import postgres
 from stack.errors import StackError
 
 PASSWORDS = {"first": "first-password", "second": "second-password"}

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from stack import dag_runs, run, summary
 from stack.errors import StackError
+from stack.runs import dag_runs, summary
+from stack.runs import job as run
 from stack.settings import load
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from stack import summary
+from stack.runs import summary
 
 CANDIDATE = {"f1_weighted": 0.9, "f1_macro": 0.8, "precision": 0.7, "recall": 0.6, "test_rows": 5}
 

@@ -5,10 +5,10 @@ import socket
 import pytest
 import yaml
 
+from devtools.ports import free_port
+from stack.embedded.supervision import Stack
 from stack.errors import BusyError, StackError
-from stack.ports import free_port
 from stack.settings import load
-from stack.supervision import Stack
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "airbyte")]
 from airbyte_declaration.client import AirbyteApi  # noqa: E402
 from airbyte_declaration.declaration import load  # noqa: E402
 from airbyte_declaration.plan import Plan  # noqa: E402
-from stack.ports import free_port  # noqa: E402
+from devtools.ports import free_port  # noqa: E402
 
 PYTHON = ROOT / "var" / "env" / "airbyte" / "bin" / "python"
 PYTHONPATH = [str(ROOT / "airbyte"), str(LIB)]

@@ -6,7 +6,7 @@ import subprocess
 
 from docker_testing import run
 
-from stack.containers import ContainerInstance
+from devtools.containers import ContainerInstance
 from stack.settings import ROOT
 
 # Makes a champion, in a container of MLflow.

@@ -1,0 +1,1 @@
+"""Development tools: benchmarks and torture tests. They are in no image."""

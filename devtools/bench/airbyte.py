@@ -1,0 +1,99 @@
+"""The group `airbyte`: syncs of the local service against psycopg's COPY of the same file into the same PostgreSQL.
+
+A first sync of each connection, which does not count, makes its table; the others replace as many rows as they bring.
+After each, its table must hold what COPY makes of the file.
+"""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Generator
+from pathlib import Path
+from statistics import median
+
+from devtools.bench.instance import timed, two_cores
+from devtools.bench.service import PARTS, MeasuredService, serving
+from devtools.bench.table import Options, Row
+from devtools.instance import Instance
+from stack.environments import airflow_environment, command_of, common_environment
+from stack.errors import StackError
+from stack.settings import ROOT
+
+ROUNDS = 5
+# Highest ratios of a sync's time to COPY's.
+RATIOS = {"overwrite": 10, "prepared": 6, "dedup": 20}
+# Of four connections' time to that of two.
+FOUR = 2.2
+PEAK_MEMORY_MB = 300
+OPERATOR_SECONDS = 4
+# Bytes that the files, the tables and the database's log take.
+ROOM = 10_000_000_000
+OPERATE = Path(__file__).with_name("operate.py")
+
+
+def measure(options: Options) -> Generator[Row]:
+    """Yield the rows, and each again after every further round; that of ten million records once, at the end."""
+    rounds, status = options.rounds or ROUNDS, options.console.status
+    if shutil.disk_usage(options.var).free < ROOM:
+        raise StackError(f"the group airbyte needs {ROOM // 10**9} GB in {options.var}, and less is free: free some")
+    instance = Instance(options.var / "bench" / "airbyte", source=None, config=options.config)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    peak = 0
+    with two_cores(), serving(instance) as service:
+        with status("airbyte: the files, and a first sync of each connection, which does not count"):
+            service.make("million", "quarter", "ten")
+            service.make_messages()
+            for names in (*([name] for name in RATIOS), PARTS, ["ten"]):
+                service.sync(*names)
+        for number in range(1, rounds + 1):
+            unless_all = {"rounds": number if number != ROUNDS else None}
+            with status(f"airbyte: COPY, {number} of {rounds}"):
+                seconds["copy"].append(service.copy("million"))
+            for name, bound in RATIOS.items():
+                with status(f"airbyte: {name}, {number} of {rounds}"):
+                    service.touch("million")
+                    taken, memory = service.sync(name)
+                seconds[name].append(taken)
+                peak = max(peak, memory)
+                yield Row(
+                    name, median(seconds[name]), "s", bound, "psycopg COPY", median(seconds["copy"]), **unless_all
+                )
+            yield Row("memory", peak / 1e6, "MB", PEAK_MEMORY_MB, **unless_all)
+            for name, parts in {"two": PARTS[:2], "four": PARTS}.items():
+                with status(f"airbyte: {name} connections at once, {number} of {rounds}"):
+                    seconds[name].append(service.sync(*parts)[0])
+            yield Row(
+                "four", median(seconds["four"]), "s", FOUR, "two connections", median(seconds["two"]), **unless_all
+            )
+            with status(f"airbyte: ten records by the operator, {number} of {rounds}"):
+                seconds["operator"].append(operate(service, instance.folder))
+            yield Row("operator", median(seconds["operator"]), "s", OPERATOR_SECONDS, **unless_all)
+        with status("airbyte: ten million records"):
+            service.make("ten_million")
+            _, peak = service.sync("ten_million")
+        yield Row("memory_ten_million", peak / 1e6, "MB", PEAK_MEMORY_MB)
+    # Gigabytes that nobody needs; where something failed, they stay to be looked at.
+    shutil.rmtree(instance.folder)
+
+
+def operate(service: MeasuredService, folder: Path) -> float:
+    """Run the DAG's operator once on the connection `ten`, in Airflow's environment.
+
+    Args:
+        service: that it calls.
+        folder: for the log.
+
+    Returns:
+        Seconds from the start of the task to its end, without Airflow's own start.
+
+    Raises:
+        StackError: the task failed, or the table is wrong.
+    """
+    result = folder / "operator.json"
+    # -P: the script's folder has modules that are none of Airflow's.
+    command = command_of("airflow", "python", "-P", str(OPERATE), "ten", service.ids["ten"], str(result))
+    environment = common_environment(service.settings) | airflow_environment(service.settings)
+    timed(command, environment | {"PYTHONPATH": str(ROOT / "airflow" / "dags")}, folder / "operator.log")
+    facts = json.loads(result.read_text(encoding="utf-8"))
+    service.check("ten", facts["job"])
+    return facts["seconds"]

@@ -1,0 +1,114 @@
+"""The group `compose`: the container stack against the clock and the limits of memory and disk."""
+
+import json
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+from devtools.bench.table import Options, Row
+from devtools.containers import RESTART, ContainerInstance, docker, wait_until
+from devtools.instance import FILES, fetch, renewed
+from stack.errors import StackError
+from stack.settings import ROOT, load
+
+ROUNDS = 3
+# Seconds.
+BOUNDS = {"up": 60, "run": 75, "dag_edit": 10, "rebuild": 20, "cold_build": 600}
+IDLE_MEMORY_GB = 2.5
+# GB.
+IMAGES = {"airflow": 1.8, "airflow-scheduler": 1.8, "airbyte": 1, "mlflow": 1, "docs": 1, "init": 1}
+# Seconds without work after which memory is read.
+IDLE = 60
+
+
+def measure(options: Options) -> Generator[Row]:
+    """Yield the rows, and those of several rounds again after every further one."""
+    rounds, status = options.rounds or ROUNDS, options.console.status
+    folder = options.var / "bench" / "compose"
+    shutil.rmtree(folder, ignore_errors=True)
+    chosen = load(options.var, source=options.source, config=options.config).config["source"]
+    files = {name: fetch(chosen, name) for name in FILES}
+    source = folder / "source"
+    source.mkdir(parents=True)
+    for name, text in files.items():
+        (source / name).write_text(text, encoding="utf-8")
+    instance = ContainerInstance(folder / "clone", source=source)
+    seconds: dict[str, list[float]] = defaultdict(list)
+
+    def timed(name: str, work: Callable[[], object]) -> Row:
+        began = time.monotonic()
+        elapsed = work()
+        seconds[name].append(elapsed if isinstance(elapsed, float) else time.monotonic() - began)
+        number = len(seconds[name])
+        return Row(name, median(seconds[name]), "s", BOUNDS[name], rounds=number if number < rounds else None)
+
+    try:
+        with status("compose: the first start and run, which do not count"):
+            instance.compose("up", "--wait")
+            _run(instance)
+        for number in range(1, rounds + 1):
+            with status(f"compose: {number} of {rounds}"):
+                instance.compose("stop")
+                yield timed("up", lambda: instance.compose("up", "--wait"))
+                text = renewed(files["projects.csv"], number)
+                (source / "projects.csv").write_text(text, encoding="utf-8")
+                yield timed("run", lambda: _run(instance))
+                yield timed("dag_edit", lambda number=number: _edit_dag(instance, f"edit-{number}"))
+        with status("compose: idle"):
+            time.sleep(IDLE)
+            yield Row("idle_memory", _memory(instance) / 1e9, "GB", IDLE_MEMORY_GB, rounds=1)
+        for name, bound in IMAGES.items():
+            yield Row(f"image_{name}", _size(f"mlops-{name}") / 1e9, "GB", bound, rounds=1)
+        for number in range(rounds):
+            with status(f"compose: a rebuild, {number + 1} of {rounds}"):
+                _append(instance.folder / "tagifai" / "__init__.py", f"# {number}\n")
+                yield timed("rebuild", lambda: instance.compose("build"))
+        with status("compose: a build without a cache"):
+            # From the repository: these images are the user's again.
+            shutil.copy(ROOT / "tagifai" / "__init__.py", instance.folder / "tagifai" / "__init__.py")
+            began = time.monotonic()
+            instance.compose("build", "--no-cache")
+            yield Row("cold_build", time.monotonic() - began, "s", BOUNDS["cold_build"], rounds=1)
+    finally:
+        instance.delete()
+
+
+def _run(instance: ContainerInstance) -> float:
+    """Seconds from the start of dataops to the end of the run of mlops that it starts."""
+    airflow = instance.airflow()
+    run_id = instance.trigger(airflow)
+    states = instance.ended(airflow, run_id)
+    if states != {"dataops": "success", "mlops": "success"}:
+        raise StackError(f"the run that is measured ended as {states}; see `docker compose logs` of {instance.folder}")
+    began = airflow.get(f"/dags/dataops/dagRuns/{run_id}").json()["start_date"]
+    ended = airflow.get(f"/dags/mlops/dagRuns/{instance.mlops_run(airflow, run_id)}").json()["end_date"]
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+
+
+def _edit_dag(instance: ContainerInstance, tag: str) -> None:
+    """Give dataops another tag, and wait until Airflow knows it."""
+    file = instance.folder / "airflow" / "dags" / "dataops.py"
+    file.write_text((ROOT / "airflow" / "dags" / "dataops.py").read_text().replace('["dataops"]', f'["{tag}"]'))
+    airflow = instance.airflow()
+    wait_until(lambda: tag in [each["name"] for each in airflow.get("/dags/dataops").json()["tags"]], seconds=RESTART)
+
+
+def _memory(instance: ContainerInstance) -> float:
+    """Bytes that the containers use, as `docker stats` has them."""
+    names = [each["Name"].lstrip("/") for each in instance.containers().values() if each["State"]["Running"]]
+    output = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *names)
+    units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    used = [line.split(" / ")[0] for line in output.splitlines()]
+    return sum(float(text.rstrip("KMGiB")) * units[text.lstrip("0123456789.")] for text in used)
+
+
+def _size(image: str) -> int:
+    return json.loads(docker("image", "inspect", image))[0]["Size"]
+
+
+def _append(file: Path, text: str) -> None:
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")

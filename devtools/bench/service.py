@@ -1,0 +1,252 @@
+"""The Airbyte service that is measured: its connections, the time and memory of syncs, and whether tables are right."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+from psycopg import sql
+
+from airbyte_declaration.client import ACTIVE
+from devtools.bench import records
+from devtools.instance import Instance, start
+from stack import airbyte
+from stack.cli import running
+from stack.embedded.services import Service, services
+from stack.embedded.supervision import START_TIMEOUT, STOP_TIMEOUT
+from stack.environments import common_environment
+from stack.errors import StackError
+from stack.settings import Settings
+
+# Records of each file.
+FILES = {"million": 1_000_000, "quarter": 250_000, "ten": 10, "ten_million": 10_000_000}
+PARTS = ("part_1", "part_2", "part_3", "part_4")
+# The file of each connection; its source, stream and table have the connection's name.
+CONNECTIONS = {
+    **dict.fromkeys(("overwrite", "prepared", "dedup"), "million"),
+    **dict.fromkeys(PARTS, "quarter"),
+    "ten": "ten",
+    "ten_million": "ten_million",
+}
+MESSAGES = "messages.jsonl"
+SCHEMA = "bench"
+# COPY makes it of a file.
+COPIED = "copied"
+CONNECTORS = Path(__file__).with_name("connectors")
+# Seconds between two looks at jobs and memory.
+POLL = 0.2
+BLOCK = 1 << 20  # bytes
+
+
+@contextmanager
+def serving(instance: Instance) -> Iterator["MeasuredService"]:
+    """Run PostgreSQL, and the service with the connections that are measured.
+
+    The service is a child of this process: the supervisor's would not find the connector of prepared messages.
+
+    Args:
+        instance: whose services do not run; the sources' files go to its folder.
+
+    Raises:
+        StackError: a service does not start.
+    """
+    folder = instance.folder / "files"
+    folder.mkdir()
+    config = instance.settings.config
+    own = config["airbyte"] | {"connections": str(_declare(folder)), "connectors": str(_register(folder))}
+    settings = instance.settings.model_copy(update={"config": config | {"airbyte": own}})
+    service = next(each for each in services(settings) if each.name == "airbyte")
+    environment = common_environment(settings) | service.environment
+    environment["PYTHONPATH"] += f"{os.pathsep}{CONNECTORS}"
+    log = instance.folder / "service.log"
+    with running(settings, ["postgres"]), log.open("w") as output:
+        process = start(service.command, environment, output)
+        try:
+            deadline = time.monotonic() + START_TIMEOUT
+            while not _is_ready(service):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise StackError(f"the Airbyte service does not start; see {log}\n{log.read_text()[-2000:]}")
+                time.sleep(POLL)
+            yield MeasuredService(settings, folder, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            process.wait(STOP_TIMEOUT)
+
+
+def _declare(folder: Path) -> Path:
+    """Write the declaration of connections from the files of `folder` to the instance's warehouse; returns its path."""
+    address = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
+    warehouse = {"destinationType": "postgres", "username": "${MLOPS_WAREHOUSE__USER}", "schema": SCHEMA, **address}
+    declaration = {
+        "workspace": {"name": "bench"},
+        "sources": [{"name": name, "configuration": _source(name, folder)} for name in CONNECTIONS],
+        "destinations": [{"name": "warehouse", "configuration": warehouse}],
+        "connections": [_connection(name) for name in CONNECTIONS],
+    }
+    path = folder / "connections.yaml"
+    path.write_text(json.dumps(declaration, indent=1), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def _register(folder: Path) -> Path:
+    """Write which program each sourceType is; returns the file's path."""
+    path = folder / "connectors.yaml"
+    path.write_text(
+        json.dumps({name: {"module": f"source_{name}"} for name in ("files", "prepared")}), encoding="utf-8"
+    )
+    return path
+
+
+def _source(name: str, folder: Path) -> dict[str, Any]:
+    stream = {"name": name, "json_schema": records.JSON_SCHEMA}
+    if name == "prepared":
+        catalog = {"streams": [stream | {"supported_sync_modes": ["full_refresh"]}]}
+        return {"sourceType": "prepared", "catalog": catalog, "messages": str(folder / MESSAGES)}
+    return {"sourceType": "files", "streams": [stream | {"url": str(folder / f"{CONNECTIONS[name]}.csv")}]}
+
+
+def _connection(name: str) -> dict[str, Any]:
+    stream = {"name": name, "syncMode": "full_refresh_overwrite"}
+    if name == "dedup":
+        stream |= {"syncMode": "incremental_deduped_history", "cursorField": ["updated"], "primaryKey": [["id"]]}
+    return {
+        "name": name,
+        "source": name,
+        "destination": "warehouse",
+        "namespaceDefinition": "destination",
+        "schedule": {"scheduleType": "manual"},
+        "configurations": {"streams": [stream]},
+    }
+
+
+def _is_ready(service: Service) -> bool:
+    with suppress(httpx.HTTPError):
+        return service.is_ready()
+    return False
+
+
+class MeasuredService:
+    """The service of an instance, which runs.
+
+    Attributes:
+        settings: the instance's.
+        ids: of its connections, by name.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, process: psutil.Process):
+        """Make its connections.
+
+        Args:
+            settings: of the instance.
+            folder: of the sources' files.
+            process: of the service.
+        """
+        self.settings, self._folder, self._process = settings, folder, process
+        self._warehouse = settings.database("warehouse")
+        # Of each file.
+        self._sums: dict[str, tuple[int, int]] = {}
+        self._api = airbyte.local_api(settings)
+        self.ids = airbyte.apply(settings)
+
+    def make(self, *files: str) -> None:
+        """Make sources' files, and note what tables of their records have to hold."""
+        for file in files:
+            records.write_csv(self._folder / f"{file}.csv", FILES[file])
+            self.copy(file)
+            self._sums[file] = self._sum(COPIED)
+
+    def make_messages(self) -> None:
+        """Make what the prepared source prints: the records of its connection's file."""
+        records.write_messages(self._folder / MESSAGES, FILES[CONNECTIONS["prepared"]], "prepared")
+
+    def touch(self, file: str) -> None:
+        """Make an incremental sync read a file again."""
+        (self._folder / f"{file}.csv").touch()
+
+    def copy(self, file: str) -> float:
+        """Seconds that psycopg takes to COPY a file into a new table."""
+        table = f"{SCHEMA}.{COPIED}"
+        with psycopg.connect(**self._warehouse) as connection:
+            connection.execute(f"create schema if not exists {SCHEMA}")
+            connection.execute(f"drop table if exists {table}")
+            connection.execute(
+                f"create table {table} ({', '.join(f'{name} {kind}' for name, _, kind in records.COLUMNS)})"
+            )
+        began = time.monotonic()
+        statement = f"copy {table} from stdin (format csv, header)"
+        with (
+            psycopg.connect(**self._warehouse) as connection,
+            (self._folder / f"{file}.csv").open("rb") as source,
+            connection.cursor().copy(statement) as target,
+        ):
+            while block := source.read(BLOCK):
+                target.write(block)
+        return time.monotonic() - began
+
+    def sync(self, *names: str) -> tuple[float, int]:
+        """Run syncs, all at once, and compare their tables with what COPY made of the same files.
+
+        Returns:
+            Seconds from before the first was submitted until all were seen to have ended; and the most memory that the
+            service and its connectors used at once meanwhile, in bytes.
+
+        Raises:
+            StackError: one failed, moved another number of records than its file has, or its table is wrong.
+        """
+        began, peak = time.monotonic(), 0
+        jobs = {name: self._api.submit(self.ids[name]) for name in names}
+        while any(job["status"] in ACTIVE for job in jobs.values()):
+            peak = max(peak, self._memory())
+            time.sleep(POLL)
+            jobs = {name: self._api.job(job) for name, job in jobs.items()}
+        seconds = time.monotonic() - began
+        for name, job in jobs.items():
+            self.check(name, job)
+        return seconds, peak
+
+    def check(self, name: str, job: dict[str, Any]) -> None:
+        """See that a sync did what it should.
+
+        Args:
+            name: of its connection.
+            job: as the service tells it.
+
+        Raises:
+            StackError: it did not.
+        """
+        file = CONNECTIONS[name]
+        if job["status"] != "succeeded":
+            raise StackError(f"the sync {name} {job['status']}: {job.get('failureReason')}; see {job.get('logFile')}")
+        if job["rowsSynced"] != FILES[file]:
+            raise StackError(
+                f"the sync {name} moved {job['rowsSynced']} records, not {FILES[file]}: see {job.get('logFile')}"
+            )
+        if (found := self._sum(name)) != self._sums[file]:
+            rows, wanted = found[0], self._sums[file][0]
+            raise StackError(
+                f"{SCHEMA}.{name} has {rows} rows, and COPY makes {wanted} of the same file, or their values differ:"
+                " what was measured is wrong"
+            )
+
+    def _sum(self, table: str) -> tuple[int, int]:
+        """Rows of a table, and a sum over all their values that is the same in any order."""
+        # A number may have zeros behind it.
+        values = ", ".join(f"trim_scale({name})" if kind == "numeric" else name for name, _, kind in records.COLUMNS)
+        query = "select count(*), sum(hashtextextended(row({})::text, 0)) from {}"
+        query = sql.SQL(query).format(sql.SQL(values), sql.Identifier(SCHEMA, table))
+        with psycopg.connect(**self._warehouse) as connection:
+            return connection.execute(query).fetchone()
+
+    def _memory(self) -> int:
+        """Proportional set size of the service and all below it, in bytes."""
+        found = 0
+        for process in (self._process, *self._process.children(recursive=True)):
+            with suppress(psutil.Error):
+                found += process.memory_full_info().pss
+        return found

@@ -1,0 +1,196 @@
+"""Kills in the middle of incremental syncs: every record has to arrive once, and no state may go back."""
+
+import csv
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from airbyte_declaration.client import ACTIVE, AirbyteError
+from devtools.instance import Instance
+from devtools.torture.runs import PROCESSES
+from devtools.torture.strikes import Outcome
+from stack import airbyte
+from stack.cli import running
+from stack.errors import StackError
+
+# What is killed.
+NAMES = ("airbyte", "connector", "postgres")
+# Of each sync: files, and records of a file.
+FILES, RECORDS = 20, 10_000
+# Each has a folder of files and a table of its own.
+MODES = {"append": "incremental_append", "dedup": "incremental_deduped_history"}
+SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
+# Seconds: between two looks, and until a sync has to end.
+LOOK = 0.05
+LIMIT = 300
+# Of an untouched sync's time: the end that is seen comes after that of the work.
+LATEST = 0.7
+READ_FILES = """
+    select count(*) from airbyte.states s, json_object_keys(s.message -> 'stream' -> 'stream_state' -> 'files')
+    where s.stream = %s
+"""
+
+
+class SyncTorture:
+    """A service whose syncs are struck; use it within `serving`."""
+
+    def __init__(self, instance: Instance):
+        """Declare the connections.
+
+        Args:
+            instance: a new one.
+        """
+        self._instance, self._folder = instance, instance.folder / "files"
+        self._files = dict.fromkeys(MODES, 0)
+        # Of a sync that is not struck.
+        self._seconds = 0.0
+        declared = self._folder / "connections.yaml"
+        for mode in MODES:
+            (self._folder / mode).mkdir(parents=True)
+        declared.write_text(json.dumps(self._declaration()), encoding="utf-8")  # JSON is YAML
+        config = instance.settings.config
+        own = config | {"airbyte": config["airbyte"] | {"connections": str(declared)}}
+        self._settings = instance.settings.model_copy(update={"config": own})
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Context in which the service runs; learns how long a sync takes.
+
+        Raises:
+            StackError: a sync fails that nobody strikes.
+        """
+        with running(self._settings, ["postgres", "airbyte"]):
+            self._ids, self._api = airbyte.apply(self._settings), airbyte.local_api(self._settings)
+            for mode in MODES:
+                untouched = self._strike(mode, None, 0)
+                if untouched.error or untouched.faults:
+                    raise StackError(f"a sync fails without a strike: {untouched}")
+                self._seconds = untouched.seconds
+            yield
+
+    def strike(self, name: str, *, seed: int) -> Outcome:
+        """Kill a process while a sync of new files goes on, and see what is in the table in the end.
+
+        Args:
+            name: of NAMES.
+            seed: chooses the moment and how rows are loaded.
+        """
+        choose = random.Random(f"{seed} {name}")  # noqa: S311
+        return self._strike(choose.choice(list(MODES)), name, choose.uniform(0, LATEST * self._seconds))
+
+    def _strike(self, mode: str, name: str | None, moment: float) -> Outcome:
+        self._make_files(mode)
+        began, struck, read, faults = time.monotonic(), [], 0, []
+        job = self._api.submit(self._ids[mode])
+        while job["status"] in ACTIVE:
+            age = time.monotonic() - began
+            if age > LIMIT:
+                raise StackError(f"the sync {mode} does not end within {LIMIT} s; see {job['logFile']}")
+            if name and not struck and age >= moment and self._kill(name):
+                struck.append(f"{name} at {age:.2f} s of the sync {mode}")
+            read, before = self._read_files(mode, otherwise=read), read
+            if read < before:
+                faults.append(f"the state of {mode} went back from {before} files to {read}")
+            time.sleep(LOOK)
+            with suppress(AirbyteError):  # the service is away
+                job = self._api.job(job)
+        error = job["failureReason"] if job["status"] != "succeeded" else None
+        if error and self._wait(self._api.submit(self._ids[mode]))["status"] != "succeeded":
+            faults.append("the next sync fails too")
+        missed = [name] if name and not struck else []
+        return Outcome(struck, missed, time.monotonic() - began, error, faults + list(self._wrong(mode)))
+
+    def _make_files(self, mode: str) -> None:
+        """New files in place of those of before, whose rows go too: the disk is small."""
+        for path in (self._folder / mode).glob("*.csv"):
+            path.unlink()
+        with psycopg.connect(**self._settings.database("warehouse")) as connection:
+            if connection.execute("select to_regclass(%s)", [f"torture.{mode}"]).fetchone()[0]:
+                connection.execute(f"truncate torture.{mode}")
+        for _ in range(FILES):
+            number = self._files[mode] = self._files[mode] + 1
+            # Beside, then renamed: nobody is to read half a file.
+            path = self._folder / mode / f"{number:05}.csv"
+            with path.with_suffix(".new").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(("id", "text"))
+                writer.writerows((id_, f"record {id_}") for id_ in range((number - 1) * RECORDS, number * RECORDS))
+            path.with_suffix(".new").rename(path)
+
+    def _kill(self, name: str) -> bool:
+        for process in self._instance.processes() + self._connectors():
+            with suppress(psutil.Error):
+                if PROCESSES[name] in " ".join(process.cmdline()):
+                    process.kill()
+                    return True
+        return False
+
+    def _connectors(self) -> list[psutil.Process]:
+        """The connectors, which are told nothing of the instance."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if str(self._instance.folder) in process.environ().get("TMPDIR", ""):
+                    found.append(process)
+        return found
+
+    def _wrong(self, mode: str) -> Iterator[str]:
+        """What is not as the files have it, once a sync has ended."""
+        first, wanted = (self._files[mode] - FILES) * RECORDS, FILES * RECORDS
+        with psycopg.connect(**self._settings.database("warehouse")) as connection:
+            query = f"select count(*), count(distinct id), min(id), max(id) from torture.{mode}"  # noqa: S608
+            found = connection.execute(query).fetchone()
+        if found != (wanted, wanted, first, first + wanted - 1):
+            yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
+        if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
+            yield f"the state of {mode} has {read} of {self._files[mode]} files"
+        if left := self._connectors():
+            yield f"left running: {left}"
+
+    def _read_files(self, mode: str, *, otherwise: int) -> int:
+        """Files that the state covers, where the database answers."""
+        with (
+            suppress(psycopg.Error),
+            psycopg.connect(**self._settings.database("warehouse"), connect_timeout=5) as connection,
+        ):
+            return connection.execute(READ_FILES, [mode]).fetchone()[0]
+        return otherwise
+
+    def _wait(self, job: dict[str, Any]) -> dict[str, Any]:
+        while job["status"] in ACTIVE:
+            time.sleep(LOOK)
+            job = self._api.job(job)
+        return job
+
+    def _declaration(self) -> dict[str, Any]:
+        variables = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
+        warehouse = {"destinationType": "postgres", "username": "${MLOPS_WAREHOUSE__USER}", "schema": "torture"}
+        return {
+            "workspace": {"name": "torture"},
+            "sources": [{"name": mode, "configuration": _source(self._folder, mode)} for mode in MODES],
+            "destinations": [{"name": "warehouse", "configuration": warehouse | variables}],
+            "connections": [
+                {
+                    "name": mode,
+                    "source": mode,
+                    "destination": "warehouse",
+                    "schedule": {"scheduleType": "manual"},
+                    "configurations": {"streams": [{"name": mode, "syncMode": sync_mode, "primaryKey": [["id"]]}]},
+                }
+                for mode, sync_mode in MODES.items()
+            ],
+        }
+
+
+def _source(folder: Path, mode: str) -> dict[str, Any]:
+    return {
+        "sourceType": "files",
+        "streams": [{"name": mode, "url": str(folder / mode / "*.csv"), "json_schema": SCHEMA}],
+    }

@@ -1,0 +1,1 @@
+"""The container place: the services as containers, started by Docker Compose."""

@@ -1,0 +1,44 @@
+"""Services that `.env` says are elsewhere: whether they answer and know the login, before anything is started."""
+
+import httpx
+
+from stack.compose.settings import Settings
+from stack.errors import StackError
+
+# Seconds.
+TIMEOUT = 20
+
+
+def require(settings: Settings) -> None:
+    """Log in to Airbyte and MLflow where they are elsewhere.
+
+    Raises:
+        StackError: one does not answer as it should, or refuses the login; the message names the settings to mend.
+    """
+    told = settings.environment
+    if told.airbyte_url:
+        login = {"client_id": settings.airbyte_client_id, "client_secret": settings.secrets["airbyte_client_secret"]}
+        url = f"{settings.url('airbyte')}/api/public/v1/applications/token"
+        body = {**login, "grant-type": "client_credentials"}
+        _ask("AIRBYTE_URL", "AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET", "access_token", "POST", url, json=body)
+    if told.mlflow_url:
+        login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
+        url = f"{settings.url('mlflow')}/api/2.0/mlflow/experiments/search"
+        body = {"max_results": 1}
+        _ask("MLFLOW_URL", "MLFLOW_USERNAME and MLFLOW_PASSWORD", "", "POST", url, json=body, auth=login)
+
+
+def _ask(setting: str, login: str, expected: str, method: str, url: str, **request) -> None:
+    try:
+        answer = httpx.request(method, url, timeout=TIMEOUT, **request)
+    except httpx.HTTPError as error:
+        raise StackError(f"{setting}: {url} does not answer ({error!r}); correct it in .env, or start it") from None
+    if answer.status_code in (400, 401, 403):
+        reason = f"{answer.status_code} {' '.join(answer.text.split())[:200]}"
+        raise StackError(f"{setting}: {url} refuses the login ({reason}); correct {login} in .env")
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not answer.is_success or not isinstance(body, dict) or (expected and expected not in body):
+        raise StackError(f"{setting}: {url} answers {answer.status_code}, as another program would; correct it in .env")

@@ -1,0 +1,1 @@
+"""The embedded place: the services as processes of this machine, without Docker."""

@@ -1,0 +1,204 @@
+"""`make doctor`, and its quick part before each run: whether this machine and this instance are fit for one."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stack.embedded.machine import (
+    GB,
+    Check,
+    clock,
+    describe,
+    disk,
+    docker,
+    inodes,
+    instance_of,
+    memory,
+    ports,
+    python,
+    tools,
+)
+from stack.embedded.supervision import Stack, processes_of
+from stack.errors import StackError
+from stack.settings import ENVIRONMENTS, ROOT, ConfigError, load
+
+NAMES = ("stack", "airflow", "dbt", "tagifai", "airbyte")
+MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
+# Bytes that the environments take.
+SETUP = 3 * GB
+# Seconds that a process that was killed may take to end.
+ENDING = 3
+# Bytes of var's path: a socket's address, with the id that the supervisor puts behind it at first, has at most 107.
+LONGEST_PATH = 107 - len("/run/supervisor.sock.4194304")
+
+
+def path(stack: Stack) -> Check:
+    """Whether the path is short enough for a socket below it."""
+    var = stack.settings.var
+    length = len(os.fsencode(var))
+    if length > LONGEST_PATH:
+        found = f"{var}: the path is too long for a socket, {length} bytes of at most {LONGEST_PATH}"
+        return Check("path", "fail", found, "move the repository nearer to /, or give a shorter VAR=…")
+    return Check("path", "ok", f"{var}, short enough for a socket")
+
+
+def scripts(stack: Stack) -> Check:
+    """Whether the environments' programs start their own Python, not one where the repository was before."""
+    if moved := [name for name in NAMES if _is_moved(ENVIRONMENTS / name)]:
+        remedy = f"delete {ENVIRONMENTS}, then `make setup`"
+        return Check("scripts", "fail", f"made for another place than {ENVIRONMENTS}: {', '.join(moved)}", remedy)
+    return Check("scripts", "ok", "the environments are where they were made")
+
+
+def database(stack: Stack) -> Check:
+    """Whether a lock file that PostgreSQL left keeps it from starting, since its process id is another's by now."""
+    file = stack.settings.var / "postgres" / "postmaster.pid"
+    try:
+        process = psutil.Process(int(file.read_text().partition("\n")[0]))
+        if instance_of(process) == str(stack.settings.var):
+            return Check("database", "ok", "PostgreSQL runs")
+        with suppress(psutil.TimeoutExpired):
+            # One that is ending has no environment any more.
+            process.wait(ENDING)
+        # It minds processes of its own user only.
+        if process.uids().real == file.stat().st_uid:
+            found = f"{file} was left behind, and its process id is that of another now: {describe(process)}"
+            return Check("database", "fail", found, f"delete {file}")
+    except (OSError, ValueError, psutil.Error):
+        pass  # no file, or nobody of that id
+    return Check("database", "ok", "no lock of PostgreSQL is left")
+
+
+def folder(stack: Stack) -> Check:
+    """Whether what the stack writes to is ours and can be written."""
+    var = stack.settings.var
+    places = [var, *(each for each in var.iterdir() if each.name != "postgres")]
+    remedy = f"sudo chown -R {pwd.getpwuid(os.geteuid()).pw_name} {var}"
+    if closed := [each for each in places if not os.access(each, os.R_OK | os.W_OK)]:
+        return Check("folder", "fail", f"{closed[0]} cannot be written", remedy)
+    if foreign := [each for each in places if each.stat().st_uid != os.geteuid()]:
+        found = f"{foreign[0]} belongs to user {foreign[0].stat().st_uid}, who may not read what you write there"
+        return Check("folder", "warn", found, remedy)
+    return Check("folder", "ok", f"{var} is ours and can be written")
+
+
+def locks(stack: Stack) -> Check:
+    """Whether another command is at work, and whether one that was killed left processes."""
+    if holder := _locker(stack.settings.var / "run" / "lock"):
+        remedy = "wait for its end, or press Ctrl-C there"
+        return Check("locks", "fail", f"another command is at work: {holder}", remedy)
+    processes, states = processes_of(stack.settings.var), stack.states()
+    if processes and not states:
+        listed = ", ".join(f"{process.info['name']} {process.pid}" for process in processes[:5])
+        found = f"{len(processes)} processes are left without a supervisor: {listed}"
+        return Check("locks", "warn", found, "`make down` ends them, and so does the next start")
+    return Check("locks", "ok", f"no other command is at work, the stack is {'up' if states else 'down'}")
+
+
+def environments(stack: Stack) -> Check:
+    """Whether every environment is there and holds what its lock says."""
+    if stale := [name for name in NAMES if not _is_set_up(name)]:
+        free = shutil.disk_usage(ENVIRONMENTS).free
+        found = f"not set up, or not since their lock changed: {', '.join(stale)}"
+        if free < SETUP:
+            found = f"{found}; setting up takes {SETUP / GB:.0f} GB, and {free / GB:.1f} GB are free"
+            return Check("environments", "fail", found, f"free some on the disk of {ENVIRONMENTS}")
+        return Check("environments", "warn", found, "`make setup`; the commands that need it begin with it")
+    if wrong := [name for name in NAMES if not _holds_what_is_locked(name)]:
+        remedy = f"delete {', '.join(str(ENVIRONMENTS / name) for name in wrong)}, then `make setup`"
+        return Check("environments", "fail", f"do not hold what their lock says: {', '.join(wrong)}", remedy)
+    return Check("environments", "ok", f"{', '.join(NAMES)} hold what their locks say")
+
+
+QUICK: tuple[Callable[[Stack], Check], ...] = (tools, ports, memory, disk, inodes, clock, path, scripts, database)
+FULL = (python, *QUICK, folder, locks, environments, docker)
+
+
+def look(var: Path, config: Path | None, console: Console) -> bool:
+    """Print what every check finds; returns whether a run could start."""
+    try:
+        stack = Stack(load(var, config=config))
+        found = [Check("settings", "ok", f"they load; the source is {stack.settings.config['source']}")]
+        found += [check(stack) for check in FULL]
+    except ConfigError as error:
+        found = [Check("settings", "fail", str(error), "mend it; the other checks follow")]
+    except OSError as error:
+        remedy = f"let user {os.geteuid()} write to {var}, or work elsewhere, VAR=…"
+        found = [Check("folder", "fail", f"{error.filename}: {error.strerror}", remedy)]
+    show(found, console)
+    wrong = sum(check.state == "fail" for check in found)
+    verdict = f"[red]{wrong} of these would stop `make run`[/]" if wrong else "[green]`make run` can start[/]"
+    console.print(f"\n{verdict}", highlight=False)
+    return not wrong
+
+
+def require(stack: Stack, console: Console) -> None:
+    """Print what may stop a run.
+
+    Raises:
+        StackError: something does; the message has all of it, with the remedies.
+    """
+    found = [check(stack) for check in QUICK]
+    show([check for check in found if check.state == "warn"], console)
+    if wrong := [check for check in found if check.state == "fail"]:
+        raise StackError("\n".join(f"{check.found}: {check.remedy}" for check in wrong))
+
+
+def show(checks: Iterable[Check], console: Console) -> None:
+    """Print a line a check, and below it the remedy."""
+    table = Table.grid(padding=(0, 1))
+    for check in checks:
+        table.add_row(MARKS[check.state], check.name, escape(check.found))
+        if check.remedy:
+            table.add_row("", "", f"[bold]→ {escape(check.remedy)}[/]")
+    if table.row_count:
+        console.print(table, highlight=False)
+
+
+def _is_moved(environment: Path) -> bool:
+    """Whether a program of an environment starts a Python that is not the environment's own."""
+    for program in environment.glob("bin/*"):
+        with program.open("rb") as file:
+            first = file.read(300)
+        if re.match(rb"#!.*\bpython", first, re.DOTALL):
+            return os.fsencode(environment / "bin" / "python") not in first
+    return False
+
+
+def _is_set_up(name: str) -> bool:
+    """Whether make takes the environment for made, and made since its lock changed."""
+    ready = ENVIRONMENTS / name / ".ready"
+    return ready.exists() and ready.stat().st_mtime >= _lock(name).stat().st_mtime
+
+
+def _holds_what_is_locked(name: str) -> bool:
+    uv, python = ENVIRONMENTS / "uv" / "bin" / "uv", ENVIRONMENTS / name / "bin" / "python"
+    command = [uv, "pip", "install", "--dry-run", "--offline", "--python", python, "-r", _lock(name)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0 and "Would make no changes" in done.stderr
+
+
+def _lock(name: str) -> Path:
+    return ROOT / "requirements" / f"{name}.txt"
+
+
+def _locker(lock: Path) -> str:
+    """Who holds a lock, as the kernel lists it; empty: nobody."""
+    with suppress(OSError):
+        inode = lock.stat().st_ino
+        # Such as `1: FLOCK ADVISORY WRITE 4711 fe:00:10010878 0 EOF`.
+        if found := re.search(rf"FLOCK +\w+ +\w+ +(\d+) \w+:\w+:{inode} ", Path("/proc/locks").read_text()):
+            with suppress(psutil.Error):
+                return f"{' '.join(psutil.Process(int(found[1])).cmdline())} (pid {found[1]})"
+            return f"pid {found[1]}"
+    return ""

@@ -1,0 +1,193 @@
+"""What a run needs of this machine: checks, each with its remedy."""
+
+import importlib.util
+import os
+import platform
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from stack.embedded import postgres
+from stack.embedded.supervision import Stack, processes_of
+from stack.settings import ROOT
+
+GB = 10**9
+# Less than the first stops a run, less than the second may. All services and a run on the sample peak at 1.3 GB of
+# memory; a new instance and its first run write 0.1 GB in 4,000 files, and PostgreSQL's log of changes may grow.
+MEMORY = (1.0 * GB, 2.0 * GB)
+DISK = (0.3 * GB, 1.0 * GB)
+INODES = (5_000, 20_000)
+# Seconds that a file may be ahead of the clock, as a file server's can be.
+AHEAD = 60
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look found.
+
+    Attributes:
+        name: what was looked at.
+        state: `fail` stops a run, `warn` does not.
+        found: in a few words.
+        remedy: what to do about it; empty where all is well.
+    """
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    remedy: str = ""
+
+
+def python(stack: Stack) -> Check:
+    """The Python of the launcher, and whether it can make environments."""
+    found = f"{platform.python_version()} in {sys.base_prefix}"
+    if lacking := [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]:
+        remedy = "install them before you set up again (Debian: apt install python3-venv python3-pip)"
+        return Check("Python", "warn", f"{found}, without {' and '.join(lacking)}", remedy)
+    return Check("Python", "ok", f"{found}, with venv and pip")
+
+
+def tools(stack: Stack) -> Check:
+    """Whether the programs that the stack calls are there."""
+    packages = {"setpriv": "util-linux"}
+    if os.geteuid() == 0 and postgres.SYSTEM_USER not in {user.pw_name for user in pwd.getpwall()}:
+        packages["useradd"] = "passwd"
+    if lacking := [name for name in packages if not shutil.which(name)]:
+        remedy = f"install {' '.join(packages[name] for name in lacking)} with the system's package manager"
+        return Check("tools", "fail", f"not found: {', '.join(lacking)}", remedy)
+    if not shutil.which("git"):
+        return Check("tools", "warn", "not found: git", "install git; without it no model tells its revision")
+    return Check("tools", "ok", ", ".join([*packages, "git"]))
+
+
+def ports(stack: Stack) -> Check:
+    """Whether every port is free, or our own services have it."""
+    holders = {(name, port): holder_of(port) for name, port in stack.settings.ports if is_taken(port)}
+    ours = str(stack.settings.var)
+    strange = {each: holder for each, holder in holders.items() if not holder or instance_of(holder) != ours}
+    if not strange:
+        listed = ", ".join(f"{name} {port}" for name, port in stack.settings.ports)
+        return Check("ports", "ok", f"{listed}: {'this stack has them' if holders else 'free'}")
+    found = "; ".join(f"port {port} is taken, and {name} needs it" for name, port in strange)
+    who = ", ".join(dict.fromkeys(describe(holder) for holder in strange.values() if holder))
+    others = ", ".join(f"ports.{name}" for name, _ in strange)
+    remedy = f"end what listens there{who and f' ({who})'}, or give another as {others} in a file named with CONFIG=…"
+    return Check("ports", "fail", found, remedy)
+
+
+def memory(stack: Stack) -> Check:
+    """Whether memory suffices, that of our own services included."""
+    available = psutil.virtual_memory().available
+    if available < MEMORY[1]:
+        available += sum(_memory(process) for process in processes_of(stack.settings.var))
+    return amount("memory", available, MEMORY, " GB", "available", "end programs that you do not need")
+
+
+def disk(stack: Stack) -> Check:
+    """Whether there is room for what a run writes."""
+    var = stack.settings.var
+    return amount("disk", shutil.disk_usage(var).free, DISK, " GB", "free", f"free some on the disk of {var}")
+
+
+def inodes(stack: Stack) -> Check:
+    """Whether the disk has room for as many files as a run makes."""
+    var = stack.settings.var
+    status = os.statvfs(var)
+    if not status.f_files:
+        return Check("inodes", "ok", "not counted by this file system")
+    return amount("inodes", status.f_favail, INODES, "", "free", f"delete small files on the disk of {var}")
+
+
+def clock(stack: Stack) -> Check:
+    """Whether now is later than all that was written before."""
+    var = stack.settings.var
+    newest, written = 0.0, ROOT
+    for path in (ROOT / "Makefile", *ROOT.glob("requirements/*.txt"), *var.glob("*"), *var.glob("*/*")):
+        # Logs come and go meanwhile.
+        with suppress(OSError):
+            newest, written = max((newest, written), (path.stat().st_mtime, path))
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if newest > now + AHEAD:
+        found = f"{shown}, but {written} is of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(newest))}"
+        remedy = "set the clock; or, where it is right now and was wrong before, touch what is too new"
+        return Check("clock", "warn", found, remedy)
+    return Check("clock", "ok", f"{shown}, later than all that was written before")
+
+
+def docker(stack: Stack) -> Check:
+    """What there is of Docker, which `make run` does not need."""
+    asked = {
+        "client": ["docker", "version", "--format", "{{.Client.Version}}"],
+        "daemon": ["docker", "version", "--format", "{{.Server.Version}}"],
+        "compose": ["docker", "compose", "version", "--short"],
+    }
+    found = []
+    for part, command in asked.items():
+        with suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=5)
+            # A client without a daemon tells its own version and fails.
+            version = done.stdout.strip().splitlines()[:1]
+            found.append(f"{part} {version[0] if version else 'does not answer'}")
+    return Check("Docker", "ok", f"{', '.join(found) or 'not found'}; `make run` does not need it")
+
+
+def instance_of(process: psutil.Process) -> str | None:
+    """The `var` of the instance that a process belongs to; None: of none, or not known."""
+    with suppress(psutil.Error):
+        return process.environ().get("MLOPS_VAR")
+    return None
+
+
+def describe(process: psutil.Process) -> str:
+    """Name and id of a process, and how to end it if it is another instance's."""
+    var = instance_of(process)
+    with suppress(psutil.Error):
+        return f"{process.name()}, pid {process.pid}{f': make down VAR={var}' if var else ''}"
+    return f"pid {process.pid}"
+
+
+def amount(name: str, there: float, bounds: tuple[float, float], unit: str, word: str, remedy: str) -> Check:
+    """Whether what is there is more than a run needs, or only as much."""
+    stop, ample = bounds
+    shown, least, enough = (f"{each / GB:.1f}" if unit else f"{each:,.0f}" for each in (there, stop, ample))
+    if there >= ample:
+        return Check(name, "ok", f"{shown}{unit} {word}")
+    found = f"only {shown}{unit} {word}; a run needs at least {least}, better {enough}{unit}"
+    return Check(name, "fail" if there < stop else "warn", found, remedy)
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens to a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        # As the services do, past connections that are still being closed.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def holder_of(port: int) -> psutil.Process | None:
+    """Who has a port; None: not known, as where it is another user's."""
+    with suppress(psutil.Error):
+        for each in psutil.net_connections("tcp"):
+            # Not those that serve a connection: PostgreSQL's hide their environment.
+            if each.laddr.port == port and each.status == psutil.CONN_LISTEN and each.pid:
+                return psutil.Process(each.pid)
+    return None
+
+
+def _memory(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0

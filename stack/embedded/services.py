@@ -1,0 +1,97 @@
+"""The services of the embedded stack: what each is started with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from stack.embedded import postgres
+from stack.environments import DAGS, airbyte_environment, airflow_environment, command_of, mlflow_environment
+from stack.settings import ROOT, Settings
+
+# Logs are files here, so none serves them; a server would outlive a scheduler that is killed, and hold its locks.
+AIRFLOW_COMPONENTS = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+# Where components find modules: those that the scheduler loads before it forks, and the triggers of our own.
+MODULES = {"scheduler": str(ROOT / "airflow" / "preload"), "triggerer": DAGS}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the stack.
+
+    Attributes:
+        name: of the program and of its log file.
+        command: what is run, from the repository's root.
+        is_ready: whether it does its work; may raise httpx.HTTPError, which means no.
+        environment: variables that this service is told beside the common ones.
+        user: system user that it runs as; None: our own.
+        stop_signal: what asks it to end.
+        late: whether a run can begin before it is ready.
+    """
+
+    name: str
+    command: list[str]
+    is_ready: Callable[[], bool]
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: str = "TERM"
+    late: bool = False
+
+
+def services(settings: Settings) -> list[Service]:
+    """All services, in the order in which they can start; those of Airflow need its database migrated."""
+    return [
+        Service(
+            "postgres",
+            postgres.server_command(settings.var / "postgres", settings.ports.postgres),
+            lambda: postgres.is_ready(settings.ports.postgres),
+            user=postgres.system_user(),
+            stop_signal="INT",
+        ),
+        Service(
+            "airbyte",
+            command_of("airbyte", "python", "-m", "airbyte_local"),
+            lambda: _answers(f"{settings.url('airbyte')}/api/public/v1/health"),
+            airbyte_environment(settings),
+        ),
+        Service(
+            "mlflow",
+            command_of("tagifai", "mlflow", "server"),
+            lambda: _answers(f"{settings.url('mlflow')}/health"),
+            mlflow_environment(settings),
+            late=True,
+        ),
+        *(
+            Service(
+                f"airflow-{component}",
+                command_of("airflow", "airflow", component, *options),
+                lambda component=component: _airflow_is_healthy(settings, component),
+                airflow_environment(settings) | ({"PYTHONPATH": MODULES[component]} if component in MODULES else {}),
+                # It keeps nothing that is not in the database, and would take ten seconds to end by itself.
+                stop_signal="KILL" if component == "triggerer" else "TERM",
+                late=component == "triggerer",
+            )
+            for component, options in AIRFLOW_COMPONENTS.items()
+        ),
+    ]
+
+
+def _answers(url: str) -> bool:
+    return httpx.get(url, timeout=30, trust_env=False).is_success
+
+
+def _airflow_is_healthy(settings: Settings, component: str) -> bool:
+    """Whether a component of Airflow lives, as the api-server tells.
+
+    The api-server makes the part that tasks talk to when it is first asked for; that takes seconds, so it is asked now.
+    """
+    if component == "api-server" and not _answers(f"{settings.url('airflow')}/execution/health"):
+        return False
+    answer = httpx.get(f"{settings.url('airflow')}/api/v2/monitor/health", timeout=5, trust_env=False)
+    key = component.replace("-", "_")
+    return answer.is_success and (component == "api-server" or answer.json()[key]["status"] == "healthy")

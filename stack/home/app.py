@@ -1,0 +1,249 @@
+"""The docs service, `python -m stack.home`: a home page with every UI and its state, data docs and dbt docs.
+
+It reads two folders under `var`, asks the other services for their health, holds no secret and writes nothing.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import uvicorn
+from jinja2 import Environment, PackageLoader
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HERE = Path(__file__).parent
+# Seconds that a service has to tell of its health.
+PATIENCE = 2
+# By the first part of the path; dbt's page is made with AngularJS, which runs what it finds in its own page.
+POLICIES = {
+    "": "script-src 'self'; style-src 'self'; connect-src 'self'",
+    "data-docs": "style-src 'self' 'unsafe-inline'",
+    "dbt-docs": "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; font-src data:",
+}
+
+# What people read of a state.
+LABELS = {"up": "✓ Up", "starting": "… Not ready", "down": "✗ Down", "empty": "None yet"}
+
+
+class Service(BaseModel):
+    """Another UI.
+
+    Attributes:
+        name: for people.
+        url: where people's browsers find it.
+        health: URL that this service asks; a 2xx answer means up, and where it is Airflow's, each part is shown.
+        purpose: what it is for, in a few words.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    url: HttpUrl
+    health: HttpUrl
+    purpose: str = ""
+
+
+class Docs(BaseModel):
+    """Pages that this service has itself: `folder` is under `var`, `maker` writes them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    name: str
+    folder: str
+    purpose: str
+    maker: str
+
+
+DOCS = (
+    Docs(
+        path="data-docs",
+        name="Data docs",
+        folder="great_expectations/data_docs",
+        purpose="what was checked, and how it went",
+        maker="The checkpoints of dataops",
+    ),
+    Docs(
+        path="dbt-docs",
+        name="dbt docs",
+        folder="dbt/docs",
+        purpose="tables, columns, tests and where they come from",
+        maker="The task transform of dataops",
+    ),
+)
+
+
+class Home(BaseModel):
+    """Where this service listens, and what its page links beside its own docs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8082, ge=1, le=65535)
+    services: tuple[Service, ...] = ()
+
+
+class Settings(BaseSettings):
+    """MLOPS_VAR, and MLOPS_HOME__HOST, __PORT and __SERVICES, a JSON list."""
+
+    model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    var: Path = HERE.parents[1] / "var"
+    home: Home = Home()
+
+
+class Pages(StaticFiles):
+    """The files of docs; before there are any, their index says what makes them."""
+
+    def __init__(self, docs: Docs, var: Path):
+        super().__init__(directory=var / docs.folder, html=True, check_dir=False)
+        self._docs = docs
+
+    async def check_config(self) -> None:
+        """No folder yet is no fault."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file; never one that a link leads out of the folder to."""
+        try:
+            return await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code == 404 and path == ".":
+                return _html("empty", docs=self._docs)
+            raise
+
+
+def app(settings: Settings) -> Starlette:
+    """The service."""
+    services = settings.home.services
+    urls = [urlsplit(str(service.url)) for service in services]
+    origins = " ".join(sorted({f"{url.scheme}://{url.netloc}" for url in urls}))
+    policy = f"default-src 'none'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self' {origins}"
+
+    @asynccontextmanager
+    async def client(app: Starlette) -> AsyncIterator[None]:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as app.state.client:
+            yield
+
+    async def states(request: Request) -> list[dict[str, Any]]:
+        asked = await asyncio.gather(*(_state(request.app.state.client, service) for service in services))
+        return [*asked, *(_docs_state(settings.var, docs) for docs in DOCS)]
+
+    async def home(request: Request) -> Response:
+        return _html("home", places=await states(request))
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(await states(request))
+
+    def health(_: Request) -> Response:
+        try:
+            for folder in (settings.var, *(settings.var / docs.folder for docs in DOCS)):
+                if folder == settings.var or folder.exists():
+                    os.listdir(folder)
+        except OSError as error:
+            return PlainTextResponse(f"{error.filename} cannot be read: {error.strerror}", 503)
+        return PlainTextResponse("ok")
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        return _html("problem", getattr(error, "status_code", 500))
+
+    routes: list[BaseRoute] = [
+        Route("/", home),
+        Route("/state", state),
+        Route("/health", health),
+        *(Mount(f"/{docs.path}", Pages(docs, settings.var)) for docs in DOCS),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Headers, policy=policy)],
+        exception_handlers={404: refuse, 405: refuse},
+        lifespan=client,
+    )
+
+
+class Headers:
+    """Puts the headers on every answer that keep other sites out and what a page may load in."""
+
+    def __init__(self, app: ASGIApp, policy: str):
+        self._app, self._policy = app, policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                first = scope["path"].split("/")[1]
+                headers = {
+                    "Content-Security-Policy": f"{self._policy}; {POLICIES.get(first, POLICIES[''])}",
+                    "X-Content-Type-Options": "nosniff",
+                    "Referrer-Policy": "same-origin",
+                    # Docs are replaced; a browser asks whether its copy is still the one.
+                    "Cache-Control": "no-cache",
+                }
+                message["headers"] += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _state(client: httpx.AsyncClient, service: Service) -> dict[str, Any]:
+    """What the page tells of a service: `state` is `up`, `starting` (it answers, but is not ready) or `down`."""
+    parts: dict[str, str] = {}
+    try:
+        answer = await client.get(str(service.health))
+        state = "up" if answer.is_success else "starting"
+        parts = _parts(answer)
+    except httpx.HTTPError:
+        state = "down"
+    if state == "up" and any(part != "healthy" for part in parts.values()):
+        state = "starting"
+    known = service.model_dump(mode="json", include={"name", "url", "purpose"})
+    return known | {"state": state, "label": LABELS[state], "parts": parts}
+
+
+def _parts(answer: httpx.Response) -> dict[str, str]:
+    """The status of each part that Airflow tells of; others tell of none."""
+    try:
+        content = answer.json()
+    except ValueError:
+        return {}
+    parts = content.items() if isinstance(content, dict) else ()
+    return {
+        name.replace("_", " "): str(part["status"] or "not seen yet")
+        for name, part in parts
+        if isinstance(part, dict) and "status" in part
+    }
+
+
+def _docs_state(var: Path, docs: Docs) -> dict[str, Any]:
+    state = "up" if (var / docs.folder / "index.html").is_file() else "empty"
+    known = {"name": docs.name, "url": f"/{docs.path}/", "purpose": docs.purpose}
+    return known | {"state": state, "label": LABELS[state], "parts": {}}
+
+
+_TEMPLATES = Environment(loader=PackageLoader("stack.home", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _html(part: str, status: int = 200, **values: Any) -> HTMLResponse:
+    return HTMLResponse(_TEMPLATES.get_template("home.j2").render(part=part, **values), status)
+
+
+def main() -> None:
+    """Serve until it is told to end."""
+    settings = Settings()
+    listen = {"host": settings.home.host, "port": settings.home.port}
+    uvicorn.run(app(settings), **listen, log_level="warning", server_header=False)

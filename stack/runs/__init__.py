@@ -1,0 +1,1 @@
+"""Runs of the graphs: start and follow them, and report on them."""

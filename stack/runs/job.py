@@ -1,0 +1,181 @@
+"""The main job: trigger dataops, follow it and the mlops run that its asset event starts, and tell what came of it."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import httpx
+import psycopg
+from rich.console import Console
+
+from stack import airbyte
+from stack.errors import StackError
+from stack.runs import dag_runs, summary
+from stack.runs.airflow_api import AirflowApi
+from stack.settings import Settings
+
+ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[dim]-[/]", "skipped": "[dim]-[/]"}
+# Seconds between two looks at a run; seconds for what should come at once.
+POLL = 0.3
+PATIENCE = 60
+# Bytes without which nothing here can go on.
+ROOM = 10_000_000
+
+
+class Services(Protocol):
+    """The services that a run needs, however they were started.
+
+    Attributes:
+        settings: of the instance.
+        stays: whether they outlive this process.
+    """
+
+    settings: Settings
+    stays: bool
+
+    def states(self) -> dict[str, str]:
+        """State of each service by name; empty: nobody looks after them any more."""
+
+    def wait_until_ready(self) -> None:
+        """Wait until all do their work."""
+
+    def log(self, instance: dict[str, Any]) -> str:
+        """Where a person reads the log of a task instance's try."""
+
+
+def connect(settings: Settings) -> AirflowApi:
+    """Log in to Airflow once it has read both DAGs, make Airbyte's connections as declared, and tell Airflow their ids.
+
+    Raises:
+        StackError: a DAG file cannot be imported or is not found.
+        ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte refused it.
+    """
+    api = AirflowApi(settings)
+    # An error of an earlier start is listed until its file has been read again.
+    if not _wait_for(lambda: not api.import_errors() and api.has_dag("dataops") and api.has_dag("mlops")):
+        why = "; ".join(api.import_errors()) or f"see {settings.var}/logs/airflow-dag-processor.log"
+        raise StackError(f"Airflow has not read its DAG files: {why}")
+    api.set_variable("airbyte_connections", json.dumps(airbyte.apply(settings)))
+    return api
+
+
+def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
+    """Run dataops and the mlops run that it starts, print their progress and fill in the summary's facts.
+
+    Args:
+        stack: whose services are up, the late ones maybe not yet.
+        facts: the summary, filled in as far as the runs get.
+        console: where the progress goes.
+        settings: what the connections are made with; None: the stack's own.
+
+    Raises:
+        StackError: a run failed, and the facts have all that is known of it; or a DAG is paused.
+    """
+    api = connect(settings or stack.settings)
+    if not stack.stays:
+        # Nobody else starts runs: those that are unfinished were broken off.
+        for dag_id in ("dataops", "mlops"):
+            api.end_unfinished_runs(dag_id)
+    for dag_id in ("dataops", "mlops"):
+        if api.is_paused(dag_id):
+            page = f"{'' if stack.stays else 'make up, then '}{stack.settings.link('airflow')}/dags/{dag_id}"
+            raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
+    run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
+    for dag_id in ("dataops", "mlops"):
+        try:
+            state = follow(stack, api, dag_id, run_id, console)
+        except BaseException:
+            # What cannot be told at once now, is not told.
+            api.patience = 0
+            with suppress(httpx.HTTPError, psycopg.Error):
+                _gather(stack, api, dag_id, run_id, facts)
+            raise
+        run = _gather(stack, api, dag_id, run_id, facts)
+        if state != "success":
+            failed = first_failed(run)
+            if not failed:
+                raise StackError(f"{dag_id} was set to {state} in Airflow, no task of it has failed: run again")
+            facts["log"] = stack.log(failed)
+            raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
+        if dag_id == "dataops":
+            run_id = triggered_run(api, run_id)
+            stack.wait_until_ready()
+    facts["state"] = "success"
+
+
+def _gather(stack: Services, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
+    """Fill in the summary's facts of a run, and return all that Airflow knows of it."""
+    run = dag_runs.read(api, dag_id, run_id)
+    facts[dag_id] = summary.run_facts(run)
+    facts["expectations"] = (facts["expectations"] or {}) | summary.expectations(run)
+    facts["tables"] = summary.rows(stack.settings)
+    facts |= summary.model_facts(run) if dag_id == "mlops" else {}
+    return run
+
+
+def follow(stack: Services, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
+    """Print a line for each task that ends, until the run has ended; returns the run's state.
+
+    Raises:
+        StackError: the disk is full, the supervisor is gone, or a DAG file can no longer be read.
+    """
+    told: set[tuple] = set()
+    with console.status(dag_id) as status:
+        while True:
+            if shutil.disk_usage(stack.settings.var).free < ROOM:
+                raise StackError(f"the disk of {stack.settings.var} is full: free some of it and run again")
+            if not stack.states():
+                raise StackError("the supervisor of the services has ended: run again")
+            if errors := api.import_errors():
+                # Airflow does nothing more for a DAG that it cannot read.
+                raise StackError(f"a DAG file was broken meanwhile, mend it and run again: {'; '.join(errors)}")
+            run = api.run(dag_id, run_id)
+            instances = api.task_instances(dag_id, run_id)
+            for each in sorted(instances, key=lambda each: each["end_date"] or ""):
+                key = (each["task_id"], each["map_index"], each["try_number"], each["state"])
+                if key not in told and (each["state"] in ENDED or each["state"] == "up_for_retry"):
+                    told.add(key)
+                    console.print(_line(each), highlight=False)
+            if run["state"] in ("success", "failed"):
+                return run["state"]
+            running = (dag_runs.name(each) for each in instances if each["state"] == "running")
+            status.update(f"{dag_id}: {', '.join(running) or 'scheduling'}")
+            time.sleep(POLL)
+
+
+def triggered_run(api: AirflowApi, run_id: str) -> str:
+    """Id of the mlops run that the asset event of this dataops run started.
+
+    Raises:
+        StackError: it started none.
+    """
+    runs = _wait_for(lambda: [run for dag, run in api.runs_started_by("dataops", run_id) if dag == "mlops"])
+    if not runs:
+        raise StackError(f"the asset event of dataops run {run_id} started no mlops run; is mlops paused?")
+    return runs[0]
+
+
+def first_failed(run: dag_runs.DagRun) -> dict[str, Any] | None:
+    """The task instance of a failed run that failed first; None: somebody set the run's state by hand."""
+    failed = [each for each in run.instances if each["state"] == "failed"]
+    return min(failed, key=lambda each: each["end_date"], default=None)
+
+
+def _wait_for(look: Callable[[], Any]) -> Any:
+    """What `look` answers once it is true, or its last answer when patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := look()) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return answer
+
+
+def _line(instance: dict[str, Any]) -> str:
+    mark = MARKS.get(instance["state"], "[yellow]↻[/]")
+    told = {"success": "", "up_for_retry": "failed, will be tried again", "upstream_failed": "not run"}
+    note = told.get(instance["state"], instance["state"])
+    seconds = f"{instance['duration']:7.1f} s" if instance["duration"] else " " * 9
+    return f"  {mark} {instance['dag_id'] + '.' + dag_runs.name(instance):38}{seconds}  {note}".rstrip()

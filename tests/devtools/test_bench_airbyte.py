@@ -1,0 +1,194 @@
+"""`make bench ONLY=airbyte`: its records, its connector, its checks of tables, and its rows."""
+
+import csv
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from devtools.bench import GROUPS, airbyte, records, service
+from devtools.bench.table import Options
+from devtools.instance import Instance
+from stack.errors import StackError
+
+SPECIAL = {'"yes", twice', "Ünïcødé, 数据", '"quoted"', "a, b, c", "naïve 😀"}
+
+
+def messages_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Files of so few records that their syncs take no time worth mentioning."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "FILES", dict.fromkeys(service.FILES, 1000) | {"ten": 10})
+        yield
+
+
+@pytest.fixture(scope="module")
+def running(few, tmp_path_factory):
+    """The real service, measured, with the file `million` and the prepared messages of as many records."""
+    with service.serving(Instance(tmp_path_factory.mktemp("bench") / "b", source=None, config=None)) as measured:
+        measured.make("million")
+        measured.make_messages()
+        yield measured
+
+
+@pytest.fixture
+def execute(running):
+    """Runs SQL in the warehouse; returns its rows, if it gives any."""
+    with psycopg.connect(**running.settings.database("warehouse"), autocommit=True) as connection:
+
+        def run(statement):
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else None
+
+        yield run
+
+
+def test_a_file_is_the_same_each_time_and_has_82_bytes_a_record(tmp_path):
+    for name, count in {"one.csv": 100_000, "other.csv": 100_000, "longer.csv": 100_100}.items():
+        records.write_csv(tmp_path / name, count)
+    one, other, longer = ((tmp_path / name).read_bytes() for name in ("one.csv", "other.csv", "longer.csv"))
+    assert one == other
+    assert longer.startswith(one)
+    assert 82 <= len(one) / 100_000 < 83
+
+
+def test_a_file_has_eight_columns_ids_of_its_own_and_a_fifth_of_its_texts_is_hard_to_read(tmp_path):
+    count = records.PERIOD + 1000
+    records.write_csv(tmp_path / "file.csv", count)
+    with (tmp_path / "file.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "quantity", "price", "active", "released", "updated", "name", "note"]
+    assert len({row["id"] for row in rows}) == count
+    for column in ("name", "note"):
+        hard = sum(row[column].rpartition(" ")[0] in SPECIAL for row in rows)
+        assert 0.19 < hard / count < 0.21
+
+
+def test_messages_have_the_records_of_the_file_and_its_stream(tmp_path):
+    records.write_csv(tmp_path / "file.csv", 1000)
+    records.write_messages(tmp_path / "messages.jsonl", 1000, "numbers")
+    with (tmp_path / "file.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    started, *found, complete = messages_of((tmp_path / "messages.jsonl").read_text())
+    assert [each["trace"]["stream_status"]["status"] for each in (started, complete)] == ["STARTED", "COMPLETE"]
+    assert {each["record"]["stream"] for each in found} == {"numbers"}
+    told = [each["record"]["data"] for each in found]
+    assert {type(value) for value in told[0].values()} == {int, float, bool, str}
+    assert [{k: json.dumps(v) if not isinstance(v, str) else v for k, v in each.items()} for each in told] == rows
+
+
+def test_the_prepared_connector_speaks_the_protocol_and_prints_its_messages_as_they_are(tmp_path):
+    def run(command, *more):
+        program = [sys.executable, service.CONNECTORS / "source_prepared.py", command, *more]
+        return subprocess.run(program, capture_output=True, check=True).stdout
+
+    catalog = {"streams": [{"name": "numbers", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}]}
+    # Larger than a pipe and than what is sent at once.
+    messages = b'{"type": "RECORD"}\n' * 200_000
+    (tmp_path / "messages.jsonl").write_bytes(messages)
+    config = {"catalog": catalog, "messages": str(tmp_path / "messages.jsonl")}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    given = ["--config", str(tmp_path / "config.json")]
+    assert messages_of(run("spec"))[0]["spec"]["connectionSpecification"]["required"] == ["catalog", "messages"]
+    assert messages_of(run("check", *given))[0]["connectionStatus"] == {"status": "SUCCEEDED"}
+    assert messages_of(run("discover", *given)) == [{"type": "CATALOG", "catalog": catalog}]
+    assert run("read", *given, "--catalog", "catalog.json") == messages
+
+
+@pytest.mark.parametrize("name", ["overwrite", "prepared", "dedup"])
+def test_a_sync_of_the_same_again_is_measured_and_leaves_what_copy_makes_of_the_file(running, execute, name):
+    for _ in range(2):
+        running.touch("million")
+        seconds, peak = running.sync(name)
+        assert seconds > 0
+        assert peak > 10_000_000
+    columns = ", ".join(records.NAMES)
+    difference = f"(select {columns} from bench.{name} except select {columns} from bench.copied)"
+    assert execute(f"select count(*) from {difference} as difference") == [(0,)]
+    assert execute(f"select count(*) from bench.{name}") == [(1000,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["delete from {} where id = (select min(id) from {})", "update {} set note = note || '!' where id % 1000 = 7"],
+)
+def test_a_table_that_is_not_what_copy_makes_of_the_file_is_no_measurement(running, execute, change):
+    running.sync("overwrite")
+    execute(change.replace("{}", "bench.overwrite"))
+    with pytest.raises(StackError, match=r"bench.overwrite has .* rows, and COPY makes 1000 of the same file"):
+        running.check("overwrite", {"status": "succeeded", "rowsSynced": 1000})
+
+
+def test_a_sync_that_failed_or_moved_other_records_than_the_file_has_is_no_measurement(running):
+    with pytest.raises(StackError, match=r"the sync dedup moved 0 records, not 1000: see /the/log"):
+        running.check("dedup", {"status": "succeeded", "rowsSynced": 0, "logFile": "/the/log"})
+    with pytest.raises(StackError, match=r"the sync dedup failed: no such file; see /the/log"):
+        running.check("dedup", {"status": "failed", "failureReason": "no such file", "logFile": "/the/log"})
+
+
+def test_the_dags_operator_is_timed_from_its_start_to_the_end_of_its_job(running, execute, tmp_path):
+    running.make("ten")
+    # It looks after a second first.
+    assert airbyte.operate(running, tmp_path) > 1
+    assert execute("select count(*) from bench.ten") == [(10,)]
+
+
+class Measured:
+    """In place of the service: every sync takes a second a connection, and the n-th uses n MB."""
+
+    def __init__(self):
+        self.synced = []
+
+    def make(self, *files):
+        pass
+
+    def make_messages(self):
+        pass
+
+    def touch(self, file):
+        pass
+
+    def copy(self, file):
+        return 0.5
+
+    def sync(self, *names):
+        self.synced.append(names)
+        return len(names), len(self.synced) * 1e6
+
+
+def test_the_rows_are_those_that_are_agreed_and_come_again_after_each_round(tmp_path, monkeypatch):
+    measured = Measured()
+
+    @contextmanager
+    def serving(instance):
+        yield measured
+
+    monkeypatch.setattr(airbyte, "serving", serving)
+    monkeypatch.setattr(airbyte, "operate", lambda service, folder: 3)
+    rows = list(GROUPS["airbyte"](Options(tmp_path, Console(), rounds=2)))
+    round_of = ["overwrite", "prepared", "dedup", "memory", "four", "operator"]
+    assert [row.name for row in rows] == [*round_of, *round_of, "memory_ten_million"]
+    facts = {row.name: row.facts("airbyte") for row in rows}
+    assert {name: (each["ratio"] or each["value"], each["bound"]) for name, each in facts.items()} == {
+        "overwrite": (2, 10),
+        "prepared": (2, 6),
+        "dedup": (2, 20),
+        # Of the syncs of a million alone, and the first ones of each connection do not count.
+        "memory": (13, 300),
+        "four": (2, 2.2),
+        "operator": (3, 4),
+        "memory_ten_million": (16, 300),
+    }
+    assert {each["rival"] for each in facts.values()} == {"psycopg COPY", "two connections", None}
+    assert [row.rounds for row in rows] == [1] * 6 + [2] * 6 + [None]
+    assert measured.synced[:5] == [("overwrite",), ("prepared",), ("dedup",), service.PARTS, ("ten",)]
+    # What it made is gigabytes when it is real.
+    assert not (tmp_path / "bench" / "airbyte").exists()
