@@ -11,96 +11,101 @@ VAR ?= var
 
 ENV := var/env
 UV := $(ENV)/uv/bin/uv
+# stack/environments.py has the same names; tests/stack holds both lists against each other.
 ENVIRONMENTS := stack airflow dbt tagifai airbyte
-# PyPI hosts Python packages; interpreters it does not.
+# PyPI has no interpreters.
 export UV_PYTHON_DOWNLOADS := never
-# The launcher reads the settings of those that it starts.
-STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m stack --var "$(VAR)"
-# Runs pytest in an environment with the test tools after the environment's own packages; two files at a time.
-SITE := $(ENV)/dev/lib/python3.11/site-packages
-PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
-  --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-# ENVIRONMENT:FOLDER
-TESTS := stack:stack tagifai:tagifai airbyte:airbyte dbt:dbt_transforms airflow:great_expectations airflow:airflow \
-  stack:docker stack:e2e
 
-# A source given on the command line counts more than `.env`.
+# A source given on the command line overrides `.env`.
 COMPOSE_SOURCE = $(if $(SOURCE),SOURCE_URL=$(if $(filter http%,$(SOURCE)),"$(SOURCE)", SOURCE_FOLDER="$(SOURCE)"))
-
-# Compose does not see by itself that it is in a pipe.
+# Compose does not notice by itself that it is in a pipe.
 NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
+# The launcher in this machine's environment; it imports the settings of the services that it starts.
+PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
+SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
+
+# Where the commands work: PLACE=compose is the container stack, in whose containers they run; else the embedded one.
+ifeq ($(PLACE),compose)
+ifneq ($(CONFIG),)
+$(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
+endif
+STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect
+UP = $(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
+  echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
+else
+STACK = $(PYTHON_STACK) stack --var "$(VAR)"
+READY := setup
+OPTIONS = $(SETTINGS)
+OVERLAY = $(if $(PLACE),--overlay "$(PLACE)")
+endif
 
 # Not even `make doctor` starts without it.
 ifneq ($(shell find -L $(ENV)/*/bin/python -type l 2>/dev/null),)
-$(error The Python that $(ENV) was made with is gone from this machine: delete $(ENV), then give the command again)
+$(error The Python that $(ENV) was made with is gone from this machine: delete $(ENV), then run the command again)
 endif
 
 .PHONY: help
-help: ## these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "run, up and airbyte-… take SOURCE=folder-or-URL and CONFIG=file.yaml, predict INPUT=file and OUTPUT=file (see README.md)"
+	@echo "Commands work on the embedded stack, or with PLACE=compose on the containers. run, up and airbyte-… take"
+	@echo "SOURCE=folder-or-URL and, embedded, CONFIG=file.yaml; predict takes INPUT=file and OUTPUT=file. See README.md."
 
 .PHONY: run
-ifeq ($(PLACE),compose)
-run:
-	@[ ! "$(CONFIG)" ] || { echo "CONFIG=… is not for the containers: edit config/base.yaml, which they see" >&2; exit 1; }
-	@$(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
-	  echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
-	@$(COMPOSE_SOURCE) docker compose run --rm --no-deps connect run
-else
-run: setup ## run dataops, then mlops, on SOURCE=… with CONFIG=…; a summary; stop (PLACE=compose: in the containers)
-	@$(STACK) run $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
-
-endif
+run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
+	@$(UP)
+	@$(STACK) run $(OPTIONS)
 
 .PHONY: predict
-predict: setup ## tag the projects of INPUT=file.csv with the champion into OUTPUT=file.csv
+predict: $(READY) ## tag the rows of INPUT=file.csv with the champion and write OUTPUT=file.csv
+ifeq ($(PLACE),compose)
+	@docker/predict "$(INPUT)" "$(OUTPUT)"
+else
 	@$(STACK) predict --input "$(INPUT)" --output "$(OUTPUT)"
+endif
 
 .PHONY: explain
-explain: setup ## write the page of the latest run or of RUN=…, from source to champion, as HTML
+explain: $(READY) ## write the page of the latest run, or of RUN=…, from source to champion, as HTML
 	@$(STACK) explain $(if $(RUN),--run "$(RUN)")
 
-.PHONY: up
-up: setup ## start the stack and keep it running, on SOURCE=… with CONFIG=…
-	@$(STACK) up $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
-
-.PHONY: status
-status: setup ## what runs and where
-	@$(STACK) status
-
-.PHONY: down
-down: setup ## stop the stack
-	@$(STACK) down
-
-.PHONY: doctor
-doctor: $(ENV)/stack/.ready ## what a run needs of this machine, what is not so, and what to do (PLACE=compose too)
-	@$(COMPOSE_SOURCE) $(STACK) doctor $(if $(CONFIG),--config "$(CONFIG)") $(if $(PLACE),--place "$(PLACE)")
-
-.PHONY: demo-failure
-demo-failure: setup ## feed bad rows on purpose; the gate that stops them, and what consumers read, unchanged
-	@$(STACK) demo-failure $(if $(CONFIG),--config "$(CONFIG)")
-
-.PHONY: airbyte-plan airbyte-apply
-airbyte-plan: setup ## what airbyte-apply would change in the Airbyte of this stack or of PLACE=…
-airbyte-apply: setup ## make its sources, destinations and connections as airbyte/connections.yaml has them; DELETE=1 others
-airbyte-plan airbyte-apply:
-	@$(STACK) $@ $(if $(PLACE),--place "$(PLACE)") $(if $(DELETE),--delete) \
-	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
-
-.PHONY: airbyte-sync
-airbyte-sync: setup ## run the connection NAME=… and show records, bytes and rate
-	@$(STACK) airbyte-sync --name "$(NAME)" $(if $(PLACE),--place "$(PLACE)") \
-	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
-
 .PHONY: validate
-validate: setup ## run the Great Expectations checkpoints without Airflow
+validate: $(READY) ## run the Great Expectations checkpoints without Airflow
 	@$(STACK) validate
 
+.PHONY: demo-failure
+demo-failure: $(READY) ## load bad rows on purpose and show the gate that stops them
+	@$(STACK) demo-failure $(if $(READY),$(if $(CONFIG),--config "$(CONFIG)"))
+
+.PHONY: up
+up: $(READY) ## start the services and keep them running, on SOURCE=… with CONFIG=…
+	@$(or $(UP),$(STACK) up $(OPTIONS))
+
+.PHONY: status
+status: $(READY) ## list the services, their states and addresses
+	@$(if $(UP),docker compose ps --all,$(STACK) status)
+
+.PHONY: down
+down: $(READY) ## stop the services
+	@$(if $(UP),docker compose down,$(STACK) down)
+
 .PHONY: password
-password: ## the logins of the container stack
-	@docker compose run --rm --no-deps connect password
+password: $(READY) ## show the logins
+	@$(STACK) password
+
+.PHONY: doctor
+doctor: $(ENV)/stack/.ready ## check this machine and explain how to fix problems
+	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --var "$(VAR)" $(if $(PLACE),--place "$(PLACE)") doctor \
+	  $(if $(CONFIG),--config "$(CONFIG)")
+
+.PHONY: airbyte-plan airbyte-apply
+airbyte-plan: $(READY) ## show what airbyte-apply would change in the Airbyte of this stack, or of PLACE=…
+airbyte-apply: $(READY) ## make Airbyte match airbyte/connections.yaml; DELETE=1 deletes what is not in it
+airbyte-plan airbyte-apply:
+	@$(STACK) $@ $(OVERLAY) $(if $(DELETE),--delete) $(OPTIONS)
+
+.PHONY: airbyte-sync
+airbyte-sync: $(READY) ## run the connection NAME=… and show records, bytes and rate
+	@$(STACK) airbyte-sync --name "$(NAME)" $(OVERLAY) $(OPTIONS)
 
 .PHONY: logs
 logs: ## follow the logs of the container stack, or of SERVICE=…
@@ -130,32 +135,66 @@ restore: ## bring them back from FILE=…; asks first, unless YES=1
 nuke: ## delete the container stack with its volumes; asks first, unless YES=1
 	@docker/nuke
 
-.PHONY: test
-test: setup $(ENV)/dev/.ready $(ENV)/bqemulator/.ready ## all tests, each folder in the environment of what it tests
-	@failed=; for folder in $(TESTS); do \
-	  $(ENV)/$${folder%%:*}/bin/python $(PYTEST) tests/$${folder#*:} || failed+=" tests/$${folder#*:}"; \
-	done; if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+# The folders of tests, each with the environment that its tests run in and the other ones that they use.
+TESTS := stack devtools tagifai dbt_transforms airbyte great_expectations airflow e2e docker
+ENVIRONMENTS_stack := stack
+ENVIRONMENTS_devtools := stack airflow airbyte
+ENVIRONMENTS_tagifai := tagifai stack
+ENVIRONMENTS_dbt_transforms := dbt stack bqemulator
+ENVIRONMENTS_airbyte := airbyte stack bqemulator
+ENVIRONMENTS_great_expectations := airflow stack
+ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
+ENVIRONMENTS_e2e := $(ENVIRONMENTS)
+ENVIRONMENTS_docker := stack
+# Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
+SITE := $(ENV)/dev/lib/python3.11/site-packages
+PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
+  --numprocesses=2 --dist=loadgroup
+SELECTED = $(or $(if $(ONLY),$(filter $(ONLY),$(TESTS)),$(TESTS)),$(error ONLY=… takes of: $(TESTS)))
+
+.PHONY: test test-all
+test: ## run the tests, or those of ONLY=folder with names that match K=…
+	@$(MAKE) --keep-going $(SELECTED:%=test-in-%) MARKERS="not slow"
+test-all: ## run the rare and slow tests too
+	@$(MAKE) --keep-going $(SELECTED:%=test-in-%)
+
+.SECONDEXPANSION:
+test-in-%: $$(addsuffix /.ready,$$(addprefix $(ENV)/,dev $$(ENVIRONMENTS_$$*)))
+	@$(ENV)/$(firstword $(ENVIRONMENTS_$*))/bin/python $(PYTEST) $(if $(MARKERS),-m "$(MARKERS)") $(if $(K),-k "$(K)") tests/$* \
+	  || { [ $$? = 5 ] && [ "$(K)" ]; }
 
 .PHONY: torture
-torture: setup ## kill processes, fill the disk, set the clock, … ROUNDS=3 times each; are the tables right after it?
-	@$(STACK) torture $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)") $(if $(SEED),--seed "$(SEED)") \
-	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
+torture: setup ## break runs on purpose (kills, full disk, clock, …), ROUNDS=3 each, and check the results; ONLY=… of them
+	@$(PYTHON_STACK) devtools --var "$(VAR)" torture $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)") \
+	  $(if $(SEED),--seed "$(SEED)") $(SETTINGS)
 
 .PHONY: bench
-bench: setup ## measure ONLY=group, or all groups, against their bounds; into var/bench.json
-	@$(STACK) bench $(if $(ONLY),--only "$(ONLY)") $(if $(SOURCE),--source "$(SOURCE)") \
-	  $(if $(CONFIG),--config "$(CONFIG)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
+bench: setup ## measure ONLY=group, or all groups, against their bounds; writes var/bench.json
+	@$(PYTHON_STACK) devtools --var "$(VAR)" bench $(if $(PLACE),--place "$(PLACE)") $(if $(ONLY),--only "$(ONLY)") \
+	  $(if $(ROUNDS),--rounds "$(ROUNDS)") $(SETTINGS)
+
+# FOLDER:ENVIRONMENT of the code that the type checker reads.
+TYPED := stack:stack devtools:stack airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
+SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/*)
 
 .PHONY: lint
-lint: $(ENV)/dev/.ready ## style and common mistakes
+lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes
 	@$(ENV)/dev/bin/ruff check
 	@$(ENV)/dev/bin/ruff format --check
+	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --config pyrefly.toml \
+	  --python-interpreter-path $(ENV)/$${each#*:}/bin/python "$${each%:*}/**/*.py" || exit 1; done
+	@$(ENV)/dev/bin/sqlfluff lint --disable-progress-bar dbt_transforms
 	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile
-	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning \
-	  $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^#!.*sh$$' docker/* docker/*/* .ci/*)
+	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning $(SCRIPTS)
+
+.PHONY: format
+format: $(ENV)/dev/.ready ## format the code and fix what can be fixed by itself
+	@$(ENV)/dev/bin/ruff check --fix --quiet || true
+	@$(ENV)/dev/bin/ruff format
+	@$(ENV)/dev/bin/sqlfluff fix --disable-progress-bar --quiet dbt_transforms
 
 .PHONY: audit
-audit: $(ENV)/dev/.ready ## known vulnerabilities of the locked packages, where a database can be reached
+audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked packages, if a database can be reached
 	@$(ENV)/dev/bin/python requirements/audit.py
 
 .PHONY: lock

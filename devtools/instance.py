@@ -12,9 +12,11 @@ import psutil
 import yaml
 
 from devtools.ports import free_port
-from stack.embedded.supervision import Stack, processes_of
+from stack.embedded.settings import load
+from stack.embedded.supervision import Stack
+from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
-from stack.settings import ROOT, inherited_environment, load, write_private
+from stack.settings import ROOT, inherited_environment, write_private
 
 FILES = ("projects.csv", "tags.csv")
 # Of the outer make; what it was called with is not meant for an inner one.

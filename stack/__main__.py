@@ -1,6 +1,6 @@
 """The command line behind the Makefile."""
 
-from stack.cli import main
+from stack.cli.main import main
 
 if __name__ == "__main__":
     main()

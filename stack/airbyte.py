@@ -32,24 +32,24 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
 
     Args:
         settings: of this instance.
-        place: whose overlay counts; None: this one.
+        place: name of the overlay, which may also name another Airbyte; None: this place's own.
 
     Raises:
-        ConfigError: the place has no overlay.
+        ConfigError: there is no such overlay.
         DeclarationError: the declaration is wrong.
     """
     place = place or settings.place
     path = ROOT / settings.config["airbyte"]["connections"]
-    overlay: Path | None = path.with_suffix(f".{place}.yaml")
-    if not overlay.exists():
-        if place != settings.place:
-            known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
-            raise ConfigError(
-                f"{overlay} is missing: make it, or give one of PLACE={', '.join([settings.place, *known])}"
-            )
-        overlay = None
+    overlay = path.with_suffix(f".{place}.yaml")
+    if not overlay.exists() and place != settings.place:
+        known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
+        raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={', '.join([settings.place, *known])}")
     # What is set for the stack counts more than what the caller's shell says.
-    return load(path, {**os.environ, **common_environment(settings), **task_environment(settings)}, overlay=overlay)
+    return load(
+        path,
+        {**os.environ, **common_environment(settings), **task_environment(settings)},
+        overlay=overlay if overlay.exists() else None,
+    )
 
 
 def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:

@@ -8,13 +8,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-ROOT = Path(__file__).resolve().parents[1]
+from stack.errors import StackError
+from stack.settings import ROOT
+
 SUPERUSER = "postgres"
 NAMES = ("airflow", "mlflow", "optuna", "warehouse")
-
-
-class MigrationError(Exception):
-    """Airflow's database could not be brought to the locked version's schema; the message says where to look."""
 
 
 def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
@@ -40,7 +38,7 @@ def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
 
 
 def migrate_airflow(database: dict[str, Any], command: list[str], environment: dict[str, str], log: Path) -> None:
-    """Bring Airflow's database to the schema of the locked version, once a lock; the database itself notes which.
+    """Migrate Airflow's database to the schema of the locked version, once per lock: a comment on it names the lock.
 
     Args:
         database: arguments of a psycopg connection.
@@ -49,18 +47,18 @@ def migrate_airflow(database: dict[str, Any], command: list[str], environment: d
         log: file for its output.
 
     Raises:
-        MigrationError: Airflow could not; the message has the end of the log.
+        StackError: Airflow could not; the message has the end of the log.
     """
     lock = hashlib.sha256((ROOT / "requirements" / "airflow.txt").read_bytes()).hexdigest()
     with psycopg.connect(**database, autocommit=True) as connection:
         noted = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
-        if connection.execute(noted).fetchone()[0] == lock:
+        if connection.execute(noted).fetchone() == (lock,):
             return
         with log.open("w") as output:
             migrate = [*command, "db", "migrate"]
             code = subprocess.run(migrate, env=environment, cwd=ROOT, stdout=output, stderr=output).returncode
         if code:
             end = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-            raise MigrationError(f"Airflow's database could not be migrated; see {log}\n{end}")
+            raise StackError(f"Airflow's database could not be migrated; see {log}\n{end}")
         name = sql.Identifier(database["dbname"])
         connection.execute(sql.SQL("comment on database {} is {}").format(name, sql.Literal(lock)))

@@ -1,72 +1,67 @@
-"""`make demo-failure`: bad rows on purpose, the gate that stops them, and what consumers read before and after."""
+"""`make demo-failure`: load bad rows, show the gate that stops them, and what consumers read before and after."""
 
-import csv
-import io
+import json
 import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
+from psycopg import sql
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.instance import FILES, fetch
 from stack import airbyte
-from stack.embedded.supervision import Stack
 from stack.errors import StackError
+from stack.place import BasePlace
 from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.runs.job import run_graphs
 from stack.settings import ROOT, Settings, inherited_environment, write_private
 
-TABLES = ("marts.labeled_projects", "marts.predictions")
 # Characters of rows and content that are shown.
 SHOWN = 20
 
 
-def demonstrate(stack: Stack, console: Console) -> bool:
-    """Run dataops on the source with bad rows behind the others, and show what stops them.
+def demonstrate(place: BasePlace) -> bool:
+    """Run dataops on the source with bad rows added, and show what stops them.
 
     Args:
-        stack: all of whose services are up; where nothing is published yet, a good run comes first.
-        console: where it is shown.
+        place: all of whose services run; if nothing is published yet, a good run comes first.
 
     Returns:
-        Whether a gate stopped the run and all that consumers read is as before.
+        Whether a gate stopped the run and everything that consumers read is unchanged.
 
     Raises:
-        StackError: the good run fails, or the source cannot be read.
+        StackError: the good run fails, the source cannot be read, or the application has no bad rows.
         httpx.HTTPError: the source's server or one of the services does not answer.
     """
-    settings = stack.settings
+    settings, console = place.settings, place.console
     source, folder = settings.config["source"], settings.var / "demo-failure"
-    stack.wait_until_ready()
+    place.wait_until_ready()
     before = published(settings)
     if not before:
         console.print(f"\nNothing is published yet, so first a good run on {escape(source)}", highlight=False)
-        _good_run(stack, console)
+        _good_run(place)
         before = published(settings)
     folder.mkdir(exist_ok=True)
-    files = {name: fetch(source, name) for name in FILES}
-    files["projects.csv"], bad = spoiled(files["projects.csv"])
-    for name, text in files.items():
-        write_private(folder / name, text)
-    console.print(f"\nBad rows, behind those of {escape(source)}:", highlight=False)
-    _show_rows(bad, console)
-    console.print(f"They are the last ones in {folder}/projects.csv\n", highlight=False)
-    facts = summary.empty(str(folder))
-    spoiled_settings = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
-    put_back = [sys.executable, "-m", "stack", "--var", str(settings.var), "airbyte-apply"]
-    # Services that stay would go on loading the bad rows.
-    with on_kill(put_back) if stack.stays else nullcontext():
+    for name in settings.config["watch"]["files"]:
+        write_private(folder / name, fetch(source, name))
+    console.print(f"\nBad rows, added to a copy of {escape(source)} in {folder}:", highlight=False)
+    _show_rows(_spoil(place, folder), console)
+    facts = summary.empty(str(folder), settings.place)
+    spoiled = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
+    restore = [sys.executable, "-m", "stack", "--place", place.name, "--var", str(settings.var), "airbyte-apply"]
+    # Services that keep running would go on loading the bad rows.
+    with on_kill(restore) if place.stays else nullcontext():
         try:
-            run_graphs(stack, facts, console, settings=spoiled_settings)
+            run_graphs(place, facts, console, settings=spoiled)
             console.print("\n[red]No gate stopped them.[/]")
         except StackError as error:
             _show_error(str(error), console)
@@ -75,13 +70,13 @@ def demonstrate(stack: Stack, console: Console) -> bool:
     stopped = _show_gate(settings, facts, console)
     after = published(settings)
     _show_published(before, after, console)
-    console.print("\nThe bad rows are in raw.projects until the next `make run` loads its source.", highlight=False)
+    console.print("\nThe bad rows stay in the loaded tables until the next `make run`.", highlight=False)
     return stopped and after == before
 
 
 @contextmanager
-def on_kill(command: list[str]) -> Iterator[None]:
-    """Another process gives a command, should this one be killed within the block."""
+def on_kill(command: list[str]) -> Generator[None]:
+    """Another process runs a command if this one is killed within the block."""
     # The input that it waits for ends with this process.
     waiting = ["sh", "-c", 'read -r _; exec "$@"', "sh", *command]
     unseen = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -93,66 +88,78 @@ def on_kill(command: list[str]) -> Iterator[None]:
 
 
 def published(settings: Settings) -> dict[str, str]:
-    """What consumers read, by name: rows and MD5 of both tables, and the champion; empty before a good run."""
+    """What consumers read, by name: rows and MD5 of the published tables, and the champion; empty before a good run."""
     found = {}
     with psycopg.connect(**settings.database("warehouse")) as connection:
-        for table in TABLES:
+        for table in settings.config["tables"]["published"].values():
             if connection.execute("select to_regclass(%s)", (table,)).fetchone() == (None,):
                 return {}
-            # In the order of the ids, whatever order the rows lie in.
-            query = f"select count(*), md5(string_agg(md5(t::text), '' order by id)) from {table} as t"  # noqa: S608
-            rows, content = connection.execute(query).fetchone()
+            # In an order of its own, however the rows are stored.
+            query = sql.SQL("select count(*), md5(string_agg(content, '' order by content)) from ({}) as rows").format(
+                sql.SQL("select md5(t::text) as content from {} as t").format(sql.Identifier(*table.split(".")))
+            )
+            rows, content = connection.execute(query).fetchone() or (0, None)
             found[table] = f"{rows} rows, {content}"
     name = settings.config["model"]["name"]
     address = f"{settings.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
-    answer = httpx.get(address, params={"name": name, "alias": "champion"}, timeout=60, trust_env=False)
-    if answer.is_client_error:
+    login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
+    asked = {"name": name, "alias": "champion"}
+    answer = httpx.get(address, params=asked, auth=login, timeout=60, trust_env=False)
+    if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):
         return {}
     version = answer.raise_for_status().json()["model_version"]["version"]
     return found | {"champion": f"{name} version {version}"}
 
 
-def spoiled(projects: str) -> tuple[str, list[tuple[dict[str, str], str]]]:
-    """The text of projects.csv with bad rows behind the others, and these rows, each with what is wrong with it."""
-    reader = csv.DictReader(io.StringIO(projects, newline=""))
-    rows = list(reader)
-    first, middle, last = rows[0], rows[len(rows) // 2], rows[-1]
-    free = max(int(row["id"]) for row in rows) + 1
-    bad = [
-        ({**first, "title": "Another title", "description": "Another description."}, "the id of another project"),
-        ({**middle, "id": str(free)}, f"the same project as {middle['id']}"),
-        ({**last, "id": str(free + 1), "title": "", "description": "No title."}, "no title"),
-    ]
-    text = io.StringIO(newline="")
-    text.write(projects if projects.endswith("\n") else f"{projects}\n")
-    csv.DictWriter(text, reader.fieldnames, lineterminator="\n").writerows(row for row, _ in bad)
-    return text.getvalue(), bad
+def fetch(source: str, name: str) -> str:
+    """The text of a file of a source, which is a folder or a URL.
 
-
-def _good_run(stack: Stack, console: Console) -> None:
-    """What `make run` does, its summary included."""
-    facts, began = summary.empty(stack.settings.config["source"]), time.monotonic()
+    Raises:
+        StackError: it cannot be read.
+        httpx.HTTPError: the source's server does not answer, or refuses.
+    """
+    if source.startswith("http"):
+        return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
     try:
-        run_graphs(stack, facts, console)
+        return (Path(source) / name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(f"{source}/{name}: cannot be read ({error}); use another source, SOURCE=…") from None
+
+
+def _spoil(place: BasePlace, folder: Path) -> list[dict[str, Any]]:
+    """Let the application add bad rows to the files in a folder; returns these rows, with what is wrong with each."""
+    application, result = place.settings.config["application"], folder / "bad-rows.json"
+    command = [application, "spoil", "--folder", str(folder), "--result", str(result)]
+    if place.run_command(application, *command, services=[]):
+        raise StackError(f"`{' '.join(command)}` failed: see above")
+    return json.loads(result.read_text(encoding="utf-8"))["rows"]
+
+
+def _good_run(place: BasePlace) -> None:
+    """What `make run` does, its summary included."""
+    facts, began = summary.empty(place.settings.config["source"], place.name), time.monotonic()
+    try:
+        run_graphs(place, facts, place.console)
     except StackError as error:
         facts["error"] = str(error)
         raise
     finally:
         facts["seconds"] = round(time.monotonic() - began, 1)
-        summary.write(facts, stack.settings.var / "summary.json")
+        summary.write(facts, place.settings.var / "summary.json")
 
 
-def _show_rows(bad: list[tuple[dict[str, str], str]], console: Console) -> None:
+def _show_rows(bad: list[dict[str, Any]], console: Console) -> None:
     table = Table(box=None, header_style="dim")
-    for column in ("id", "title", "what is wrong"):
+    for column in bad[0]:
         table.add_column(column, no_wrap=True)
-    for row, wrong in bad:
-        table.add_row(row["id"], escape(row["title"]), escape(wrong))
+    for row in bad:
+        table.add_row(*(escape(str(value)) for value in row.values()))
     console.print(table, highlight=False)
+    console.print()
 
 
 def _show_error(message: str, console: Console) -> None:
-    """Print what `make run` says of a failed run, an expectation a paragraph."""
+    """Print the error message of a failed run, one expectation per paragraph."""
     head, *expectations = message.splitlines()
     console.print(f"\n[red]{escape(head)}[/]", highlight=False)
     table = Table.grid(padding=(0, 1))
@@ -162,18 +169,17 @@ def _show_error(message: str, console: Console) -> None:
 
 
 def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> bool:
-    """Open the page of the checkpoint that failed where it tells of that; returns whether there is one."""
+    """Open the page of the checkpoint that failed; returns whether there is one."""
     if not facts["dataops"]:
         return False
     run = dag_runs.read(AirflowApi(settings), "dataops", facts["dataops"]["run_id"])
-    for gate in summary.CHECKPOINTS["dataops"]:
-        for validation in (run.result(gate) or {}).get("validation_results", []):
-            if not validation["success"]:
-                page = f"{validation['result_url']}#failed-1"
-                console.print(f"\nThe gate [bold]{gate}[/] stopped them; in the data docs:\n{page}", highlight=False)
-                if console.is_terminal and inherited_environment().keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
-                    webbrowser.open(page)
-                return True
+    for task_id, report in run.reports():
+        if report.checks and report.checks.failed:
+            page = f"{report.checks.page}#failed-1"
+            console.print(f"\nThe gate [bold]{task_id}[/] stopped them; in the data docs:\n{page}", highlight=False)
+            if console.is_terminal and inherited_environment().keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+                webbrowser.open(page)
+            return True
     return False
 
 

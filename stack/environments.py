@@ -1,11 +1,31 @@
-"""What the processes of the stack are told: their environment variables and command lines."""
+"""Environment variables and command lines of the processes of the stack."""
 
 import json
 
 from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
 
+# The locked environments beside the application's own; the Makefile and docker/Dockerfile make them.
+NAMES = ("stack", "airflow", "dbt", "airbyte")
 DAGS = str(ROOT / "airflow" / "dags")
 LOCAL = "127.0.0.1,localhost"
+# Path that answers 2xx while a service works.
+HEALTH = {
+    "airflow": "/api/v2/monitor/health",
+    "mlflow": "/health",
+    "airbyte": "/api/public/v1/health",
+    "docs": "/health",
+}
+# The web pages that the home page lists: service, name, purpose.
+WEB_PAGES = (
+    ("airflow", "Airflow", "runs and their tasks"),
+    ("mlflow", "MLflow", "experiments, models and the champion"),
+    ("airbyte", "Airbyte", "connections, syncs and their logs"),
+)
+
+
+def names(settings: Settings) -> tuple[str, ...]:
+    """Names of all locked environments."""
+    return (*NAMES, settings.config["application"])
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
@@ -117,6 +137,25 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_BACKEND_STORE_URI": settings.database_url("mlflow", "postgresql+psycopg2"),
         "MLFLOW_ARTIFACTS_DESTINATION": str(settings.var / "artifacts" / "mlflow"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def docs_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of the home page and docs server."""
+    pages = [
+        {
+            "name": name,
+            "url": settings.link(service),
+            "health": settings.url(service) + HEALTH[service],
+            "purpose": purpose,
+        }
+        for service, name, purpose in WEB_PAGES
+    ]
+    return {
+        "MLOPS_VAR": str(settings.var),
+        "MLOPS_HOME__HOST": settings.listens_at,
+        "MLOPS_HOME__PORT": str(settings.ports.docs),
+        "MLOPS_HOME__SERVICES": json.dumps(pages),
     }
 
 

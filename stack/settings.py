@@ -3,18 +3,19 @@
 import json
 import os
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import airbyte_local.settings
 import pipeline.settings
-import tagifai.settings
+from stack.home.folders import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
@@ -37,9 +38,6 @@ SECRET_NAMES = (
     *("mlflow_admin", "mlflow_secret_key"),
 )
 
-# Those who read the config, held against it before anything starts.
-READERS = (airbyte_local.settings.Settings, pipeline.settings.Settings, tagifai.settings.Settings)
-
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
@@ -56,12 +54,23 @@ class Ports(BaseModel):
     mlflow: Port
     airbyte: Port
     postgres: Port
+    docs: Port
 
 
-class Place(BaseModel):
-    """What the launcher itself reads of the config."""
+class Tables(BaseModel):
+    """Tables of the warehouse, each name with its schema.table: those that syncs load and those that consumers read."""
 
-    ports: Ports
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loaded: dict[str, str]
+    published: dict[str, str]
+
+
+class Launcher(BaseModel):
+    """The part of the config that the launcher itself reads."""
+
+    application: str
+    tables: Tables
 
 
 class Settings(BaseModel):
@@ -113,6 +122,19 @@ class Settings(BaseModel):
         """Base URL of a service for people's browsers."""
         return f"http://localhost:{getattr(self.ports, service)}"
 
+    def docs_url(self, path: Path) -> str | None:
+        """URL of a file or folder on the docs server; None: the server does not serve it."""
+        for name, folder in FOLDERS.items():
+            if path.is_relative_to(self.var / folder):
+                return f"{self.link('docs')}/{name}/{quote(str(path.relative_to(self.var / folder)))}"
+        return None
+
+    def logins(self) -> list[tuple[str, str, str]]:
+        """For each service with a login: its name, the user, and the name of the password in `secrets`."""
+        found = [("Airflow", "admin", "admin"), ("MLflow", self.mlflow_user, "mlflow_admin")]
+        found.append(("Airbyte", self.airbyte_client_id, "airbyte_client_secret"))
+        return [(service, user, secret) for service, user, secret in found if user]
+
     def server(self) -> dict[str, Any]:
         """Host and port of PostgreSQL."""
         return {"host": "127.0.0.1", "port": self.ports.postgres}
@@ -131,38 +153,18 @@ class Settings(BaseModel):
         return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
 
 
-def load(var: Path, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> Settings:
-    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; make the secrets that are missing.
-
-    Args:
-        var: folder for everything that the stack writes; made if it is missing.
-        source: folder or http(s) URL, in place of the config's.
-        config: YAML file laid over the others, key by key.
-        as_started: take what this instance was started with last in place of config/.
+def require(config: dict[str, Any], name: object, *readers: type[BaseModel]) -> None:
+    """Validate a config against all classes that read it: those of the services, the application's and `readers`.
 
     Raises:
-        ConfigError: a file cannot be read, a key is unknown or a value impossible.
+        ConfigError: a value is not valid; the message begins with `name` and lists all problems.
     """
-    merged = read(ROOT / "config" / "base.yaml") | read(ROOT / "config" / "embedded.yaml")
-    saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
-    if saved:
-        merged = _restored(merged, read(saved))
-    if config:
-        merged = _overlay(merged, read(config), config)
-    merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    require((Place, *READERS), merged, config or saved or "config/")
-    var.mkdir(parents=True, exist_ok=True)
-    known = made_secrets(var / "secrets.json")
-    return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
-
-
-def require(readers: Iterable[type[BaseModel]], config: dict[str, Any], name: object) -> None:
-    """Hold a config against those who read it.
-
-    Raises:
-        ConfigError: a value is impossible; the message begins with `name` and has all that are.
-    """
-    problems = [problem for reader in readers for problem in _problems(reader, config)]
+    application = f"{config['application']}.settings"
+    try:
+        others = (airbyte_local.settings.Settings, pipeline.settings.Settings, import_module(application).Settings)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{name}: application: {application}.Settings cannot be imported ({error})") from None
+    problems = [problem for reader in (Launcher, *readers, *others) for problem in _problems(reader, config)]
     if problems:
         raise ConfigError(f"{name}: {'; '.join(dict.fromkeys(problems))}")
 
@@ -199,44 +201,6 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
             f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}, not {each['input']!r}" for each in wrong
         ]
     return []
-
-
-def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    unknown = [key for key in over if key not in base]
-    if unknown:
-        known = ", ".join(str(key) for key in base)
-        raise ConfigError(f"{path}: there is no setting `{prefix}{unknown[0]}`; known here: {known}")
-    merged = dict(base)
-    for key, value in over.items():
-        if isinstance(base[key], dict):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{path}: `{prefix}{key}` holds settings of its own: {', '.join(base[key])}")
-            value = _overlay(base[key], value, path, f"{prefix}{key}.")
-        merged[key] = value
-    return merged
-
-
-def _restored(base: Any, saved: Any) -> Any:
-    """What was saved of the settings in `base`, which are those of this version; another may have saved it."""
-    if isinstance(base, dict) and isinstance(saved, dict):
-        return {key: _restored(value, saved.get(key, value)) for key, value in base.items()}
-    return base if isinstance(base, dict) or isinstance(saved, dict) else saved
-
-
-def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root.
-
-    Raises:
-        ConfigError: it is a URL of another kind.
-    """
-    text = str(source)
-    if text.startswith(("http://", "https://")):
-        return text.rstrip("/")
-    if "://" in text:
-        # Without what follows, which can hold a password.
-        scheme = text.partition("://")[0]
-        raise ConfigError(f"source: {scheme}://… cannot be loaded; give a folder or an http(s) URL, also as SOURCE=…")
-    return str((base / Path(text).expanduser()).resolve())
 
 
 def made_secrets(path: Path) -> dict[str, str]:

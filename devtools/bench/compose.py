@@ -12,8 +12,9 @@ from statistics import median
 from devtools.bench.table import Options, Row
 from devtools.containers import RESTART, ContainerInstance, docker, wait_until
 from devtools.instance import FILES, fetch, renewed
+from stack.embedded.settings import load
 from stack.errors import StackError
-from stack.settings import ROOT, load
+from stack.settings import ROOT
 
 ROUNDS = 3
 # Seconds.

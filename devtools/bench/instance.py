@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from devtools.instance import Instance, start
-from stack.embedded.supervision import processes_of
+from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
 
 

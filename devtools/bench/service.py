@@ -19,7 +19,8 @@ from devtools.instance import Instance, start
 from stack import airbyte
 from stack.cli import running
 from stack.embedded.services import Service, services
-from stack.embedded.supervision import START_TIMEOUT, STOP_TIMEOUT
+from stack.embedded.supervision import START_TIMEOUT
+from stack.embedded.supervisor import STOP_TIMEOUT
 from stack.environments import common_environment
 from stack.errors import StackError
 from stack.settings import Settings

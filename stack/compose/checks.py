@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from stack.checks import GB
 from stack.errors import StackError
 from stack.settings import write_private
 
-GB = 10**9
 # The services take 2.2 GB of memory when nothing runs; a run on the sample takes 1 GB more.
 MEMORY = (3 * GB, 5 * GB)
 # Free where Docker stores: less than the first stops a start, less than the second may stop a run.

@@ -12,11 +12,10 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from stack.checks import Check, amount, describe, holder_of, is_taken, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
 from stack.compose.settings import SOURCE, Environment, environment_of
-from stack.embedded.doctor import show
-from stack.embedded.machine import Check, amount, describe, holder_of, is_taken
 from stack.settings import ROOT, ConfigError
 
 BASES = ("python:3.11-slim-bookworm", "postgres:17")
@@ -153,16 +152,9 @@ def volumes(project: Project) -> Check:
 FULL: tuple[Callable[[Project], Check], ...] = (code, source, ports, memory, disk, images, volumes)
 
 
-def look(console: Console) -> bool:
-    """Print what every check finds; returns whether the stack could start."""
-    found = list(checks())
-    show(found, console)
-    wrong = sum(check.state == "fail" for check in found)
-    verdict = "[green]`docker compose up` can start[/]"
-    if wrong:
-        verdict = f"[red]{wrong} of these would stop `docker compose up`[/]"
-    console.print(f"\n{verdict}", highlight=False)
-    return not wrong
+def look(console: Console, *, var: Path, config: Path | None) -> bool:
+    """Print the results of all checks; returns whether the stack could start. `var` and `config` are not used here."""
+    return show_all(checks(), "docker compose up", console)
 
 
 def checks() -> Iterator[Check]:
@@ -214,7 +206,7 @@ def _cluster_problems(project: Project) -> Iterator[tuple[str, str]]:
     told = _inside(image, volume, "postgres --version; cat /volume/PG_VERSION", "--user=postgres")
     if versions := re.fullmatch(r".*\(PostgreSQL\) (\d+).*\n(\d+)", told.strip()):
         if problem := cluster_problem(versions[2], versions[1]):
-            yield problem.split(": ", 1)
+            yield _found_and_remedy(problem)
         elif not project.volume("secrets"):
             remedy = f"with a backup {AGAIN}; without one see docs/compose.md"
             yield "the volume `secrets` is gone, and with it the password of the volume `postgres`", remedy
@@ -226,7 +218,12 @@ def _layout_problems(project: Project) -> Iterator[tuple[str, str]]:
         told = _inside(image, volume, f"cat /volume/{LAYOUT_FILE}").strip()
         # None yet: the next start gives it one.
         if told and (problem := layout_problem(told)):
-            yield problem.split(": ", 1)
+            yield _found_and_remedy(problem)
+
+
+def _found_and_remedy(problem: str) -> tuple[str, str]:
+    found, _, remedy = problem.partition(": ")
+    return found, remedy
 
 
 def _inside(image: str, volume: str, line: str, *options: str) -> str:

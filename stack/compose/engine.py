@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from stack.embedded.machine import Check
+from stack.checks import Check
 from stack.settings import ROOT
 
 # BuildKit's secrets and all that the file asks of the engine.

@@ -22,18 +22,17 @@ from pydantic import (
 )
 
 from stack import settings
-from stack.settings import READERS, ROOT, ConfigError, Port
+from stack.settings import ROOT, ConfigError, Port
 
 # The repository as it is on the host, read-only: for its `.env`, which Compose itself reads without a look at names.
 CLONE = Path("/clone")
-VAR = Path("/var/lib/mlops")
 SECRETS = Path("/var/lib/mlops-secrets")
 # Where the source's files are mounted.
 SOURCE = "/source"
 # Names in `.env` that are not ours.
 FOREIGN = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|BUILDX)_\w+|(https?|no|all)_proxy", re.IGNORECASE)
 # Where services listen inside their containers.
-PORTS = {"airflow": 8080, "mlflow": 5000, "airbyte": 8001, "postgres": 5432}
+PORTS = {"airflow": 8080, "mlflow": 5000, "airbyte": 8001, "postgres": 5432, "docs": 8088}
 # Compose makes an empty text of what is not set.
 Unset = BeforeValidator(lambda value: value or None)
 
@@ -136,7 +135,8 @@ class Settings(settings.Settings):
         """Who makes databases and roles: host, port, user and password."""
         elsewhere = self.environment.postgres_host
         user = self.environment.postgres_user if elsewhere else "postgres"
-        password = self.environment.postgres_password.get_secret_value() if elsewhere else self.secrets["postgres"]
+        given = self.environment.postgres_password
+        password = given.get_secret_value() if elsewhere and given else self.secrets["postgres"]
         return {**self.server(), "user": user, "password": password}
 
     def _elsewhere(self, service: str) -> str | None:
@@ -144,8 +144,11 @@ class Settings(settings.Settings):
         return str(url).rstrip("/") if url else None
 
 
-def load() -> Settings:
-    """The settings of this container; secrets that are missing are made.
+def load(var: Path) -> Settings:
+    """Read the settings of this container; secrets that are missing are made.
+
+    Args:
+        var: folder that the volume of all data is mounted at.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.
@@ -154,14 +157,14 @@ def load() -> Settings:
     os.environ.update(_for_connections(CLONE / ".env"))
     config = settings.read(ROOT / "config" / "base.yaml")
     config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
-    settings.require(READERS, config, "config/base.yaml")
+    settings.require(config, "config/base.yaml")
     known = settings.made_secrets(SECRETS / "secrets.json")
     elsewhere = {
         "airbyte_client_secret": environment.airbyte_client_secret,
         "mlflow_admin": environment.mlflow_password,
     }
     known |= {name: secret.get_secret_value() for name, secret in elsewhere.items() if secret}
-    return Settings(var=VAR, config=config, ports=PORTS, secrets=known, environment=environment)
+    return Settings(var=var, config=config, ports=PORTS, secrets=known, environment=environment)
 
 
 def environment_of(file: Path, given: Mapping[str, str]) -> Environment:

@@ -5,35 +5,22 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from stack.embedded.machine import (
-    GB,
-    Check,
-    clock,
-    describe,
-    disk,
-    docker,
-    inodes,
-    instance_of,
-    memory,
-    ports,
-    python,
-    tools,
-)
-from stack.embedded.supervision import Stack, processes_of
+from stack.checks import GB, Check, describe, instance_of, show, show_all
+from stack.embedded.machine import clock, disk, docker, inodes, memory, ports, python, tools
+from stack.embedded.settings import load
+from stack.embedded.supervision import Stack
+from stack.embedded.supervisor import processes_of
+from stack.environments import names
 from stack.errors import StackError
-from stack.settings import ENVIRONMENTS, ROOT, ConfigError, load
+from stack.settings import ENVIRONMENTS, ROOT, ConfigError
 
-NAMES = ("stack", "airflow", "dbt", "tagifai", "airbyte")
-MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
 # Bytes that the environments take.
 SETUP = 3 * GB
 # Seconds that a process that was killed may take to end.
@@ -54,7 +41,7 @@ def path(stack: Stack) -> Check:
 
 def scripts(stack: Stack) -> Check:
     """Whether the environments' programs start their own Python, not one where the repository was before."""
-    if moved := [name for name in NAMES if _is_moved(ENVIRONMENTS / name)]:
+    if moved := [name for name in names(stack.settings) if _is_moved(ENVIRONMENTS / name)]:
         remedy = f"delete {ENVIRONMENTS}, then `make setup`"
         return Check("scripts", "fail", f"made for another place than {ENVIRONMENTS}: {', '.join(moved)}", remedy)
     return Check("scripts", "ok", "the environments are where they were made")
@@ -107,39 +94,39 @@ def locks(stack: Stack) -> Check:
 
 def environments(stack: Stack) -> Check:
     """Whether every environment is there and holds what its lock says."""
-    if stale := [name for name in NAMES if not _is_set_up(name)]:
+    every = names(stack.settings)
+    if stale := [name for name in every if not _is_set_up(name)]:
         free = shutil.disk_usage(ENVIRONMENTS).free
         found = f"not set up, or not since their lock changed: {', '.join(stale)}"
         if free < SETUP:
             found = f"{found}; setting up takes {SETUP / GB:.0f} GB, and {free / GB:.1f} GB are free"
             return Check("environments", "fail", found, f"free some on the disk of {ENVIRONMENTS}")
         return Check("environments", "warn", found, "`make setup`; the commands that need it begin with it")
-    if wrong := [name for name in NAMES if not _holds_what_is_locked(name)]:
+    if wrong := [name for name in every if not _holds_what_is_locked(name)]:
         remedy = f"delete {', '.join(str(ENVIRONMENTS / name) for name in wrong)}, then `make setup`"
         return Check("environments", "fail", f"do not hold what their lock says: {', '.join(wrong)}", remedy)
-    return Check("environments", "ok", f"{', '.join(NAMES)} hold what their locks say")
+    return Check("environments", "ok", f"{', '.join(every)} hold what their locks say")
 
 
 QUICK: tuple[Callable[[Stack], Check], ...] = (tools, ports, memory, disk, inodes, clock, path, scripts, database)
 FULL = (python, *QUICK, folder, locks, environments, docker)
 
 
-def look(var: Path, config: Path | None, console: Console) -> bool:
-    """Print what every check finds; returns whether a run could start."""
+def look(console: Console, *, var: Path, config: Path | None) -> bool:
+    """Print the results of all checks; returns whether a run could start."""
+    return show_all(_checks(var, config), "make run", console)
+
+
+def _checks(var: Path, config: Path | None) -> Iterator[Check]:
     try:
         stack = Stack(load(var, config=config))
-        found = [Check("settings", "ok", f"they load; the source is {stack.settings.config['source']}")]
-        found += [check(stack) for check in FULL]
+        yield Check("settings", "ok", f"valid; the source is {stack.settings.config['source']}")
+        yield from (check(stack) for check in FULL)
     except ConfigError as error:
-        found = [Check("settings", "fail", str(error), "mend it; the other checks follow")]
+        yield Check("settings", "fail", str(error), "fix it; then the other checks can run")
     except OSError as error:
-        remedy = f"let user {os.geteuid()} write to {var}, or work elsewhere, VAR=…"
-        found = [Check("folder", "fail", f"{error.filename}: {error.strerror}", remedy)]
-    show(found, console)
-    wrong = sum(check.state == "fail" for check in found)
-    verdict = f"[red]{wrong} of these would stop `make run`[/]" if wrong else "[green]`make run` can start[/]"
-    console.print(f"\n{verdict}", highlight=False)
-    return not wrong
+        remedy = f"let user {os.geteuid()} write to {var}, or use another folder, VAR=…"
+        yield Check("folder", "fail", f"{error.filename}: {error.strerror}", remedy)
 
 
 def require(stack: Stack, console: Console) -> None:
@@ -152,17 +139,6 @@ def require(stack: Stack, console: Console) -> None:
     show([check for check in found if check.state == "warn"], console)
     if wrong := [check for check in found if check.state == "fail"]:
         raise StackError("\n".join(f"{check.found}: {check.remedy}" for check in wrong))
-
-
-def show(checks: Iterable[Check], console: Console) -> None:
-    """Print a line a check, and below it the remedy."""
-    table = Table.grid(padding=(0, 1))
-    for check in checks:
-        table.add_row(MARKS[check.state], check.name, escape(check.found))
-        if check.remedy:
-            table.add_row("", "", f"[bold]→ {escape(check.remedy)}[/]")
-    if table.row_count:
-        console.print(table, highlight=False)
 
 
 def _is_moved(environment: Path) -> bool:

@@ -5,21 +5,19 @@ import os
 import platform
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
 
 import psutil
 
+from stack.checks import GB, Check, amount, describe, holder_of, instance_of, is_taken
 from stack.embedded import postgres
-from stack.embedded.supervision import Stack, processes_of
+from stack.embedded.supervision import Stack
+from stack.embedded.supervisor import processes_of
 from stack.settings import ROOT
 
-GB = 10**9
 # Less than the first stops a run, less than the second may. All services and a run on the sample peak at 1.3 GB of
 # memory; a new instance and its first run write 0.1 GB in 4,000 files, and PostgreSQL's log of changes may grow.
 MEMORY = (1.0 * GB, 2.0 * GB)
@@ -27,23 +25,6 @@ DISK = (0.3 * GB, 1.0 * GB)
 INODES = (5_000, 20_000)
 # Seconds that a file may be ahead of the clock, as a file server's can be.
 AHEAD = 60
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one look found.
-
-    Attributes:
-        name: what was looked at.
-        state: `fail` stops a run, `warn` does not.
-        found: in a few words.
-        remedy: what to do about it; empty where all is well.
-    """
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    found: str
-    remedy: str = ""
 
 
 def python(stack: Stack) -> Check:
@@ -138,53 +119,6 @@ def docker(stack: Stack) -> Check:
             version = done.stdout.strip().splitlines()[:1]
             found.append(f"{part} {version[0] if version else 'does not answer'}")
     return Check("Docker", "ok", f"{', '.join(found) or 'not found'}; `make run` does not need it")
-
-
-def instance_of(process: psutil.Process) -> str | None:
-    """The `var` of the instance that a process belongs to; None: of none, or not known."""
-    with suppress(psutil.Error):
-        return process.environ().get("MLOPS_VAR")
-    return None
-
-
-def describe(process: psutil.Process) -> str:
-    """Name and id of a process, and how to end it if it is another instance's."""
-    var = instance_of(process)
-    with suppress(psutil.Error):
-        return f"{process.name()}, pid {process.pid}{f': make down VAR={var}' if var else ''}"
-    return f"pid {process.pid}"
-
-
-def amount(name: str, there: float, bounds: tuple[float, float], unit: str, word: str, remedy: str) -> Check:
-    """Whether what is there is more than a run needs, or only as much."""
-    stop, ample = bounds
-    shown, least, enough = (f"{each / GB:.1f}" if unit else f"{each:,.0f}" for each in (there, stop, ample))
-    if there >= ample:
-        return Check(name, "ok", f"{shown}{unit} {word}")
-    found = f"only {shown}{unit} {word}; a run needs at least {least}, better {enough}{unit}"
-    return Check(name, "fail" if there < stop else "warn", found, remedy)
-
-
-def is_taken(port: int) -> bool:
-    """Whether somebody listens to a port of 127.0.0.1."""
-    with socket.socket() as probe:
-        # As the services do, past connections that are still being closed.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
-def holder_of(port: int) -> psutil.Process | None:
-    """Who has a port; None: not known, as where it is another user's."""
-    with suppress(psutil.Error):
-        for each in psutil.net_connections("tcp"):
-            # Not those that serve a connection: PostgreSQL's hide their environment.
-            if each.laddr.port == port and each.status == psutil.CONN_LISTEN and each.pid:
-                return psutil.Process(each.pid)
-    return None
 
 
 def _memory(process: psutil.Process) -> int:

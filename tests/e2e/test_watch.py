@@ -11,7 +11,7 @@ import pytest
 
 from devtools.instance import renewed
 from devtools.torture.runs import PROCESSES
-from stack.embedded.supervision import processes_of
+from stack.embedded.supervisor import processes_of
 from stack.settings import ROOT
 from tests.e2e.conftest import Instance
 

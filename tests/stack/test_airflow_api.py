@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from stack.embedded.settings import load
 from stack.runs.airflow_api import AirflowApi
-from stack.settings import load
 
 
 class Server(ThreadingHTTPServer):

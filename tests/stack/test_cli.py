@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from stack import cli
+from stack.embedded.settings import load
 from stack.errors import BusyError, StackError
-from stack.settings import load
 
 
 class NoStack:

@@ -18,9 +18,10 @@ from rich.console import Console
 
 from devtools.ports import free_port
 from stack.embedded import doctor, machine, postgres
+from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
 from stack.errors import StackError
-from stack.settings import ROOT, load
+from stack.settings import ROOT
 
 SLEEP = [sys.executable, "-c", "import sys; print('begun', flush=True); sys.stdin.read()"]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from stack.embedded.settings import load
 from stack.environments import common_environment
-from stack.settings import load
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])

@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stack.embedded.settings import load
 from stack.errors import StackError
 from stack.runs import page as explain
 from stack.runs.dag_runs import DagRun, Task
 from stack.runs.page import Facts
-from stack.settings import load
 
 BEGAN = datetime(2026, 11, 1, 8, tzinfo=UTC)
 DATAOPS_ID, MLOPS_ID = "manual__2026-11-01T08:00:00+00:00", "asset_triggered__2026-11-01T08:00:20+00:00_x1"

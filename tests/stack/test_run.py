@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from stack.embedded.settings import load
 from stack.errors import StackError
 from stack.runs import dag_runs, summary
 from stack.runs import job as run
-from stack.settings import load
 
 
 class Api:

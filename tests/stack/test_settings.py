@@ -10,7 +10,8 @@ from pydantic import ValidationError
 import pipeline.settings
 import tagifai.settings
 from stack import settings as module
-from stack.settings import ROOT, ConfigError, load, made_secrets
+from stack.embedded.settings import load
+from stack.settings import ROOT, ConfigError, made_secrets
 
 
 def overlay(folder, text):

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from devtools.ports import free_port
+from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
 from stack.errors import BusyError, StackError
-from stack.settings import load
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""The launcher's commands, one for each target of the Makefile."""
+
+import signal
+from pathlib import Path
+
+import click
+
+from stack.cli import airbyte, runs, services
+from stack.cli.common import Chosen
+from stack.compose import jobs
+from stack.place import PLACES
+from stack.settings import ROOT
+
+
+@click.group()
+@click.option("--place", type=click.Choice(PLACES), default=PLACES[0], help="Where the services run.")
+@click.option(
+    "--var", type=click.Path(path_type=Path, file_okay=False), default=ROOT / "var", help="Folder for all data."
+)
+@click.pass_context
+def main(context: click.Context, place: str, var: Path) -> None:
+    """Run and inspect the stack."""
+    # SIGTERM ends a command in good order, as Ctrl-C does; and Ctrl-C works even where the caller ignores it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    context.obj = Chosen(place, var)
+
+
+for module in (runs, services, airbyte, jobs):
+    for command in module.COMMANDS:
+        main.add_command(command)

@@ -1,0 +1,165 @@
+"""Jobs of the container place, which run inside containers: `init` prepares the services, `connect` Airbyte."""
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import psutil
+
+from stack import databases
+from stack.checks import GB
+from stack.cli.common import Chosen, console, errors_as_lines
+from stack.compose import elsewhere, server
+from stack.compose.checks import DISK, MEMORY, require_layout
+from stack.compose.settings import Settings, load
+from stack.environments import (
+    airbyte_environment,
+    airflow_environment,
+    command_of,
+    docs_environment,
+    mlflow_environment,
+    own_environment,
+)
+from stack.errors import StackError
+from stack.runs.job import connect
+from stack.settings import ROOT, read, write_private
+
+# Where the init job has the volumes that only one service each sees, by the service's name.
+OWN_VOLUMES = Path("/run/mlops-volumes")
+# Mounted from the repository, beside the application's package.
+MOUNTED = ("airflow/dags", "dbt_transforms", "great_expectations", "config", "airbyte")
+
+
+@click.command(hidden=True)
+@click.pass_obj
+def init(chosen: Chosen) -> None:
+    """Prepare settings, secrets and databases for the services; safe to run again."""
+    with errors_as_lines():
+        application = read(ROOT / "config" / "base.yaml")["application"]
+        for folder in (*MOUNTED, application):
+            _require_readable(ROOT / folder)
+        settings = load(chosen.var)
+        require_layout(settings.var)
+        _require_room(settings.var)
+        for folder in ("airflow", "artifacts", "logs/airflow", "great_expectations", "dbt"):
+            (settings.var / folder).mkdir(parents=True, exist_ok=True)
+        # Where PostgreSQL writes why it does not start; before its password, which it waits for.
+        messages = OWN_VOLUMES / "postgres" / "said"
+        messages.mkdir(exist_ok=True)
+        messages.chmod(0o777)
+        (messages / "reason").unlink(missing_ok=True)
+        _write_postgres_password(settings)
+        airflow = _environment(settings, airflow_environment(settings) | {"MLOPS_LINKS__DOCS": settings.link("docs")})
+        passwords = json.dumps({"admin": settings.secrets["admin"]})
+        _write("airflow", "passwords.json", passwords)
+        _write("airflow", "environment", _lines(airflow))
+        _write("airbyte", "environment", _lines(_environment(settings, airbyte_environment(settings))))
+        _write("docs", "environment", _lines(docs_environment(settings)))
+        _write("mlflow", "auth.ini", _mlflow_login(settings))
+        _write("mlflow", "environment", _lines(_environment(settings, _mlflow_environment(settings))))
+        elsewhere.require(settings)
+        server.wait(settings, messages)
+        server.create_databases(settings)
+        # The init job has Airflow's volume elsewhere than Airflow itself.
+        own = airflow | {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/dev/null"}
+        log = settings.var / "logs" / "airflow-migrate.log"
+        command = command_of("airflow", "airflow")
+        databases.migrate_airflow(settings.database("airflow"), command, os.environ | own, log)
+    console.print("Settings, secrets and databases are ready.")
+
+
+@click.command(hidden=True)
+@click.pass_obj
+def postgres_password(chosen: Chosen) -> None:
+    """Write the superuser's password for PostgreSQL; docker/restore needs it before there are databases."""
+    with errors_as_lines():
+        _write_postgres_password(load(chosen.var))
+
+
+@click.command("connect", hidden=True)
+@click.pass_obj
+def connect_airbyte(chosen: Chosen) -> None:
+    """Create Airbyte's connections as declared and give their ids to Airflow."""
+    with errors_as_lines():
+        connect(load(chosen.var))
+    console.print("Airflow has the ids of Airbyte's connections.")
+
+
+def _environment(settings: Settings, own: dict[str, str]) -> dict[str, str]:
+    # Services reach each other directly, whatever proxy leads out.
+    direct = ",".join(("localhost", "127.0.0.1", "airflow-api-server", "airbyte", "mlflow", "postgres", "docs"))
+    no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), direct)))
+    return {**own_environment(settings), **own, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+
+
+def _mlflow_environment(settings: Settings) -> dict[str, str]:
+    port = settings.environment.mlflow_port
+    return {
+        **mlflow_environment(settings),
+        "MLFLOW_AUTH_CONFIG_PATH": "/run/mlops/auth.ini",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": settings.secrets["mlflow_secret_key"],
+        # Against sites that make a name of theirs point to this machine.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"mlflow:{settings.ports.mlflow},localhost:{port},127.0.0.1:{port},localhost",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://localhost:{port}",
+    }
+
+
+def _mlflow_login(settings: Settings) -> str:
+    # Its reader takes % for the beginning of a variable.
+    login = {
+        "default_permission": "NO_PERMISSIONS",
+        "database_uri": settings.database_url("mlflow", "postgresql+psycopg2"),
+        "admin_username": "admin",
+        "admin_password": settings.secrets["mlflow_admin"],
+        # Seconds for which a password that was right is not computed again, which takes tens of milliseconds.
+        "auth_cache_ttl_seconds": 60,
+    }
+    return "\n".join(["[mlflow]", *(f"{name} = {value}".replace("%", "%%") for name, value in login.items()), ""])
+
+
+def _lines(variables: dict[str, str]) -> str:
+    """Variables as a shell reads them."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def _write(volume: str, name: str, text: str) -> None:
+    write_private(OWN_VOLUMES / volume / name, text)
+
+
+def _write_postgres_password(settings: Settings) -> None:
+    _write("postgres", "password", settings.secrets["postgres"])
+    # Its server is another user, and the only other one who sees the volume.
+    (OWN_VOLUMES / "postgres" / "password").chmod(0o644)
+
+
+def _require_readable(folder: Path) -> None:
+    """Whether the containers' user may read what is mounted.
+
+    Raises:
+        StackError: it may not; the message names the first file.
+    """
+    for path in (folder, *folder.rglob("*")):
+        if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+            name = path.relative_to(ROOT)
+            raise StackError(f"{name} cannot be read by the containers' user: `chmod -R a+rX {name}`")
+
+
+def _require_room(var: Path) -> None:
+    """Whether Docker's disk has room, and tell where memory may not suffice.
+
+    Raises:
+        StackError: the disk is as good as full.
+    """
+    free, memory = shutil.disk_usage(var).free, psutil.virtual_memory().total
+    if free < DISK[0]:
+        told = f"only {free / GB:.1f} GB are free where Docker stores, and a start needs {DISK[0] / GB:.1f} GB"
+        raise StackError(f"{told}: `docker system df` shows what takes it, `docker image prune` deletes old images")
+    if memory < MEMORY[0]:
+        told = f"Docker has {memory / GB:.1f} GB of memory, and a run needs {MEMORY[0] / GB:.0f} GB"
+        console.print(f"[yellow]{told}: give it more, or use services elsewhere (.env.example)[/]", highlight=False)
+
+
+COMMANDS = (init, postgres_password, connect_airbyte)
