@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 
 from stack.errors import StackError
-from stack.settings import ROOT
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SUPERUSER = "postgres"
 NAMES = ("airflow", "mlflow", "optuna", "warehouse")

@@ -1,6 +1,5 @@
 """The demonstration of a gate, as far as it needs no services."""
 
-import csv
 import io
 import os
 import subprocess
@@ -15,35 +14,10 @@ from rich.console import Console
 from stack import demo
 from stack.runs import summary
 
-PROJECTS = "id,created_on,title,description,stars\n" + "".join(
-    f'{each},2026-01-0{each} 10:00:00,"Title, {each}",Description {each}.,{each}0\n' for each in range(1, 6)
-)
-
 
 @pytest.fixture
 def screen():
     return Console(file=io.StringIO(), width=78)
-
-
-def read(text):
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-@pytest.mark.parametrize("ending", ["\n", ""])
-def test_bad_rows_stand_behind_the_others_which_stay_as_they_are(ending):
-    text, bad = demo.spoiled(PROJECTS.removesuffix("\n") + ending)
-    assert text.startswith(PROJECTS)
-    assert read(text)[5:] == [row for row, _ in bad]
-
-
-def test_there_is_one_bad_row_for_each_rule_of_the_gate():
-    text, bad = demo.spoiled(PROJECTS)
-    ids = [row["id"] for row in read(text)]
-    assert [each for each in set(ids) if ids.count(each) > 1] == ["1"]
-    texts = [(row["title"], row["description"]) for row in read(text)]
-    assert [each for each in set(texts) if texts.count(each) > 1] == [("Title, 3", "Description 3.")]
-    assert [row["id"] for row in read(text) if not row["title"]] == ["7"]
-    assert [wrong for _, wrong in bad] == ["the id of another project", "the same project as 3", "no title"]
 
 
 def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
@@ -86,7 +60,11 @@ def settings(warehouse):
     """As much of the settings as is asked for what is published."""
 
     class Settings:
-        config = {"model": {"name": "tagifai"}}  # noqa: RUF012
+        config = {  # noqa: RUF012
+            "model": {"name": "tagifai"},
+            "tables": {"published": {"labels": "marts.labeled_projects", "predictions": "marts.predictions"}},
+        }
+        mlflow_user = None
 
         def url(self, service):
             return "http://mlflow"
@@ -121,7 +99,7 @@ def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, ch
         assert demo.published(settings) == {}
         connection.execute("create table marts.predictions as select 1 as id")
         first = demo.published(settings)
-        assert set(first) == {*demo.TABLES, "champion"}
+        assert set(first) == {"marts.labeled_projects", "marts.predictions", "champion"}
         assert first["champion"] == "tagifai version 3"
         assert first["marts.labeled_projects"].startswith("2 rows, ")
         # The row moves behind the other.
@@ -135,7 +113,7 @@ def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, ch
 def test_nothing_is_published_without_a_champion_and_a_broken_registry_is_no_answer(settings, champion):
     with psycopg.connect(**settings.database("warehouse"), autocommit=True) as connection:
         connection.execute("create schema marts")
-        for table in demo.TABLES:
+        for table in settings.config["tables"]["published"].values():
             connection.execute(f"create table {table} as select 1 as id")
     champion[:] = [404, {}]
     assert demo.published(settings) == {}

@@ -14,7 +14,7 @@ from stack.errors import BusyError, StackError
 @pytest.fixture
 def settings(tmp_path):
     """Settings of an instance with ports of its own."""
-    ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres")}
+    ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres", "docs")}
     (tmp_path / "ports.yaml").write_text(yaml.safe_dump({"ports": ports}))
     return load(tmp_path / "var", config=tmp_path / "ports.yaml")
 
@@ -25,7 +25,7 @@ def test_services_run_until_they_are_stopped_and_nobody_else_starts_them_meanwhi
     try:
         assert second.is_up(["postgres"])
         assert not second.is_up()
-        with pytest.raises(BusyError, match="another command is at work"):
+        with pytest.raises(BusyError, match="another command is using"):
             second.start(["postgres"], stay=False, begun=pytest.fail)
         assert first.is_up(["postgres"])
     finally:

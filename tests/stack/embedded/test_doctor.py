@@ -72,7 +72,7 @@ def environment_in(folder, name="stack", home=None):
 
 
 def test_on_this_machine_every_check_says_something_and_none_stops_a_run(stack, screen):
-    assert doctor.look(stack.settings.var, stack.settings.var.parent / "ports.yaml", screen)
+    assert doctor.look(screen, var=stack.settings.var, config=stack.settings.var.parent / "ports.yaml")
     shown = screen.file.getvalue()
     assert shown.count("✓") + shown.count("!") == len(doctor.FULL) + 1
     assert shown.endswith("`make run` can start\n")
@@ -107,13 +107,13 @@ def test_what_may_stop_a_run_is_printed_and_does_not(stack, screen, monkeypatch)
 
 def test_a_wrong_setting_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen):
     (tmp_path / "mine.yaml").write_text("lables: 7")
-    assert not doctor.look(tmp_path / "var", tmp_path / "mine.yaml", screen)
+    assert not doctor.look(screen, var=tmp_path / "var", config=tmp_path / "mine.yaml")
     assert "there is no setting `lables`" in screen.file.getvalue()
 
 
 def test_a_folder_that_cannot_be_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen):
     (tmp_path / "file").touch()
-    assert not doctor.look(tmp_path / "file" / "var", None, screen)
+    assert not doctor.look(screen, var=tmp_path / "file" / "var", config=None)
     assert f"{tmp_path}/file/var: Not a directory" in screen.file.getvalue()
 
 
@@ -217,7 +217,7 @@ def test_a_path_is_too_long_when_the_supervisor_could_not_bind_below_it(tmp_path
 
 def test_environments_that_were_moved_are_found_by_their_programs(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "ENVIRONMENTS", tmp_path / "env")
-    monkeypatch.setattr(doctor, "NAMES", ("stack", "airflow"))
+    monkeypatch.setattr(doctor, "names", lambda _: ("stack", "airflow"))
     environment_in(tmp_path / "env", "stack")
     assert doctor.scripts(stack).state == "ok"
     environment_in(tmp_path / "env", "airflow", home="/before/var/env")
@@ -228,9 +228,9 @@ def test_environments_that_were_moved_are_found_by_their_programs(stack, tmp_pat
 
 def test_an_environment_is_to_be_set_up_when_it_is_missing_or_older_than_its_lock(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "ENVIRONMENTS", tmp_path / "env")
-    monkeypatch.setattr(doctor, "NAMES", ("stack", "airflow"))
+    monkeypatch.setattr(doctor, "names", lambda _: ("stack", "airflow"))
     monkeypatch.setattr(doctor, "_holds_what_is_locked", lambda name: True)
-    ready = [environment_in(tmp_path / "env", name) / ".ready" for name in doctor.NAMES]
+    ready = [environment_in(tmp_path / "env", name) / ".ready" for name in ("stack", "airflow")]
     ready[0].touch()
     assert doctor.environments(stack).found.endswith(": airflow")
     ready[1].touch()
@@ -247,7 +247,7 @@ def test_an_environment_without_a_package_of_its_lock_is_found(stack, tmp_path, 
     new = [tmp_path / "env" / "uv" / "bin" / "uv", "venv", "--quiet", "--offline", "--python", sys.executable]
     subprocess.run([*new, tmp_path / "env" / "stack"], check=True)
     (tmp_path / "env" / "stack" / ".ready").touch()
-    monkeypatch.setattr(doctor, "NAMES", ("stack",))
+    monkeypatch.setattr(doctor, "names", lambda _: ("stack",))
     assert doctor.environments(stack).state == "ok"
     monkeypatch.setattr(doctor, "ENVIRONMENTS", tmp_path / "env")
     check = doctor.environments(stack)
@@ -323,7 +323,7 @@ def test_make_tells_when_the_python_of_the_environments_is_gone(tmp_path):
     python.symlink_to("/nowhere/python3")
     done = make("doctor", ENV=tmp_path)
     assert done.returncode != 0
-    assert f"delete {tmp_path}, then give the command again" in done.stdout
+    assert f"delete {tmp_path}, then run the command again" in done.stdout
 
 
 def test_make_tells_of_a_missing_tool_before_it_installs_anything(tmp_path):

@@ -4,10 +4,12 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from stack import cli
+from stack.embedded import place
 from stack.embedded.settings import load
 from stack.errors import BusyError, StackError
+from stack.cli.main import main
 
 
 class NoStack:
@@ -29,11 +31,11 @@ class NoStack:
 
 
 def test_a_stack_that_does_not_stay_serves_no_schedule_and_no_watch(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "Stack", NoStack)
-    monkeypatch.setattr(cli.doctor, "require", lambda *_: None)
+    monkeypatch.setattr(place, "Stack", NoStack)
+    monkeypatch.setattr(place.doctor, "require", lambda *_: None)
     (tmp_path / "mine.yaml").write_text("watch: {seconds: 5, files: [projects.csv]}")
     settings = load(tmp_path / "var", config=tmp_path / "mine.yaml")
-    with cli.running(settings):
+    with place.Place(settings, Console()).running():
         started, stay = NoStack.started
     assert not stay
     assert started.config["dataops_schedule"] is None
@@ -46,9 +48,9 @@ def make_run(tmp_path, monkeypatch):
     """Function that runs with a stack of some class; returns the exit status and the summary's error."""
 
     def make_run(stack):
-        monkeypatch.setattr(cli, "Stack", stack)
-        monkeypatch.setattr(cli.doctor, "require", lambda *_: None)
-        done = CliRunner().invoke(cli.main, ["--var", str(tmp_path), "run"])
+        monkeypatch.setattr(place, "Stack", stack)
+        monkeypatch.setattr(place.doctor, "require", lambda *_: None)
+        done = CliRunner().invoke(main, ["--var", str(tmp_path), "run"])
         return done.exit_code, json.loads((tmp_path / "summary.json").read_text())["error"]
 
     return make_run
@@ -70,10 +72,10 @@ def test_a_run_says_that_it_has_not_ended_before_the_first_service_starts(tmp_pa
             facts = json.loads((tmp_path / "summary.json").read_text())
             raise StackError(f"it said: {facts['error']}")
 
-    assert make_run(BrokenStack) == (1, "it said: the run has not ended: it is at work, or was killed")
+    assert make_run(BrokenStack) == (1, "it said: the run has not ended: it is still running, or it was killed")
 
 
 def test_the_stack_can_be_stopped_whatever_has_become_of_its_settings(tmp_path):
     (tmp_path / "config.yaml").write_text("search: [")
-    done = CliRunner().invoke(cli.main, ["--var", str(tmp_path), "down"])
+    done = CliRunner().invoke(main, ["--var", str(tmp_path), "down"])
     assert (done.exit_code, done.stdout) == (0, "The stack is stopped.\n")

@@ -162,7 +162,7 @@ def test_the_home_page_links_every_ui_and_names_are_text(fake, serve):
     assert "<b>" not in page
 
 
-@pytest.mark.parametrize("path", ["data-docs", "dbt-docs"])
+@pytest.mark.parametrize("path", ["data-docs", "dbt-docs", "runs"])
 def test_before_there_are_docs_their_page_says_what_writes_them(serve, path):
     client = serve()
     answer = client.get(f"/{path}", follow_redirects=True)
@@ -181,7 +181,11 @@ def test_docs_are_served_from_when_they_are_there(serve, var):
         "<p>one",
         "<p>documented",
     ]
-    assert states(client) == {"Data docs": "up", "dbt docs": "up"}
+    assert states(client) == {"Data docs": "up", "dbt docs": "up", "Runs": "empty"}
+    write(var, "explain/run of today.html", "<p>explained")
+    assert 'href="run%20of%20today.html"' in client.get("/runs/").text
+    assert client.get("/runs/run%20of%20today.html").text == "<p>explained"
+    assert states(client)["Runs"] == "up"
 
 
 @pytest.mark.parametrize(
