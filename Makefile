@@ -6,7 +6,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-# Where a run writes; another folder is another, independent instance of the stack.
+# Folder of everything written; another folder is another, independent instance.
 VAR ?= var
 
 ENV := var/env
@@ -108,31 +108,31 @@ airbyte-sync: $(READY) ## run the connection NAME=… and show records, bytes an
 	@$(STACK) airbyte-sync --name "$(NAME)" $(OVERLAY) $(OPTIONS)
 
 .PHONY: logs
-logs: ## follow the logs of the container stack, or of SERVICE=…
+logs: ## follow the logs of the containers, or of SERVICE=…
 	@docker compose logs --follow --tail 100 $(SERVICE) || [ $$? = 130 ]
 
 .PHONY: shell
-shell: ## a shell in the container that runs the tasks, or in that of SERVICE=…
+shell: ## open a shell in the container that runs the tasks, or in SERVICE=…
 	@docker compose exec $(NO_TTY) $(or $(SERVICE),airflow-scheduler) sh -c 'exec $$(command -v entrypoint) bash'
 
 .PHONY: psql
-psql: ## psql in the container stack's warehouse, or in DATABASE=…
+psql: ## open psql in the containers' warehouse, or in DATABASE=…
 	@docker compose exec $(NO_TTY) postgres psql --username postgres $(or $(DATABASE),warehouse)
 
 .PHONY: images
-images: ## make the container stack's images; without a registry their bases too (docs/closed-networks.md)
+images: ## build the images; without a registry also their bases (docs/closed-networks.md)
 	@docker/images
 
 .PHONY: backup
-backup: ## the container stack's databases, files and passwords into FILE=… (backups/…), see docs/backup.md
+backup: ## back up the containers' databases, files and passwords to FILE=… (docs/backup.md)
 	@docker/backup $(if $(FILE),"$(FILE)")
 
 .PHONY: restore
-restore: ## bring them back from FILE=…; asks first, unless YES=1
+restore: ## restore them from FILE=…; asks first, unless YES=1
 	@docker/restore "$(FILE)"
 
 .PHONY: nuke
-nuke: ## delete the container stack with its volumes; asks first, unless YES=1
+nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
@@ -198,7 +198,7 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 	@$(ENV)/dev/bin/python requirements/audit.py
 
 .PHONY: lock
-lock: $(UV) ## resolve requirements/NAME.in into NAME.txt; a version that still fits stays
+lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
 	@for name in uv $(ENVIRONMENTS) dev bqemulator; do \
 	  echo "$$name: resolving"; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -207,14 +207,14 @@ lock: $(UV) ## resolve requirements/NAME.in into NAME.txt; a version that still 
 	done
 
 .PHONY: clean
-clean: ## stop the stack and delete var/: environments, databases, models, logs; with VAR=… that instance alone
+clean: ## stop the stack and delete var/ (environments, databases, models, logs) or VAR=…
 	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
-	  { echo "$(VAR) is no instance of the stack, so nothing was deleted" >&2; exit 1; }
+	  { echo "$(VAR) is not an instance of the stack: nothing was deleted" >&2; exit 1; }
 	@if [ -e $(ENV)/stack/.ready ]; then $(STACK) down; fi
 	@rm -rf "$(VAR)"
 
 .PHONY: setup
-setup: ## create the environments; again only where a lock changed (the others call it)
+setup: ## create or update the environments (other commands do it themselves)
 	@$(MAKE) --silent --jobs $(ENVIRONMENTS:%=$(ENV)/%/.ready)
 
 $(UV): requirements/uv.txt
@@ -224,7 +224,7 @@ $(UV): requirements/uv.txt
 	  { echo "$(PYTHON) has no venv or pip: install them (Debian: apt install python3-venv python3-pip)" >&2; exit 1; }
 	@command -v setpriv >/dev/null || { echo "setpriv is needed: install util-linux" >&2; exit 1; }
 	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 4e9)' || \
-	  { echo "Setting up and a run need 4 GB, and less is free here: free some" >&2; exit 1; }
+	  { echo "Less than 4 GB are free, which setting up and a run need: free some space" >&2; exit 1; }
 	@echo "Setting up (once; a few minutes)"
 	@$(PYTHON) -m venv $(ENV)/uv
 	@$(ENV)/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
@@ -237,6 +237,6 @@ $(ENV)/%/.ready: requirements/%.txt | $(UV)
 	@touch $@
 	@echo "  $* is ready"
 
-# Our own package, into the environment of its libraries; built by the locked uv-build.
+# Install the application into its environment; built by the locked uv-build.
 INSTALL_tagifai = $(UV) pip install --quiet --no-deps --no-index --no-build-isolation \
   --python $(ENV)/tagifai/bin/python --editable .

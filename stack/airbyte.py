@@ -16,7 +16,7 @@ from airbyte_declaration.plan import Plan
 from stack.environments import common_environment, task_environment
 from stack.settings import ROOT, ConfigError, Settings, write_private
 
-# Seconds between two looks at a sync; seconds for a service that restarts.
+# Seconds between two queries of a sync; seconds for a service to restart.
 POLL = 0.5
 PATIENCE = 60
 
@@ -53,11 +53,11 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
 
 
 def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:
-    """The declaration of a place held against its Airbyte.
+    """Compare the declaration of a place with its Airbyte.
 
     Args:
         settings: of this instance.
-        place: whose overlay counts; the Airbyte that it names, or this instance's own service. None: this one.
+        place: name of the overlay, which may name an Airbyte, else this instance's own; None: this place's.
         delete: whether what is not declared is deleted.
         lenient: whether the local service takes configurations without a check.
 
@@ -79,7 +79,7 @@ def plan(settings: Settings, place: str | None = None, *, delete: bool = False, 
 
 
 def apply(settings: Settings) -> dict[str, str]:
-    """Make the Airbyte of this instance as declared, without a check: the first sync tells what is wrong.
+    """Make the Airbyte of this instance match the declaration, without checks: the first sync shows errors.
 
     Returns:
         Ids of the connections, by name.
@@ -95,7 +95,7 @@ def apply(settings: Settings) -> dict[str, str]:
                 pass
             return found.ids()
         except AirbyteUnavailableError:
-            # What was made before is found by its name.
+            # What was created before is found by its name.
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL)
@@ -109,7 +109,7 @@ def write_variables(settings: Settings, place: str, ids: dict[str, str]) -> Path
 
 
 def sync(found: Plan, name: str, console: Console) -> dict[str, Any]:
-    """Run a connection and show records, bytes and rate as it goes; Ctrl-C cancels it.
+    """Run a connection and show records, bytes and rate; Ctrl-C cancels it.
 
     Args:
         found: the declaration that has the connection, and its Airbyte.
@@ -117,7 +117,7 @@ def sync(found: Plan, name: str, console: Console) -> dict[str, Any]:
         console: where the progress goes.
 
     Returns:
-        The job as Airbyte tells it in the end.
+        The finished job as Airbyte's API returns it.
 
     Raises:
         AirbyteError: there is no such connection, it runs already, or Airbyte does not answer.

@@ -1,4 +1,4 @@
-"""The databases of the stack, on whatever PostgreSQL server it uses: a role each, and Airflow's schema."""
+"""The databases of the stack on a PostgreSQL server: one role each, and the migration of Airflow's."""
 
 import hashlib
 import subprocess
@@ -17,10 +17,10 @@ NAMES = ("airflow", "mlflow", "optuna", "warehouse")
 
 
 def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
-    """Give every database a role of its own name that owns it and is the only one to enter it.
+    """Create each database with a role of the same name, which owns it and alone may connect.
 
     Args:
-        server: host, port, user and password of one who may create databases and roles.
+        server: host, port, user and password of a role that may create databases and roles.
         databases: role's password by database name.
     """
     with psycopg.connect(**server, dbname="postgres", autocommit=True) as connection:
@@ -32,7 +32,7 @@ def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
             statement = sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(password))
             connection.execute(statement)
             if name not in present:
-                # Who is no superuser must be a member of the role that will own it.
+                # Only a superuser need not be a member of the role that will own the database.
                 connection.execute(sql.SQL("grant {} to current_user").format(role))
                 connection.execute(sql.SQL("create database {} owner {}").format(role, role))
             connection.execute(sql.SQL("revoke all on database {} from public").format(role))

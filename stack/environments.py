@@ -44,7 +44,7 @@ def own_environment(settings: Settings) -> dict[str, str]:
         "SCARF_ANALYTICS": "false",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A process that sets its title would otherwise write over its environment, by which we know our own.
+        # A process that sets its title would overwrite its environment, by which an instance finds its processes.
         "SPT_NOENV": "1",
         "MLOPS_VAR": str(settings.var),
         "MLOPS_CONFIG": str(settings.config_file),
@@ -58,7 +58,7 @@ def own_environment(settings: Settings) -> dict[str, str]:
 
 
 def task_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables, with passwords among them, that the commands of tasks need beside the common ones."""
+    """Environment variables that the commands of tasks need, beside the common ones; some are passwords."""
     address = settings.database("warehouse")
     login = {}
     if settings.mlflow_user:
@@ -79,7 +79,7 @@ def task_environment(settings: Settings) -> dict[str, str]:
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of Airflow's components: places, secrets and connections."""
+    """Environment variables of Airflow's components: folders, secrets and connections."""
     home = settings.var / "airflow"
     api = f"{settings.url('airbyte')}/api/public/v1/"
     airbyte = {
@@ -116,9 +116,9 @@ def airbyte_environment(settings: Settings) -> dict[str, str]:
     return {
         **task_environment(settings),
         "PYTHONPATH": str(ROOT / "airbyte"),
-        # Else each sync that runs beside others leaves a heap of its own behind.
+        # Without it, each of several syncs at once keeps a heap of its own.
         "MALLOC_ARENA_MAX": "1",
-        # Arrow's own allocator keeps what was freed.
+        # Arrow's own allocator does not return freed memory.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MLOPS_AIRBYTE__HOST": settings.listens_at,
         "MLOPS_AIRBYTE__PORT": str(settings.ports.airbyte),

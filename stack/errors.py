@@ -1,9 +1,9 @@
-"""What a person can mend."""
+"""Errors that the user can fix."""
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what to do."""
+    """A command failed; the message says why and how to fix it."""
 
 
 class BusyError(StackError):
-    """Another command is at work in this instance."""
+    """Another command is using this instance."""

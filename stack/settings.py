@@ -1,4 +1,4 @@
-"""Settings of the launcher: config/ merged, secrets made once a machine, and what every process is told."""
+"""Settings of the launcher, and what all places share: secrets, reading of config files."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from stack.home.folders import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
-# What the caller's shell says to these programs must not leak into the stack.
+# Variables of the caller for these programs must not reach the stack's processes.
 FOREIGN_PREFIXES = (
     "AIRFLOW",
     "AIRBYTE",
@@ -96,7 +96,7 @@ class Settings(BaseModel):
 
     @property
     def config_file(self) -> Path:
-        """What every process of the stack reads."""
+        """The config file that every process of the stack reads."""
         return self.var / "config.yaml"
 
     @property
@@ -106,12 +106,12 @@ class Settings(BaseModel):
 
     @property
     def airbyte_client_id(self) -> str:
-        """Id of the Airbyte client that Airflow is; its secret is `airbyte_client_secret`."""
+        """Id of Airflow's client in Airbyte; its secret is `airbyte_client_secret`."""
         return "airflow"
 
     @property
     def mlflow_user(self) -> str | None:
-        """Who logs in to MLflow, with the password `mlflow_admin`; None: nobody needs to."""
+        """MLflow's user, whose password is `mlflow_admin`; None: it needs no login."""
         return None
 
     def url(self, service: str) -> str:
@@ -119,7 +119,7 @@ class Settings(BaseModel):
         return f"http://127.0.0.1:{getattr(self.ports, service)}"
 
     def link(self, service: str) -> str:
-        """Base URL of a service for people's browsers."""
+        """Base URL of a service for a browser."""
         return f"http://localhost:{getattr(self.ports, service)}"
 
     def docs_url(self, path: Path) -> str | None:
@@ -149,7 +149,7 @@ class Settings(BaseModel):
         return f"{driver}://{name}:{self.secrets[name]}@{server['host']}:{server['port']}/{name}"
 
     def config_text(self) -> str:
-        """The merged config as YAML, as every process of the stack reads it."""
+        """The merged config as YAML."""
         return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
 
 
@@ -170,7 +170,7 @@ def require(config: dict[str, Any], name: object, *readers: type[BaseModel]) -> 
 
 
 def inherited_environment() -> dict[str, str]:
-    """The caller's environment variables, less those that would configure a program of the stack."""
+    """The caller's environment variables without those that would configure a program of the stack."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
 
 
@@ -185,14 +185,14 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give CONFIG a YAML file that exists") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content or {}, dict):
         raise ConfigError(f"{path}: must hold settings as `name: value`, as config/base.yaml does")
     return content or {}
 
 
 def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
-    """What a class of settings finds wrong with the config; what it lacks it gets elsewhere."""
+    """Errors of a settings class in the config; missing values are set elsewhere."""
     try:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
@@ -204,7 +204,7 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
 
 
 def made_secrets(path: Path) -> dict[str, str]:
-    """The secrets of an instance by name; those that the file lacks are made, of two commands at once by one."""
+    """The secrets of an instance by name; missing ones are created, by one of two commands that run at once."""
     made = {name: secrets.token_urlsafe(24) for name in SECRET_NAMES}
     if not path.exists():
         write_private(path, json.dumps(made, indent=1), once=True)
@@ -221,7 +221,7 @@ def write_private(path: Path, text: str, *, once: bool = False) -> None:
     Args:
         path: of the file.
         text: its content.
-        once: whether a file that is there already stays as it is.
+        once: whether an existing file stays as it is.
     """
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
         new = Path(file.name)

@@ -1,4 +1,4 @@
-"""What the container stack needs of the machine and of its volumes, for the init job and for `make doctor`."""
+"""Limits and checks of the container place, for the init job and for `make doctor`."""
 
 from pathlib import Path
 
@@ -8,37 +8,37 @@ from stack.settings import write_private
 
 # The services take 2.2 GB of memory when nothing runs; a run on the sample takes 1 GB more.
 MEMORY = (3 * GB, 5 * GB)
-# Free where Docker stores: less than the first stops a start, less than the second may stop a run.
+# Free space on Docker's disk: less than the first stops a start, less than the second may stop a run.
 DISK = (0.3 * GB, 1.0 * GB)
 # Building all images, with what the builder keeps.
 BUILD = 10 * GB
-# Counts up whenever an older version's `var` volume cannot be gone on with.
+# Increased whenever a new version cannot use an older `var` volume.
 LAYOUT = 1
 LAYOUT_FILE = "layout"
 AGAIN = "`make nuke`, then `make restore FILE=…`"
 LOST_PASSWORD = (
-    "PostgreSQL refuses the password: its volume was made with another volume of secrets; with a backup "
+    "PostgreSQL refuses the password: its volume was created with other secrets; with a backup "
     f"{AGAIN}; without one see docs/compose.md"
 )
 
 
 def layout_problem(found: str) -> str:
-    """Why the `var` volume cannot be gone on with, with the remedy; empty: it can.
+    """Why this version cannot use the `var` volume, with the remedy; empty: it can.
 
     Args:
-        found: what its file `layout` says.
+        found: content of its file `layout`.
     """
     if found.strip() == str(LAYOUT):
         return ""
     made = "a newer" if found.strip().isdigit() and int(found) > LAYOUT else "another"
     return (
         f"the volume `var` was written by {made} version (layout {found.strip() or 'unknown'}, this one has {LAYOUT}): "
-        f"check that version out again; or `make backup` there, and here {AGAIN}"
+        f"check out that version again; or run `make backup` there, and here {AGAIN}"
     )
 
 
 def require_layout(var: Path) -> None:
-    """Hold the `var` volume against this version; a volume without a number is given ours.
+    """Check the layout of the `var` volume; a volume without a number gets the present one.
 
     Raises:
         StackError: it is of another layout.
@@ -52,7 +52,7 @@ def require_layout(var: Path) -> None:
 
 
 def cluster_problem(volume: str, image: str) -> str:
-    """Why a PostgreSQL cannot go on with a volume, with the remedy; empty: it can. docker/postgres-start says the same.
+    """Why a PostgreSQL cannot use a volume, with the remedy; empty: it can. docker/postgres-start has the same message.
 
     Args:
         volume: major version of the cluster in it.
@@ -62,5 +62,5 @@ def cluster_problem(volume: str, image: str) -> str:
         return ""
     return (
         f"the volume `postgres` holds a cluster of PostgreSQL {volume}, and this image is PostgreSQL {image}: "
-        f"`make backup` with the image it was made with, {AGAIN} with this one"
+        f"run `make backup` with that image, then {AGAIN} with this one"
     )

@@ -1,4 +1,4 @@
-"""`make doctor PLACE=compose`: whether `docker compose up` can start on this machine, else what to do about it."""
+"""`make doctor PLACE=compose`: checks of what `docker compose up` needs."""
 
 import json
 import os
@@ -16,17 +16,16 @@ from stack.checks import Check, amount, describe, holder_of, is_taken, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
 from stack.compose.settings import SOURCE, Environment, environment_of
-from stack.settings import ROOT, ConfigError
+from stack.settings import ROOT, ConfigError, read
 
 BASES = ("python:3.11-slim-bookworm", "postgres:17")
 SERVICES = ("airflow", "mlflow", "airbyte", "docs")
-FILES = ("projects.csv", "tags.csv")
-CLOSED = "`make images`; docs/closed-networks.md tells what to do without a registry or an index"
+CLOSED = "`make images`; see docs/closed-networks.md for machines without a registry or a package index"
 
 
 @dataclass(frozen=True)
 class Project:
-    """The container stack as Compose has it.
+    """The container stack as Compose reads it.
 
     Attributes:
         environment: what `.env` and the caller's variables say.
@@ -67,7 +66,7 @@ class Project:
 
 
 def code(project: Project) -> Check:
-    """Whether the containers' user may read what is mounted of the repository."""
+    """Check that the containers' user may read the mounted folders of the repository."""
     folders = [path for path in project.mounted.values() if path.is_relative_to(ROOT) and path != ROOT]
     env = [ROOT / ".env"] if (ROOT / ".env").exists() else []
     for path in (*folders, *env):
@@ -75,77 +74,80 @@ def code(project: Project) -> Check:
             name = closed.relative_to(ROOT)
             remedy = f"`chmod -R a+rX {name}`"
             return Check("code", "fail", f"{name} cannot be read by the containers' user", remedy)
-    return Check("code", "ok", "the containers' user may read what is mounted")
+    return Check("code", "ok", "the containers' user may read the mounted folders")
 
 
 def source(project: Project) -> Check:
-    """Whether the source's folder holds its files, readable in the containers."""
+    """Check that the source's folder holds its files and that containers can read them."""
     if project.environment.source_url:
-        return Check("source", "ok", f"{project.environment.source_url.host}, asked by the first run")
+        return Check("source", "ok", f"{project.environment.source_url.host}; the first run connects to it")
     folder = project.mounted[SOURCE]
-    remedy = "set SOURCE_FOLDER in .env to the folder of projects.csv and tags.csv"
+    files = read(ROOT / "config" / "base.yaml")["watch"]["files"]
+    remedy = f"set SOURCE_FOLDER in .env to the folder of {' and '.join(files)}"
     if not folder.is_dir():
-        return Check("source", "fail", f"SOURCE_FOLDER: {folder} is no folder", remedy)
-    if lacking := [name for name in FILES if not (folder / name).exists()]:
+        return Check("source", "fail", f"SOURCE_FOLDER: {folder} is not a folder", remedy)
+    if lacking := [name for name in files if not (folder / name).exists()]:
         return Check("source", "fail", f"SOURCE_FOLDER: {folder} has no {' and no '.join(lacking)}", remedy)
     if closed := closed_to_others(folder):
         found = f"SOURCE_FOLDER: {closed} cannot be read by the containers' user"
         return Check("source", "fail", found, f"`chmod -R a+rX {closed}`")
-    return Check("source", "ok", f"{folder} holds {' and '.join(FILES)}")
+    return Check("source", "ok", f"{folder} holds {' and '.join(files)}")
 
 
 def ports(project: Project) -> Check:
-    """Whether every port is free, or this project's containers have it."""
+    """Check that every port is free or used by this project's containers."""
     label = f"label=com.docker.compose.project={project.config['name']}"
     listed = docker("ps", "--filter", label, "--format", "{{.Ports}}").stdout
     own = {int(port) for port in re.findall(r":(\d+)->", listed)}
     strange = {name: port for name, port in project.published.items() if port not in own and is_taken(port)}
     if not strange:
         told = ", ".join(f"{name} {port}" for name, port in project.published.items())
-        return Check("ports", "ok", f"{told}: {'this stack has them' if own else 'free'}")
-    found = "; ".join(f"port {port} is taken, and {name} needs it" for name, port in strange.items())
+        return Check("ports", "ok", f"{told}: {'used by this stack' if own else 'free'}")
+    found = "; ".join(f"port {port} of {name} is taken" for name, port in strange.items())
     who = ", ".join(dict.fromkeys(filter(None, map(_who, strange.values()))))
     others = ", ".join(f"{name.upper()}_PORT" for name in strange)
-    return Check("ports", "fail", found, f"end what listens there{who and f' ({who})'}, or set {others} in .env")
+    return Check(
+        "ports", "fail", found, f"stop the process that listens there{who and f' ({who})'}, or set {others} in .env"
+    )
 
 
 def memory(project: Project) -> Check:
-    """Whether Docker has enough memory for all services and a run."""
+    """Check that Docker has enough memory for all services and a run."""
     remedy = "give Docker more, or use services elsewhere (.env.example)"
     return amount("memory", project.engine["MemTotal"], MEMORY, " GB", "for Docker", remedy)
 
 
 def disk(project: Project) -> Check:
-    """Whether there is room where Docker stores, for the images too where they have to be built."""
+    """Check that Docker's disk has room, also for images that must be built."""
     root = Path(project.engine["DockerRootDir"])
     if not root.exists():
-        return Check("disk", "ok", f"{root} is of another machine, such as Docker Desktop's; `docker system df` tells")
+        return Check("disk", "ok", f"{root} is on another machine, such as Docker Desktop's; see `docker system df`")
     bounds = (BUILD, BUILD) if _lacking(project.images) else DISK
-    remedy = f"free some on the disk of {root}; `docker system df` shows what Docker takes of it"
+    remedy = f"free some space on the disk of {root}; `docker system df` shows what Docker uses"
     return amount("disk", shutil.disk_usage(root).free, bounds, " GB", "free", remedy)
 
 
 def images(project: Project) -> Check:
-    """Whether the images are there, or what making them needs is."""
+    """Check that the images exist, or that they can be built."""
     lacking = _lacking(project.images)
     if not lacking:
-        return Check("images", "ok", f"all {len(project.images)} are there")
-    found = f"not there yet: {', '.join(lacking)}"
+        return Check("images", "ok", f"all {len(project.images)} exist")
+    found = f"missing: {', '.join(lacking)}"
     for base in _lacking(BASES):
         if docker("manifest", "inspect", base).returncode != 0:
-            return Check("images", "fail", f"{found}; {base} is not there either, and no registry has it", CLOSED)
+            return Check("images", "fail", f"{found}; {base} is missing too, and no registry has it", CLOSED)
     if not index_answers():
         return Check("images", "fail", f"{found}; and no package index answers", CLOSED)
-    return Check("images", "warn", found, "`make images`, or let `docker compose up` make them (some minutes)")
+    return Check("images", "warn", found, "`make images`, or let `docker compose up` build them (some minutes)")
 
 
 def volumes(project: Project) -> Check:
-    """Whether this version can go on with what earlier starts left in the volumes."""
+    """Check that this version can use the existing volumes."""
     problems = [*_cluster_problems(project), *_layout_problems(project)]
     if problems:
         return Check("volumes", "fail", problems[0][0], problems[0][1])
     there = [name for name in ("postgres", "var", "secrets") if project.volume(name)]
-    told = f"{', '.join(there)}: this version can go on with them" if there else "none yet"
+    told = f"{', '.join(there)}: usable by this version" if there else "none yet"
     return Check("volumes", "ok", told)
 
 
@@ -158,23 +160,23 @@ def look(console: Console, *, var: Path, config: Path | None) -> bool:
 
 
 def checks() -> Iterator[Check]:
-    """What was found, up to a failure that leaves nothing to look at."""
+    """The results, up to a failure that makes the other checks impossible."""
     answer, facts = engine()
     yield answer
     found = compose() if shutil.which("docker") else None
     if found:
         yield found
-    remedy = "mend it in .env; .env.example explains each setting"
+    remedy = "fix it in .env; .env.example explains each setting"
     try:
         environment = environment_of(ROOT / ".env", os.environ)
     except ConfigError as error:
-        yield Check("settings", "fail", str(error), f"{remedy}; the other checks follow")
+        yield Check("settings", "fail", str(error), f"{remedy}; then the other checks can run")
         return
     if not found or found.state == "fail":
         return
     done = docker("compose", "config", "--format", "json")
     if done.returncode:
-        yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", f"{remedy}; the other checks follow")
+        yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", f"{remedy}; then the other checks can run")
         return
     yield Check("settings", "ok", ".env holds no unknown and no impossible setting")
     if facts:
@@ -183,10 +185,10 @@ def checks() -> Iterator[Check]:
 
 
 def closed_to_others(path: Path) -> Path | None:
-    """The first of a folder's files that not everybody may read; None: there is none."""
+    """The first file of a folder that not every user may read; None: all are readable."""
     for each in (path, *sorted(path.rglob("*"))):
         needed = 0o005 if each.is_dir() else 0o004
-        # A link has no rights of its own, and what it points to may be nowhere.
+        # A link has no permissions of its own, and its target may not exist.
         if each.exists() and each.stat().st_mode & needed != needed:
             return each
     return None

@@ -1,4 +1,4 @@
-"""Services that `.env` says are elsewhere: whether they answer and know the login, before anything is started."""
+"""Checks that services elsewhere, named in `.env`, answer and accept the login."""
 
 import httpx
 
@@ -10,10 +10,10 @@ TIMEOUT = 20
 
 
 def require(settings: Settings) -> None:
-    """Log in to Airbyte and MLflow where they are elsewhere.
+    """Log in to Airbyte and MLflow if they run elsewhere.
 
     Raises:
-        StackError: one does not answer as it should, or refuses the login; the message names the settings to mend.
+        StackError: one does not answer as it should, or refuses the login; the message names the settings to fix.
     """
     told = settings.environment
     if told.airbyte_url:
@@ -41,4 +41,6 @@ def _ask(setting: str, login: str, expected: str, method: str, url: str, **reque
     except ValueError:
         body = None
     if not answer.is_success or not isinstance(body, dict) or (expected and expected not in body):
-        raise StackError(f"{setting}: {url} answers {answer.status_code}, as another program would; correct it in .env")
+        raise StackError(
+            f"{setting}: {url} answers {answer.status_code}, so it may be another program; correct it in .env"
+        )

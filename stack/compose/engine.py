@@ -1,4 +1,4 @@
-"""Docker's engine and Compose: whether they are there and new enough for docker-compose.yml, and a call of theirs."""
+"""Docker's engine and Compose: checks of their versions, and calls of the `docker` command."""
 
 import json
 import re
@@ -9,16 +9,16 @@ from typing import Any
 from stack.checks import Check
 from stack.settings import ROOT
 
-# BuildKit's secrets and all that the file asks of the engine.
+# The oldest engine with BuildKit's secrets and the other features of docker-compose.yml.
 ENGINE = (20, 10)
 # `required: false` of depends_on: https://github.com/docker/compose/releases/tag/v2.20.2
 COMPOSE = (2, 20, 2)
-# Seconds for an answer of Docker's; a container that looks into a volume has to start.
+# Seconds for a docker command, which may start a container.
 PATIENCE = 60
 
 
 def compose() -> Check:
-    """Whether Compose is there and new enough for docker-compose.yml."""
+    """Check that Compose is installed and new enough for docker-compose.yml."""
     version = docker("compose", "version", "--short").stdout.strip()
     needed = ".".join(map(str, COMPOSE))
     remedy = "install Docker's plugin docker-compose-plugin (Debian 13: apt install docker-compose)"
@@ -30,7 +30,7 @@ def compose() -> Check:
 
 
 def engine() -> tuple[Check, dict[str, Any]]:
-    """Whether an engine answers us and is new enough; and what it tells of itself."""
+    """Check that an engine answers and is new enough; also returns `docker info`."""
     if not shutil.which("docker"):
         remedy = "install Docker Engine (Debian: apt install docker.io)"
         return Check("Docker", "fail", "docker is not found", remedy), {}
@@ -41,8 +41,8 @@ def engine() -> tuple[Check, dict[str, Any]]:
         errors = " ".join([*(told.get("ServerErrors") or []), *done.stderr.split()])
         if "permission denied" in errors:
             remedy = "`sudo usermod -aG docker $USER`, then log in again"
-            return Check("Docker", "fail", "this user may not talk to the engine", remedy), {}
-        remedy = "start it: `sudo systemctl start docker`; `docker info` says more"
+            return Check("Docker", "fail", "this user may not use the Docker engine", remedy), {}
+        remedy = "start it: `sudo systemctl start docker`; see also `docker info`"
         return Check("Docker", "fail", "no Docker engine answers", remedy), {}
     if _numbers(version) < ENGINE:
         found = f"Docker Engine {version} is too old; {'.'.join(map(str, ENGINE))} or newer is needed"
@@ -51,12 +51,12 @@ def engine() -> tuple[Check, dict[str, Any]]:
 
 
 def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    """A finished docker command; one that hangs or is not there is a failed one."""
+    """Run a docker command; one that hangs or does not exist counts as failed."""
     return finished("docker", *words)
 
 
 def finished(*command: str) -> subprocess.CompletedProcess[str]:
-    """A finished command; one that hangs or is not there is a failed one."""
+    """Run a command; one that hangs or does not exist counts as failed."""
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -89,7 +89,7 @@ def connect_airbyte(chosen: Chosen) -> None:
 
 
 def _environment(settings: Settings, own: dict[str, str]) -> dict[str, str]:
-    # Services reach each other directly, whatever proxy leads out.
+    # Services reach each other directly, without a proxy.
     direct = ",".join(("localhost", "127.0.0.1", "airflow-api-server", "airbyte", "mlflow", "postgres", "docs"))
     no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), direct)))
     return {**own_environment(settings), **own, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
@@ -101,7 +101,7 @@ def _mlflow_environment(settings: Settings) -> dict[str, str]:
         **mlflow_environment(settings),
         "MLFLOW_AUTH_CONFIG_PATH": "/run/mlops/auth.ini",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": settings.secrets["mlflow_secret_key"],
-        # Against sites that make a name of theirs point to this machine.
+        # Protects against DNS rebinding.
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"mlflow:{settings.ports.mlflow},localhost:{port},127.0.0.1:{port},localhost",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://localhost:{port}",
     }
@@ -114,7 +114,7 @@ def _mlflow_login(settings: Settings) -> str:
         "database_uri": settings.database_url("mlflow", "postgresql+psycopg2"),
         "admin_username": "admin",
         "admin_password": settings.secrets["mlflow_admin"],
-        # Seconds for which a password that was right is not computed again, which takes tens of milliseconds.
+        # Seconds for which a correct password is cached: checking it takes tens of milliseconds.
         "auth_cache_ttl_seconds": 60,
     }
     return "\n".join(["[mlflow]", *(f"{name} = {value}".replace("%", "%%") for name, value in login.items()), ""])
@@ -131,12 +131,12 @@ def _write(volume: str, name: str, text: str) -> None:
 
 def _write_postgres_password(settings: Settings) -> None:
     _write("postgres", "password", settings.secrets["postgres"])
-    # Its server is another user, and the only other one who sees the volume.
+    # The server runs as another user, the only other one who sees the volume.
     (OWN_VOLUMES / "postgres" / "password").chmod(0o644)
 
 
 def _require_readable(folder: Path) -> None:
-    """Whether the containers' user may read what is mounted.
+    """Whether the containers' user may read the mounted folders.
 
     Raises:
         StackError: it may not; the message names the first file.
@@ -148,15 +148,15 @@ def _require_readable(folder: Path) -> None:
 
 
 def _require_room(var: Path) -> None:
-    """Whether Docker's disk has room, and tell where memory may not suffice.
+    """Check that Docker's disk has room, and warn if memory may be too small.
 
     Raises:
-        StackError: the disk is as good as full.
+        StackError: the disk is almost full.
     """
     free, memory = shutil.disk_usage(var).free, psutil.virtual_memory().total
     if free < DISK[0]:
-        told = f"only {free / GB:.1f} GB are free where Docker stores, and a start needs {DISK[0] / GB:.1f} GB"
-        raise StackError(f"{told}: `docker system df` shows what takes it, `docker image prune` deletes old images")
+        told = f"only {free / GB:.1f} GB are free on Docker's disk, and a start needs {DISK[0] / GB:.1f} GB"
+        raise StackError(f"{told}: `docker system df` shows what uses it, `docker image prune` deletes old images")
     if memory < MEMORY[0]:
         told = f"Docker has {memory / GB:.1f} GB of memory, and a run needs {MEMORY[0] / GB:.0f} GB"
         console.print(f"[yellow]{told}: give it more, or use services elsewhere (.env.example)[/]", highlight=False)

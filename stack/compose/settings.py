@@ -1,4 +1,4 @@
-"""Settings of the container stack: `.env` as Compose hands it on, config/base.yaml, and secrets in a volume."""
+"""Settings of the container place: `.env`, config/base.yaml, and secrets in a volume."""
 
 import difflib
 import io
@@ -24,21 +24,21 @@ from pydantic import (
 from stack import settings
 from stack.settings import ROOT, ConfigError, Port
 
-# The repository as it is on the host, read-only: for its `.env`, which Compose itself reads without a look at names.
+# The repository on the host, read-only: its `.env` is checked here, since Compose accepts unknown names.
 CLONE = Path("/clone")
 SECRETS = Path("/var/lib/mlops-secrets")
 # Where the source's files are mounted.
 SOURCE = "/source"
-# Names in `.env` that are not ours.
+# Names in `.env` that belong to other programs.
 FOREIGN = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|BUILDX)_\w+|(https?|no|all)_proxy", re.IGNORECASE)
 # Where services listen inside their containers.
 PORTS = {"airflow": 8080, "mlflow": 5000, "airbyte": 8001, "postgres": 5432, "docs": 8088}
-# Compose makes an empty text of what is not set.
+# Compose passes an empty text for a variable that is not set.
 Unset = BeforeValidator(lambda value: value or None)
 
 
 class Environment(BaseModel):
-    """What `.env` may say; `.env.example` explains it."""
+    """The settings of `.env`; `.env.example` explains them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +69,7 @@ class Environment(BaseModel):
 
     @model_validator(mode="after")
     def _credentials(self) -> "Environment":
-        """Whoever uses a service elsewhere says how to log in there."""
+        """A service elsewhere needs its login."""
         if self.postgres_host and not self.postgres_password:
             raise ValueError("POSTGRES_HOST needs POSTGRES_PASSWORD")
         if self.airbyte_url and not (self.airbyte_client_id and self.airbyte_client_secret):
@@ -112,17 +112,17 @@ class Settings(settings.Settings):
         return elsewhere or f"http://{host}:{getattr(self.ports, service)}"
 
     def link(self, service: str) -> str:
-        """Base URL of a service for people's browsers."""
+        """Base URL of a service for a browser."""
         return self._elsewhere(service) or f"http://localhost:{getattr(self.environment, f'{service}_port')}"
 
     @property
     def airbyte_client_id(self) -> str:
-        """Id of the Airbyte client that Airflow is; its secret is `airbyte_client_secret`."""
+        """Id of Airflow's client in Airbyte; its secret is `airbyte_client_secret`."""
         return self.environment.airbyte_client_id or super().airbyte_client_id
 
     @property
     def mlflow_user(self) -> str | None:
-        """Who logs in to MLflow, with the password `mlflow_admin`; None: nobody needs to."""
+        """MLflow's user, whose password is `mlflow_admin`; None: it needs no login."""
         return self.environment.mlflow_username if self.environment.mlflow_url else "admin"
 
     def server(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Settings(settings.Settings):
         return {"host": "postgres", "port": self.ports.postgres}
 
     def superuser(self) -> dict[str, Any]:
-        """Who makes databases and roles: host, port, user and password."""
+        """Login of the user who may create databases and roles: host, port, user and password."""
         elsewhere = self.environment.postgres_host
         user = self.environment.postgres_user if elsewhere else "postgres"
         given = self.environment.postgres_password
@@ -145,7 +145,7 @@ class Settings(settings.Settings):
 
 
 def load(var: Path) -> Settings:
-    """Read the settings of this container; secrets that are missing are made.
+    """Read the settings of this container; missing secrets are created.
 
     Args:
         var: folder that the volume of all data is mounted at.
@@ -172,7 +172,7 @@ def environment_of(file: Path, given: Mapping[str, str]) -> Environment:
 
     Args:
         file: `.env`; without it, the defaults hold.
-        given: variables that count more than the file: of Compose's caller or, in a container, what Compose handed on.
+        given: variables that override the file: of Compose's caller or, in a container, what Compose handed on.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.
@@ -203,7 +203,7 @@ def _written(file: Path) -> dict[str, str | None]:
         if binding.error:
             # Without the text, which may hold a password.
             raise ConfigError(f".env: line {binding.original.line} is not NAME=value, or a quote is missing")
-    # As Compose does within single quotes; elsewhere, it has filled variables in before.
+    # Single quotes work as in Compose; elsewhere Compose has filled in variables before.
     return dotenv_values(stream=io.StringIO(text), interpolate=False)
 
 
@@ -219,7 +219,7 @@ def _require_known(written: Iterable[str], ours: Iterable[str]) -> None:
 
 
 def _names_of_connections() -> set[str]:
-    """What the declaration of Airbyte's connections may be filled with from `.env` too."""
+    """Names of variables in the declaration of Airbyte's connections, which `.env` may set too."""
     declared = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "airbyte").glob("connections*.yaml"))
     return set(re.findall(r"\$\{(\w+)", declared))
 
@@ -230,7 +230,7 @@ def _for_connections(file: Path) -> dict[str, str]:
 
 
 def _told(error: Mapping[str, Any]) -> str:
-    """What pydantic found, with the name as `.env` has it, and without the value of a secret."""
+    """An error of pydantic with the name as in `.env`, and without the value of a secret."""
     name = ".".join(str(part).upper() for part in error["loc"])
     told = error["msg"].removeprefix("Value error, ")
     if not name:

@@ -1,4 +1,4 @@
-"""`make doctor`, and its quick part before each run: whether this machine and this instance are fit for one."""
+"""`make doctor` of the embedded place; its quick checks also run before each start."""
 
 import os
 import pwd
@@ -30,7 +30,7 @@ LONGEST_PATH = 107 - len("/run/supervisor.sock.4194304")
 
 
 def path(stack: Stack) -> Check:
-    """Whether the path is short enough for a socket below it."""
+    """Check that the path is short enough for a socket below it."""
     var = stack.settings.var
     length = len(os.fsencode(var))
     if length > LONGEST_PATH:
@@ -40,15 +40,15 @@ def path(stack: Stack) -> Check:
 
 
 def scripts(stack: Stack) -> Check:
-    """Whether the environments' programs start their own Python, not one where the repository was before."""
+    """Check that the environments' programs start their own Python, not one at an earlier place of the repository."""
     if moved := [name for name in names(stack.settings) if _is_moved(ENVIRONMENTS / name)]:
         remedy = f"delete {ENVIRONMENTS}, then `make setup`"
-        return Check("scripts", "fail", f"made for another place than {ENVIRONMENTS}: {', '.join(moved)}", remedy)
-    return Check("scripts", "ok", "the environments are where they were made")
+        return Check("scripts", "fail", f"made for another folder than {ENVIRONMENTS}: {', '.join(moved)}", remedy)
+    return Check("scripts", "ok", "the environments have not been moved")
 
 
 def database(stack: Stack) -> Check:
-    """Whether a lock file that PostgreSQL left keeps it from starting, since its process id is another's by now."""
+    """Check that no lock file keeps PostgreSQL from starting, because its process id now belongs to another process."""
     file = stack.settings.var / "postgres" / "postmaster.pid"
     try:
         process = psutil.Process(int(file.read_text().partition("\n")[0]))
@@ -57,55 +57,55 @@ def database(stack: Stack) -> Check:
         with suppress(psutil.TimeoutExpired):
             # One that is ending has no environment any more.
             process.wait(ENDING)
-        # It minds processes of its own user only.
+        # PostgreSQL looks only at processes of its own user.
         if process.uids().real == file.stat().st_uid:
-            found = f"{file} was left behind, and its process id is that of another now: {describe(process)}"
+            found = f"{file} was left behind, and its process id now belongs to {describe(process)}"
             return Check("database", "fail", found, f"delete {file}")
     except (OSError, ValueError, psutil.Error):
-        pass  # no file, or nobody of that id
-    return Check("database", "ok", "no lock of PostgreSQL is left")
+        pass  # no file, or no process of that id
+    return Check("database", "ok", "PostgreSQL left no lock file")
 
 
 def folder(stack: Stack) -> Check:
-    """Whether what the stack writes to is ours and can be written."""
+    """Check that this user owns and can write the instance's folders."""
     var = stack.settings.var
     places = [var, *(each for each in var.iterdir() if each.name != "postgres")]
     remedy = f"sudo chown -R {pwd.getpwuid(os.geteuid()).pw_name} {var}"
     if closed := [each for each in places if not os.access(each, os.R_OK | os.W_OK)]:
         return Check("folder", "fail", f"{closed[0]} cannot be written", remedy)
     if foreign := [each for each in places if each.stat().st_uid != os.geteuid()]:
-        found = f"{foreign[0]} belongs to user {foreign[0].stat().st_uid}, who may not read what you write there"
+        found = f"{foreign[0]} belongs to user {foreign[0].stat().st_uid}, who may be unable to read what you write"
         return Check("folder", "warn", found, remedy)
-    return Check("folder", "ok", f"{var} is ours and can be written")
+    return Check("folder", "ok", f"{var} belongs to this user and can be written")
 
 
 def locks(stack: Stack) -> Check:
-    """Whether another command is at work, and whether one that was killed left processes."""
+    """Check that no other command uses the instance, and that a killed one left no processes."""
     if holder := _locker(stack.settings.var / "run" / "lock"):
-        remedy = "wait for its end, or press Ctrl-C there"
-        return Check("locks", "fail", f"another command is at work: {holder}", remedy)
+        remedy = "wait until it ends, or press Ctrl-C there"
+        return Check("locks", "fail", f"another command is using this instance: {holder}", remedy)
     processes, states = processes_of(stack.settings.var), stack.states()
     if processes and not states:
         listed = ", ".join(f"{process.info['name']} {process.pid}" for process in processes[:5])
         found = f"{len(processes)} processes are left without a supervisor: {listed}"
         return Check("locks", "warn", found, "`make down` ends them, and so does the next start")
-    return Check("locks", "ok", f"no other command is at work, the stack is {'up' if states else 'down'}")
+    return Check("locks", "ok", f"no other command is running, the stack is {'up' if states else 'down'}")
 
 
 def environments(stack: Stack) -> Check:
-    """Whether every environment is there and holds what its lock says."""
+    """Check that every environment exists and holds the locked packages."""
     every = names(stack.settings)
     if stale := [name for name in every if not _is_set_up(name)]:
         free = shutil.disk_usage(ENVIRONMENTS).free
-        found = f"not set up, or not since their lock changed: {', '.join(stale)}"
+        found = f"missing or older than their lock: {', '.join(stale)}"
         if free < SETUP:
             found = f"{found}; setting up takes {SETUP / GB:.0f} GB, and {free / GB:.1f} GB are free"
-            return Check("environments", "fail", found, f"free some on the disk of {ENVIRONMENTS}")
-        return Check("environments", "warn", found, "`make setup`; the commands that need it begin with it")
+            return Check("environments", "fail", found, f"free some space on the disk of {ENVIRONMENTS}")
+        return Check("environments", "warn", found, "`make setup`; commands that need them run it first")
     if wrong := [name for name in every if not _holds_what_is_locked(name)]:
         remedy = f"delete {', '.join(str(ENVIRONMENTS / name) for name in wrong)}, then `make setup`"
-        return Check("environments", "fail", f"do not hold what their lock says: {', '.join(wrong)}", remedy)
-    return Check("environments", "ok", f"{', '.join(every)} hold what their locks say")
+        return Check("environments", "fail", f"differ from their lock: {', '.join(wrong)}", remedy)
+    return Check("environments", "ok", f"{', '.join(every)} hold the locked packages")
 
 
 QUICK: tuple[Callable[[Stack], Check], ...] = (tools, ports, memory, disk, inodes, clock, path, scripts, database)
@@ -130,10 +130,10 @@ def _checks(var: Path, config: Path | None) -> Iterator[Check]:
 
 
 def require(stack: Stack, console: Console) -> None:
-    """Print what may stop a run.
+    """Print warnings of the quick checks.
 
     Raises:
-        StackError: something does; the message has all of it, with the remedies.
+        StackError: a check failed; the message lists all that failed, with the remedies.
     """
     found = [check(stack) for check in QUICK]
     show([check for check in found if check.state == "warn"], console)

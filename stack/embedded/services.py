@@ -17,14 +17,14 @@ from stack.environments import (
 )
 from stack.settings import ROOT, Settings
 
-# Logs are files here, so none serves them; a server would outlive a scheduler that is killed, and hold its locks.
+# Logs are read as files; a log server would outlive a killed scheduler and hold its locks.
 AIRFLOW_COMPONENTS = {
     "api-server": (),
     "scheduler": ("--skip-serve-logs",),
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
-# Where components find modules: those that the scheduler loads before it forks, and the triggers of our own.
+# Where components find modules: what the scheduler loads before it forks, and our triggers.
 MODULES = {"scheduler": str(ROOT / "airflow" / "preload"), "triggerer": DAGS}
 
 
@@ -35,8 +35,8 @@ class Service:
     Attributes:
         name: of the program and of its log file.
         command: what is run, from the repository's root.
-        is_ready: whether it does its work; may raise httpx.HTTPError, which means no.
-        environment: variables that this service is told beside the common ones.
+        is_ready: whether it works; may raise httpx.HTTPError, which means no.
+        environment: variables of this service, beside the common ones.
         user: system user that it runs as; None: our own.
         stop_signal: what asks it to end.
         late: whether a run can begin before it is ready.
@@ -93,7 +93,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
                 command_of("airflow", "airflow", component, *options),
                 lambda component=component: _airflow_is_healthy(settings, component),
                 airflow | ({"PYTHONPATH": MODULES[component]} if component in MODULES else {}),
-                # It keeps nothing that is not in the database, and would take ten seconds to end by itself.
+                # It keeps no state outside the database, and would take ten seconds to end.
                 stop_signal="KILL" if component == "triggerer" else "TERM",
                 late=component == "triggerer",
             )

@@ -15,13 +15,13 @@ class Embedded(BaseModel):
 
 
 def load(var: Path, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> Settings:
-    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; make the secrets that are missing.
+    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets.
 
     Args:
         var: folder for everything that the stack writes; made if it is missing.
         source: folder or http(s) URL, in place of the config's.
         config: YAML file laid over the others, key by key.
-        as_started: take what this instance was started with last in place of config/.
+        as_started: use the settings that the instance was last started with instead of config/.
 
     Raises:
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
@@ -55,14 +55,14 @@ def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str
 
 
 def _restored(base: Any, saved: Any) -> Any:
-    """What was saved of the settings in `base`, which are those of this version; another may have saved it."""
+    """The saved values of the settings in `base`; another version may have saved them."""
     if isinstance(base, dict) and isinstance(saved, dict):
         return {key: _restored(value, saved.get(key, value)) for key, value in base.items()}
     return base if isinstance(base, dict) or isinstance(saved, dict) else saved
 
 
 def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL as it is, a folder as an absolute path; config files mean paths from the repository's root.
+    """An http(s) URL unchanged, a folder as an absolute path; config files give paths relative to the repository.
 
     Raises:
         ConfigError: it is a URL of another kind.

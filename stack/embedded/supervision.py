@@ -1,4 +1,4 @@
-"""Starting and stopping the services under one supervisor, so that none is left behind and one that dies comes back."""
+"""Start the services of an instance under one supervisor, which restarts those that end."""
 
 import json
 import subprocess
@@ -36,29 +36,29 @@ class Stack(Supervisor):
         self._late: list[Service] = []
 
     def is_up_with(self, settings: Settings) -> bool:
-        """Whether the services that run were started with these settings."""
+        """Whether the running services were started with these settings."""
         return self.settings.config_file.read_text(encoding="utf-8") == settings.config_text()
 
     def start(
         self, names: Collection[str] | None = None, *, stay: bool, begun: Callable[[], None] = lambda: None
     ) -> None:
-        """Start services, side by side where they can, and wait until all but the late ones do their work.
+        """Start services, in parallel where possible, and wait until all but the late ones are ready.
 
         Args:
             names: which; None: all. PostgreSQL is always one of them.
             stay: whether they outlive this process; else they end with it, even where it is killed.
-            begun: called before the first is started, when it is sure that no other command is at work.
+            begun: called before the first one starts, once it is certain that no other command uses the instance.
 
         Raises:
-            BusyError: another command is at work.
-            StackError: a service does not start; what had started is stopped.
+            BusyError: another command uses the instance.
+            StackError: a service does not start; those that had started are stopped.
         """
         self._take_lock()
         known = services(self.settings, stay=stay)
         chosen = {each.name: each for each in known if names is None or each.name in names}
         try:
             begun()
-            # What a launcher that was killed left behind.
+            # Processes that a killed launcher left behind.
             self._end_processes()
             self._start_supervisor(known, stay=stay)
             self._launch([chosen["postgres"]])
@@ -82,7 +82,7 @@ class Stack(Supervisor):
             self._release_lock()
 
     def wait_until_ready(self) -> None:
-        """Wait until the late ones of the services that were started here do their work too.
+        """Wait until the late services that were started here are ready too.
 
         Raises:
             StackError: one does not start.
@@ -108,7 +108,7 @@ class Stack(Supervisor):
         write_private(config, supervisor_configuration(known, self._run, self._logs))
         command = command_of("stack", "supervisord", "--nodaemon", "--silent", "-c", str(config))
         if not stay:
-            # The kernel ends the supervisor with us, and it ends the services.
+            # The kernel ends the supervisor with this process, and it ends the services.
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         environment = common_environment(self.settings)
         log = (self._logs / "supervisord.out").open("w")

@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from stack.cli.main import main
 from stack.embedded import place
 from stack.embedded.settings import load
 from stack.errors import BusyError, StackError
-from stack.cli.main import main
 
 
 class NoStack:

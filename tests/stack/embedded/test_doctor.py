@@ -251,7 +251,7 @@ def test_an_environment_without_a_package_of_its_lock_is_found(stack, tmp_path, 
     assert doctor.environments(stack).state == "ok"
     monkeypatch.setattr(doctor, "ENVIRONMENTS", tmp_path / "env")
     check = doctor.environments(stack)
-    assert (check.state, check.found) == ("fail", "do not hold what their lock says: stack")
+    assert (check.state, check.found) == ("fail", "differ from their lock: stack")
 
 
 def test_the_lock_of_a_dead_server_matters_only_if_its_process_id_is_anothers_now(stack, begin):

@@ -289,6 +289,7 @@ def test_a_browser_shows_states_as_they_change_and_the_docs_without_an_error_or_
     browser.wait_for("… Not ready")
     for folder in ("great_expectations", "dbt"):
         shutil.copytree(built / folder, var / folder)
+    write(var, "explain/run.html", "")
     browser.until(lambda: "None yet" not in browser.text)
     # The same page all the time.
     assert "what MLflow does" in marked.text
