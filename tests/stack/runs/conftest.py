@@ -1,0 +1,71 @@
+"""A run of another application, as Airflow's REST API answered: graphs about invoices, a retry and a failed check."""
+
+import functools
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stack.runs import airflow_api
+from stack.settings import load
+
+DATAOPS_ID, MLOPS_ID = "manual__2026-11-01T08:00:00+00:00", "asset_triggered__2026-11-01T08:00:20+00:00_x1"
+RUN_IDS = {"dataops": DATAOPS_ID, "mlops": MLOPS_ID}
+
+
+class Recording:
+    """Answers of Airflow's REST API by path, and by map index of a mapped task; tests may change them."""
+
+    def __init__(self):
+        self.answers = json.loads(Path(__file__).with_name("invoices.json").read_text())
+
+    def answer(self, request):
+        if request.url.path == "/auth/token":
+            return httpx.Response(201, json={"access_token": "token"})
+        if "Authorization" not in request.headers:
+            return httpx.Response(401)
+        path, index = request.url.path.removeprefix("/api/v2"), request.url.params.get("map_index", "-1")
+        path += f"?map_index={index}" if int(index) >= 0 else ""
+        return httpx.Response(200, json=self.answers[path]) if path in self.answers else httpx.Response(404)
+
+    def run(self, dag_id):
+        return self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}"]
+
+    def instance(self, dag_id, task_id):
+        instances = self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances"]["task_instances"]
+        return next(each for each in instances if each["task_id"] == task_id)
+
+    def xcom(self, dag_id, task_id, index=""):
+        return self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances/{task_id}/xcomEntries/report{index}"]
+
+    def report(self, dag_id, task_id, index=""):
+        return self.xcom(dag_id, task_id, index)["value"]
+
+    def error(self, dag_id, task_id, message):
+        path = f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances/{task_id}/logs/1"
+        self.answers[path] = {"content": [{"level": "error", "event": message}]}
+
+    def stop_dataops(self, task_id, message):
+        """As if the task had failed, the later ones had not run, and mlops had not started."""
+        self.run("dataops")["state"] = "failed"
+        self.instance("dataops", task_id).update(state="failed")
+        self.error("dataops", task_id, message)
+        later = ("check_invoices", "reconcile", "post_ledger")
+        for each in later[later.index(task_id) + 1 :]:
+            self.instance("dataops", each).update(state="upstream_failed", try_number=0, duration=0.0)
+        self.answers["/assets/events"] = {"asset_events": []}
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    """The recording, which answers every AirflowApi."""
+    recording = Recording()
+    client = functools.partial(httpx.Client, transport=httpx.MockTransport(recording.answer))
+    monkeypatch.setattr(airflow_api.httpx, "Client", client)
+    return recording
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load(tmp_path / "var")
