@@ -55,8 +55,7 @@ class AirflowApi:
     def end_unfinished_runs(self, dag_id: str) -> None:
         """Set interrupted runs to failed; otherwise their tasks would continue now."""
         for run in self._get(f"/dags/{dag_id}/dagRuns", state=["running", "queued"])["dag_runs"]:
-            path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
-            self._ask("PATCH", path, json={"state": "failed"})
+            self._ask("PATCH", _path(dag_id, run["dag_run_id"]), json={"state": "failed"})
 
     def trigger(self, dag_id: str, note: str) -> str:
         """Start a run now, with a note that Airflow shows; returns its id."""
@@ -68,12 +67,11 @@ class AirflowApi:
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The run: state, start_date, end_date, ..."""
-        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
+        return self._get(_path(dag_id, run_id))
 
     def has_run(self, dag_id: str, run_id: str) -> bool:
         """Whether the DAG has a run of this id."""
-        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
-        return self._ask("GET", path, HTTPStatus.NOT_FOUND).is_success
+        return self._ask("GET", _path(dag_id, run_id), HTTPStatus.NOT_FOUND).is_success
 
     def last_runs(self, dag_id: str, limit: int) -> list[dict[str, Any]]:
         """Runs, newest first."""
@@ -90,26 +88,24 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run, for a mapped task one per index: task_id, map_index, state, ..."""
-        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=500)["task_instances"]
+        return self._get(f"{_path(dag_id, run_id)}/taskInstances", limit=500)["task_instances"]
 
     def tries(self, instance: dict[str, Any]) -> list[dict[str, Any]]:
         """All tries of a task instance, the last one included, each like a task instance."""
-        path = f"/dags/{instance['dag_id']}/dagRuns/{instance['dag_run_id']}/taskInstances/{instance['task_id']}"
+        path = f"{_path(instance['dag_id'], instance['dag_run_id'])}/taskInstances/{instance['task_id']}"
         mapped = f"/{instance['map_index']}" if instance["map_index"] >= 0 else ""
         return self._get(f"{path}{mapped}/tries")["task_instances"]
 
-    def result(
-        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, key: str = "return_value"
-    ) -> Any:
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, key: str = "return_value") -> Any:
         """What a task instance returned, or left as the XCom of another key; None: nothing."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         params = {"map_index": map_index, "deserialize": True}
         answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, params=params)
         return answer.json()["value"] if answer.is_success else None
 
     def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[str]:
         """Messages of the exceptions and errors in a task's log, first to last."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
         asked = {"params": {"map_index": map_index}, "headers": {"Accept": "application/json"}}
         answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, **asked)
         lines = answer.json()["content"] if answer.is_success else []
@@ -124,7 +120,7 @@ class AirflowApi:
 
     def runs_that_started(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         """(DAG id, run id) of the runs whose asset events started this run, oldest event first."""
-        events = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")["asset_events"]
+        events = self._get(f"{_path(dag_id, run_id)}/upstreamAssetEvents")["asset_events"]
         return [(event["source_dag_id"], event["source_run_id"]) for event in events]
 
     def _get(self, path: str, **params: Any) -> Any:
@@ -142,6 +138,10 @@ class AirflowApi:
                 if final or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
+
+
+def _path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 class _Login(httpx.Auth):

@@ -48,7 +48,7 @@ class Services(Protocol):
 
 
 def connect(settings: Settings) -> AirflowApi:
-    """Log in to Airflow once it has read both DAGs, create the declared Airbyte connections, and give Airflow their ids.
+    """Log in to Airflow once it has read both DAGs, create the declared Airbyte connections, give Airflow their ids.
 
     Raises:
         StackError: a DAG file cannot be imported or is not found.

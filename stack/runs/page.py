@@ -83,21 +83,13 @@ def gather(settings: Settings, run_id: str | None) -> Facts:
 
 def render(settings: Settings, facts: Facts) -> str:
     """The page's HTML, in which all data is text and never markup."""
-    templates = Environment(
-        loader=ChoiceLoader([PackageLoader("stack.runs", ""), PackageLoader("pipeline", "data_docs")]),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"utc": _utc, "name": dag_runs.name, "moment": datetime.fromisoformat, "digits": _digits}
-    templates.tests |= {"numeric": reports.is_number}
     links = Links(settings)
     linked = {
         (run.dag_id, dag_runs.name(instance)): _linked(links, report)
         for run in facts.runs
         for instance, report in zip(run.instances, run.reports, strict=True)
     }
-    return templates.get_template("run.j2").render(
+    return TEMPLATES.get_template("run.j2").render(
         facts=facts,
         links=links,
         linked=linked,
@@ -146,9 +138,21 @@ def _places(facts: Facts, links: Links) -> dict[str, str | None]:
 
 
 def _digits(number: float) -> str:
-    """A number with at most 4 significant digits, but no digit of an integer part lost."""
-    return f"{number:,.0f}" if isinstance(number, int) or abs(number) >= 1000 else f"{number:.4g}"
+    """An integer with all its digits, another number rounded to 4 significant digits or to an integer."""
+    if isinstance(number, int):
+        return f"{number:,}"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+TEMPLATES = Environment(
+    loader=ChoiceLoader([PackageLoader("stack.runs", ""), PackageLoader("pipeline", "data_docs")]),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"utc": _utc, "name": dag_runs.name, "moment": datetime.fromisoformat, "digits": _digits}
+TEMPLATES.tests |= {"numeric": reports.is_number}

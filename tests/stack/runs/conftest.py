@@ -8,14 +8,16 @@ import httpx
 import pytest
 
 from stack.runs import airflow_api
-from stack.settings import load
-
-DATAOPS_ID, MLOPS_ID = "manual__2026-11-01T08:00:00+00:00", "asset_triggered__2026-11-01T08:00:20+00:00_x1"
-RUN_IDS = {"dataops": DATAOPS_ID, "mlops": MLOPS_ID}
+from stack.embedded.settings import load
 
 
 class Recording:
     """Answers of Airflow's REST API by path, and by map index of a mapped task; tests may change them."""
+
+    run_ids = {  # noqa: RUF012
+        "dataops": "manual__2026-11-01T08:00:00+00:00",
+        "mlops": "asset_triggered__2026-11-01T08:00:20+00:00_x1",
+    }
 
     def __init__(self):
         self.answers = json.loads(Path(__file__).with_name("invoices.json").read_text())
@@ -29,22 +31,25 @@ class Recording:
         path += f"?map_index={index}" if int(index) >= 0 else ""
         return httpx.Response(200, json=self.answers[path]) if path in self.answers else httpx.Response(404)
 
+    def path(self, dag_id, rest=""):
+        return f"/dags/{dag_id}/dagRuns/{self.run_ids[dag_id]}{rest}"
+
     def run(self, dag_id):
-        return self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}"]
+        return self.answers[self.path(dag_id)]
 
     def instance(self, dag_id, task_id):
-        instances = self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances"]["task_instances"]
+        instances = self.answers[self.path(dag_id, "/taskInstances")]["task_instances"]
         return next(each for each in instances if each["task_id"] == task_id)
 
-    def xcom(self, dag_id, task_id, index=""):
-        return self.answers[f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances/{task_id}/xcomEntries/report{index}"]
+    def xcom(self, dag_id, task_id):
+        return self.answers[self.path(dag_id, f"/taskInstances/{task_id}/xcomEntries/report")]
 
-    def report(self, dag_id, task_id, index=""):
-        return self.xcom(dag_id, task_id, index)["value"]
+    def report(self, dag_id, task_id):
+        return self.xcom(dag_id, task_id)["value"]
 
     def error(self, dag_id, task_id, message):
-        path = f"/dags/{dag_id}/dagRuns/{RUN_IDS[dag_id]}/taskInstances/{task_id}/logs/1"
-        self.answers[path] = {"content": [{"level": "error", "event": message}]}
+        log = {"content": [{"level": "error", "event": message}]}
+        self.answers[self.path(dag_id, f"/taskInstances/{task_id}/logs/1")] = log
 
     def stop_dataops(self, task_id, message):
         """As if the task had failed, the later ones had not run, and mlops had not started."""

@@ -1,14 +1,12 @@
-"""The main job, as far as it needs no services."""
+"""The main job, without services."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from stack.embedded.settings import load
 from stack.errors import StackError
-from stack.runs import dag_runs, summary
-from stack.runs import job as run
+from stack.runs import dag_runs, job, summary
 
 
 class Api:
@@ -38,26 +36,26 @@ class Services:
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start(settings, monkeypatch):
     """Function that runs the graphs on an Airflow."""
 
     def start(api):
-        monkeypatch.setattr(run, "connect", lambda _: api)
-        run.run_graphs(Services(load(tmp_path / "var")), summary.empty("files"), Console(file=io.StringIO()))
+        monkeypatch.setattr(job, "connect", lambda _: api)
+        job.run_graphs(Services(settings), summary.empty("files"), Console(file=io.StringIO()))
 
     return start
 
 
 @pytest.mark.parametrize("dag_id", ["dataops", "mlops"])
-def test_a_paused_dag_is_told_before_a_run_is_triggered_that_airflow_would_never_begin(start, dag_id):
+def test_a_paused_dag_is_an_error_before_any_run_is_triggered(start, dag_id):
     api = Api(dag_id)
     with pytest.raises(StackError, match=f"{dag_id} is paused: unpause it in Airflow .make up, then http.*/{dag_id}"):
         start(api)
     assert not api.triggered
 
 
-def test_a_run_that_was_set_to_failed_without_a_failed_task_is_told_so(start, monkeypatch):
-    monkeypatch.setattr(run, "follow", lambda *_: "failed")
-    monkeypatch.setattr(run, "_gather", lambda *_: dag_runs.DagRun("dataops", "r1", {}, {}))
-    with pytest.raises(StackError, match="dataops was set to failed in Airflow, no task of it has failed: run again"):
+def test_the_error_says_so_if_a_run_was_set_to_failed_without_a_failed_task(start, monkeypatch):
+    monkeypatch.setattr(job, "follow", lambda *_: "failed")
+    monkeypatch.setattr(job, "_gather", lambda *_: dag_runs.DagRun("dataops", "r1", {}, {}))
+    with pytest.raises(StackError, match="dataops was set to failed in Airflow although no task failed: run again"):
         start(Api())
