@@ -133,6 +133,6 @@ def merged(reports: Iterable[Report]) -> Report:
     return Report.model_construct(headlines=headlines, sections=list(sections.values()), summary=values)
 
 
-def is_number(cell: Cell) -> bool:
-    """Whether a cell is a number, or the text of one."""
-    return isinstance(cell, int | float) or (isinstance(cell, str) and bool(NUMBER.fullmatch(cell)))
+def is_number(value: Any) -> bool:
+    """Whether the value of a cell is a number, or the text of one."""
+    return isinstance(value, int | float) or (isinstance(value, str) and bool(NUMBER.fullmatch(value)))
