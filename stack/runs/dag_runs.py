@@ -51,10 +51,9 @@ class DagRun:
         """Those of all tasks."""
         return [each for task in self.tasks.values() for each in task.instances]
 
-    @property
-    def reports(self) -> list[Report]:
-        """Those of all tasks."""
-        return [each for task in self.tasks.values() for each in task.reports]
+    def reports(self) -> list[tuple[dict[str, Any], Report]]:
+        """Each task instance with its report."""
+        return [each for task in self.tasks.values() for each in zip(task.instances, task.reports, strict=True)]
 
 
 def read(api: AirflowApi, dag_id: str, run_id: str) -> DagRun:

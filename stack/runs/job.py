@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import psycopg
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from stack import airbyte
 from stack.errors import StackError
+from stack.place import BasePlace
 from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
@@ -24,27 +25,6 @@ POLL = 0.3
 PATIENCE = 60
 # Bytes of free disk space below which a run stops.
 ROOM = 10_000_000
-
-
-class Services(Protocol):
-    """The services that a run needs.
-
-    Attributes:
-        settings: of the instance.
-        stays: whether they outlive this process.
-    """
-
-    settings: Settings
-    stays: bool
-
-    def states(self) -> dict[str, str]:
-        """State of each service by name; empty: nothing supervises them any more."""
-
-    def wait_until_ready(self) -> None:
-        """Wait until all services are ready."""
-
-    def log(self, instance: dict[str, Any]) -> str:
-        """Where to read the log of a try of a task instance."""
 
 
 def connect(settings: Settings) -> AirflowApi:
@@ -63,58 +43,58 @@ def connect(settings: Settings) -> AirflowApi:
     return api
 
 
-def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
+def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
     """Run dataops and the mlops run that it starts, print their progress and add their results to the facts.
 
     Args:
-        stack: the running services; the late ones may still be starting.
+        place: where all services run; the late ones may still be starting.
         facts: the summary; filled in as far as the runs get.
         console: where progress is printed.
-        settings: for the Airbyte connections; None: the stack's own.
+        settings: for the Airbyte connections; None: the place's own.
 
     Raises:
         StackError: a run failed, and the facts say how far it got; or a DAG is paused.
     """
-    api = connect(settings or stack.settings)
-    if not stack.stays:
+    api = connect(settings or place.settings)
+    if not place.stays:
         # Nobody else starts runs, so unfinished ones were interrupted.
         for dag_id in ("dataops", "mlops"):
             api.end_unfinished_runs(dag_id)
     for dag_id in ("dataops", "mlops"):
         if api.is_paused(dag_id):
-            page = f"{'' if stack.stays else 'make up, then '}{stack.settings.link('airflow')}/dags/{dag_id}"
+            page = f"{'' if place.stays else 'make up, then '}{place.settings.link('airflow')}/dags/{dag_id}"
             raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
     run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
     for dag_id in ("dataops", "mlops"):
         try:
-            state = follow(stack, api, dag_id, run_id, console)
+            state = follow(place, api, dag_id, run_id, console)
         except BaseException:
             # Collect only what is available at once.
             api.patience = 0
             with suppress(httpx.HTTPError, psycopg.Error):
-                _gather(stack, api, dag_id, run_id, facts)
+                _gather(place, api, dag_id, run_id, facts)
             raise
-        run = _gather(stack, api, dag_id, run_id, facts)
+        run = _gather(place, api, dag_id, run_id, facts)
         if state != "success":
             failed = first_failed(run)
             if not failed:
                 raise StackError(f"{dag_id} was set to {state} in Airflow although no task failed: run again")
-            facts["log"] = stack.log(failed)
+            facts["log"] = place.log(failed)
             raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
         if dag_id == "dataops":
             run_id = triggered_run(api, run_id)
-            stack.wait_until_ready()
+            place.wait_until_ready()
     facts["state"] = "success"
 
 
-def _gather(stack: Services, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
+def _gather(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
     """Add a run to the summary's facts, and return it."""
     run = dag_runs.read(api, dag_id, run_id)
-    summary.add(facts, run, stack.settings)
+    summary.add(facts, run, place.settings)
     return run
 
 
-def follow(stack: Services, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
+def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
     """Print a line for each task that ends, until the run has ended; returns the run's state.
 
     Raises:
@@ -123,9 +103,9 @@ def follow(stack: Services, api: AirflowApi, dag_id: str, run_id: str, console: 
     told: set[tuple] = set()
     with console.status(dag_id) as status:
         while True:
-            if shutil.disk_usage(stack.settings.var).free < ROOM:
-                raise StackError(f"the disk of {stack.settings.var} is full: free some space and run again")
-            if not stack.states():
+            if shutil.disk_usage(place.settings.var).free < ROOM:
+                raise StackError(f"the disk of {place.settings.var} is full: free some space and run again")
+            if not place.states():
                 raise StackError("the supervisor of the services has ended: run again")
             if errors := api.import_errors():
                 # Airflow schedules nothing for a DAG that it cannot import.

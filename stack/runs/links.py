@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from stack.place import BasePlace
 from stack.runs import dag_runs
-from stack.settings import Settings
 
 # What a report may name in place of a base URL.
 SERVICES = ("airflow", "mlflow", "airbyte", "docs")
 
 
 class Links:
-    """Addresses for a browser: URLs of the UIs, and files by relative paths, which stay right if `var` is moved."""
+    """Addresses for a browser, of the UIs and of files under `var`."""
 
-    def __init__(self, settings: Settings):
-        self._settings = settings
-        self.airflow, self.mlflow, self.airbyte = map(settings.link, ("airflow", "mlflow", "airbyte"))
+    def __init__(self, place: BasePlace):
+        self._place = place
+        self.airflow, self.mlflow = map(place.settings.link, ("airflow", "mlflow"))
 
     def run(self, dag_id: str, run_id: str) -> str:
         """Airflow's page of a run."""
@@ -31,7 +31,7 @@ class Links:
 
     def log(self, instance: dict[str, Any]) -> str | None:
         """The log of a try of a task instance; None: there is none."""
-        return self.file(str(dag_runs.log_file(self._settings.var, instance)))
+        return self.file(str(dag_runs.log_file(self._place.settings.var, instance)))
 
     def address(self, reported: str) -> str | None:
         """A link of a report.
@@ -44,19 +44,23 @@ class Links:
         """
         service, _, path = reported.partition(":")
         if service in SERVICES and path.startswith("/"):
-            return self._settings.link(service) + path
+            return self._place.settings.link(service) + path
         if reported.startswith(("http://", "https://")):
             return reported
         return self.file(reported) if reported.startswith(("file://", "/")) else None
 
-    def file(self, place: str) -> str | None:
-        """A file or folder by its file:// URL or its path, absolute or under `var`; None: it is not under `var`."""
-        var = self._settings.var
+    def file(self, reported: str) -> str | None:
+        """A file or folder by its file:// URL or its path, absolute or under `var`.
+
+        Returns:
+            The address for the page; None: there is no such file under `var`, or a browser cannot reach it.
+        """
+        var = self._place.settings.var
         try:
-            name = unquote(urlsplit(place).path) if place.startswith("file:") else place
+            name = unquote(urlsplit(reported).path) if reported.startswith("file:") else reported
             path = Path(os.path.normpath(var / name))
             found = path.is_relative_to(var) and path.exists()
         except (OSError, ValueError):
             # Whatever a report gives may be no path at all.
             return None
-        return quote(os.path.relpath(path, var / "explain")) if found else None
+        return self._place.file(path) if found else None

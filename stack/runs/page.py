@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from stack.errors import StackError
+from stack.place import BasePlace
 from stack.runs import dag_runs, reports, steps
 from stack.runs.airflow_api import AirflowApi
 from stack.runs.dag_runs import DagRun
@@ -43,21 +44,21 @@ class Facts:
         return [run for run in (self.dataops, self.mlops) if run]
 
 
-def write(settings: Settings, run_id: str | None = None) -> Path:
+def write(place: BasePlace, run_id: str | None = None) -> Path:
     """Write the page of a run as far as it got, in one step; returns its path.
 
     Args:
-        settings: of an instance whose Airflow api-server is up.
+        place: whose Airflow api-server is up.
         run_id: of a run of dataops or of mlops; None: the latest of dataops.
 
     Raises:
         StackError: there is no such run; the message names the last ones.
     """
-    facts = gather(settings, run_id)
+    facts = gather(place.settings, run_id)
     name = re.sub(r"[^\w.-]+", "-", facts.runs[0].run_id)
-    path = settings.var / "explain" / f"{name}.html"
+    path = place.settings.var / "explain" / f"{name}.html"
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(path, render(settings, facts))
+    write_private(path, render(place, facts))
     return path
 
 
@@ -81,13 +82,13 @@ def gather(settings: Settings, run_id: str | None) -> Facts:
     return Facts(dataops, mlops, failures, retries)
 
 
-def render(settings: Settings, facts: Facts) -> str:
+def render(place: BasePlace, facts: Facts) -> str:
     """The page's HTML, in which all data is text and never markup."""
-    links = Links(settings)
+    links = Links(place)
     linked = {
         (run.dag_id, dag_runs.name(instance)): _linked(links, report)
         for run in facts.runs
-        for instance, report in zip(run.instances, run.reports, strict=True)
+        for instance, report in run.reports()
     }
     return TEMPLATES.get_template("run.j2").render(
         facts=facts,
@@ -97,7 +98,7 @@ def render(settings: Settings, facts: Facts) -> str:
         state=next((run.facts["state"] for run in facts.runs if run.facts["state"] != "success"), "success"),
         seconds=dag_runs.seconds([run.facts for run in facts.runs]),
         now=datetime.now(UTC),
-        report=reports.merged(each for run in facts.runs for each in run.reports),
+        report=reports.merged(each for run in facts.runs for _, each in run.reports()),
         graphs=steps.graphs(facts.runs),
         checks=steps.checks(facts.runs),
     )

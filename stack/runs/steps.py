@@ -5,6 +5,7 @@ from typing import Any
 
 from stack.runs import dag_runs
 from stack.runs.dag_runs import DagRun, Task
+from stack.runs.reports import Report
 
 
 def graphs(runs: list[DagRun]) -> list[dict[str, Any]]:
@@ -23,11 +24,10 @@ def graphs(runs: list[DagRun]) -> list[dict[str, Any]]:
                 {
                     "instance": instance,
                     "report": report,
-                    "rows_in": _rows_in(run, task, report.rows_in) if dag_runs.began(instance) else "",
+                    "rows_in": _rows_in(run, instance, report) if dag_runs.began(instance) else "",
                     "bar": _bar(instance, first, last) if dag_runs.began(instance) else None,
                 }
-                for task in run.tasks.values()
-                for instance, report in zip(task.instances, task.reports, strict=True)
+                for instance, report in run.reports()
             ],
         }
         for run in runs
@@ -39,15 +39,17 @@ def checks(runs: list[DagRun]) -> list[dict[str, Any]]:
     return [
         {"instance": instance, "checks": report.checks}
         for run in runs
-        for instance, report in zip(run.instances, run.reports, strict=True)
+        for instance, report in run.reports()
         if report.checks
     ]
 
 
-def _rows_in(run: DagRun, task: Task, own: int | None) -> str:
+def _rows_in(run: DagRun, instance: dict[str, Any], report: Report) -> str:
     """Rows that a step read, else those that the tasks directly upstream handed on, as far as they are known."""
-    upstream = [_rows_out(run.tasks[task_id]) for task_id in task.upstream if task_id in run.tasks]
-    return " + ".join(f"{rows:,}" for rows in (upstream if own is None else [own]) if rows is not None)
+    upstream = run.tasks[instance["task_id"]].upstream
+    handed_on = [_rows_out(run.tasks[task_id]) for task_id in upstream if task_id in run.tasks]
+    known = handed_on if report.rows_in is None else [report.rows_in]
+    return " + ".join(f"{rows:,}" for rows in known if rows is not None)
 
 
 def _rows_out(task: Task) -> int | None:

@@ -30,7 +30,7 @@ def empty(source: str | None, place: str = Settings.place) -> dict[str, Any]:
 
 def add(facts: dict[str, Any], run: DagRun, settings: Settings) -> None:
     """Add to the facts what is known of a run: its tasks, their reports, and the rows of the tables now."""
-    report = reports.merged(run.reports)
+    report = reports.merged(each for _, each in run.reports())
     facts |= {key: value for key, value in report.summary.items() if key not in OWN_KEYS}
     facts[run.dag_id] = run_facts(run)
     facts["headlines"] = (facts["headlines"] or {}) | report.headlines

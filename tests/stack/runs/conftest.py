@@ -1,14 +1,17 @@
 """A run of another application, as Airflow's REST API answered: graphs about invoices, a retry and a failed check."""
 
 import functools
+import io
 import json
 from pathlib import Path
 
 import httpx
 import pytest
+from rich.console import Console
 
-from stack.runs import airflow_api
+from stack.embedded.place import Place
 from stack.embedded.settings import load
+from stack.runs import airflow_api
 
 
 class Recording:
@@ -74,3 +77,9 @@ def recording(monkeypatch):
 @pytest.fixture
 def settings(tmp_path):
     return load(tmp_path / "var")
+
+
+@pytest.fixture
+def place(settings):
+    """The embedded place, whose services do not run."""
+    return Place(settings, Console(file=io.StringIO()))

@@ -1,12 +1,12 @@
 """The main job, without services."""
 
-import io
+import re
 
 import pytest
-from rich.console import Console
 
 from stack.errors import StackError
 from stack.runs import dag_runs, job, summary
+from stack.runs.airflow_api import AirflowApi
 
 
 class Api:
@@ -26,22 +26,13 @@ class Api:
         return "r1"
 
 
-class Services:
-    """Services that end with this process."""
-
-    stays = False
-
-    def __init__(self, settings):
-        self.settings = settings
-
-
 @pytest.fixture
-def start(settings, monkeypatch):
+def start(place, monkeypatch):
     """Function that runs the graphs on an Airflow."""
 
     def start(api):
         monkeypatch.setattr(job, "connect", lambda _: api)
-        job.run_graphs(Services(settings), summary.empty("files"), Console(file=io.StringIO()))
+        job.run_graphs(place, summary.empty("files"), place.console)
 
     return start
 
@@ -59,3 +50,24 @@ def test_the_error_says_so_if_a_run_was_set_to_failed_without_a_failed_task(star
     monkeypatch.setattr(job, "_gather", lambda *_: dag_runs.DagRun("dataops", "r1", {}, {}))
     with pytest.raises(StackError, match="dataops was set to failed in Airflow although no task failed: run again"):
         start(Api())
+
+
+def test_a_failed_run_of_any_graph_ends_with_its_error_and_its_facts(recording, place, settings, monkeypatch):
+    recording.answers |= {f"/dags/{dag_id}": {"is_paused": False} for dag_id in recording.run_ids}
+    recording.answers |= {"/dags/mlops/dagRuns": {"dag_runs": []}, "/importErrors": {"import_errors": []}}
+    monkeypatch.setattr(job, "connect", AirflowApi)
+    monkeypatch.setattr(AirflowApi, "trigger", lambda self, dag_id, note: recording.run_ids[dag_id])
+    monkeypatch.setattr(summary, "rows", lambda _: {"ledger": 1180})
+    monkeypatch.setattr(place, "states", lambda: {"airflow": "RUNNING"})
+    monkeypatch.setattr(place, "wait_until_ready", lambda: None)
+    facts = summary.empty("files")
+    with pytest.raises(StackError, match=r"^mlops\.audit: audit: 1 of 3 expectations failed:\nsee the currency of"):
+        job.run_graphs(place, facts, place.console)
+    assert (facts["state"], facts["dataops"]["state"], facts["mlops"]["state"]) == ("failed", "success", "failed")
+    assert (facts["tables"], facts["champion"]["name"]) == ({"ledger": 1180}, "duns")
+    assert facts["log"] == place.log(recording.instance("mlops", "audit"))
+    shown = place.console.file.getvalue()
+    assert "  ✓ dataops.load_invoices" in shown
+    assert "  ✓ mlops.search[1]" in shown
+    assert re.search(r"✗ mlops\.audit +2\.0 s  failed\n", shown)
+    assert re.search(r"- mlops\.score_invoices +not run\n", shown)

@@ -6,11 +6,11 @@ from stack.runs.links import Links
 
 
 @pytest.fixture
-def links(settings):
-    return Links(settings)
+def links(place):
+    return Links(place)
 
 
-@pytest.mark.parametrize("service", ["airflow", "mlflow", "airbyte"])
+@pytest.mark.parametrize("service", ["airflow", "mlflow", "airbyte", "docs"])
 def test_a_service_is_replaced_by_the_base_url_that_a_browser_uses(links, settings, service):
     assert links.address(f"{service}:/#/a b/7?x=1") == f"{settings.link(service)}/#/a b/7?x=1"
 
@@ -44,3 +44,8 @@ def test_what_is_no_file_of_the_instance_and_no_address_of_a_known_kind_is_no_li
 
 def test_a_path_of_a_service_leads_to_no_other_host(links, settings):
     assert links.address("mlflow://other.example") == f"{settings.link('mlflow')}//other.example"
+
+
+def test_a_file_that_the_place_cannot_show_in_a_browser_is_no_link(links, place, settings, monkeypatch):
+    monkeypatch.setattr(place, "file", lambda path: None)
+    assert links.address(str(settings.var)) is None

@@ -40,9 +40,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page(recording, settings):
+def page(recording, place):
     """Function that makes the page of the recorded run as it is now."""
-    return lambda run_id=None: Page(explain.render(settings, explain.gather(settings, run_id)))
+    return lambda run_id=None: Page(explain.render(place, explain.gather(place.settings, run_id)))
 
 
 def test_the_steps_of_any_graph_have_notes_rows_and_seconds(page):
@@ -257,13 +257,13 @@ def test_the_page_loads_nothing_and_names_no_other_host(page, settings, recordin
     assert not re.search(r"\ssrc=|@import|url\(", shown.html)
 
 
-def test_the_page_is_one_file_named_by_the_run_whatever_its_id(settings, recording):
+def test_the_page_is_one_file_named_by_the_run_whatever_its_id(place, recording):
     strange = "../a b/ü:1"
     answers = json.dumps(recording.answers, ensure_ascii=False)
     recording.answers = json.loads(answers.replace(recording.run_ids["dataops"], strange))
-    path = explain.write(settings, strange)
-    assert path == settings.var / "explain" / "..-a-b-ü-1.html"
-    assert explain.write(settings) == path
+    path = explain.write(place, strange)
+    assert path == place.settings.var / "explain" / "..-a-b-ü-1.html"
+    assert explain.write(place) == path
     assert [each.name for each in path.parent.iterdir()] == [path.name]
     assert strange in Page(path.read_text(encoding="utf-8")).text
 
