@@ -1,4 +1,4 @@
-"""A run of another application, as Airflow's REST API answered: graphs about invoices, a retry and a failed check."""
+"""A run of another application in the format of Airflow's REST API: graphs about invoices, a retry, a failed check."""
 
 import functools
 import io

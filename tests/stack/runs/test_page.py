@@ -1,4 +1,4 @@
-"""The page of a run, from a recorded run of another application."""
+"""The page of a run, on a run of another application."""
 
 import json
 import re
