@@ -173,10 +173,10 @@ def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> b
     if not facts["dataops"]:
         return False
     run = dag_runs.read(AirflowApi(settings), "dataops", facts["dataops"]["run_id"])
-    for task_id, report in run.reports():
+    for instance, report in run.reports():
         if report.checks and report.checks.failed:
-            page = f"{report.checks.page}#failed-1"
-            console.print(f"\nThe gate [bold]{task_id}[/] stopped them; in the data docs:\n{page}", highlight=False)
+            gate, page = dag_runs.name(instance), f"{report.checks.page}#failed-1"
+            console.print(f"\nThe gate [bold]{gate}[/] stopped them; in the data docs:\n{page}", highlight=False)
             if console.is_terminal and inherited_environment().keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
                 webbrowser.open(page)
             return True

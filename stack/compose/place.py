@@ -74,7 +74,7 @@ class Place(BasePlace):
 
     def log(self, instance: dict[str, Any]) -> str:
         """Airflow's page of the log; the file is in a volume."""
-        return Links(self.settings).task(instance)
+        return Links(self).task(instance)
 
     def page(self, path: Path) -> str:
         """URL of the page on the docs server, which serves the volume."""

@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as a run needs it."""
+"""The part of Airflow's REST API that runs need."""
 
 import time
 from collections.abc import Generator
@@ -14,7 +14,7 @@ from stack.settings import Settings
 
 # Seconds that a request waits for an api-server that restarts.
 PATIENCE = 60
-# Seconds that it waits for an answer of one that does not.
+# Seconds that a request waits for an answer.
 TIMEOUT = 20
 
 
@@ -34,15 +34,15 @@ class AirflowApi:
         )
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether the DAG's file has been read."""
+        """Whether Airflow has read the DAG's file."""
         return self._ask("GET", f"/dags/{dag_id}", HTTPStatus.NOT_FOUND).is_success
 
     def is_paused(self, dag_id: str) -> bool:
-        """Whether the DAG is paused, so that Airflow begins none of its runs."""
+        """Whether the DAG is paused: Airflow starts no run of it."""
         return self._get(f"/dags/{dag_id}")["is_paused"]
 
     def import_errors(self) -> list[str]:
-        """A message a DAG file that cannot be imported."""
+        """One message for each DAG file that cannot be imported."""
         found = self._get("/importErrors")["import_errors"]
         return [f"{each['filename']}: {each['stack_trace'].strip().splitlines()[-1]}" for each in found]
 
@@ -53,14 +53,13 @@ class AirflowApi:
             self._ask("POST", "/variables", HTTPStatus.CONFLICT, json=body)
 
     def end_unfinished_runs(self, dag_id: str) -> None:
-        """Fail the runs that were broken off, whose tasks would otherwise go on now."""
+        """Set interrupted runs to failed; otherwise their tasks would continue now."""
         for run in self._get(f"/dags/{dag_id}/dagRuns", state=["running", "queued"])["dag_runs"]:
-            path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
-            self._ask("PATCH", path, json={"state": "failed"})
+            self._ask("PATCH", _path(dag_id, run["dag_run_id"]), json={"state": "failed"})
 
     def trigger(self, dag_id: str, note: str) -> str:
-        """Start a run now, with a note for whoever looks at it; returns its id."""
-        # Our own id: should the answer get lost, asking again starts no second run.
+        """Start a run now, with a note that Airflow shows; returns its id."""
+        # With an id of our own, asking again after a lost answer starts no second run.
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "note": note}
         self._ask("POST", f"/dags/{dag_id}/dagRuns", HTTPStatus.CONFLICT, json=body)
@@ -68,51 +67,50 @@ class AirflowApi:
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The run: state, start_date, end_date, ..."""
-        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
+        return self._get(_path(dag_id, run_id))
 
     def has_run(self, dag_id: str, run_id: str) -> bool:
         """Whether the DAG has a run of this id."""
-        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
-        return self._ask("GET", path, HTTPStatus.NOT_FOUND).is_success
+        return self._ask("GET", _path(dag_id, run_id), HTTPStatus.NOT_FOUND).is_success
 
     def last_runs(self, dag_id: str, limit: int) -> list[dict[str, Any]]:
         """Runs, newest first."""
         return self._get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=limit)["dag_runs"]
 
-    def task_ids(self, dag_id: str) -> list[str]:
-        """The DAG's tasks, each after those that it waits for."""
-        sorter = TopologicalSorter()
-        for task in self._get(f"/dags/{dag_id}/tasks")["tasks"]:
-            sorter.add(task["task_id"])
-            for follower in task["downstream_task_ids"]:
-                sorter.add(follower, task["task_id"])
-        return list(sorter.static_order())
+    def upstream_tasks(self, dag_id: str) -> dict[str, list[str]]:
+        """The tasks directly upstream of each task, by task id; each task comes after those upstream of it."""
+        tasks = self._get(f"/dags/{dag_id}/tasks")["tasks"]
+        upstream: dict[str, list[str]] = {task["task_id"]: [] for task in tasks}
+        for task in tasks:
+            for downstream in task["downstream_task_ids"]:
+                upstream[downstream].append(task["task_id"])
+        return {task_id: upstream[task_id] for task_id in TopologicalSorter(upstream).static_order()}
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Task instances of a run, one an index of a mapped task: task_id, map_index, state, ..."""
-        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=500)["task_instances"]
+        """Task instances of a run, for a mapped task one per index: task_id, map_index, state, ..."""
+        return self._get(f"{_path(dag_id, run_id)}/taskInstances", limit=500)["task_instances"]
 
     def tries(self, instance: dict[str, Any]) -> list[dict[str, Any]]:
-        """All tries of a task instance, the last one too, in the shape of task instances."""
-        path = f"/dags/{instance['dag_id']}/dagRuns/{instance['dag_run_id']}/taskInstances/{instance['task_id']}"
+        """All tries of a task instance, the last one included, each like a task instance."""
+        path = f"{_path(instance['dag_id'], instance['dag_run_id'])}/taskInstances/{instance['task_id']}"
         mapped = f"/{instance['map_index']}" if instance["map_index"] >= 0 else ""
         return self._get(f"{path}{mapped}/tries")["task_instances"]
 
-    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        """What a task returned; None: nothing."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, key: str = "return_value") -> Any:
+        """What a task instance returned, or left as the XCom of another key; None: nothing."""
+        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         params = {"map_index": map_index, "deserialize": True}
         answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, params=params)
         return answer.json()["value"] if answer.is_success else None
 
     def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[str]:
         """Messages of the exceptions and errors in a task's log, first to last."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
         asked = {"params": {"map_index": map_index}, "headers": {"Accept": "application/json"}}
         answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, **asked)
         lines = answer.json()["content"] if answer.is_success else []
         lines = [each for each in lines if isinstance(each, dict) and each.get("level") in ("error", "critical")]
-        # The first detail is what was raised, those behind it are its causes.
+        # The first detail is the exception, the others are its causes.
         return [each["error_detail"][0]["exc_value"] if each.get("error_detail") else each["event"] for each in lines]
 
     def runs_started_by(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
@@ -122,14 +120,14 @@ class AirflowApi:
 
     def runs_that_started(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         """(DAG id, run id) of the runs whose asset events started this run, oldest event first."""
-        events = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")["asset_events"]
+        events = self._get(f"{_path(dag_id, run_id)}/upstreamAssetEvents")["asset_events"]
         return [(event["source_dag_id"], event["source_run_id"]) for event in events]
 
     def _get(self, path: str, **params: Any) -> Any:
         return self._ask("GET", path, params=params).json()
 
     def _ask(self, method: str, path: str, *accepted: HTTPStatus, **request: Any) -> httpx.Response:
-        """The answer, a success or one of the accepted others, from an api-server that may be restarting meanwhile."""
+        """The answer, if it is a success or one of the accepted statuses; waits for an api-server that restarts."""
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -142,8 +140,12 @@ class AirflowApi:
             time.sleep(0.5)
 
 
+def _path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
 class _Login(httpx.Auth):
-    """Logs in before the first request, and again when the token is too old."""
+    """Logs in before the first request, and again when the token has expired."""
 
     requires_response_body = True
 
@@ -155,7 +157,7 @@ class _Login(httpx.Auth):
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         answer = yield request
-        # Forbidden: the clock was set back, and the token is not valid yet.
+        # Forbidden: the clock was set back, so the token is not valid yet.
         if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._token = (yield self._request).raise_for_status().json()["access_token"]
             request.headers["Authorization"] = f"Bearer {self._token}"

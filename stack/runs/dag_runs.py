@@ -1,11 +1,13 @@
-"""What a run of a DAG did, as Airflow tells it: its tasks in the graph's order, with their times and results."""
+"""A run of a DAG: its tasks in the graph's order, with their times and reports."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stack.runs import reports
 from stack.runs.airflow_api import AirflowApi
+from stack.runs.reports import Report
 
 
 @dataclass(frozen=True)
@@ -13,16 +15,18 @@ class Task:
     """A task of a run; a mapped one has several instances.
 
     Attributes:
+        upstream: ids of the tasks directly upstream.
         instances: as Airflow's REST API has them: map_index, state, start_date, end_date, try_number, ...
-        results: what each instance returned; None: nothing.
+        reports: one for each instance.
     """
 
+    upstream: list[str]
     instances: list[dict[str, Any]]
-    results: list[Any]
+    reports: list[Report]
 
     @property
     def state(self) -> str | None:
-        """`success`, or the first other state of an instance; None: not scheduled yet."""
+        """`success` if all instances have it, else the first other state; None: not scheduled yet."""
         return next((each["state"] for each in self.instances if each["state"] != "success"), "success")
 
 
@@ -47,33 +51,34 @@ class DagRun:
         """Those of all tasks."""
         return [each for task in self.tasks.values() for each in task.instances]
 
-    def result(self, task_id: str) -> Any:
-        """What a task returned, of a mapped one its first instance; None: nothing."""
-        return self.tasks[task_id].results[0] if task_id in self.tasks else None
+    def reports(self) -> list[tuple[dict[str, Any], Report]]:
+        """Each task instance with its report."""
+        return [each for task in self.tasks.values() for each in zip(task.instances, task.reports, strict=True)]
 
 
 def read(api: AirflowApi, dag_id: str, run_id: str) -> DagRun:
-    """Read a run with all that its tasks returned."""
-    order = {task_id: place for place, task_id in enumerate(api.task_ids(dag_id))}
+    """Read a run and the reports of its tasks."""
+    upstream = api.upstream_tasks(dag_id)
+    order = {task_id: place for place, task_id in enumerate(upstream)}
     instances = api.task_instances(dag_id, run_id)
     # A task that the graph no longer has comes last.
     instances.sort(key=lambda each: (order.get(each["task_id"], len(order)), each["map_index"]))
     tasks: dict[str, Task] = {}
     for each in instances:
-        task = tasks.setdefault(each["task_id"], Task([], []))
+        task = tasks.setdefault(each["task_id"], Task(upstream.get(each["task_id"], []), [], []))
+        key = dag_id, run_id, each["task_id"], each["map_index"]
         task.instances.append(each)
-        result = api.result(dag_id, run_id, each["task_id"], each["map_index"]) if began(each) else None
-        task.results.append(result)
+        task.reports.append(reports.read(api.result(*key, key="report") if began(each) else None))
     return DagRun(dag_id, run_id, api.run(dag_id, run_id), tasks)
 
 
 def began(instance: dict[str, Any]) -> bool:
-    """Whether a task instance was ever at work; one that is passed over gets a start and an end all the same."""
+    """Whether a task instance ever ran; Airflow gives a start and an end to those that it passes over, too."""
     return instance["start_date"] is not None and instance["state"] not in ("upstream_failed", "skipped", "removed")
 
 
 def name(instance: dict[str, Any]) -> str:
-    """Id of the task, with its index where it is mapped."""
+    """Id of the task, with the index of a mapped one."""
     index = instance["map_index"]
     return instance["task_id"] if index < 0 else f"{instance['task_id']}[{index}]"
 
@@ -86,14 +91,14 @@ def seconds(group: list[dict[str, Any]]) -> float | None:
 
 
 def log_file(var: Path, instance: dict[str, Any]) -> Path:
-    """Where Airflow writes the log of a task instance's try."""
+    """Where Airflow writes the log of a try of a task instance."""
     parts = [f"dag_id={instance['dag_id']}", f"run_id={instance['dag_run_id']}", f"task_id={instance['task_id']}"]
     parts += [f"map_index={instance['map_index']}"] if instance["map_index"] >= 0 else []
     return var.joinpath("logs", "airflow", *parts, f"attempt={instance['try_number']}.log")
 
 
 def error(api: AirflowApi, instance: dict[str, Any]) -> str:
-    """The last error in the log of a task instance's try."""
+    """The last error in the log of a try of a task instance."""
     try_ = instance["try_number"], instance["map_index"]
     errors = api.errors(instance["dag_id"], instance["dag_run_id"], instance["task_id"], *try_)
-    return errors[-1] if errors else "failed without a word; see its log"
+    return errors[-1] if errors else "failed without an error message: see its log"

@@ -1,11 +1,11 @@
-"""The main job: trigger dataops, follow it and the mlops run that its asset event starts, and tell what came of it."""
+"""The main job: trigger dataops, follow it and the mlops run that its asset event starts, and collect the results."""
 
 import json
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import psycopg
@@ -13,46 +13,26 @@ from rich.console import Console
 
 from stack import airbyte
 from stack.errors import StackError
+from stack.place import BasePlace
 from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[dim]-[/]", "skipped": "[dim]-[/]"}
-# Seconds between two looks at a run; seconds for what should come at once.
+# Seconds between two polls of a run; seconds to wait for what should happen at once.
 POLL = 0.3
 PATIENCE = 60
-# Bytes without which nothing here can go on.
+# Bytes of free disk space below which a run stops.
 ROOM = 10_000_000
 
 
-class Services(Protocol):
-    """The services that a run needs, however they were started.
-
-    Attributes:
-        settings: of the instance.
-        stays: whether they outlive this process.
-    """
-
-    settings: Settings
-    stays: bool
-
-    def states(self) -> dict[str, str]:
-        """State of each service by name; empty: nobody looks after them any more."""
-
-    def wait_until_ready(self) -> None:
-        """Wait until all do their work."""
-
-    def log(self, instance: dict[str, Any]) -> str:
-        """Where a person reads the log of a task instance's try."""
-
-
 def connect(settings: Settings) -> AirflowApi:
-    """Log in to Airflow once it has read both DAGs, make Airbyte's connections as declared, and tell Airflow their ids.
+    """Log in to Airflow once it has read both DAGs, create the declared Airbyte connections, give Airflow their ids.
 
     Raises:
         StackError: a DAG file cannot be imported or is not found.
-        ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte refused it.
+        ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte rejects it.
     """
     api = AirflowApi(settings)
     # An error of an earlier start is listed until its file has been read again.
@@ -63,76 +43,73 @@ def connect(settings: Settings) -> AirflowApi:
     return api
 
 
-def run_graphs(stack: Services, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
-    """Run dataops and the mlops run that it starts, print their progress and fill in the summary's facts.
+def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, settings: Settings | None = None) -> None:
+    """Run dataops and the mlops run that it starts, print their progress and add their results to the facts.
 
     Args:
-        stack: whose services are up, the late ones maybe not yet.
-        facts: the summary, filled in as far as the runs get.
-        console: where the progress goes.
-        settings: what the connections are made with; None: the stack's own.
+        place: where all services run; the late ones may still be starting.
+        facts: the summary; filled in as far as the runs get.
+        console: where progress is printed.
+        settings: for the Airbyte connections; None: the place's own.
 
     Raises:
-        StackError: a run failed, and the facts have all that is known of it; or a DAG is paused.
+        StackError: a run failed, and the facts say how far it got; or a DAG is paused.
     """
-    api = connect(settings or stack.settings)
-    if not stack.stays:
-        # Nobody else starts runs: those that are unfinished were broken off.
+    api = connect(settings or place.settings)
+    if not place.stays:
+        # Nobody else starts runs, so unfinished ones were interrupted.
         for dag_id in ("dataops", "mlops"):
             api.end_unfinished_runs(dag_id)
     for dag_id in ("dataops", "mlops"):
         if api.is_paused(dag_id):
-            page = f"{'' if stack.stays else 'make up, then '}{stack.settings.link('airflow')}/dags/{dag_id}"
+            page = f"{'' if place.stays else 'make up, then '}{place.settings.link('airflow')}/dags/{dag_id}"
             raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
     run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
     for dag_id in ("dataops", "mlops"):
         try:
-            state = follow(stack, api, dag_id, run_id, console)
+            state = follow(place, api, dag_id, run_id, console)
         except BaseException:
-            # What cannot be told at once now, is not told.
+            # Collect only what is available at once.
             api.patience = 0
             with suppress(httpx.HTTPError, psycopg.Error):
-                _gather(stack, api, dag_id, run_id, facts)
+                _gather(place, api, dag_id, run_id, facts)
             raise
-        run = _gather(stack, api, dag_id, run_id, facts)
+        run = _gather(place, api, dag_id, run_id, facts)
         if state != "success":
             failed = first_failed(run)
             if not failed:
-                raise StackError(f"{dag_id} was set to {state} in Airflow, no task of it has failed: run again")
-            facts["log"] = stack.log(failed)
+                raise StackError(f"{dag_id} was set to {state} in Airflow although no task failed: run again")
+            facts["log"] = place.log(failed)
             raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
         if dag_id == "dataops":
             run_id = triggered_run(api, run_id)
-            stack.wait_until_ready()
+            place.wait_until_ready()
     facts["state"] = "success"
 
 
-def _gather(stack: Services, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
-    """Fill in the summary's facts of a run, and return all that Airflow knows of it."""
+def _gather(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, facts: dict[str, Any]) -> dag_runs.DagRun:
+    """Add a run to the summary's facts, and return it."""
     run = dag_runs.read(api, dag_id, run_id)
-    facts[dag_id] = summary.run_facts(run)
-    facts["expectations"] = (facts["expectations"] or {}) | summary.expectations(run)
-    facts["tables"] = summary.rows(stack.settings)
-    facts |= summary.model_facts(run) if dag_id == "mlops" else {}
+    summary.add(facts, run, place.settings)
     return run
 
 
-def follow(stack: Services, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
+def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
     """Print a line for each task that ends, until the run has ended; returns the run's state.
 
     Raises:
-        StackError: the disk is full, the supervisor is gone, or a DAG file can no longer be read.
+        StackError: the disk is full, the supervisor is gone, or a DAG file can no longer be imported.
     """
     told: set[tuple] = set()
     with console.status(dag_id) as status:
         while True:
-            if shutil.disk_usage(stack.settings.var).free < ROOM:
-                raise StackError(f"the disk of {stack.settings.var} is full: free some of it and run again")
-            if not stack.states():
+            if shutil.disk_usage(place.settings.var).free < ROOM:
+                raise StackError(f"the disk of {place.settings.var} is full: free some space and run again")
+            if not place.states():
                 raise StackError("the supervisor of the services has ended: run again")
             if errors := api.import_errors():
-                # Airflow does nothing more for a DAG that it cannot read.
-                raise StackError(f"a DAG file was broken meanwhile, mend it and run again: {'; '.join(errors)}")
+                # Airflow schedules nothing for a DAG that it cannot import.
+                raise StackError(f"a DAG file can no longer be imported, fix it and run again: {'; '.join(errors)}")
             run = api.run(dag_id, run_id)
             instances = api.task_instances(dag_id, run_id)
             for each in sorted(instances, key=lambda each: each["end_date"] or ""):
@@ -160,13 +137,13 @@ def triggered_run(api: AirflowApi, run_id: str) -> str:
 
 
 def first_failed(run: dag_runs.DagRun) -> dict[str, Any] | None:
-    """The task instance of a failed run that failed first; None: somebody set the run's state by hand."""
+    """The task instance of a failed run that failed first; None: somebody set the run's state manually."""
     failed = [each for each in run.instances if each["state"] == "failed"]
     return min(failed, key=lambda each: each["end_date"], default=None)
 
 
 def _wait_for(look: Callable[[], Any]) -> Any:
-    """What `look` answers once it is true, or its last answer when patience ends."""
+    """Poll until `look` returns something true; returns that, or the last answer after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not (answer := look()) and time.monotonic() < deadline:
         time.sleep(POLL)
@@ -175,7 +152,7 @@ def _wait_for(look: Callable[[], Any]) -> Any:
 
 def _line(instance: dict[str, Any]) -> str:
     mark = MARKS.get(instance["state"], "[yellow]↻[/]")
-    told = {"success": "", "up_for_retry": "failed, will be tried again", "upstream_failed": "not run"}
+    told = {"success": "", "up_for_retry": "failed, will be retried", "upstream_failed": "not run"}
     note = told.get(instance["state"], instance["state"])
     seconds = f"{instance['duration']:7.1f} s" if instance["duration"] else " " * 9
     return f"  {mark} {instance['dag_id'] + '.' + dag_runs.name(instance):38}{seconds}  {note}".rstrip()

@@ -1,19 +1,23 @@
-"""Where a page under var/explain/ finds the rest of what is known of a run."""
+"""The links of a page under var/explain/."""
 
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from stack.place import BasePlace
 from stack.runs import dag_runs
-from stack.settings import Settings
+
+# What a report may name in place of a base URL.
+SERVICES = ("airflow", "mlflow", "airbyte", "docs")
 
 
 class Links:
-    """Addresses for people: URLs of the UIs, and files by paths that hold wherever `var` is moved to."""
+    """Addresses for a browser, of the UIs and of files under `var`."""
 
-    def __init__(self, settings: Settings):
-        self._var = settings.var
-        self.airflow, self.mlflow, self.airbyte = map(settings.link, ("airflow", "mlflow", "airbyte"))
+    def __init__(self, place: BasePlace):
+        self._place = place
+        self.airflow, self.mlflow = map(place.settings.link, ("airflow", "mlflow"))
 
     def run(self, dag_id: str, run_id: str) -> str:
         """Airflow's page of a run."""
@@ -27,21 +31,36 @@ class Links:
 
     def log(self, instance: dict[str, Any]) -> str | None:
         """The log of a try of a task instance; None: there is none."""
-        return self.file(str(dag_runs.log_file(self._var, instance)))
+        return self.file(str(dag_runs.log_file(self._place.settings.var, instance)))
 
-    def version(self, name: str, version: str) -> str:
-        """MLflow's page of a model version."""
-        return f"{self.mlflow}/#/models/{quote(name)}/versions/{version}"
+    def address(self, reported: str) -> str | None:
+        """A link of a report.
 
-    def experiment(self, experiment_id: str) -> str:
-        """MLflow's page of an experiment."""
-        return f"{self.mlflow}/#/experiments/{experiment_id}"
+        Args:
+            reported: an http(s) URL, a file:// URL, an absolute path, or SERVICE:/PATH.
 
-    def experiment_run(self, experiment_id: str, run_id: str) -> str:
-        """MLflow's page of a run of an experiment."""
-        return f"{self.experiment(experiment_id)}/runs/{run_id}"
+        Returns:
+            The address for the page; None: it is of another kind, or no such file is under `var`.
+        """
+        service, _, path = reported.partition(":")
+        if service in SERVICES and path.startswith("/"):
+            return self._place.settings.link(service) + path
+        if reported.startswith(("http://", "https://")):
+            return reported
+        return self.file(reported) if reported.startswith(("file://", "/")) else None
 
-    def file(self, place: str) -> str | None:
-        """A file or folder by its file:// URL or its path, under `var` or whole; None: it is not there any longer."""
-        path = self._var / (unquote(urlsplit(place).path) if place.startswith("file:") else place)
-        return quote(os.path.relpath(path, self._var / "explain")) if path.exists() else None
+    def file(self, reported: str) -> str | None:
+        """A file or folder by its file:// URL or its path, absolute or under `var`.
+
+        Returns:
+            The address for the page; None: there is no such file under `var`, or a browser cannot reach it.
+        """
+        var = self._place.settings.var
+        try:
+            name = unquote(urlsplit(reported).path) if reported.startswith("file:") else reported
+            path = Path(os.path.normpath(var / name))
+            found = path.is_relative_to(var) and path.exists()
+        except (OSError, ValueError):
+            # Whatever a report gives may be no path at all.
+            return None
+        return self._place.file(path) if found else None

@@ -1,4 +1,4 @@
-"""The summary of a run: var/summary.json, and the same facts as a table on the screen."""
+"""The summary of a run: var/summary.json, and the same facts on the screen."""
 
 import json
 import re
@@ -10,24 +10,36 @@ from psycopg import sql
 from rich.console import Console
 from rich.markup import escape
 
-from stack.runs import dag_runs
+from stack.runs import dag_runs, reports
 from stack.runs.dag_runs import DagRun
 from stack.settings import Settings, write_private
 
-SCHEMAS = {"projects": "raw", "tags": "raw", "labeled_projects": "marts", "predictions": "marts"}
-CHECKPOINTS = {"dataops": ("validate_projects", "validate_tags", "validate_transforms"), "mlops": ("validate",)}
+# Keys that a report cannot change.
+OWN_KEYS = (
+    *("schema_version", "source", "place", "state", "error", "log", "seconds"),
+    *("dataops", "mlops", "tables", "expectations", "headlines"),
+)
 
 
 def empty(source: str | None, place: str = Settings.place) -> dict[str, Any]:
-    """A summary of a run of which nothing is known yet but its source, if that."""
-    facts = {"schema_version": 1, "source": source and public(source), "place": place, "state": "failed"}
-    facts |= {"error": None, "log": None}
-    later = ("seconds", "dataops", "mlops", "tables", "expectations", "study", "candidate", "champion", "gate")
-    return facts | dict.fromkeys(later)
+    """A summary of a run of which at most the source is known yet."""
+    keys = (*OWN_KEYS, "study", "candidate", "champion", "gate")
+    known = {"schema_version": 1, "source": source and public(source), "place": place, "state": "failed"}
+    return dict.fromkeys(keys) | known
+
+
+def add(facts: dict[str, Any], run: DagRun, settings: Settings) -> None:
+    """Add to the facts what is known of a run: its tasks, their reports, and the rows of the tables now."""
+    report = reports.merged(each for _, each in run.reports())
+    facts |= {key: value for key, value in report.summary.items() if key not in OWN_KEYS}
+    facts[run.dag_id] = run_facts(run)
+    facts["headlines"] = (facts["headlines"] or {}) | report.headlines
+    facts["expectations"] = (facts["expectations"] or {}) | expectations(run)
+    facts["tables"] = rows(settings)
 
 
 def run_facts(run: DagRun) -> dict[str, Any]:
-    """What became of a run: run_id, state, seconds and, for each task, state and seconds; mapped tasks as one."""
+    """Id, state and seconds of a run, and state and seconds of each task; a mapped one counts as one."""
     return {
         "run_id": run.run_id,
         "state": run.facts["state"],
@@ -39,65 +51,51 @@ def run_facts(run: DagRun) -> dict[str, Any]:
     }
 
 
-def model_facts(mlops: DagRun) -> dict[str, Any]:
-    """Keys `study`, `candidate`, `champion` and `gate` from what the tasks of an mlops run returned."""
-    train, evaluate, promote = (mlops.result(task_id) for task_id in ("train", "evaluate", "promote"))
-    studies = [each for each in mlops.tasks["optimize"].results if each] if "optimize" in mlops.tasks else []
-    facts: dict[str, Any] = {}
-    if studies:
-        run = sum(each["run"] for each in studies)
-        trials = max(each["trials"] for each in studies)
-        facts["study"] = {"name": studies[0]["study"], "trials": trials, "run": run, "reused": run == 0}
-    if evaluate:
-        metrics = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")
-        version = promote["candidate"]["version"] if promote else None
-        facts["candidate"] = {"version": version, **{name: evaluate[name] for name in metrics}}
-        facts["candidate"] |= {"trials": train["trials"], "cv_f1": train["cv_f1"]}
-    if promote:
-        champion = ("name", "version", "alias", "f1_weighted")
-        facts["champion"] = {name: promote["champion"][name] for name in champion}
-        facts["gate"] = {"decision": promote["decision"], "reason": promote["reason"]}
-    return facts
-
-
-def expectations(run: DagRun) -> dict[str, Any]:
-    """Expectations evaluated and successful, by checkpoint task."""
+def expectations(run: DagRun) -> dict[str, dict[str, int]]:
+    """Expectations evaluated and successful, by task that checked something."""
     facts = {}
-    for task in CHECKPOINTS[run.dag_id]:
-        if result := run.result(task):
-            each = [one for validation in result["validation_results"] for one in validation["expectations"]]
-            successful = sum(one["success"] for one in each)
-            facts[f"{run.dag_id}.{task}"] = {"evaluated": len(each), "successful": successful}
+    for task_id, task in run.tasks.items():
+        if checks := [report.checks for report in task.reports if report.checks]:
+            failed, passed = (sum(len(getattr(each, name)) for each in checks) for name in ("failed", "passed"))
+            facts[f"{run.dag_id}.{task_id}"] = {"evaluated": failed + passed, "successful": passed}
     return facts
 
 
 def rows(settings: Settings) -> dict[str, int]:
-    """Rows of each table of the warehouse that exists."""
+    """Rows of each table of the setting `tables` that exists in the warehouse."""
     found = {}
     with psycopg.connect(**settings.database("warehouse")) as connection:
-        for table, schema in SCHEMAS.items():
-            name = sql.Identifier(schema, table).as_string(connection)
-            if connection.execute("select to_regclass(%s)", (name,)).fetchone()[0]:
-                count = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
-                found[table] = connection.execute(count).fetchone()[0]
+        for tables in settings.config["tables"].values():
+            for name, table in tables.items():
+                identifier = sql.Identifier(*table.split("."))
+                exists = connection.execute("select to_regclass(%s) is not null", [identifier.as_string(connection)])
+                if _value(exists):
+                    found[name] = _value(connection.execute(sql.SQL("select count(*) from {}").format(identifier)))
     return found
 
 
+def _value(cursor: psycopg.Cursor) -> Any:
+    """The first value of the first row."""
+    row = cursor.fetchone()
+    return row and row[0]
+
+
 def public(source: str) -> str:
-    """A folder or URL as people may see it: without login and query, which can hold a password or a token."""
+    """A folder or URL without login and query, which can hold a password or a token."""
     return re.sub(r"^(https?://)(?:[^/?#]*@)?([^?#]*).*", r"\1\2", source, flags=re.DOTALL)
 
 
 def write(facts: dict[str, Any], path: Path) -> None:
-    """Write the facts as JSON in one step."""
-    write_private(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    """Write the facts as JSON in one step, without the headlines, which repeat them as text."""
+    kept = {key: value for key, value in facts.items() if key != "headlines"}
+    write_private(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def show(facts: dict[str, Any], console: Console, look_next: dict[str, str]) -> None:
-    """Print the facts as a table, and below it where to look next."""
+    """Print the facts, one line for each, and below them where to look next."""
     console.print()
     for name, text in _rows(facts):
-        console.print(f"[bold]{name:14}[/]{text}", highlight=False)
+        console.print(f"[bold]{escape(f'{name:13}')}[/] {text}", highlight=False)
     for name, place in look_next.items():
         console.print(f"[dim]{name:14}{escape(place)}[/]", highlight=False)
 
@@ -123,16 +121,4 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         each = facts["expectations"].items()
         text = ", ".join(f"{name.split('.')[1]} {one['successful']}/{one['evaluated']}" for name, one in each)
         found.append(("expectations", text))
-    if study := facts["study"]:
-        reused = "all reused from an earlier run" if study["reused"] else f"{study['run']} run now"
-        found.append(("trials", f"{study['trials']}, {reused}"))
-    if candidate := facts["candidate"]:
-        scores = (f"{name} {candidate[name]:.3f}" for name in ("f1_weighted", "f1_macro", "precision", "recall"))
-        text = (
-            f"{', '.join(scores)} on {candidate['test_rows']} held-out rows; cross-validated {candidate['cv_f1']:.3f}"
-        )
-        found.append(("candidate", f"version {candidate['version']}: {text}"))
-    if champion := facts["champion"]:
-        text = f"{champion['name']} version {champion['version']}, f1_weighted {champion['f1_weighted']:.3f}"
-        found.append(("champion", f"{text}; candidate {facts['gate']['decision']}: {escape(facts['gate']['reason'])}"))
-    return found
+    return found + [(name, escape(text)) for name, text in (facts["headlines"] or {}).items()]

@@ -1,4 +1,4 @@
-"""How a run talks to an api-server that restarts, or that no longer knows its token."""
+"""The client of Airflow, with an api-server that restarts or no longer knows the token."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with Server() as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=[0.01]).start()
         yield server
         server.shutdown()
 
@@ -58,7 +58,7 @@ def api(server, tmp_path):
 
 
 @pytest.mark.parametrize("refusal", [401, 403])
-def test_a_token_that_is_not_valid_any_more_or_not_yet_is_replaced(server, api, refusal):
+def test_an_expired_token_or_one_that_is_not_valid_yet_is_replaced(server, api, refusal):
     server.refusal, server.answers = refusal, [(200, {"import_errors": []})] * 2
     api.import_errors()
     server.tokens += 1
@@ -66,7 +66,7 @@ def test_a_token_that_is_not_valid_any_more_or_not_yet_is_replaced(server, api, 
     assert (len(server.asked), server.tokens) == (2, 3)
 
 
-def test_a_request_that_the_server_failed_is_asked_again(server, api):
+def test_a_request_that_fails_in_the_server_is_repeated(server, api):
     server.answers = [(503, {}), (500, {}), (200, {"state": "running"})]
     assert api.run("dataops", "one") == {"state": "running"}
 
@@ -83,7 +83,7 @@ def test_without_patience_a_failure_is_final(server, api):
         api.run("dataops", "one")
 
 
-def test_a_token_that_is_no_longer_known_is_replaced(server, api):
+def test_an_unknown_token_is_replaced(server, api):
     server.answers = [(200, {"state": "queued"}), (200, {"state": "running"})]
     assert api.run("dataops", "one")["state"] == "queued"
     # As if the server had got another token from somebody, and forgot the first.
@@ -91,13 +91,13 @@ def test_a_token_that_is_no_longer_known_is_replaced(server, api):
     assert api.run("dataops", "one")["state"] == "running"
 
 
-def test_a_trigger_whose_answer_got_lost_starts_no_second_run(server, api):
+def test_a_trigger_whose_answer_was_lost_starts_no_second_run(server, api):
     server.answers = [(502, {}), (409, {})]
     run_id = api.trigger("dataops", note="a test")
     assert [body["dag_run_id"] for _, _, body in server.asked] == [run_id, run_id]
 
 
-def test_a_dag_is_paused_where_airflow_says_so(server, api):
+def test_a_dag_is_paused_if_airflow_says_so(server, api):
     server.answers = [(200, {"is_paused": True}), (200, {"is_paused": False})]
     assert api.is_paused("dataops")
     assert not api.is_paused("mlops")
