@@ -78,7 +78,7 @@ def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> Non
     """Tag the rows of a file with the champion."""
     with errors_as_lines(), TemporaryDirectory() as folder:
         if not source or not target:
-            raise StackError("name both files: make predict INPUT=projects.csv OUTPUT=tagged.csv")
+            raise StackError("name both files: make predict INPUT=file.csv OUTPUT=tagged.csv")
         place = chosen.open(as_started=True)
         output = Path(folder, Path(target).name) if to_stdout else Path(target).resolve()
         application = place.settings.config["application"]

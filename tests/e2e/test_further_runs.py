@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_named(instance):
 def test_predict_without_files_says_what_to_type(instance):
     done = instance.make("predict")
     assert done.returncode != 0
-    assert "make predict INPUT=projects.csv OUTPUT=tagged.csv" in done.stdout
+    assert "make predict INPUT=file.csv OUTPUT=tagged.csv" in done.stdout
 
 
 def test_a_second_run_at_once_is_refused_and_ctrl_c_ends_every_process_of_the_first(instance):
