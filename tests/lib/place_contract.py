@@ -8,9 +8,9 @@ import re
 class PlaceContract:
     """Facts that hold in every place.
 
-    A subclass has the fixture `place`, with all services running and one good run done: `place.make(target, **variables)`
-    runs a target of the Makefile and returns the finished process, whose output is text; `place.read(path)` is the text
-    of a file under `var`; `place.get(url)` is an httpx response.
+    A subclass has the fixture `place`, with all services running and one good run done. `place.make(target, **variables)`
+    runs a target of the Makefile and returns the finished process, whose output is text. `place.read(name)` is the text
+    of a file under `var`, `place.open(address)` that of a page, `place.get(path)` an answer of the docs server.
     """
 
     def test_run_prints_every_task_and_the_champion_and_writes_the_summary(self, place):
