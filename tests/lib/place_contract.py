@@ -8,7 +8,7 @@ import re
 class PlaceContract:
     """Facts that hold in every place.
 
-    A subclass has the fixture `place`, with all services running and one good run done. `place.make(target, **variables)`
+    A subclass has the fixture `place`: all services run and a good run is done. `place.make(target, **variables)`
     runs a target of the Makefile and returns the finished process, whose output is text. `place.read(name)` is the text
     of a file under `var`, `place.open(address)` that of a page, `place.get(path)` an answer of the docs server.
     """
