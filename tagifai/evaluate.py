@@ -66,13 +66,14 @@ def scores(tags: "ArrayLike", predicted: "ArrayLike") -> dict[str, Any]:
 
     Returns:
         `f1_weighted`, `precision`, `recall`: means over the classes of `tags`, weighted by their rows; `f1_macro`:
-        unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio without any row counts as 0.
+        unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio of no rows counts as 0.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
 
     classes = np.unique(np.asarray(tags, dtype=str))
-    by_class = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
+    # Arrays, since no average is asked for, which the type stubs do not tell.
+    by_class: Any = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
     precision, recall, f1, rows = by_class
     return {
         "f1_weighted": float(np.average(f1, weights=rows)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 # Source files that decide what a study finds and what a model is.
-MODEL_CODE = ("dataset", "labels", "split", "model", "optimize", "train")
+MODEL_CODE = ("dataset", "labels", "split", "model", "objective", "study", "train")
 
 
 def digest(content: Any) -> str:

@@ -116,7 +116,7 @@ def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
     if projects.empty:
         return pd.DataFrame({"id": projects["id"], "tag": pd.Series(dtype=str), "probability": pd.Series(dtype=float)})
     probabilities = model.predict_proba(projects)
-    tags = model["classifier"].decide(probabilities)
+    tags = model.named_steps["classifier"].decide(probabilities)
     return pd.DataFrame({"id": projects["id"].to_numpy(), "tag": tags, "probability": probabilities.max(axis=1)})
 
 

@@ -28,7 +28,8 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
         `trials`; `champion` after the decision: `name`, `version`, `alias`, `f1_weighted`; `previous`: the champion
         that the candidate was compared with, `version` and its metrics on the rows compared, or None; `decision`:
-        `promoted` or `kept`; `reason`; `mlflow`: the candidate's `experiment`, `run`, `model` and `version` there.
+        `promoted` or `kept`; `reason`; `git_revision` of the code that registered the candidate; `mlflow`: the
+        candidate's `experiment`, `run`, `model` and `version` there.
 
     Raises:
         TagifaiError: the snapshot or the model is missing, or MLflow does not answer.
@@ -57,7 +58,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
             f"{best:.4f} of version {champion.version} on the same {len(rows)} held-out rows"
             f"{' of both splits' if len(rows) < len(test) else ''}"
         )
-    if decision == "promoted":
+    if champion is None or decision == "promoted":
         registry.make_champion(settings, candidate)
         champion, best = candidate, metrics["f1_weighted"]
     logger.info("%s: %s", decision, reason)
@@ -78,6 +79,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         "previous": previous,
         "decision": decision,
         "reason": reason,
+        "git_revision": candidate.tags["git_revision"],
         "mlflow": registry.place(settings, candidate),
     }
 

@@ -2,7 +2,7 @@
 
 import logging
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version as version_of
@@ -114,8 +114,8 @@ def register(
             mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
             mlflow.log_dict(metrics, "metrics.json")
         # The version comes last: where it is, its run is whole.
-        mlflow.register_model(logged.model_uri, name, tags=tags)
-        return _find(mlflow, name, fingerprint)
+        version = mlflow.register_model(logged.model_uri, name, tags=tags)
+        return _find(mlflow, name, fingerprint) or version
 
 
 def make_champion(settings: Settings, version: "ModelVersion") -> None:
@@ -144,7 +144,7 @@ def place(settings: Settings, version: "ModelVersion") -> dict[str, str]:
 
 
 @contextmanager
-def _mlflow(settings: Settings) -> Iterator[ModuleType]:
+def _mlflow(settings: Settings) -> Generator[ModuleType]:
     """The MLflow module, connected; its errors become one that says what to do."""
     mlflow = _import_mlflow()
     mlflow.set_tracking_uri(settings.mlflow)
@@ -165,6 +165,7 @@ def _import_mlflow() -> ModuleType:
     import mlflow.utils.requirements_utils
 
     # To check requirements that are this environment's own, it would read which files all packages consist of.
+    # pyrefly: ignore[bad-assignment]: None until it is read, then a dictionary.
     mlflow.utils.requirements_utils._MODULES_TO_PACKAGES = {}
     # It warns that an environment made by uv has no pip.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)

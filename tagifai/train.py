@@ -4,7 +4,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tagifai import artifacts, dataset, fingerprint, persistence, snapshot, studies
+from tagifai import artifacts, dataset, findings, fingerprint, persistence, snapshot
 from tagifai.errors import TagifaiError
 from tagifai.settings import Settings
 
@@ -28,7 +28,7 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     name = snapshot.hash_of(uri)
     if not study.startswith(f"{name}-"):
         raise TagifaiError(f"study {study} is not of snapshot {name}: pass on the study that optimize returned for it")
-    found = studies.read(settings, study)
+    found = findings.read(settings, study)
     identity = {
         "snapshot": name,
         "params": found["best_params"],

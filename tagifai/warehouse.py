@@ -1,6 +1,6 @@
 """The warehouse's two tables, read and replaced as Arrow tables."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -88,7 +88,7 @@ def _query(connection: "AdbcConnection", sql: str) -> "pa.Table":
 
 
 @contextmanager
-def _connection(warehouse: Warehouse) -> Iterator["AdbcConnection"]:
+def _connection(warehouse: Warehouse) -> Generator["AdbcConnection"]:
     """A connection that is closed afterwards; what is not committed is rolled back."""
     import adbc_driver_manager
     import adbc_driver_postgresql
