@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tagifai import cli, studies, train
+from tagifai import cli, findings, train
 from tagifai.errors import ServiceError, TagifaiError
 from tagifai.snapshot import hash_of
 
@@ -27,13 +27,17 @@ def connected(make_settings, warehouse):
     return make_settings(warehouse={"type": "postgres", **warehouse})
 
 
-def test_a_command_writes_its_facts_as_json(connected, run, tmp_path):
+def test_a_command_writes_its_facts_and_its_report_as_json(connected, run, tmp_path):
     status, _ = run(connected, "extract", "--result", tmp_path / "facts" / "extract.json")
     assert status == 0
     facts = json.loads((tmp_path / "facts" / "extract.json").read_text())
-    assert set(facts) == {"snapshot", "uri", "rows"}
-    assert facts["rows"] == 150
+    assert set(facts) == {"snapshot", "uri", "rows", "report"}
+    assert facts["rows"] == facts["report"]["rows_out"] == 150
     assert [file.name for file in (tmp_path / "facts").iterdir()] == ["extract.json"]
+
+
+def failure(message):
+    return {"error": message, "report": {"note": message}}
 
 
 def test_an_expected_failure_is_an_error_in_the_result_and_the_last_line_of_the_log(connected, run, tmp_path):
@@ -41,8 +45,7 @@ def test_an_expected_failure_is_an_error_in_the_result_and_the_last_line_of_the_
     arguments = ["--snapshot", "/no/where/abc.parquet", "--study", "xyz-1"]
     status, log = run(connected, "train", *arguments, "--result", result)
     assert status == 1
-    error = json.loads(result.read_text())
-    assert error == {"error": log[-1]}
+    assert json.loads(result.read_text()) == failure(log[-1])
     assert log[-1].startswith("study xyz-1 is not of snapshot abc")
     assert "Traceback" not in "".join(log)
 
@@ -52,7 +55,7 @@ def test_a_wrong_setting_is_an_expected_failure(connected, run, tmp_path):
     status, log = run(broken, "extract", "--result", tmp_path / "facts.json")
     assert status == 1
     assert log[-1].startswith("wrong settings: threshold: Input should be less than 1")
-    assert json.loads((tmp_path / "facts.json").read_text()) == {"error": log[-1]}
+    assert json.loads((tmp_path / "facts.json").read_text()) == failure(log[-1])
 
 
 @pytest.mark.parametrize(("kind", "status"), [(TagifaiError, 1), (ServiceError, os.EX_TEMPFAIL)])
@@ -74,7 +77,7 @@ def test_input_and_output_go_together(option):
 
 
 def test_every_verb_has_a_command():
-    assert set(cli.main.commands) == {"extract", "optimize", "train", "evaluate", "promote", "predict"}
+    assert set(cli.main.commands) == {"extract", "optimize", "train", "evaluate", "promote", "predict", "spoil"}
 
 
 @pytest.fixture
@@ -98,10 +101,18 @@ def test_extract_and_help_load_no_model_library(loaded, command):
     assert not names & {"mlflow", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}
 
 
-def test_train_and_evaluate_load_no_more_than_the_model_needs(loaded, connected, params, uri):
+def test_spoil_appends_bad_rows(run, settings, tmp_path):
+    (tmp_path / "projects.csv").write_text("id,title,description\n1,T,D\n")
+    status, _ = run(settings, "spoil", "--folder", tmp_path, "--result", tmp_path / "spoil.json")
+    assert status == 0
+    assert json.loads((tmp_path / "spoil.json").read_text())["report"] == {"rows_out": 3, "note": "3 bad rows appended"}
+    assert (tmp_path / "projects.csv").read_text().count("\n") == 5
+
+
+def test_train_and_evaluate_load_no_more_than_the_model_needs(loaded, connected, best_of_one, uri):
     """Without our list of types, skops would import all of scikit-learn."""
     study = f"{hash_of(uri)}-by-hand"
-    studies.write(connected, study, {"trials": 1, "best_value": 0.5, "best_params": params})
+    findings.write(connected, study, best_of_one)
     names = loaded("train", "--snapshot", uri, "--study", study)
     folder = train.train(connected, uri=uri, study=study)["model"]
     names |= loaded("evaluate", "--snapshot", uri, "--model", folder)

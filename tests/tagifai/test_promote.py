@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 import re
 import signal
 import subprocess
@@ -6,8 +8,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 
-from tagifai import dataset, registry, studies, train
+from tagifai import dataset, findings, registry, reports, train
 from tagifai.errors import TagifaiError
 from tagifai.evaluate import measure
 from tagifai.promote import promote
@@ -23,12 +26,12 @@ def connected(make_settings, mlflow_url, request):
 
 
 @pytest.fixture
-def candidate(connected, uri, params):
+def candidate(connected, uri, best_of_one):
     """Function that trains a candidate with some settings changed, as if a study had found the parameters."""
 
     def candidate(snapshot=uri, **changes):
         name = f"{hash_of(snapshot)}-by-hand"
-        studies.write(connected, name, {"trials": 1, "best_value": 0.75, "best_params": params})
+        findings.write(connected, name, best_of_one)
         return train.train(connected.model_copy(update=changes), uri=snapshot, study=name)["model"]
 
     return candidate
@@ -95,6 +98,14 @@ def test_the_first_candidate_becomes_champion_with_all_that_made_it(connected, u
         "model": connected.model.name,
         "version": "1",
     }
+    assert facts["git_revision"] == "0123abc"
+    report = reports.of("promote", connected, facts, {"uri": uri, "folder": good})
+    assert report["links"] == {
+        "MLflow run": f"mlflow:/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
+        "MLflow experiment": f"mlflow:/#/experiments/{run.info.experiment_id}",
+        "MLflow model": f"mlflow:/#/models/{connected.model.name}/versions/1",
+    }
+    assert "git revision 0123abc" in report["sections"][0]["text"]
     (logged,) = run.outputs.model_outputs
     logged = client.get_logged_model(logged.model_id)
     assert logged.params == run.data.params
@@ -222,24 +233,22 @@ def test_a_run_that_crashed_before_it_made_a_version_is_cleared_away(connected, 
     assert runs[0].info.status == "FINISHED"
 
 
-# Runs a command that dies by SIGKILL before or after its first request of a kind.
-DIES = """
-import os, signal, sys
-import requests
-when, method, path = sys.argv.pop(1).split()
-send = requests.Session.send
-def send_and_die(self, request, **kwargs):
-    meant = request.method == method and request.path_url.endswith(path)
-    if meant and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    answer = send(self, request, **kwargs)
-    if meant:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-requests.Session.send = send_and_die
-from tagifai.cli import main
-main()
-"""
+def promote_and_die(step, settings, uri, folder):
+    """Promote in a process that kills itself before or after its first request of a kind."""
+    when, method, path = step.split()
+    send = requests.Session.send
+
+    def send_and_die(self, request, **kwargs):
+        meant = request.method == method and request.path_url.endswith(path)
+        if meant and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = send(self, request, **kwargs)
+        if meant:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    requests.Session.send = send_and_die
+    promote(settings, uri=uri, folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +264,13 @@ main()
     ],
 )
 def test_promote_that_is_killed_at_any_step_and_run_again_ends_with_one_version_the_champion(
-    connected, uri, good, client, environment, step
+    connected, uri, good, client, step
 ):
-    command = [sys.executable, "-c", DIES, step, "promote", "--snapshot", uri, "--model", good]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment(connected), capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # A copy of this process has MLflow imported already, which takes a new one seconds.
+    killed = multiprocessing.get_context("fork").Process(target=promote_and_die, args=(step, connected, uri, good))
+    killed.start()
+    killed.join(timeout=240)
+    assert killed.exitcode == -signal.SIGKILL
     facts = promote(connected, uri=uri, folder=good)
     assert facts["champion"]["version"] == facts["candidate"]["version"] == champion(client, connected) == "1"
     assert versions(client, connected) == [1]
