@@ -4,8 +4,8 @@ with
 expected as (
 
     select count(*) as projects
-    from {{ ref('stg_projects') }}
-    where id in (select id from {{ ref('stg_tags') }})
+    from {{ ref('stg_projects') }} as stg_projects
+    where stg_projects.id in (select stg_tags.id from {{ ref('stg_tags') }} as stg_tags)
 
 ),
 
