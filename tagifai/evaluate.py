@@ -1,4 +1,4 @@
-"""evaluate: a model's metrics on the held-out rows, overall, by class and by slice."""
+"""evaluate: metrics of a model on the held-out rows: overall, by class and by slice."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Measure a candidate on a snapshot's held-out rows and write metrics.json beside it.
 
     Returns:
-        What `measure` returns; `mlflow`: the `model` that promote registers it as.
+        What `measure` returns; `mlflow`: the name of the registered `model`.
 
     Raises:
         TagifaiError: the snapshot or the model is missing.
@@ -37,12 +37,12 @@ def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict
     """Metrics of a model on rows that it was not trained on.
 
     Args:
-        model: its `predict` takes `title` and `description`.
+        model: has `predict`, which takes the columns `title` and `description`.
         test: columns `title`, `description`, `tag`.
         settings: `slices`.
 
     Returns:
-        What `scores` returns; `test_rows`; `slices`: rows and weighted F1 of each, None for one without rows.
+        What `scores` returns; `test_rows`; `slices`: `rows` and weighted F1 of each, None for a slice without rows.
     """
     import pandas as pd
 

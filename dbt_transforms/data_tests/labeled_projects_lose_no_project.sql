@@ -1,4 +1,4 @@
--- Every project that has a tag is in labeled_projects, once.
+-- Every project that has a tag is in labeled_projects exactly once.
 with
 
 expected as (

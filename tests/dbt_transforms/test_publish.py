@@ -54,7 +54,7 @@ def wait_for(cursor, sql):
         ask(cursor, "select pg_sleep(0.02)")
 
 
-def test_the_first_publication_makes_the_table(candidate):
+def test_the_first_publication_creates_the_table(candidate):
     assert candidate.run("publish") == {
         "rows": 2,
         "report": {"rows_in": 2, "rows_out": 2, "note": "published in one transaction"},
@@ -62,7 +62,7 @@ def test_the_first_publication_makes_the_table(candidate):
     assert candidate.sql(PUBLISHED) == candidate.sql("select * from candidate.labeled_projects order by id")
 
 
-def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_add_up(published):
+def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_duplicate_rows(published):
     # Publishing waits between its delete and its insert until the test lets it go on.
     published.sql("""
         create function pause() returns trigger language plpgsql as
@@ -86,7 +86,7 @@ def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_add_up(
     assert ask(reader, "select id from consumer.tags order by id") == [(1,), (2,), (3,)]
 
 
-def test_columns_follow_the_candidate_and_views_live_on_unless_a_view_forbids_it(published):
+def test_columns_follow_the_candidate_and_views_stay_unless_a_view_forbids_the_change(published):
     published.sql("""
         drop table candidate.labeled_projects;
         create table candidate.labeled_projects (id bigint, created_on date, title text, tag text, "Stars" integer);

@@ -46,7 +46,7 @@ def test_an_expected_failure_is_an_error_in_the_result_and_the_last_line_of_the_
     status, log = run(connected, "train", *arguments, "--result", result)
     assert status == 1
     assert json.loads(result.read_text()) == failure(log[-1])
-    assert log[-1].startswith("study xyz-1 is not of snapshot abc")
+    assert log[-1].startswith("study xyz-1 does not belong to snapshot abc")
     assert "Traceback" not in "".join(log)
 
 
@@ -59,7 +59,7 @@ def test_a_wrong_setting_is_an_expected_failure(connected, run, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "status"), [(TagifaiError, 1), (ServiceError, os.EX_TEMPFAIL)])
-def test_an_error_becomes_one_line_and_the_status_says_whether_it_may_pass(monkeypatch, kind, status):
+def test_an_error_becomes_one_line_and_the_status_says_whether_another_try_may_succeed(monkeypatch, kind, status):
     def fail():
         raise kind("first\n  second")
 
@@ -82,7 +82,7 @@ def test_every_verb_has_a_command():
 
 @pytest.fixture
 def loaded(connected, environment):
-    """Function that runs a command and tells the names of the modules that it has imported."""
+    """Function that runs a command in a process; returns the names of the modules that it has imported."""
 
     def loaded(*arguments):
         command = [sys.executable, "-c", LOADED, *arguments]

@@ -43,7 +43,7 @@ def states(postgres, studies):
     return states
 
 
-def test_two_workers_at_once_run_exactly_the_trials_asked_for(make_search, uri, start, states):
+def test_two_workers_at_once_run_exactly_the_configured_number_of_trials(make_search, uri, start, states):
     settings = make_search(trials=7)
     processes = [start(settings, "optimize", "--snapshot", uri, "--worker", worker) for worker in (0, 1)]
     logs = [process.communicate(timeout=240)[1] for process in processes]
@@ -74,7 +74,7 @@ def test_workers_that_start_at_once_on_an_empty_database_share_one_study(make_se
     assert postgres.psql(studies[1], "select count(*) from studies") == [["1"]]
 
 
-def test_a_killed_worker_goes_on_where_it_stopped(make_search, uri, start, states):
+def test_a_killed_worker_continues_where_it_stopped(make_search, uri, start, states):
     settings = make_search(trials=12, workers=1)
     process = start(settings, "optimize", "--snapshot", uri)
     for line in process.stderr:
@@ -106,7 +106,7 @@ def test_a_complete_study_is_reused(make_search, uri, states):
     assert states() == {"COMPLETE": 2}
 
 
-def test_a_worker_counts_its_own_trials_only(make_search, uri):
+def test_a_worker_counts_only_its_own_trials(make_search, uri):
     settings = make_search(trials=3)
     assert optimize(settings, uri=uri, worker=1)["run"] == 1
     facts = optimize(settings, uri=uri, worker=0)
@@ -136,7 +136,7 @@ def test_the_findings_have_the_trials_with_their_values_parameters_and_seconds(m
     assert (found["best_value"], found["best_params"]) == (best["value"], best["params"])
 
 
-def test_a_worker_fails_the_trial_that_its_last_process_left_and_no_other_s(make_search, uri, states):
+def test_a_worker_fails_the_unfinished_trial_of_its_last_process_and_no_other(make_search, uri, states):
     settings = make_search(trials=2)
     name = optimize(settings, uri=uri, worker=0)["study"]
     study = optuna.load_study(study_name=name, storage=settings.studies.get_secret_value())
@@ -150,7 +150,7 @@ def test_a_worker_fails_the_trial_that_its_last_process_left_and_no_other_s(make
     }
 
 
-def test_whatever_changes_the_objective_gets_a_study_of_its_own(make_search, make_settings, uri):
+def test_settings_that_change_the_objective_start_another_study(make_search, make_settings, uri):
     base = make_search()
     other = [
         make_search(folds=4),
@@ -203,7 +203,7 @@ def test_a_class_with_too_few_rows_for_the_folds_is_named(make_search, uri):
         optimize(make_search(folds=8), uri=uri, worker=0)
 
 
-def test_a_worker_that_the_settings_do_not_know_is_an_error(make_search, uri):
+def test_an_unknown_worker_is_an_error(make_search, uri):
     with pytest.raises(TagifaiError, match=r"there is no worker 2: search\.workers is 2"):
         optimize(make_search(), uri=uri, worker=2)
 

@@ -27,7 +27,7 @@ def searched(study, tmp_path):
     return alone, facts
 
 
-def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(searched, uri):
+def test_the_candidate_has_the_best_parameters_and_records_how_it_was_made(searched, uri):
     settings, study = searched
     facts = train.train(settings, uri=uri, study=study["study"])
     assert facts["params"] == study["best_params"]
@@ -47,7 +47,7 @@ def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(sear
     }
 
 
-def test_the_same_inputs_make_the_model_once(searched, uri):
+def test_the_same_inputs_train_the_model_only_once(searched, uri):
     settings, study = searched
     first = train.train(settings, uri=uri, study=study["study"])
     file = Path(first["model"], "model.skops")
@@ -56,7 +56,7 @@ def test_the_same_inputs_make_the_model_once(searched, uri):
     assert file.read_bytes() == b"left as it is"
 
 
-def test_a_half_written_model_is_made_again(searched, uri):
+def test_an_incomplete_model_is_trained_again(searched, uri):
     settings, study = searched
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     Path(folder, "model.json").unlink()
@@ -75,7 +75,7 @@ def test_another_threshold_is_another_model(searched, uri):
     assert train.train(other, uri=uri, study=study["study"])["model"] != first["model"]
 
 
-def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(searched, uri):
+def test_evaluate_writes_the_metrics_of_the_held_out_rows_beside_the_model(searched, uri):
     settings, study = searched
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     metrics = evaluate(settings, uri=uri, folder=folder)
@@ -90,7 +90,7 @@ def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(se
     assert [row[0] for row in report["sections"][0]["rows"]] == [*sorted(set(test["tag"])), "weighted", "macro"]
 
 
-def test_train_needs_what_the_study_found_and_not_its_database(searched, uri):
+def test_train_needs_the_findings_of_the_study_and_not_its_database(searched, uri):
     settings, study = searched
     found = findings.read(settings, study["study"])
     assert {name: found[name] for name in ("trials", "best_value", "best_params")} == {
@@ -104,9 +104,9 @@ def test_train_needs_what_the_study_found_and_not_its_database(searched, uri):
     assert [row[0] for row in report["sections"][0]["rows"]] in ([0, 1], [1, 0])
 
 
-def test_a_study_of_another_snapshot_or_none_is_an_error(searched, uri):
+def test_an_unknown_study_or_one_of_another_snapshot_is_an_error(searched, uri):
     settings, study = searched
-    with pytest.raises(TagifaiError, match="is not of snapshot abc"):
+    with pytest.raises(TagifaiError, match="does not belong to snapshot abc"):
         train.train(settings, uri="/elsewhere/abc.parquet", study=study["study"])
     with pytest.raises(TagifaiError, match=r"there is no study .*-nothing: run optimize"):
         train.train(settings, uri=uri, study=f"{study['study'].split('-')[0]}-nothing")
