@@ -169,7 +169,7 @@ def _predict(settings: Settings, facts: Facts, options: Facts) -> Facts:
         "rows_in": facts["rows"],
         "rows_out": facts["rows"],
         "note": f"tagged by version {version}",
-        "links": {"MLflow model": _version({"name": settings.model.name, "version": version})},
+        "links": {"MLflow champion": _version({"name": settings.model.name, "version": version})},
     }
 
 

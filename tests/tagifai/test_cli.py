@@ -12,11 +12,12 @@ from tagifai.errors import ServiceError, TagifaiError
 from tagifai.snapshot import hash_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# Runs a command and prints what it imported.
+# Runs commands and prints the names of the modules that they have imported.
 LOADED = """
-import sys
+import json, sys
 from tagifai.cli import main
-main(sys.argv[1:], standalone_mode=False)
+for command in json.loads(sys.argv[1]):
+    main(command, standalone_mode=False)
 print(*sys.modules)
 """
 
@@ -82,10 +83,10 @@ def test_every_verb_has_a_command():
 
 @pytest.fixture
 def loaded(connected, environment):
-    """Function that runs a command in a process; returns the names of the modules that it has imported."""
+    """Function that runs commands in one process; returns the names of the modules that they have imported."""
 
-    def loaded(*arguments):
-        command = [sys.executable, "-c", LOADED, *arguments]
+    def loaded(*commands):
+        command = [sys.executable, "-c", LOADED, json.dumps(commands)]
         done = subprocess.run(command, cwd=ROOT, env=environment(connected), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return set(done.stdout.splitlines()[-1].split())
@@ -96,7 +97,7 @@ def loaded(connected, environment):
 @pytest.mark.parametrize("command", ["extract", "--help"])
 def test_extract_and_help_load_no_model_library(loaded, command):
     """Imports are most of a command's time."""
-    names = loaded(command)
+    names = loaded([command])
     assert "tagifai.cli" in names
     assert not names & {"mlflow", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}
 
@@ -109,12 +110,15 @@ def test_spoil_appends_bad_rows(run, settings, tmp_path):
     assert (tmp_path / "projects.csv").read_text().count("\n") == 5
 
 
-def test_train_and_evaluate_load_no_more_than_the_model_needs(loaded, connected, best_of_one, uri):
+def test_train_and_evaluate_load_no_more_than_the_model_needs(loaded, connected, best_of_one, uri, tmp_path):
     """Without our list of types, skops would import all of scikit-learn."""
     study = f"{hash_of(uri)}-by-hand"
     findings.write(connected, study, best_of_one)
-    names = loaded("train", "--snapshot", uri, "--study", study)
-    folder = train.train(connected, uri=uri, study=study)["model"]
-    names |= loaded("evaluate", "--snapshot", uri, "--model", folder)
+    # The name of the model's folder, from a model trained elsewhere.
+    elsewhere = connected.model_copy(update={"artifacts": str(tmp_path / "elsewhere")})
+    findings.write(elsewhere, study, best_of_one)
+    fingerprint = train.train(elsewhere, uri=uri, study=study)["fingerprint"]
+    folder = f"{connected.artifacts}/models/{fingerprint}"
+    names = loaded(["train", "--snapshot", uri, "--study", study], ["evaluate", "--snapshot", uri, "--model", folder])
     assert {"sklearn", "skops.io"} <= names
     assert not names & {"mlflow", "optuna", "sqlalchemy", "sklearn.ensemble"}

@@ -182,7 +182,7 @@ def test_predict_links_to_the_version_that_tagged(report):
         "rows_in": 760,
         "rows_out": 760,
         "note": "tagged by version 4",
-        "links": {"MLflow model": "mlflow:/#/models/tagifai/versions/4"},
+        "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4"},
     }
 
 
