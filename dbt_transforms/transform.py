@@ -1,7 +1,8 @@
 """Build the candidate of labeled_projects with dbt, and publish it once it is checked.
 
 `python transform.py build --result PATH` is one `dbt build`, models and tests in the order of the graph;
-`python transform.py publish --result PATH` is one transaction. PATH gets one JSON object: the facts, or {"error": "…"}.
+`python transform.py publish --result PATH` is one transaction. PATH gets one JSON object: the facts, or {"error": "…"},
+and beside them a `report`, which the page and the summary of a run show.
 """
 
 import argparse
@@ -11,27 +12,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.nodes import GenericTestNode, SingularTestNode
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent
+DATA_TESTS = (GenericTestNode, SingularTestNode)
 FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr)
-# dbt's page asks its server for addresses that nothing has filled in.
+# The page of dbt requests these unfilled addresses from its server.
 UNFILLED = {
     ' xlink:href="{{': ' ng-attr-href="{{',
     "${require('./assets/favicons/favicon.ico')}": "data:,",
 }
 PUBLISH_ERRORS = ("RunningOperationCaughtError", "RunningOperationUncaughtError")
-# Failures that the message explains, rows that it shows of each, and characters of a value.
+# Failures that a message explains, rows that it shows of each, and characters that it shows of a value.
 EXPLAINED = 3
 EXAMPLES = 5
 SHOWN = 100
 
 
 class Settings(BaseSettings):
-    """What this file is told; the warehouse's address goes to dbt by way of profiles.yml."""
+    """The settings of this file; dbt gets the address of the warehouse through profiles.yml."""
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
 
@@ -43,17 +47,22 @@ class Settings(BaseSettings):
         return self.var / "dbt" / "target"
 
     @property
+    def logs(self) -> Path:
+        """Folder of dbt's log."""
+        return self.var / "dbt" / "logs"
+
+    @property
     def docs(self) -> Path:
-        """Folder of dbt's documentation for people: one page that fetches nothing."""
+        """Folder of the documentation: one page that works without a server."""
         return self.var / "dbt" / "docs"
 
 
 class TransformError(Exception):
-    """The tables could not be made; the message says what failed, why and what to do.
+    """The tables could not be built; the message says what failed, why and what to do.
 
     Args:
-        message: for people.
-        status: of the exit: 1, or os.EX_TEMPFAIL where trying again may help.
+        message: for the user.
+        status: exit status: 1, or os.EX_TEMPFAIL if another try may succeed.
     """
 
     def __init__(self, message: str, *, status: int = os.EX_TEMPFAIL):
@@ -62,7 +71,7 @@ class TransformError(Exception):
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """Build and test the models, and write their documentation; that of before stays where the build fails.
+    """Build and test the models, and write their documentation; if the build fails, the old documentation stays.
 
     Returns:
         `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests and of the
@@ -75,13 +84,13 @@ def build(settings: Settings) -> dict[str, Any]:
     if not isinstance(ended.result, RunExecutionResult):
         raise TransformError(
             f"dbt cannot start to build: {_one_line(ended.exception)}. "
-            "Check that the warehouse answers at MLOPS_WAREHOUSE__… and what was changed in dbt_transforms/."
+            "Check that the warehouse answers at MLOPS_WAREHOUSE__…, and the last changes in dbt_transforms/."
         )
     results = ended.result.results
     failed = [result for result in results if result.status in FAILED]
     if failed:
         more = f" And {len(failed) - EXPLAINED} more." if len(failed) > EXPLAINED else ""
-        # A failed test stays failed; an error may be the server's, which comes back.
+        # Another try does not help against a failed test; an error may come from a server that restarts.
         status = 1 if all(result.status == NodeStatus.Fail for result in failed) else os.EX_TEMPFAIL
         rows = _failing_rows(settings, [result.node.name for result in failed[:EXPLAINED] if _is_data_test(result)])
         explained = [_explain(result, rows.get(result.node.name, [])) for result in failed[:EXPLAINED]]
@@ -102,31 +111,48 @@ def publish(settings: Settings) -> dict[str, Any]:
         `rows` published.
 
     Raises:
-        TransformError: the warehouse refused; the published table is as it was.
+        TransformError: the warehouse refused; the published table is unchanged.
     """
     ended, events = _dbt(settings, "run-operation", "publish")
     if not ended.success:
         reason = ended.exception or next(events[name].exc for name in PUBLISH_ERRORS if name in events)
         raise TransformError(
             f"labeled_projects is not published and stays as it was: {_one_line(reason)}. "
-            "Build a candidate that is missing; drop a view that reads a column that changes."
+            "Build the candidate if it is missing; drop a view that reads a changed column."
         )
     return json.loads(events["JinjaLogInfo"].msg)
 
 
 def main() -> None:
-    """Run a verb; write its facts or the reason why there are none."""
+    """Run a verb; write its facts and its report, or the error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["build", "publish"])
     parser.add_argument("--result", type=Path, required=True, help="file for the JSON object")
     arguments = parser.parse_args()
+    settings = Settings()
     try:
-        facts = {"build": build, "publish": publish}[arguments.verb](Settings())
+        facts = {"build": build, "publish": publish}[arguments.verb](settings)
     except TransformError as error:
-        _write(arguments.result, json.dumps({"error": str(error)}))
+        log = settings.logs / "dbt.log"
+        report = {"note": str(error), "links": {"dbt log": str(log)} if log.exists() else {}}
+        _write(arguments.result, json.dumps({"error": str(error), "report": report}))
         print(error, file=sys.stderr)
         sys.exit(error.status)
-    _write(arguments.result, json.dumps(facts))
+    _write(arguments.result, json.dumps(facts | {"report": _report(settings, facts)}))
+
+
+def _report(settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
+    """The report of a verb that succeeded; build has no rows in, since it reads several tables."""
+    if "models" not in facts:
+        return {"rows_in": facts["rows"], "rows_out": facts["rows"], "note": "published in one transaction"}
+    page = settings.docs / "index.html"
+    warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
+    return {
+        "rows_out": facts["rows"],
+        "note": f"{facts['models']} dbt models; {facts['tests']} dbt tests passed",
+        "links": {"dbt docs": str(page)} if page.exists() else {},
+        "sections": [warnings] if facts["warnings"] else [],
+    }
 
 
 def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
@@ -136,7 +162,7 @@ def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, 
         "--project-dir": PROJECT,
         "--profiles-dir": PROJECT,
         "--target-path": settings.target,
-        "--log-path": settings.var / "dbt" / "logs",
+        "--log-path": settings.logs,
     }
     options = [str(part) for option in paths.items() for part in option]
     runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
@@ -144,29 +170,30 @@ def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, 
 
 
 def _write_docs(settings: Settings) -> list[str]:
-    """Replace the documentation in one step; returns what is wrong with it, which is no reason to build again."""
+    """Replace the documentation in one step; returns warnings, since a problem here is no reason to build again."""
     # The build has compiled everything already.
     ended, _ = _dbt(settings, "docs", "generate", "--static", "--no-compile", "--quiet")
-    if ended.result is None:
+    if not isinstance(ended.result, CatalogArtifact):
         return [f"the documentation stays as it was: {_one_line(ended.exception)}"]
     try:
         page = (settings.target / "static_index.html").read_text()
-        for unfilled, mended in UNFILLED.items():
-            page = page.replace(unfilled, mended)
+        for unfilled, fixed in UNFILLED.items():
+            page = page.replace(unfilled, fixed)
         settings.docs.mkdir(exist_ok=True)
         _write(settings.docs / "index.html", page)
     except OSError as error:
         return [f"the documentation stays as it was: {error}"]
     errors = ended.result.errors or []
-    return [f"the documentation lacks what the warehouse did not tell: {_one_line(error)}" for error in errors]
+    return [f"the documentation is incomplete: {_one_line(error)}" for error in errors]
 
 
 def _is_data_test(result: RunResult) -> bool:
-    return result.status == NodeStatus.Fail and result.node.resource_type == "test"
+    """Whether it is a data test that has found rows."""
+    return result.status == NodeStatus.Fail and isinstance(result.node, DATA_TESTS)
 
 
 def _failing_rows(settings: Settings, tests: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Some rows that each of these data tests finds, by its name; none where the warehouse does not tell."""
+    """Some rows that each of these data tests finds, by its name; none if the query fails."""
     if not tests:
         return {}
     ended, _ = _dbt(settings, "show", "--quiet", "--select", *tests, "--limit", str(EXAMPLES))
@@ -179,11 +206,11 @@ def _failing_rows(settings: Settings, tests: list[str]) -> dict[str, list[dict[s
 def _explain(result: RunResult, rows: list[dict[str, Any]]) -> str:
     node = result.node
     text = f"{node.resource_type.replace('_', ' ')} {node.name} failed: {_one_line(result.message)}"
-    if _is_data_test(result):
+    if isinstance(node, DATA_TESTS) and _is_data_test(result):
         such = "; ".join(", ".join(f"{name} {_shown(value)}" for name, value in row.items()) for row in rows)
         such = f", such as {such}" if such else ""
         return f"{text}{such}. Correct these rows in the source; the SQL in {node.compiled_path} finds them all."
-    return f"{text}. Look at {node.original_file_path} and at what it reads."
+    return f"{text}. Check {node.original_file_path} and the tables that it reads."
 
 
 def _shown(value: Any) -> str:

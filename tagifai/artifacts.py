@@ -1,4 +1,4 @@
-"""Files under the artifact root, a folder or a bucket, whole or not there at all."""
+"""Files under the artifact root, a folder or a bucket; a file is either whole or missing."""
 
 import os
 from typing import IO
@@ -7,7 +7,7 @@ import fsspec
 
 
 def exists(uri: str) -> bool:
-    """Whether a file is there."""
+    """Whether a file exists."""
     filesystem, path = fsspec.url_to_fs(uri)
     return filesystem.exists(path)
 
@@ -16,13 +16,14 @@ def open_input(uri: str) -> IO[bytes]:
     """Open a file for reading.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: it does not exist.
     """
-    return fsspec.open(uri, "rb").open()
+    filesystem, path = fsspec.url_to_fs(uri)
+    return filesystem.open(path, "rb")
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a file in one step: beside, then moved; folders are made as needed."""
+    """Write a file in one step: under a temporary name, then renamed; folders are created as needed."""
     filesystem, path = fsspec.url_to_fs(uri)
     filesystem.makedirs(os.path.dirname(path), exist_ok=True)
     beside = f"{path}.{os.getpid()}.new"

@@ -1,4 +1,4 @@
-"""The command `tagifai`: each subcommand is a thin shell over one function and writes its facts as one JSON object."""
+"""The command `tagifai`: each subcommand calls one function and writes its facts and its report as one JSON object."""
 
 import json
 import logging
@@ -14,7 +14,9 @@ from tagifai.errors import ServiceError, TagifaiError
 
 SNAPSHOT = click.option("--snapshot", "uri", required=True, help="URI that extract returned.")
 MODEL = click.option("--model", "folder", required=True, help="URI that train returned.")
-RESULT = click.option("--result", type=click.Path(dir_okay=False), help="File for the facts, or {'error': …}, as JSON.")
+RESULT = click.option(
+    "--result", type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
+)
 
 
 @click.group()
@@ -45,7 +47,7 @@ def optimize(result: str | None, **options: Any) -> None:
 @click.option("--study", required=True, help="Name that optimize returned.")
 @RESULT
 def train(result: str | None, **options: Any) -> None:
-    """Fit the study's best parameters."""
+    """Fit a model with the best parameters of the study."""
     _run("train", result, **options)
 
 
@@ -74,30 +76,45 @@ def promote(result: str | None, **options: Any) -> None:
 def predict(result: str | None, source: str | None, target: str | None) -> None:
     """Tag all projects of the warehouse, or those of a file, with the champion."""
     if bool(source) != bool(target):
-        raise click.UsageError("--input and --output go together; without both, the warehouse's projects are tagged")
+        raise click.UsageError(
+            "--input and --output go together; without both, the projects of the warehouse are tagged"
+        )
     if source:
-        _run("predict", result, verb="predict_file", source=source, target=target)
+        _run("predict", result, function="predict_file", source=source, target=target)
     else:
         _run("predict", result)
 
 
-def _run(module: str, result: str | None, *, verb: str | None = None, **options: Any) -> None:
-    """Call a verb, by default the one its module is named after, imported only now: commands start without the rest."""
-    from tagifai import artifacts, imports, settings
+@main.command()
+@click.option("--folder", required=True, help="Folder with copies of the source files.")
+@RESULT
+def spoil(result: str | None, folder: str) -> None:
+    """Append bad rows to projects.csv, to demonstrate the gate that stops them."""
+    _run("spoil", result, folder=folder)
+
+
+def _run(command: str, result: str | None, *, function: str | None = None, **options: Any) -> None:
+    """Call a command's function, by default the one with its name in the module with its name.
+
+    The module is imported only here, so that a command starts without the libraries of the others.
+    """
+    from tagifai import artifacts, imports, reports, settings
 
     settings.prepare_libraries()
 
-    def tell(content: dict[str, Any]) -> None:
+    def write(content: dict[str, Any]) -> None:
         if result:
             artifacts.write(result, json.dumps(content).encode())
 
     try:
         with imports.quick():
-            function: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{module}"), verb or module)
-            facts = function(settings.load(), **options)
+            loaded = settings.load()
+            call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{command}"), function or command)
+            facts = call(loaded, **options)
+            report = reports.of(command, loaded, facts, options)
     except TagifaiError as error:
         message = " ".join(str(error).split())
-        tell({"error": message})
+        write({"error": message, "report": reports.of_failure(message)})
         print(message, file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL if isinstance(error, ServiceError) else 1)
-    tell(facts)
+    write(facts | {"report": report})

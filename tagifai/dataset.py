@@ -1,4 +1,4 @@
-"""A snapshot as the model sees it: labelled and split."""
+"""A snapshot prepared for the model: with classes, and split."""
 
 from tagifai import snapshot
 from tagifai.errors import TagifaiError
@@ -8,13 +8,13 @@ from tagifai.split import Split, split
 
 
 def load(settings: Settings, uri: str) -> Split:
-    """Read a snapshot, decide the classes on all its rows, and split it.
+    """Read a snapshot, determine the classes from all its rows, and split it.
 
     Returns:
         Training and test rows with columns `id`, `created_on`, `title`, `description`, `tag` (a class).
 
     Raises:
-        TagifaiError: the snapshot is missing, has one class only, or a side of the split lacks a class.
+        TagifaiError: the snapshot is missing, has only one class, or a side of the split lacks a class.
     """
     projects = snapshot.read(uri)
     tag = relabel(projects["tag"], classes=settings.labels.classes, min_freq=settings.labels.min_freq)

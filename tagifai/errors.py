@@ -1,9 +1,9 @@
-"""Failures that a user can mend."""
+"""Errors that the user can fix."""
 
 
 class TagifaiError(Exception):
-    """An expected failure; the message names what was wrong, where, and the remedy."""
+    """An expected error; the message says what is wrong, where, and how to fix it."""
 
 
 class ServiceError(TagifaiError):
-    """A database or server refuses or does not answer; it may be back later."""
+    """A database or server refuses or does not answer; another try may succeed."""

@@ -1,4 +1,4 @@
-"""evaluate: a model's metrics on the held-out rows, overall, by class and by slice."""
+"""evaluate: metrics of a model on the held-out rows: overall, by class and by slice."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Measure a candidate on a snapshot's held-out rows and write metrics.json beside it.
 
     Returns:
-        What `measure` returns; `mlflow`: the `model` that promote registers it as.
+        What `measure` returns; `mlflow`: the name of the registered `model`.
 
     Raises:
         TagifaiError: the snapshot or the model is missing.
@@ -37,12 +37,12 @@ def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict
     """Metrics of a model on rows that it was not trained on.
 
     Args:
-        model: its `predict` takes `title` and `description`.
+        model: has `predict`, which takes the columns `title` and `description`.
         test: columns `title`, `description`, `tag`.
         settings: `slices`.
 
     Returns:
-        What `scores` returns; `test_rows`; `slices`: rows and weighted F1 of each, None for one without rows.
+        What `scores` returns; `test_rows`; `slices`: `rows` and weighted F1 of each, None for a slice without rows.
     """
     import pandas as pd
 
@@ -66,13 +66,14 @@ def scores(tags: "ArrayLike", predicted: "ArrayLike") -> dict[str, Any]:
 
     Returns:
         `f1_weighted`, `precision`, `recall`: means over the classes of `tags`, weighted by their rows; `f1_macro`:
-        unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio without any row counts as 0.
+        unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio of no rows counts as 0.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
 
     classes = np.unique(np.asarray(tags, dtype=str))
-    by_class = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
+    # Arrays, since no average is asked for, which the type stubs do not tell.
+    by_class: Any = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
     precision, recall, f1, rows = by_class
     return {
         "f1_weighted": float(np.average(f1, weights=rows)),

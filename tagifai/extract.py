@@ -1,4 +1,4 @@
-"""extract: the published labelled projects become a snapshot."""
+"""extract: save the published labelled projects as a snapshot."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def extract(settings: Settings) -> dict[str, object]:
-    """Write marts.labeled_projects as a Parquet file named by its content; nothing is rewritten for the same content.
+    """Write marts.labeled_projects as a Parquet file named by its content, unless that file exists.
 
     Returns:
         `snapshot`, the content's hash; `uri` of the file; `rows`.

@@ -1,4 +1,4 @@
-"""Short hashes that name things by what determines them."""
+"""Short hashes of everything that determines a study or a model, used as their names."""
 
 import hashlib
 import json
@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# Source files that decide what a study finds and what a model is.
-MODEL_CODE = ("dataset", "labels", "split", "model", "optimize", "train")
+# Modules that determine the result of a study and the model.
+MODEL_CODE = ("dataset", "labels", "split", "model", "objective", "study", "train")
 
 
 def digest(content: Any) -> str:
@@ -17,6 +17,6 @@ def digest(content: Any) -> str:
 
 
 def code() -> str:
-    """Digest of the code that makes models: this package's modules and scikit-learn's version."""
+    """Digest of the code that makes models: modules of this package, and the version of scikit-learn."""
     sources = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in MODEL_CODE]
     return digest([sources, version("scikit-learn")])

@@ -1,21 +1,21 @@
-"""Imports without what takes time and no command needs: libraries' imports are most of a command's time."""
+"""Faster imports of libraries, which take most of a command's time."""
 
 import gc
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
 
 
 @contextmanager
-def quick() -> Iterator[None]:
-    """A context in which libraries are imported in less time."""
+def quick() -> Generator[None]:
+    """A context in which libraries are imported faster."""
     thresholds, read_docstring = gc.get_threshold(), inspect.getdoc
-    # A million objects are made, and stay: to look through them for garbage again and again is a tenth of the time.
+    # Imports create a million objects that stay: searching them for garbage takes a tenth of the time.
     gc.set_threshold(100_000)
-    # SciPy parses hundreds of its docstrings, for a fifth of a second, to print them anew.
-    inspect.getdoc = lambda documented: ""
+    # SciPy parses and rewrites hundreds of its docstrings, which takes a fifth of a second.
+    inspect.getdoc = lambda object: ""
     try:
         yield
     finally:
@@ -24,10 +24,9 @@ def quick() -> Iterator[None]:
 
 
 def skops_io() -> ModuleType:
-    """skops.io, which here trusts no type by itself.
+    """Import skops.io without the list of types that it trusts by default.
 
-    To list those that it would trust, it imports all of scikit-learn and looks up every ufunc in every module, for half
-    a second.
+    To make that list, it imports all of scikit-learn and looks up every ufunc in every module, for half a second.
     """
     no_types = ModuleType("skops.io._trusted_types")
     no_types.__getattr__ = lambda name: []

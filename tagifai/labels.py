@@ -10,12 +10,12 @@ OTHER = "other"
 
 
 def relabel(tags: "pd.Series", *, classes: Collection[str] | None, min_freq: int) -> "pd.Series":
-    """Replace tags that are no class by `other`.
+    """Replace tags that are not classes by `other`.
 
     Args:
-        tags: a tag per project.
+        tags: one tag per project.
         classes: tags that are kept; None keeps all.
-        min_freq: least rows of a class; tags with fewer become `other` too.
+        min_freq: minimum number of rows of a class; tags with fewer rows become `other` too.
 
     Returns:
         The tags in the same order.

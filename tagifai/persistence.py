@@ -1,4 +1,4 @@
-"""A fitted model as bytes and back, with skops: reading one runs no code but that of the types named here."""
+"""Save and load a fitted model with skops: loading runs only the code of the types listed here."""
 
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, BadZipFile
@@ -9,7 +9,7 @@ from tagifai.errors import TagifaiError
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# All that our models are made of.
+# All types that our models consist of.
 TRUSTED_TYPES = (
     "builtins.str",
     "numpy.float64",
@@ -28,19 +28,19 @@ TRUSTED_TYPES = (
 
 
 def dumps(model: "Pipeline") -> bytes:
-    """A fitted model as the content of a file."""
+    """Convert a fitted model to the content of a file."""
     return imports.skops_io().dumps(model, compression=ZIP_DEFLATED)
 
 
 def loads(content: bytes, *, origin: str) -> "Pipeline":
-    """The model that `dumps` or MLflow wrote.
+    """Load a model that `dumps` or MLflow wrote.
 
     Args:
         content: of the file.
-        origin: where it is from, for the message of an error.
+        origin: where it comes from, for error messages.
 
     Raises:
-        TagifaiError: it is no file of skops, or not a model of ours.
+        TagifaiError: it is not a skops file, or not a model of tagifai.
     """
     skops_io = imports.skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -48,4 +48,4 @@ def loads(content: bytes, *, origin: str) -> "Pipeline":
     try:
         return skops_io.loads(content, trusted=TRUSTED_TYPES)
     except (BadZipFile, UntrustedTypesFoundException) as error:
-        raise TagifaiError(f"{origin} is no model of tagifai: {error}. Train another (make run)") from None
+        raise TagifaiError(f"{origin} is not a model of tagifai: {error}. Train a new one (make run)") from None

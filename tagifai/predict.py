@@ -1,4 +1,4 @@
-"""predict: the champion tags the warehouse's projects, or those of a file."""
+"""predict: tag the projects of the warehouse, or those of a file, with the champion."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def predict(settings: Settings) -> dict[str, Any]:
     """Tag all projects of marts.labeled_projects and replace marts.predictions, in one transaction.
 
     Returns:
-        `rows` written; `model_version`; `mlflow`: the champion's place there, as in registry.place.
+        `rows` written; `model_version`; `mlflow`: where the champion is, as in registry.place.
 
     Raises:
         TagifaiError: there is no champion, the warehouse or MLflow does not answer, or the table is missing.
@@ -62,11 +62,11 @@ def predict_file(settings: Settings, *, source: str, target: str) -> dict[str, A
         `rows` written; `model_version`.
 
     Raises:
-        TagifaiError: a file name says neither CSV nor Parquet, the source is missing or cannot be read, a column is
-            missing, there is no champion, MLflow does not answer.
+        TagifaiError: the target is neither CSV nor Parquet, the source is missing or cannot be read, a column is
+            missing, there is no champion, or MLflow does not answer.
     """
     if _suffix(target) not in FORMATS:
-        raise TagifaiError(f"{target}: an output file's name ends in {' or '.join(FORMATS)}")
+        raise TagifaiError(f"{target}: the name of the output file must end in {' or '.join(FORMATS)}")
     projects = read_projects(source)
     champion, model = _champion(settings)
     tagged, content = tag(model, projects), io.BytesIO()
@@ -90,7 +90,7 @@ def read_projects(source: str) -> pd.DataFrame:
             the header; the message names it.
     """
     if not Path(source).is_file():
-        raise TagifaiError(f"{source} does not exist: name a CSV or Parquet file")
+        raise TagifaiError(f"{source} does not exist: give a CSV or Parquet file")
     try:
         projects = _read_csv(source) if _suffix(source) == ".csv" else pd.read_parquet(source)
     except UnicodeDecodeError as error:
@@ -99,7 +99,9 @@ def read_projects(source: str) -> pd.DataFrame:
         raise TagifaiError(f"{source} cannot be read: {error}. It must be a CSV or Parquet file") from None
     if missing := [name for name in COLUMNS if name not in projects]:
         found = ", ".join(map(str, projects.columns)) or "none"
-        raise TagifaiError(f"{source} has no column {', '.join(missing)}: it needs id, title, description; has {found}")
+        raise TagifaiError(
+            f"{source} has no column {', '.join(missing)}: it needs id, title, description and has {found}"
+        )
     return projects[list(COLUMNS)]
 
 
@@ -111,12 +113,12 @@ def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
         projects: columns `id`, `title`, `description`.
 
     Returns:
-        `id`; `tag`; `probability` of the most likely class, which below the model's threshold is not the tag.
+        `id`; `tag`; `probability` of the most likely class, also where it is below the threshold and the tag `other`.
     """
     if projects.empty:
         return pd.DataFrame({"id": projects["id"], "tag": pd.Series(dtype=str), "probability": pd.Series(dtype=float)})
     probabilities = model.predict_proba(projects)
-    tags = model["classifier"].decide(probabilities)
+    tags = model.named_steps["classifier"].decide(probabilities)
     return pd.DataFrame({"id": projects["id"].to_numpy(), "tag": tags, "probability": probabilities.max(axis=1)})
 
 
@@ -125,10 +127,10 @@ def _suffix(path: str) -> str:
 
 
 def _read_csv(source: str) -> pd.DataFrame:
-    """Text as it is in the file: no number is guessed, and `NA` is a word.
+    """Read all values as text: nothing becomes a number, and `NA` stays a word.
 
     Raises:
-        ValueError: a row does not fit the header, or a column is there twice; the message names it.
+        ValueError: a row does not fit the header, or a column appears twice; the message names it.
     """
     csv.field_size_limit(sys.maxsize)
     with Path(source).open(newline="", encoding="utf-8-sig") as file:
@@ -145,12 +147,12 @@ def _read_csv(source: str) -> pd.DataFrame:
             raise ValueError(f'line {reader.line_num}: {error}; write a double quote within a value as ""') from None
     header = rows.pop(0) if rows else []
     if twice := [name for name in COLUMNS if header.count(name) > 1]:
-        raise ValueError(f"column {', '.join(twice)} is there twice")
+        raise ValueError(f"column {', '.join(twice)} appears twice")
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _champion(settings: Settings) -> "tuple[ModelVersion, Pipeline]":
     champion = registry.champion(settings)
     if champion is None:
-        raise TagifaiError(f"model {settings.model.name} has no champion yet: make run first")
+        raise TagifaiError(f"model {settings.model.name} has no champion yet: run `make run` first")
     return champion, registry.load(settings, champion)

@@ -1,4 +1,4 @@
-"""promote: register the candidate, and make it champion if it is no worse than the one that is."""
+"""promote: register the candidate, and make it the champion if it is not worse than the current one."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -19,16 +19,17 @@ EXAMPLE_ROWS = 3
 
 
 def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
-    """Compare candidate and champion on a snapshot's held-out rows; the alias moves if the candidate is not worse.
+    """Compare candidate and champion on the held-out rows; if the candidate is not worse, it becomes the champion.
 
-    Where the champion was trained with another split, only the rows that this one holds out too are compared.
-    A candidate is registered once, however often this runs, and a run that was broken off can be repeated.
+    If the champion was trained with another split, only the rows that both splits hold out are compared. A candidate is
+    registered once, however often this runs, and an interrupted call can be repeated.
 
     Returns:
         `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
         `trials`; `champion` after the decision: `name`, `version`, `alias`, `f1_weighted`; `previous`: the champion
         that the candidate was compared with, `version` and its metrics on the rows compared, or None; `decision`:
-        `promoted` or `kept`; `reason`; `mlflow`: the candidate's `experiment`, `run`, `model` and `version` there.
+        `promoted` or `kept`; `reason`; `git_revision` of the code that registered the candidate; `mlflow`: the
+        candidate's `experiment`, `run`, `model` and `version` there.
 
     Raises:
         TagifaiError: the snapshot or the model is missing, or MLflow does not answer.
@@ -43,9 +44,9 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     if champion is None:
         decision, reason = "promoted", "there was no champion"
     elif champion.version == candidate.version:
-        decision, reason = "kept", f"version {champion.version} is the champion already: model and data are unchanged"
+        decision, reason = "kept", f"version {champion.version} is already the champion: model and data are unchanged"
     elif (rows := _held_out_of(champion, test, settings)).empty:
-        decision, reason = "promoted", f"version {champion.version} was trained on all the held-out rows of today"
+        decision, reason = "promoted", f"version {champion.version} was trained on all of the current held-out rows"
     else:
         score = measure(model, rows, settings)["f1_weighted"]
         rival = measure(registry.load(settings, champion), rows, settings)
@@ -57,7 +58,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
             f"{best:.4f} of version {champion.version} on the same {len(rows)} held-out rows"
             f"{' of both splits' if len(rows) < len(test) else ''}"
         )
-    if decision == "promoted":
+    if champion is None or decision == "promoted":
         registry.make_champion(settings, candidate)
         champion, best = candidate, metrics["f1_weighted"]
     logger.info("%s: %s", decision, reason)
@@ -78,11 +79,12 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         "previous": previous,
         "decision": decision,
         "reason": reason,
+        "git_revision": candidate.tags["git_revision"],
         "mlflow": registry.place(settings, candidate),
     }
 
 
 def _held_out_of(champion: "ModelVersion", test: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
-    """The held-out rows that the champion has never seen either, all where its split is that of today or unknown."""
+    """The held-out rows that the champion has not been trained on; all if its split is the current one or unknown."""
     split = registry.split_of(settings, champion) or settings.split
     return test[[is_held_out(each, **split.model_dump()) for each in test["id"]]]

@@ -1,8 +1,8 @@
-"""The model registry in MLflow: versions named by their fingerprint, and the champion among them."""
+"""The model registry in MLflow: versions with their fingerprint, and the champion among them."""
 
 import logging
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version as version_of
@@ -28,7 +28,7 @@ MODEL_FILE = "model.skops"
 
 
 def champion(settings: Settings) -> "ModelVersion | None":
-    """The version that the alias names, None before there is one.
+    """The version with the alias; None if there is none yet.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -37,7 +37,7 @@ def champion(settings: Settings) -> "ModelVersion | None":
         try:
             return mlflow.MlflowClient().get_model_version_by_alias(settings.model.name, CHAMPION)
         except mlflow.MlflowException as error:
-            # A model without that alias is an invalid parameter value; no model, or none of that name, does not exist.
+            # The first if there is no such model, the second if the model has no such alias.
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
@@ -48,17 +48,17 @@ def load(settings: Settings, version: "ModelVersion") -> "Pipeline":
 
     Raises:
         ServiceError: MLflow does not answer or does not have the model's file.
-        TagifaiError: the file is not a model of ours.
+        TagifaiError: the file is not a model of tagifai.
     """
     with _mlflow(settings) as mlflow, TemporaryDirectory() as folder:
-        # MLflow's own loader would trust whatever types the version says.
+        # The loader of MLflow would trust all types that the version lists.
         uri = f"models:/{version.name}/{version.version}/{MODEL_FILE}"
         file = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         return persistence.loads(Path(file).read_bytes(), origin=uri)
 
 
 def split_of(settings: Settings, version: "ModelVersion") -> Split | None:
-    """How rows were held out when a version was trained; None: it is of no run of ours.
+    """How rows were held out when a version was trained; None if no run of tagifai made it.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -75,13 +75,13 @@ def split_of(settings: Settings, version: "ModelVersion") -> Split | None:
 def register(
     settings: Settings, model: "Pipeline", facts: dict[str, Any], metrics: dict[str, Any], example: "pd.DataFrame"
 ) -> "ModelVersion":
-    """Make a run with the model and a version of it, unless the fingerprint has one already.
+    """Log the model in a new run and register it as a version, unless there is one with its fingerprint.
 
     Args:
         settings: `model.name` is the name of the registered model and of the experiment.
         model: the fitted candidate.
-        facts: what train knows of it.
-        metrics: what evaluate measured.
+        facts: what `train.facts_of` returns.
+        metrics: what `evaluate.measure` returns.
         example: a few rows of its input.
 
     Returns:
@@ -97,7 +97,7 @@ def register(
         experiment = mlflow.set_experiment(name).experiment_id
         client = mlflow.MlflowClient()
         for left_behind in client.search_runs([experiment], f"tags.{FINGERPRINT} = '{fingerprint}'"):
-            # A run that crashed before it made a version, with its model.
+            # A run that crashed before it registered a version, and its model.
             for logged in left_behind.outputs.model_outputs if left_behind.outputs else ():
                 client.delete_logged_model(logged.model_id)
             client.delete_run(left_behind.info.run_id)
@@ -110,12 +110,12 @@ def register(
         with mlflow.start_run(run_name=fingerprint, tags=tags):
             mlflow.log_params(_params(facts))
             logged = _log_model(mlflow, model, example, tags=tags)
-            # After the model: it would ask for the history of each that there is.
+            # After the model, which would otherwise request the history of each metric.
             mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
             mlflow.log_dict(metrics, "metrics.json")
-        # The version comes last: where it is, its run is whole.
-        mlflow.register_model(logged.model_uri, name, tags=tags)
-        return _find(mlflow, name, fingerprint)
+        # The version comes last: if it exists, its run is complete.
+        version = mlflow.register_model(logged.model_uri, name, tags=tags)
+        return _find(mlflow, name, fingerprint) or version
 
 
 def make_champion(settings: Settings, version: "ModelVersion") -> None:
@@ -129,7 +129,7 @@ def make_champion(settings: Settings, version: "ModelVersion") -> None:
 
 
 def place(settings: Settings, version: "ModelVersion") -> dict[str, str]:
-    """Where MLflow has a version: `model` and `version`, and `experiment` and `run` by their ids if it is of a run.
+    """Where a version is in MLflow: `model`, `version` and, if it has a run, the ids of `experiment` and `run`.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -144,8 +144,8 @@ def place(settings: Settings, version: "ModelVersion") -> dict[str, str]:
 
 
 @contextmanager
-def _mlflow(settings: Settings) -> Iterator[ModuleType]:
-    """The MLflow module, connected; its errors become one that says what to do."""
+def _mlflow(settings: Settings) -> Generator[ModuleType]:
+    """The MLflow module, connected; its errors become a ServiceError that says what to do."""
     mlflow = _import_mlflow()
     mlflow.set_tracking_uri(settings.mlflow)
     try:
@@ -153,7 +153,7 @@ def _mlflow(settings: Settings) -> Iterator[ModuleType]:
     except mlflow.MlflowException as error:
         reason = " ".join(str(error).split())
         raise ServiceError(
-            f"MLflow at {settings.mlflow} refused: {reason}. Check MLOPS_MLFLOW and that it runs (make up)"
+            f"MLflow at {settings.mlflow} refused: {reason}. Check MLOPS_MLFLOW, and that MLflow runs (make up)"
         ) from error
 
 
@@ -164,18 +164,20 @@ def _import_mlflow() -> ModuleType:
     import mlflow.sklearn
     import mlflow.utils.requirements_utils
 
-    # To check requirements that are this environment's own, it would read which files all packages consist of.
+    # Otherwise it would read the file lists of all packages to check requirements that we give.
+    # pyrefly: ignore[bad-assignment]: None until it is read, then a dictionary.
     mlflow.utils.requirements_utils._MODULES_TO_PACKAGES = {}
-    # It warns that an environment made by uv has no pip.
+    # Silences a warning that an environment made by uv has no pip.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     return mlflow
 
 
 def _find(mlflow: ModuleType, name: str, fingerprint: str) -> "ModelVersion | None":
-    """The version with that fingerprint, None before there is one."""
+    """The version with that fingerprint; None if there is none yet."""
     client, query = mlflow.MlflowClient(), f"name = '{name}' and tags.{FINGERPRINT} = '{fingerprint}'"
     version, *twins = client.search_model_versions(query, order_by=["version_number ASC"]) or [None]
-    for twin in twins:  # MLflow's client repeats a request whose answer was lost, though it was served
+    # The client of MLflow repeats a request if its answer was lost, although the server has executed it.
+    for twin in twins:
         client.delete_model_version(name, twin.version)
     return version
 
@@ -187,7 +189,7 @@ def _log_model(mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *
         tags=tags,
         signature=mlflow.models.infer_signature(example, model.predict(example)),
         input_example=example,
-        # Given, since MLflow would find them out by loading the model in a process of its own.
+        # Otherwise MLflow would load the model in another process to find them.
         pip_requirements=[f"{package}=={version_of(package)}" for package in ("scikit-learn", "skops", "pandas")],
         skops_trusted_types=list(persistence.TRUSTED_TYPES),
     )

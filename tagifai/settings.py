@@ -1,4 +1,4 @@
-"""Everything tagifai is told: the merged config file, below environment variables MLOPS_…."""
+"""All settings of tagifai: the merged config file, overridden by environment variables MLOPS_…."""
 
 import os
 from pathlib import Path
@@ -26,8 +26,8 @@ from pydantic_settings import (
 from tagifai.errors import TagifaiError
 
 BASE_CONFIG = Path(__file__).resolve().parents[1] / "config" / "base.yaml"
-# What libraries read when they are imported: MLflow sends no usage statistics and logs warnings only; linear algebra
-# has one thread, since on the calibration's small matrices more take thrice as long, and have to be started too.
+# Variables that libraries read when they are imported: MLflow sends no usage statistics and logs only warnings; linear
+# algebra uses one thread, because several take three times as long on the small matrices of the calibration.
 LIBRARY_ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -38,7 +38,7 @@ LIBRARY_ENVIRONMENT = {
 
 
 class Section(BaseModel):
-    """A part of the settings; a misspelt name in it is an error."""
+    """A part of the settings; an unknown name in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,7 +65,7 @@ Tag = Annotated[str, AfterValidator(_as_cleaned)]
 
 
 class Labels(Section):
-    """Which tags are classes; `known_tags` is the gate's business."""
+    """Which tags are classes; only the gate uses `known_tags`."""
 
     known_tags: tuple[Tag, ...] | None
     classes: Annotated[tuple[Tag, ...], Field(min_length=1)] | None
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         mlflow: MLflow's tracking URI.
         studies: SQLAlchemy URL of Optuna's PostgreSQL database.
         threshold: probability below which the answer is `other`; 0 switches it off.
-        git_revision: commit that the code is of, where it runs outside a git checkout.
+        git_revision: commit of the code, if it runs outside a git checkout.
     """
 
     model_config = SettingsConfigDict(
@@ -165,7 +165,7 @@ def load() -> Settings:
     """Read the settings from the environment and the config file that MLOPS_CONFIG names (config/base.yaml if unset).
 
     Raises:
-        TagifaiError: a file or setting is missing, misspelt or out of range; the message names each.
+        TagifaiError: a file or setting is missing, unknown or out of range; the message names each.
     """
     if not _config_file().is_file():
         raise TagifaiError(f"config file {_config_file()} does not exist: set MLOPS_CONFIG to one that does")
@@ -182,7 +182,7 @@ def load() -> Settings:
 
 
 def prepare_libraries() -> None:
-    """Tell libraries, before they are imported, to be quiet, private and quick."""
+    """Set the environment variables of libraries; call it before they are imported."""
     os.environ.update(LIBRARY_ENVIRONMENT)
 
 

@@ -1,4 +1,4 @@
-"""Parts of the held-out rows that are looked at by themselves."""
+"""Parts of the held-out rows that are evaluated separately."""
 
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,14 @@ ARCHITECTURES = r"(?i)\bcnns?\b|convolution|convnet|transformer"
 
 
 def slices(projects: "pd.DataFrame", bounds: Slices) -> "dict[str, pd.Series]":
-    """Which rows are in which slice.
+    """Determine which rows are in which slice.
 
     Args:
         projects: columns `title`, `description`.
-        bounds: `short_text_words`, the least words of title and description that are not short.
+        bounds: `short_text_words`: title and description with fewer words are short.
 
     Returns:
-        For each slice a mask over the rows: `short_text`, and `cnn_or_transformer`, which speak of either.
+        For each slice a mask over the rows: `short_text`, and `cnn_or_transformer`, texts that mention one of the two.
     """
     text = projects["title"] + " " + projects["description"]
     return {

@@ -1,4 +1,4 @@
-"""A snapshot: the labelled projects of one moment as a Parquet file named by their content."""
+"""A snapshot: the labelled projects at one point in time, as a Parquet file named by its content."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ COLUMNS = ("id", "created_on", "title", "description", "tag")
 def content_hash(table: "pa.Table") -> str:
     """Hash of a table's column names, types and values.
 
-    The order of the rows, the chunks in memory and the bytes of a Parquet file do not change it.
+    It does not depend on the order of the rows, the chunks in memory, or the encoding of the Parquet file.
 
     Args:
         table: any table whose columns can be sorted.
@@ -40,10 +40,10 @@ def content_hash(table: "pa.Table") -> str:
 
 
 def write(table: "pa.Table", root: str) -> tuple[str, str]:
-    """Write a table to `root`/snapshots, unless it is there.
+    """Write a table to `root`/snapshots, unless it exists there.
 
     Returns:
-        The content's hash, and the file's URI.
+        The hash of the content, and the URI of the file.
     """
     name = content_hash(table)
     uri = f"{root}/snapshots/{name}.parquet"
@@ -57,10 +57,10 @@ def write(table: "pa.Table", root: str) -> tuple[str, str]:
 
 
 def read(uri: str) -> "pd.DataFrame":
-    """Read a snapshot: one row per project in the order of ids, columns `COLUMNS`.
+    """Read a snapshot: one row per project, ordered by id, columns `COLUMNS`.
 
     Raises:
-        TagifaiError: there is no such file.
+        TagifaiError: the file does not exist.
     """
     import pandas as pd
 
@@ -72,5 +72,5 @@ def read(uri: str) -> "pd.DataFrame":
 
 
 def hash_of(uri: str) -> str:
-    """Content hash of a snapshot, from its file's name."""
+    """Content hash of a snapshot, from the name of its file."""
     return PurePosixPath(uri).stem

@@ -1,4 +1,4 @@
-"""Which projects are held out: decided by a hash of their ids."""
+"""Which projects are held out: a hash of their ids decides."""
 
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +15,7 @@ class Split(NamedTuple):
 
 
 def is_held_out(project_id: int, *, test_size: float, seed: int) -> bool:
-    """Whether a project is on the test side: the 64-bit BLAKE2b of "seed:id", as a share of 2^64, is < `test_size`."""
+    """Whether a project is on the test side: the 64-bit BLAKE2b of "seed:id", divided by 2^64, is < `test_size`."""
     hashed = hashlib.blake2b(f"{seed}:{project_id}".encode(), digest_size=8).digest()
     return int.from_bytes(hashed) < test_size * 2**64
 
@@ -23,7 +23,7 @@ def is_held_out(project_id: int, *, test_size: float, seed: int) -> bool:
 def split(labeled: "pd.DataFrame", *, test_size: float, seed: int) -> Split:
     """Split labelled projects into training and test rows.
 
-    A row's side depends on its id and `seed` alone, so it never changes sides as the data grows or is reordered.
+    The side of a row depends only on its id and `seed`, so rows do not change sides when the data grows.
 
     Args:
         labeled: one row per project; columns `id` int64, `tag` str.

@@ -1,10 +1,10 @@
-"""train: fit the study's best parameters on the training rows; the candidate's folder is named by what decides it."""
+"""train: fit a model with the best parameters of the study on the training rows; a fingerprint names its folder."""
 
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tagifai import artifacts, dataset, fingerprint, persistence, snapshot, studies
+from tagifai import artifacts, dataset, findings, fingerprint, persistence, snapshot
 from tagifai.errors import TagifaiError
 from tagifai.settings import Settings
 
@@ -17,18 +17,20 @@ MODEL_FILE, FACTS_FILE = "model.skops", "model.json"
 
 
 def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
-    """Fit the candidate and write it to models/FINGERPRINT under the artifact root, unless it is there.
+    """Fit the candidate and write it to models/FINGERPRINT under the artifact root, unless it exists there.
 
     Returns:
-        What `facts_of` returns; `model`, the folder's URI; `mlflow`: the `model` that promote registers it as.
+        What `facts_of` returns; `model`, the URI of the folder; `mlflow`: the name of the registered `model`.
 
     Raises:
-        TagifaiError: the snapshot or the study is missing, or the study is of another snapshot.
+        TagifaiError: the snapshot or the study is missing, or the study belongs to another snapshot.
     """
     name = snapshot.hash_of(uri)
     if not study.startswith(f"{name}-"):
-        raise TagifaiError(f"study {study} is not of snapshot {name}: pass on the study that optimize returned for it")
-    found = studies.read(settings, study)
+        raise TagifaiError(
+            f"study {study} does not belong to snapshot {name}: pass on the study that optimize returned for it"
+        )
+    found = findings.read(settings, study)
     identity = {
         "snapshot": name,
         "params": found["best_params"],
@@ -39,7 +41,7 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     }
     folder = f"{settings.artifacts}/models/{fingerprint.digest(identity)}"
     if artifacts.exists(f"{folder}/{FACTS_FILE}"):
-        logger.info("model %s is there already", folder)
+        logger.info("model %s exists already", folder)
     else:
         outcome = {"cv_f1": found["best_value"], "trials": found["trials"], "study": study}
         _fit(settings, uri, folder, identity | outcome)
@@ -47,14 +49,14 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
 
 
 def facts_of(folder: str) -> dict[str, Any]:
-    """What is known of a candidate.
+    """Facts about a candidate.
 
     Returns:
         `fingerprint`, `snapshot`, `study`, `params`, `labels`, `split`, `threshold`, `code`, `cv_f1`, `trials`,
         `classes` (rows by class), `train_rows`, `test_rows`.
 
     Raises:
-        TagifaiError: the folder holds no whole model.
+        TagifaiError: the folder has no complete model.
     """
     try:
         with artifacts.open_input(f"{folder}/{FACTS_FILE}") as file:
@@ -67,7 +69,7 @@ def load(folder: str) -> "Pipeline":
     """Read a candidate's fitted model.
 
     Raises:
-        TagifaiError: the folder holds no whole model, or not one of ours.
+        TagifaiError: the folder has no complete model, or not one of tagifai.
     """
     facts_of(folder)
     with artifacts.open_input(f"{folder}/{MODEL_FILE}") as file:
@@ -88,6 +90,6 @@ def _fit(settings: Settings, uri: str, folder: str, facts: dict[str, Any]) -> No
         "test_rows": len(sides.test),
     }
     artifacts.write(f"{folder}/{MODEL_FILE}", persistence.dumps(fitted))
-    # The facts come last: where they are, the model is whole.
+    # The facts come last: if they exist, the model is complete.
     artifacts.write(f"{folder}/{FACTS_FILE}", json.dumps(facts, indent=2).encode())
     logger.info("model %s: %d training rows", folder, len(sides.train))

@@ -1,6 +1,6 @@
-"""The warehouse's two tables, read and replaced as Arrow tables."""
+"""Read and replace the two tables of the warehouse, as Arrow tables."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LABELED_PROJECTS = "marts.labeled_projects"
 PREDICTIONS = "marts.predictions"
 
-# One run at a time creates and replaces the table; readers are not held up.
+# One run at a time creates and replaces the table; readers do not wait.
 PREPARE_PREDICTIONS = f"""
 select pg_advisory_xact_lock(hashtext('{PREDICTIONS}'));
 create schema if not exists marts;
@@ -31,7 +31,7 @@ delete from {PREDICTIONS};
 
 
 def read_labeled_projects(warehouse: Warehouse, columns: tuple[str, ...]) -> "pa.Table":
-    """Read columns of all labelled projects, in the order of their ids.
+    """Read columns of all labelled projects, ordered by id.
 
     Raises:
         ServiceError: the warehouse does not answer, or the table is missing.
@@ -45,10 +45,10 @@ def read_labeled_projects(warehouse: Warehouse, columns: tuple[str, ...]) -> "pa
 
 
 def replace_predictions(warehouse: Warehouse, predictions: "pa.Table") -> None:
-    """Replace the rows of marts.predictions, or make the table; readers see the old rows or the new, and views stay.
+    """Replace the rows of marts.predictions, or create it; readers see the old rows or the new ones, and views stay.
 
     Args:
-        warehouse: where.
+        warehouse: the database.
         predictions: columns `id` int64, `tag`, `model_version` string, `probability` double, `predicted_at` timestamp
             with time zone.
 
@@ -77,7 +77,7 @@ def replace_predictions(warehouse: Warehouse, predictions: "pa.Table") -> None:
 
 
 def _query(connection: "AdbcConnection", sql: str) -> "pa.Table":
-    # The driver's DB-API layer would import pandas, which takes longer than all the rest of `extract`.
+    # The DB-API layer of the driver would import pandas, which takes longer than the rest of `extract`.
     import pyarrow as pa
     from adbc_driver_manager import AdbcStatement
 
@@ -88,8 +88,8 @@ def _query(connection: "AdbcConnection", sql: str) -> "pa.Table":
 
 
 @contextmanager
-def _connection(warehouse: Warehouse) -> Iterator["AdbcConnection"]:
-    """A connection that is closed afterwards; what is not committed is rolled back."""
+def _connection(warehouse: Warehouse) -> Generator["AdbcConnection"]:
+    """A connection that is closed afterwards; uncommitted changes are rolled back."""
     import adbc_driver_manager
     import adbc_driver_postgresql
 

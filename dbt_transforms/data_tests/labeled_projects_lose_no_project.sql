@@ -1,11 +1,11 @@
--- Every project that has a tag is in labeled_projects, once.
+-- Every project that has a tag is in labeled_projects exactly once.
 with
 
 expected as (
 
     select count(*) as projects
-    from {{ ref('stg_projects') }}
-    where id in (select id from {{ ref('stg_tags') }})
+    from {{ ref('stg_projects') }} as stg_projects
+    where stg_projects.id in (select stg_tags.id from {{ ref('stg_tags') }} as stg_tags)
 
 ),
 

@@ -8,15 +8,15 @@
 
 
 {#
-    The table stays and its rows are replaced: a table that is renamed away takes its views along, and dropping it fails.
-    Readers are not kept waiting unless columns have changed.
+    The rows are replaced inside the table: renaming the table would take its views along, and dropping it would fail.
+    Readers do not wait unless columns have changed. `begin` is explicit: dbt leaves transactions to psycopg2, which
+    begins none after dbt's first commit.
 #}
 {% macro postgres__publish(candidate, published) %}
     {% call statement() %}
-        {# dbt leaves it to psycopg2 to begin transactions, and psycopg2 begins none after dbt's first commit. #}
         begin;
         create table if not exists {{ published }} (like {{ candidate }});
-        -- Two writers at once would leave the rows of both.
+        -- Without the lock, two writers at the same time would leave the rows of both.
         lock table {{ published }} in share row exclusive mode;
         delete from {{ published }};
     {% endcall %}
@@ -25,13 +25,16 @@
     {% call statement('insert') %}
         insert into {{ published }} ({{ columns }}) select {{ columns }} from {{ candidate }}
     {% endcall %}
-    {# Nothing before this line is seen by others; an error rolls it back. #}
+    {# Others see the changes from here on; an earlier error rolls all of them back. #}
     {% do adapter.commit() %}
     {{ return(load_result('insert').response.rows_affected) }}
 {% endmacro %}
 
 
-{# dbt's own drops the column with every view that reads it; PostgreSQL refuses and names the view. The table is empty. #}
+{#
+    The macro of dbt drops the column with every view that reads it; here PostgreSQL refuses and names the view.
+    The table is empty at this point.
+#}
 {% macro postgres__alter_column_type(relation, column_name, new_column_type) %}
     {% set column = adapter.quote(column_name) %}
     {% call statement() %}

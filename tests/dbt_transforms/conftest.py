@@ -1,5 +1,8 @@
-"""dbt against a real warehouse, as the command that Airflow runs."""
+"""dbt on a real warehouse, called as by the command that Airflow runs."""
 
+import contextlib
+import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -12,6 +15,9 @@ import pytest
 from tests.conftest import ROOT, PostgresServer, warehouse_env
 
 TRANSFORM = ROOT / "dbt_transforms" / "transform.py"
+_spec = importlib.util.spec_from_file_location("transform", TRANSFORM)
+transform = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(transform)
 AIRBYTE_COLUMNS = "_airbyte_raw_id text, _airbyte_extracted_at timestamptz, _airbyte_meta jsonb"
 
 
@@ -28,29 +34,58 @@ class Warehouse:
         """Rows of the last statement, as text."""
         return self.server.psql(self.database, statements)
 
+    @property
+    def environment(self):
+        """Environment variables of the command."""
+        return {**warehouse_env(self.database), "MLOPS_VAR": str(self.var)}
+
     def start(self, verb):
-        """Start the command away from the repository; its result goes to a file."""
-        environment = {**os.environ, **warehouse_env(self.database), "MLOPS_VAR": str(self.var)}
+        """Start the command as a process, outside the repository; its result goes to a file."""
         command = [sys.executable, TRANSFORM, verb, "--result", self.folder / f"{verb}.json"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, env=environment, cwd=self.folder, **pipes)
+        return subprocess.Popen(command, env=os.environ | self.environment, cwd=self.folder, **pipes)
+
+    def call(self, verb):
+        """Run the command in this process, which has dbt imported already; returns its status and its errors."""
+        result, errors = self.folder / f"{verb}.json", io.StringIO()
+        result.unlink(missing_ok=True)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stderr(errors),
+        ):
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["transform.py", verb, "--result", str(result)])
+            try:
+                transform.main()
+            except SystemExit as exit:
+                return exit.code, errors.getvalue()
+        return 0, errors.getvalue()
 
     def run(self, verb):
         """Facts of a run that succeeds."""
-        process = self.start(verb)
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, output + errors
-        return json.loads((self.folder / f"{verb}.json").read_text())
+        status, errors = self.call(verb)
+        assert status == 0, errors
+        return self.result(verb)
 
     def fail(self, verb, *, status):
-        """Message of a run that fails as it should: the same in the result and on the last line of stderr."""
-        process = self.start(verb)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == status
+        """Message of a run that fails with a status: the same in the result, its report and the last line of stderr."""
+        ended, errors = self.call(verb)
+        assert ended == status
+        return self.failure(verb, errors)
+
+    def failure(self, verb, errors):
+        """Message of a run that failed, given what it wrote to stderr."""
         assert "Traceback" not in errors
-        result = json.loads((self.folder / f"{verb}.json").read_text())
-        assert result == {"error": errors.splitlines()[-1]}
-        return result["error"]
+        result, log = self.result(verb), str(self.var / "dbt" / "logs" / "dbt.log")
+        message = errors.splitlines()[-1]
+        assert result == {"error": message, "report": {"note": message, "links": {"dbt log": log}}}
+        return message
+
+    def result(self, verb):
+        """The JSON object that the command has written."""
+        return json.loads((self.folder / f"{verb}.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +100,10 @@ def warehouse(postgres, tmp_path, var):
     return Warehouse(postgres, postgres.database(), var, tmp_path)
 
 
-@pytest.fixture
-def sources(warehouse):
+@pytest.fixture(scope="module")
+def sources(postgres, tmp_path_factory):
     """A warehouse with raw tables: untidy texts, a project without tag, a tag without project."""
+    warehouse = Warehouse(postgres, postgres.database(), *(tmp_path_factory.mktemp(name) for name in ("var", "run")))
     warehouse.sql(f"""
         create schema raw;
         create table raw.projects (

@@ -1,4 +1,4 @@
-"""What the project is, read without a warehouse."""
+"""Facts about the dbt project that need no warehouse."""
 
 import json
 import os
@@ -23,7 +23,7 @@ cli(sys.argv[1:])
 """
 BIGQUERY = {"TYPE": "bigquery", "PROJECT": "a-project", "LOCATION": "EU"}
 POSTGRES = {"TYPE": "postgres", "HOST": "127.0.0.1", "PORT": "1", "DATABASE": "w", "USER": "u", "PASSWORD": "p"}
-# The project's own profile takes Google's default credentials, which a test has none of.
+# The profile of the project needs default credentials of Google, which a test does not have.
 PROFILE = """
 warehouse:
   target: bigquery
@@ -74,7 +74,7 @@ def test_data_sets_have_the_same_names_as_schemas(models):
     }
 
 
-def test_every_model_says_its_grain_and_describes_its_columns_beside_its_sql(models):
+def test_every_model_describes_its_grain_and_its_columns_in_a_file_beside_its_sql(models):
     for model in models:
         sql = PROJECT / model["original_file_path"]
         assert model["patch_path"].endswith(str(sql.relative_to(PROJECT).with_suffix(".yml")))

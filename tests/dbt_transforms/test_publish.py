@@ -54,12 +54,15 @@ def wait_for(cursor, sql):
         ask(cursor, "select pg_sleep(0.02)")
 
 
-def test_the_first_publication_makes_the_table(candidate):
-    assert candidate.run("publish") == {"rows": 2}
+def test_the_first_publication_creates_the_table(candidate):
+    assert candidate.run("publish") == {
+        "rows": 2,
+        "report": {"rows_in": 2, "rows_out": 2, "note": "published in one transaction"},
+    }
     assert candidate.sql(PUBLISHED) == candidate.sql("select * from candidate.labeled_projects order by id")
 
 
-def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_add_up(published):
+def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_duplicate_rows(published):
     # Publishing waits between its delete and its insert until the test lets it go on.
     published.sql("""
         create function pause() returns trigger language plpgsql as
@@ -83,13 +86,13 @@ def test_readers_see_the_old_rows_or_the_new_ones_and_two_writers_do_not_add_up(
     assert ask(reader, "select id from consumer.tags order by id") == [(1,), (2,), (3,)]
 
 
-def test_columns_follow_the_candidate_and_views_live_on_unless_a_view_forbids_it(published):
+def test_columns_follow_the_candidate_and_views_stay_unless_a_view_forbids_the_change(published):
     published.sql("""
         drop table candidate.labeled_projects;
         create table candidate.labeled_projects (id bigint, created_on date, title text, tag text, "Stars" integer);
         insert into candidate.labeled_projects values (7, '2020-01-01', 'a', 'mlops', 5);
     """)
-    assert published.run("publish") == {"rows": 1}
+    assert published.run("publish")["rows"] == 1
     columns = """
         select column_name, data_type from information_schema.columns where table_schema = '{}' order by column_name
     """
@@ -111,5 +114,5 @@ def test_nothing_is_published_without_a_candidate(warehouse):
     warehouse.sql("create schema candidate")
     message = warehouse.fail("publish", status=os.EX_TEMPFAIL)
     assert 'relation "candidate.labeled_projects" does not exist' in message
-    assert "Build a candidate" in message
+    assert "Build the candidate" in message
     assert warehouse.sql("select 1 from information_schema.tables where table_schema = 'marts'") == []

@@ -7,16 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 import requests
+from click.testing import CliRunner
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from tagifai import imports, snapshot
+from tagifai import cli, imports, snapshot
 from tagifai.settings import Settings, prepare_libraries
 
 prepare_libraries()
@@ -54,6 +56,13 @@ def params():
 
 
 @pytest.fixture(scope="session")
+def best_of_one(params):
+    """The findings of a study with one trial of these parameters."""
+    trial = {"number": 0, "value": 0.75, "seconds": 1.0, "params": params, "new": True}
+    return {"trials": 1, "best_value": 0.75, "best_params": params, "train_rows": 120, "history": [trial]}
+
+
+@pytest.fixture(scope="session")
 def projects():
     """150 labelled projects of four tags; the words of their texts tell the tags apart."""
     chance, rows = random.Random(7), []
@@ -83,17 +92,17 @@ def write_snapshot(frame, root):
     return snapshot.write(pa.Table.from_pandas(frame, preserve_index=False), str(root))[1]
 
 
-@pytest.fixture
-def make_settings(tmp_path):
-    """Function that makes settings for the synthetic projects, with some changed."""
+@pytest.fixture(scope="session")
+def settings_in():
+    """Function that makes settings for the synthetic projects, with artifacts in a folder, and some changed."""
 
-    def make(**changes):
+    def make(folder, **changes):
         nowhere = {"host": "127.0.0.1", "port": 1, "database": "none", "user": "none", "password": "none"}
         search = {"trials": 4, "workers": 2, "folds": 3, "space": {name: [each] for name, each in PARAMS.items()}}
         search["space"] |= {"word_ngram_max": [1, 2], "c": [0.1, 10.0]}
         defaults = {
             "warehouse": {"type": "postgres", **nowhere},
-            "artifacts": str(tmp_path / "artifacts"),
+            "artifacts": str(folder / "artifacts"),
             "mlflow": "http://127.0.0.1:1",
             "studies": "postgresql+psycopg2://none:none@127.0.0.1:1/none",
             "labels": {"min_freq": 20},
@@ -105,17 +114,26 @@ def make_settings(tmp_path):
 
 
 @pytest.fixture
+def make_settings(settings_in, tmp_path):
+    """Function that makes such settings with artifacts in a folder of the test."""
+    return partial(settings_in, tmp_path)
+
+
+@pytest.fixture
 def settings(make_settings):
     """Settings without any service."""
     return make_settings()
 
 
-@pytest.fixture
-def studies(postgres):
-    """SQLAlchemy URL of an empty database for studies, and the database."""
-    database = postgres.database()
-    address = "{user}:{password}@{host}:{port}/{database}".format(**database)
-    return f"postgresql+psycopg2://{address}", database
+@pytest.fixture(scope="session")
+def make_studies(postgres):
+    """Function that makes an empty database for studies; returns its SQLAlchemy URL, and the database."""
+
+    def make():
+        database = postgres.database()
+        return "postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}".format(**database), database
+
+    return make
 
 
 @pytest.fixture
@@ -191,12 +209,12 @@ def start(environment):
 
 
 @pytest.fixture
-def run(start):
-    """Function that runs a command of tagifai to its end; returns its exit status and the lines of its log."""
+def run(environment):
+    """Function that runs a command of tagifai in this process; returns its exit status and the lines of its errors."""
 
     def run(settings, *arguments):
-        process = start(settings, *arguments)
-        _, log = process.communicate(timeout=240)
-        return process.returncode, log.splitlines()
+        outcome = CliRunner().invoke(cli.main, list(map(str, arguments)), env=environment(settings))
+        assert outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exc_info
+        return outcome.exit_code, outcome.stderr.splitlines()
 
     return run

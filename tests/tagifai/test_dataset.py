@@ -16,7 +16,7 @@ def test_a_single_class_is_an_error_that_names_it(make_settings, uri):
         dataset.load(settings, uri)
 
 
-def test_a_side_without_a_class_is_an_error_with_its_remedy(settings, projects, save_snapshot, tmp_path):
+def test_a_side_without_a_class_is_an_error_that_says_how_to_fix_it(settings, projects, save_snapshot, tmp_path):
     few = projects[(projects["id"] <= 60) & (projects["tag"] != "time-series")]
     rare = few.assign(tag=few["tag"].mask(few["id"] == few["id"].min(), "rare"))
     uri = save_snapshot(rare, tmp_path)

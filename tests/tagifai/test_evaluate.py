@@ -21,11 +21,11 @@ def test_the_scores_are_those_computed_by_hand():
     assert found["recall"] == pytest.approx((4 * 0.75 + 2 * 0.5 + 2 * 0.5) / 8)
 
 
-def test_a_class_that_is_never_answered_scores_nothing():
+def test_a_class_that_is_never_predicted_scores_zero():
     assert scores(["a", "b"], ["a", "a"])["per_class"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 1}
 
 
-def test_slices_hold_short_texts_and_those_on_cnns_or_transformers(settings):
+def test_slices_are_short_texts_and_texts_about_cnns_or_transformers(settings):
     texts = [
         ("Fast CNN", "for images, with code and data"),
         ("seven words", "are a short text then"),
@@ -42,7 +42,7 @@ def test_slices_hold_short_texts_and_those_on_cnns_or_transformers(settings):
 
 
 class Parrot:
-    """A model that answers what the descriptions say."""
+    """A model that predicts the first word of the description."""
 
     def predict(self, projects):
         return projects["description"].str.split().str[0].to_numpy()

@@ -20,7 +20,7 @@ TAGS = pd.Series(["nlp"] * 5 + ["cv"] * 3 + ["rl"] * 2 + ["graph"])
         (None, 6, {"other": 11}),
     ],
 )
-def test_tags_that_are_no_class_or_too_rare_become_other(classes, min_freq, expected):
+def test_rare_tags_and_those_that_are_not_classes_become_other(classes, min_freq, expected):
     assert Counter(relabel(TAGS, classes=classes, min_freq=min_freq)) == expected
 
 

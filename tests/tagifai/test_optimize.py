@@ -6,9 +6,17 @@ import optuna
 import pytest
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from tagifai import dataset, model
+from tagifai import dataset, findings, model
 from tagifai.errors import TagifaiError
-from tagifai.optimize import Objective, open_study, optimize, study_name, suggest
+from tagifai.objective import Objective, suggest
+from tagifai.optimize import optimize
+from tagifai.study import name_of, open_study
+
+
+@pytest.fixture
+def studies(make_studies):
+    """SQLAlchemy URL of an empty database for studies, and the database."""
+    return make_studies()
 
 
 @pytest.fixture
@@ -35,20 +43,22 @@ def states(postgres, studies):
     return states
 
 
-def test_two_workers_at_once_run_exactly_the_trials_asked_for(make_search, uri, start, states):
+def test_two_workers_at_once_run_exactly_the_configured_number_of_trials(make_search, uri, start, states):
     settings = make_search(trials=7)
     processes = [start(settings, "optimize", "--snapshot", uri, "--worker", worker) for worker in (0, 1)]
     logs = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], logs
     assert states() == {"COMPLETE": 7}
+    found = findings.read(settings, name_of(settings, uri))
+    assert [(trial["number"], trial["new"]) for trial in found["history"]] == [(number, True) for number in range(7)]
     assert [log.count("trial ") for log in logs] == [4, 3]
 
 
-def test_a_second_process_of_the_same_worker_waits_and_finds_the_work_done(make_search, uri, start, states):
+def test_a_second_call_of_the_same_worker_waits_and_finds_the_work_done(make_search, uri, states):
     settings = make_search(trials=6, workers=1)
-    processes = [start(settings, "optimize", "--snapshot", uri) for _ in range(2)]
-    logs = [process.communicate(timeout=240)[1] for process in processes]
-    assert sorted(log.count("trial ") for log in logs) == [0, 6]
+    with ThreadPoolExecutor(2) as pool:
+        facts = list(pool.map(lambda _: optimize(settings, uri=uri, worker=0), range(2)))
+    assert sorted(each["run"] for each in facts) == [0, 6]
     assert states() == {"COMPLETE": 6}
 
 
@@ -57,14 +67,14 @@ def test_workers_that_start_at_once_on_an_empty_database_share_one_study(make_se
 
     def start(_):
         ready.wait(timeout=30)
-        return open_study(settings, study_name(settings, uri)).study_name
+        return open_study(settings, name_of(settings, uri)).study_name
 
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(start, range(4))) == {study_name(settings, uri)}
+        assert set(pool.map(start, range(4))) == {name_of(settings, uri)}
     assert postgres.psql(studies[1], "select count(*) from studies") == [["1"]]
 
 
-def test_a_killed_worker_goes_on_where_it_stopped(make_search, uri, start, states):
+def test_a_killed_worker_continues_where_it_stopped(make_search, uri, start, states):
     settings = make_search(trials=12, workers=1)
     process = start(settings, "optimize", "--snapshot", uri)
     for line in process.stderr:
@@ -79,6 +89,12 @@ def test_a_killed_worker_goes_on_where_it_stopped(make_search, uri, start, state
     assert facts["trials"] == 12
     assert facts["run"] == 12 - done
     assert not facts["reused"]
+    assert new_trials(settings, facts) == [False] * done + [True] * (12 - done)
+
+
+def new_trials(settings, facts):
+    """Of each trial whether the latest call of its worker ran it."""
+    return [trial["new"] for trial in findings.read(settings, facts["study"])["history"]]
 
 
 def test_a_complete_study_is_reused(make_search, uri, states):
@@ -86,17 +102,41 @@ def test_a_complete_study_is_reused(make_search, uri, states):
     first = optimize(settings, uri=uri, worker=0)
     again = optimize(settings, uri=uri, worker=0)
     assert again == first | {"run": 0, "reused": True}
+    assert new_trials(settings, again) == [False, False]
     assert states() == {"COMPLETE": 2}
 
 
-def test_a_worker_counts_its_own_trials_only(make_search, uri):
+def test_a_worker_counts_only_its_own_trials(make_search, uri):
     settings = make_search(trials=3)
     assert optimize(settings, uri=uri, worker=1)["run"] == 1
     facts = optimize(settings, uri=uri, worker=0)
     assert (facts["run"], facts["trials"]) == (2, 3)
+    assert new_trials(settings, facts) == [True, True, True]
+    assert optimize(settings, uri=uri, worker=1)["run"] == 0
+    assert new_trials(settings, facts) == [False, True, True]
 
 
-def test_a_worker_fails_the_trial_that_its_last_process_left_and_no_other_s(make_search, uri, states):
+def test_the_findings_have_the_trials_with_their_values_parameters_and_seconds(make_search, uri):
+    settings = make_search(trials=2, workers=1)
+    facts = optimize(settings, uri=uri, worker=0)
+    found = findings.read(settings, facts["study"])
+    assert found["train_rows"] == len(dataset.load(settings, uri).train)
+    trials = optuna.load_study(study_name=facts["study"], storage=settings.studies.get_secret_value()).trials
+    assert found["history"] == [
+        {
+            "number": trial.number,
+            "value": trial.value,
+            "seconds": trial.duration.total_seconds(),
+            "params": trial.params,
+            "new": True,
+        }
+        for trial in trials
+    ]
+    best = max(found["history"], key=lambda trial: trial["value"])
+    assert (found["best_value"], found["best_params"]) == (best["value"], best["params"])
+
+
+def test_a_worker_fails_the_unfinished_trial_of_its_last_process_and_no_other(make_search, uri, states):
     settings = make_search(trials=2)
     name = optimize(settings, uri=uri, worker=0)["study"]
     study = optuna.load_study(study_name=name, storage=settings.studies.get_secret_value())
@@ -110,7 +150,7 @@ def test_a_worker_fails_the_trial_that_its_last_process_left_and_no_other_s(make
     }
 
 
-def test_whatever_changes_the_objective_gets_a_study_of_its_own(make_search, make_settings, uri):
+def test_settings_that_change_the_objective_start_another_study(make_search, make_settings, uri):
     base = make_search()
     other = [
         make_search(folds=4),
@@ -120,9 +160,9 @@ def test_whatever_changes_the_objective_gets_a_study_of_its_own(make_search, mak
         make_settings(split={"seed": 1}),
         make_settings(threshold=0.2),
     ]
-    names = {study_name(each, uri) for each in [base, *other]} | {study_name(base, "/elsewhere/abc.parquet")}
+    names = {name_of(each, uri) for each in [base, *other]} | {name_of(base, "/elsewhere/abc.parquet")}
     assert len(names) == 8
-    assert study_name(make_settings(slices={"short_text_words": 3}), uri) == study_name(base, uri)
+    assert name_of(make_settings(slices={"short_text_words": 3}), uri) == name_of(base, uri)
 
 
 def test_the_objective_is_the_cross_validated_score_of_the_model_itself(make_search, params, uri):
@@ -163,7 +203,7 @@ def test_a_class_with_too_few_rows_for_the_folds_is_named(make_search, uri):
         optimize(make_search(folds=8), uri=uri, worker=0)
 
 
-def test_a_worker_that_the_settings_do_not_know_is_an_error(make_search, uri):
+def test_an_unknown_worker_is_an_error(make_search, uri):
     with pytest.raises(TagifaiError, match=r"there is no worker 2: search\.workers is 2"):
         optimize(make_search(), uri=uri, worker=2)
 

@@ -11,7 +11,7 @@ def fitted(request, params, projects):
     return model.fit(params | request.param, projects, threshold=0.1)
 
 
-def test_a_model_is_the_same_after_saving_and_saving_leaves_it_as_it_was(fitted, projects):
+def test_a_loaded_model_equals_the_saved_one_and_saving_does_not_change_it(fitted, projects):
     before = fitted.predict_proba(projects)
     loaded = persistence.loads(persistence.dumps(fitted), origin="memory")
     assert isinstance(loaded, Pipeline)
@@ -20,14 +20,16 @@ def test_a_model_is_the_same_after_saving_and_saving_leaves_it_as_it_was(fitted,
     assert (fitted.predict_proba(projects) == before).all()
 
 
-def test_no_more_types_are_trusted_than_a_model_is_made_of(fitted):
+def test_exactly_the_types_that_a_model_consists_of_are_trusted(fitted):
     found = imports.skops_io().get_untrusted_types(data=persistence.dumps(fitted))
     assert sorted(found) == sorted(persistence.TRUSTED_TYPES)
 
 
-def test_a_file_of_other_types_or_no_file_of_skops_is_refused_by_name(fitted):
+def test_a_file_with_other_types_or_of_another_format_is_refused_by_name(fitted):
     foreign = DummyClassifier().fit([[0]], ["a"])
-    with pytest.raises(TagifaiError, match=r"a/model\.skops is no model of tagifai: .*DummyClassifier.*Train another"):
+    with pytest.raises(
+        TagifaiError, match=r"a/model\.skops is not a model of tagifai: .*DummyClassifier.*Train a new one"
+    ):
         persistence.loads(persistence.dumps(foreign), origin="a/model.skops")
-    with pytest.raises(TagifaiError, match=r"a/model\.skops is no model of tagifai: .*zip"):
+    with pytest.raises(TagifaiError, match=r"a/model\.skops is not a model of tagifai: .*zip"):
         persistence.loads(b"half", origin="a/model.skops")

@@ -42,7 +42,7 @@ def connected(make_settings, champion_url, warehouse):
     return make_settings(mlflow=champion_url, model={"name": NAME}, warehouse={"type": "postgres", **warehouse})
 
 
-def test_all_projects_of_the_warehouse_are_tagged_and_again_without_loss(
+def test_all_projects_of_the_warehouse_are_tagged_and_tagging_again_replaces_the_rows(
     connected, fitted, projects, postgres, warehouse
 ):
     facts = predict(connected)
@@ -63,7 +63,7 @@ def test_all_projects_of_the_warehouse_are_tagged_and_again_without_loss(
     assert len(postgres.psql(warehouse, "select * from public.mlops")) == [row[1] for row in stored].count("mlops")
 
 
-def test_a_champion_of_types_that_are_not_ours_is_refused_whatever_types_its_version_trusts(connected, projects):
+def test_a_champion_with_foreign_types_is_refused_even_if_its_version_lists_them_as_trusted(connected, projects):
     """A model file of someone else could run code of theirs."""
     stranger = DummyClassifier().fit(projects[["id"]], projects["tag"])
     mlflow.set_tracking_uri(connected.mlflow)
@@ -78,19 +78,19 @@ def test_a_champion_of_types_that_are_not_ours_is_refused_whatever_types_its_ver
     mlflow.MlflowClient().set_registered_model_alias("stranger", registry.CHAMPION, 1)
     settings = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "stranger"})})
     with pytest.raises(
-        TagifaiError, match=r"models:/stranger/1/model\.skops is no model of tagifai: .*DummyClassifier"
+        TagifaiError, match=r"models:/stranger/1/model\.skops is not a model of tagifai: .*DummyClassifier"
     ):
         predict(settings)
 
 
 def test_without_a_champion_nothing_is_written(connected, postgres, warehouse, tmp_path):
     lonely = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "nobody"})})
-    with pytest.raises(TagifaiError, match="model nobody has no champion yet: make run first"):
+    with pytest.raises(TagifaiError, match="model nobody has no champion yet: run `make run` first"):
         predict(lonely)
     assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
 
 
-def test_a_csv_file_is_tagged_whatever_its_texts_hold(connected, tmp_path):
+def test_a_csv_file_with_unusual_texts_is_tagged(connected, tmp_path):
     rows = [
         ("007", 'Say "image", twice', "detection of\npixels, faces\r\nin a video"),
         ("1e5", "NA", "null"),
@@ -121,18 +121,18 @@ def test_a_parquet_file_is_tagged_and_ids_keep_their_type(connected, fitted, pro
     assert tagged["tag"].tolist() == fitted.predict(projects).tolist()
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column_s_name(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_name(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,title,description\n1,T,D\n")
     assert read_projects(str(tmp_path / "a.csv")).to_numpy().tolist() == [["1", "T", "D"]]
 
 
-def test_a_header_alone_gives_a_header_alone(connected, tmp_path):
+def test_a_file_without_rows_gives_a_file_without_rows(connected, tmp_path):
     (tmp_path / "a.csv").write_text("id,title,description\n")
     predict_file(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
     assert (tmp_path / "b.csv").read_text() == "id,tag,probability\n"
 
 
-def test_below_the_threshold_the_probability_is_still_that_of_the_likeliest_class(params, projects):
+def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_class(params, projects):
     careful = model.fit(params, projects, threshold=0.99)
     tagged = tag(careful, projects)
     assert (tagged["tag"] == "other").any()
@@ -140,7 +140,7 @@ def test_below_the_threshold_the_probability_is_still_that_of_the_likeliest_clas
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("gone.csv", None, r"gone\.csv does not exist"),
         ("a.csv", b"id,title\n1,T\n", r"a\.csv has no column description: .*has id, title"),
@@ -152,20 +152,20 @@ def test_below_the_threshold_the_probability_is_still_that_of_the_likeliest_clas
         ("a.csv", HEADER + b"1,T,D,\n2,T,D,\n", r"a\.csv cannot be read: line 2 has 4 fields"),
         ("a.csv", HEADER + b"1,T,D\n2,T,D,E\n", r"a\.csv cannot be read: line 3 has 4 fields"),
         ("a.csv", HEADER + b"1,T,D\n2,T\n", r"a\.csv cannot be read: line 3 has 2 fields"),
-        ("a.csv", b"id,title,description,title\n1,T,D,U\n", r"a\.csv cannot be read: column title is there twice"),
+        ("a.csv", b"id,title,description,title\n1,T,D,U\n", r"a\.csv cannot be read: column title appears twice"),
         ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a CSV or Parquet file"),
         ("a.txt", b"id,title,description\n", r"a\.txt cannot be read: .*must be a CSV or Parquet file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, told):
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(TagifaiError, match=told):
+    with pytest.raises(TagifaiError, match=message):
         read_projects(str(tmp_path / name))
 
 
-def test_an_output_of_no_known_format_is_refused_before_any_work(settings, tmp_path):
-    with pytest.raises(TagifaiError, match=r"tagged\.json: an output file's name ends in \.csv or \.parquet"):
+def test_an_unknown_output_format_is_refused_before_any_work(settings, tmp_path):
+    with pytest.raises(TagifaiError, match=r"tagged\.json: the name of the output file must end in \.csv or \.parquet"):
         predict_file(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
 
 

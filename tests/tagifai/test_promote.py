@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 import re
 import signal
 import subprocess
@@ -6,8 +8,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 
-from tagifai import dataset, registry, studies, train
+from tagifai import dataset, findings, registry, reports, train
 from tagifai.errors import TagifaiError
 from tagifai.evaluate import measure
 from tagifai.promote import promote
@@ -23,12 +26,12 @@ def connected(make_settings, mlflow_url, request):
 
 
 @pytest.fixture
-def candidate(connected, uri, params):
+def candidate(connected, uri, best_of_one):
     """Function that trains a candidate with some settings changed, as if a study had found the parameters."""
 
     def candidate(snapshot=uri, **changes):
         name = f"{hash_of(snapshot)}-by-hand"
-        studies.write(connected, name, {"trials": 1, "best_value": 0.75, "best_params": params})
+        findings.write(connected, name, best_of_one)
         return train.train(connected.model_copy(update=changes), uri=snapshot, study=name)["model"]
 
     return candidate
@@ -58,7 +61,7 @@ def champion(client, settings):
     return str(client.get_model_version_by_alias(settings.model.name, "champion").version)
 
 
-def test_the_first_candidate_becomes_champion_with_all_that_made_it(connected, uri, good, client):
+def test_the_first_candidate_becomes_champion_and_its_version_records_how_it_was_made(connected, uri, good, client):
     facts = promote(connected, uri=uri, folder=good)
     assert (facts["decision"], facts["reason"]) == ("promoted", "there was no champion")
     assert facts["previous"] is None
@@ -95,6 +98,14 @@ def test_the_first_candidate_becomes_champion_with_all_that_made_it(connected, u
         "model": connected.model.name,
         "version": "1",
     }
+    assert facts["git_revision"] == "0123abc"
+    report = reports.of("promote", connected, facts, {"uri": uri, "folder": good})
+    assert report["links"] == {
+        "MLflow run": f"mlflow:/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
+        "MLflow experiment": f"mlflow:/#/experiments/{run.info.experiment_id}",
+        "MLflow model": f"mlflow:/#/models/{connected.model.name}/versions/1",
+    }
+    assert "git revision 0123abc" in report["sections"][0]["text"]
     (logged,) = run.outputs.model_outputs
     logged = client.get_logged_model(logged.model_id)
     assert logged.params == run.data.params
@@ -117,7 +128,7 @@ def test_promoting_the_same_candidate_again_changes_nothing(connected, uri, good
     first = promote(connected, uri=uri, folder=good)
     again = promote(connected, uri=uri, folder=good)
     assert again["decision"] == "kept"
-    assert "version 1 is the champion already" in again["reason"]
+    assert "version 1 is already the champion" in again["reason"]
     assert (again["candidate"], again["champion"]) == (first["candidate"], first["champion"])
     assert versions(client, connected) == [1]
 
@@ -153,7 +164,7 @@ def test_an_equal_candidate_becomes_champion(connected, uri, good, candidate, cl
     assert champion(client, connected) == "2"
 
 
-def test_the_champion_is_measured_on_the_rows_of_today(connected, uri, good, candidate, projects, save_snapshot):
+def test_the_champion_is_measured_again_on_the_current_rows(connected, uri, good, candidate, projects, save_snapshot):
     """It knew all rows of its time; today its words mean the opposite, and the candidate has learnt that."""
     before = promote(connected, uri=uri, folder=good)["champion"]["f1_weighted"]
     swap = {"computer-vision": "natural-language-processing", "natural-language-processing": "computer-vision"}
@@ -182,15 +193,15 @@ def test_a_champion_of_another_split_is_compared_on_the_rows_that_both_hold_out(
     assert facts["candidate"]["test_rows"] == len(today)
 
 
-def test_a_champion_that_no_row_is_fair_to_gives_way(connected, uri, good, bad, monkeypatch):
+def test_a_champion_trained_on_all_held_out_rows_is_replaced(connected, uri, good, bad, monkeypatch):
     promote(connected, uri=uri, folder=good)
     monkeypatch.setattr(registry, "split_of", lambda *_: Split(seed=3, test_size=1e-9))
     facts = promote(connected, uri=uri, folder=bad)
     assert (facts["decision"], facts["previous"]) == ("promoted", None)
-    assert facts["reason"] == "version 1 was trained on all the held-out rows of today"
+    assert facts["reason"] == "version 1 was trained on all of the current held-out rows"
 
 
-def test_a_champion_of_no_run_is_compared_on_all_held_out_rows(connected, uri, good, bad, monkeypatch):
+def test_a_champion_without_a_run_is_compared_on_all_held_out_rows(connected, uri, good, bad, monkeypatch):
     promote(connected, uri=uri, folder=good)
     version = registry.champion(connected)
     assert registry.split_of(connected, version) == connected.split
@@ -201,7 +212,7 @@ def test_a_champion_of_no_run_is_compared_on_all_held_out_rows(connected, uri, g
     assert facts["previous"]["test_rows"] == len(dataset.load(connected, uri).test)
 
 
-def test_a_crash_between_registering_and_the_alias_is_made_good_by_the_next_call(connected, uri, good, client):
+def test_the_next_call_completes_a_promotion_that_crashed_before_the_alias_was_set(connected, uri, good, client):
     rows = dataset.load(connected, uri).test
     metrics = measure(train.load(good), rows, connected)
     example = rows[["title", "description"]].head(1)
@@ -212,7 +223,7 @@ def test_a_crash_between_registering_and_the_alias_is_made_good_by_the_next_call
     assert versions(client, connected) == [1]
 
 
-def test_a_run_that_crashed_before_it_made_a_version_is_cleared_away(connected, uri, good, client):
+def test_a_run_that_crashed_before_it_registered_a_version_is_deleted(connected, uri, good, client):
     experiment = client.create_experiment(connected.model.name)
     crashed = client.create_run(experiment, tags={"fingerprint": train.facts_of(good)["fingerprint"]})
     promote(connected, uri=uri, folder=good)
@@ -222,24 +233,22 @@ def test_a_run_that_crashed_before_it_made_a_version_is_cleared_away(connected, 
     assert runs[0].info.status == "FINISHED"
 
 
-# Runs a command that dies by SIGKILL before or after its first request of a kind.
-DIES = """
-import os, signal, sys
-import requests
-when, method, path = sys.argv.pop(1).split()
-send = requests.Session.send
-def send_and_die(self, request, **kwargs):
-    meant = request.method == method and request.path_url.endswith(path)
-    if meant and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    answer = send(self, request, **kwargs)
-    if meant:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-requests.Session.send = send_and_die
-from tagifai.cli import main
-main()
-"""
+def promote_and_die(step, settings, uri, folder):
+    """Promote in a process that kills itself before or after its first request of a kind."""
+    when, method, path = step.split()
+    send = requests.Session.send
+
+    def send_and_die(self, request, **kwargs):
+        meant = request.method == method and request.path_url.endswith(path)
+        if meant and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = send(self, request, **kwargs)
+        if meant:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    requests.Session.send = send_and_die
+    promote(settings, uri=uri, folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -254,12 +263,12 @@ main()
         "after POST mlflow/registered-models/alias",
     ],
 )
-def test_promote_that_is_killed_at_any_step_and_run_again_ends_with_one_version_the_champion(
-    connected, uri, good, client, environment, step
-):
-    command = [sys.executable, "-c", DIES, step, "promote", "--snapshot", uri, "--model", good]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment(connected), capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+def test_promote_killed_at_any_step_and_run_again_ends_with_one_version_as_champion(connected, uri, good, client, step):
+    # A copy of this process has MLflow imported already, which takes a new one seconds.
+    killed = multiprocessing.get_context("fork").Process(target=promote_and_die, args=(step, connected, uri, good))
+    killed.start()
+    killed.join(timeout=240)
+    assert killed.exitcode == -signal.SIGKILL
     facts = promote(connected, uri=uri, folder=good)
     assert facts["champion"]["version"] == facts["candidate"]["version"] == champion(client, connected) == "1"
     assert versions(client, connected) == [1]
@@ -271,7 +280,7 @@ def test_promote_that_is_killed_at_any_step_and_run_again_ends_with_one_version_
     assert promote(connected, uri=uri, folder=good)["decision"] == "kept"
 
 
-def test_of_two_versions_that_a_repeated_request_left_the_first_stays(connected, uri, good, client):
+def test_of_two_versions_from_a_repeated_request_the_first_stays(connected, uri, good, client):
     """MLflow's client repeats a request whose answer was lost, as when the server is killed."""
     promote(connected, uri=uri, folder=good)
     first = client.get_model_version(connected.model.name, "1")
@@ -282,7 +291,7 @@ def test_of_two_versions_that_a_repeated_request_left_the_first_stays(connected,
     assert champion(client, connected) == "1"
 
 
-def test_without_a_git_revision_in_the_settings_the_checkout_is_asked(connected, uri, good, client):
+def test_without_a_git_revision_in_the_settings_git_is_asked(connected, uri, good, client):
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     promote(connected.model_copy(update={"git_revision": None}), uri=uri, folder=good)
     revision = client.get_model_version_by_alias(connected.model.name, "champion").tags["git_revision"]
@@ -295,7 +304,7 @@ def test_without_git_the_revision_is_unknown(connected, uri, good, client, monke
     assert client.get_model_version_by_alias(connected.model.name, "champion").tags["git_revision"] == "unknown"
 
 
-def test_a_registry_that_does_not_answer_is_named(settings, monkeypatch):
+def test_a_registry_that_does_not_answer_is_an_error_with_its_address(settings, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TagifaiError, match=r"MLflow at http://127\.0\.0\.1:1 refused: .*Check MLOPS_MLFLOW"):
         registry.champion(settings)
@@ -306,6 +315,6 @@ def test_mlflow_sends_no_usage_statistics():
         "from tagifai import registry; mlflow = registry._import_mlflow(); "
         "print(mlflow.telemetry.get_telemetry_client())"
     )
-    # MLflow is silent in any test and in CI, so neither may be told.
-    told = subprocess.run([sys.executable, "-c", script], env={}, capture_output=True, text=True, check=True)
-    assert told.stdout == "None\n"
+    # MLflow is always silent in tests and in CI, so the process must not know that it is in one.
+    done = subprocess.run([sys.executable, "-c", script], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"

@@ -20,7 +20,7 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def configure(monkeypatch, tmp_path):
-    """Function that lays values over config/base.yaml by their dotted names and sets the environment."""
+    """Function that writes config/base.yaml with some values changed, and sets the environment."""
 
     def configure(environment=ENVIRONMENT, **values):
         config = yaml.safe_load(settings.BASE_CONFIG.read_text())
@@ -46,10 +46,15 @@ def test_the_config_file_and_the_environment_are_merged(configure, monkeypatch):
     assert loaded.warehouse.port == 5432
 
 
-def test_without_a_config_file_the_repository_s_is_read(configure, monkeypatch):
+def test_without_mlops_config_the_file_of_the_repository_is_read(configure, monkeypatch):
     configure()
     monkeypatch.delenv("MLOPS_CONFIG")
     assert settings.load().model.name == "tagifai"
+
+
+def test_top_level_settings_of_other_readers_are_ignored(configure):
+    configure(application="another", of_somebody_else={"a": 1})
+    assert not hasattr(settings.load(), "application")
 
 
 def test_settings_cannot_be_changed(configure):
@@ -59,7 +64,7 @@ def test_settings_cannot_be_changed(configure):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"labels__min_freq": 0}, "labels.min_freq: Input should be greater than or equal to 1"),
         ({"labels__minfreq": 5}, "labels.minfreq: Extra inputs are not permitted"),
@@ -71,20 +76,20 @@ def test_settings_cannot_be_changed(configure):
         ({"model__name": "a/b"}, "model.name: String should match pattern"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_remedy(configure, values, told):
+def test_an_error_message_names_the_wrong_setting_and_how_to_fix_it(configure, values, message):
     configure(**values)
-    with pytest.raises(TagifaiError, match=rf"{told}.*; correct .*config\.yaml or the environment"):
+    with pytest.raises(TagifaiError, match=rf"{message}.*; correct .*config\.yaml or the environment"):
         settings.load()
 
 
-def test_missing_variables_are_named_and_no_secret_is_shown(configure):
+def test_an_error_message_names_missing_variables_and_shows_no_secret(configure):
     configure({name: each for name, each in ENVIRONMENT.items() if "PORT" not in name and "MLFLOW" not in name})
     with pytest.raises(TagifaiError, match=r"warehouse\.port: Field required; mlflow: Field required") as caught:
         settings.load()
     assert "secret-password" not in str(caught.value)
 
 
-def test_a_missing_or_broken_config_file_is_named(monkeypatch, tmp_path):
+def test_an_error_message_names_a_missing_or_broken_config_file(monkeypatch, tmp_path):
     file = tmp_path / "mine.yaml"
     monkeypatch.setenv("MLOPS_CONFIG", str(file))
     with pytest.raises(TagifaiError, match=r"mine\.yaml does not exist"):

@@ -39,7 +39,7 @@ def test_the_hash_changes_with_any_value_name_or_type(table):
     assert len(set(hashes)) == len(hashes)
 
 
-def test_values_do_not_run_into_each_other():
+def test_the_hash_sees_where_a_value_ends():
     first = pa.table({"id": [1], "title": ['a","b'], "description": ["c"]})
     second = pa.table({"id": [1], "title": ["a"], "description": ['b","c']})
     assert snapshot.content_hash(first) != snapshot.content_hash(second)
@@ -60,6 +60,6 @@ def test_a_snapshot_is_read_as_it_was_written(projects, uri):
     assert read["description"].tolist() == projects["description"].tolist()
 
 
-def test_a_missing_snapshot_is_named(tmp_path):
+def test_an_error_message_names_a_missing_snapshot(tmp_path):
     with pytest.raises(TagifaiError, match=r"no snapshot .*gone\.parquet: run extract"):
         snapshot.read(str(tmp_path / "gone.parquet"))

@@ -4,21 +4,30 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tagifai import dataset, studies, train
+from tagifai import dataset, findings, reports, train
 from tagifai.errors import TagifaiError
 from tagifai.evaluate import evaluate
 from tagifai.optimize import optimize
 
 
-@pytest.fixture
-def searched(make_settings, studies, uri):
-    """Settings, and the facts of a complete study."""
+@pytest.fixture(scope="module")
+def study(settings_in, make_studies, uri, tmp_path_factory):
+    """Settings with which a study was completed, and its facts."""
     search = {"trials": 2, "workers": 1, "folds": 3}
-    settings = make_settings(studies=studies[0], search=search)
+    settings = settings_in(tmp_path_factory.mktemp("study"), studies=make_studies()[0], search=search)
     return settings, optimize(settings, uri=uri, worker=0)
 
 
-def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(searched, uri):
+@pytest.fixture
+def searched(study, tmp_path):
+    """Settings with artifacts of the test's own, which hold the findings of the study, and its facts."""
+    settings, facts = study
+    alone = settings.model_copy(update={"artifacts": str(tmp_path / "artifacts")})
+    findings.write(alone, facts["study"], findings.read(settings, facts["study"]))
+    return alone, facts
+
+
+def test_the_candidate_has_the_best_parameters_and_records_how_it_was_made(searched, uri):
     settings, study = searched
     facts = train.train(settings, uri=uri, study=study["study"])
     assert facts["params"] == study["best_params"]
@@ -38,7 +47,7 @@ def test_the_candidate_has_the_study_s_best_parameters_and_all_that_made_it(sear
     }
 
 
-def test_the_same_inputs_make_the_model_once(searched, uri):
+def test_the_same_inputs_train_the_model_only_once(searched, uri):
     settings, study = searched
     first = train.train(settings, uri=uri, study=study["study"])
     file = Path(first["model"], "model.skops")
@@ -47,7 +56,7 @@ def test_the_same_inputs_make_the_model_once(searched, uri):
     assert file.read_bytes() == b"left as it is"
 
 
-def test_a_half_written_model_is_made_again(searched, uri):
+def test_an_incomplete_model_is_trained_again(searched, uri):
     settings, study = searched
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     Path(folder, "model.json").unlink()
@@ -66,7 +75,7 @@ def test_another_threshold_is_another_model(searched, uri):
     assert train.train(other, uri=uri, study=study["study"])["model"] != first["model"]
 
 
-def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(searched, uri):
+def test_evaluate_writes_the_metrics_of_the_held_out_rows_beside_the_model(searched, uri):
     settings, study = searched
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     metrics = evaluate(settings, uri=uri, folder=folder)
@@ -76,20 +85,28 @@ def test_evaluate_measures_the_held_out_rows_and_writes_them_beside_the_model(se
     assert metrics["recall"] == pytest.approx(accuracy)
     assert metrics["test_rows"] == len(test)
     assert json.loads(Path(folder, "metrics.json").read_text()) == metrics
+    report = reports.of("evaluate", settings, metrics, {"uri": uri, "folder": folder})
+    assert report["rows_in"] == len(test)
+    assert [row[0] for row in report["sections"][0]["rows"]] == [*sorted(set(test["tag"])), "weighted", "macro"]
 
 
-def test_train_needs_what_the_study_found_and_not_its_database(searched, uri):
+def test_train_needs_the_findings_of_the_study_and_not_its_database(searched, uri):
     settings, study = searched
-    assert studies.read(settings, study["study"]) == {
+    found = findings.read(settings, study["study"])
+    assert {name: found[name] for name in ("trials", "best_value", "best_params")} == {
         name: study[name] for name in ("trials", "best_value", "best_params")
     }
     alone = settings.model_copy(update={"studies": SecretStr("postgresql+psycopg2://none:none@127.0.0.1:1/none")})
-    assert train.train(alone, uri=uri, study=study["study"])["params"] == study["best_params"]
+    facts = train.train(alone, uri=uri, study=study["study"])
+    assert facts["params"] == study["best_params"]
+    report = reports.of("train", alone, facts, {"uri": uri, "study": study["study"]})
+    assert report["headlines"] == {"trials": "2, 2 run now"}
+    assert [row[0] for row in report["sections"][0]["rows"]] in ([0, 1], [1, 0])
 
 
-def test_a_study_of_another_snapshot_or_none_is_an_error(searched, uri):
+def test_an_unknown_study_or_one_of_another_snapshot_is_an_error(searched, uri):
     settings, study = searched
-    with pytest.raises(TagifaiError, match="is not of snapshot abc"):
+    with pytest.raises(TagifaiError, match="does not belong to snapshot abc"):
         train.train(settings, uri="/elsewhere/abc.parquet", study=study["study"])
     with pytest.raises(TagifaiError, match=r"there is no study .*-nothing: run optimize"):
         train.train(settings, uri=uri, study=f"{study['study'].split('-')[0]}-nothing")

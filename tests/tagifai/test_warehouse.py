@@ -51,7 +51,7 @@ def test_an_empty_or_missing_table_is_an_error_that_says_what_to_run(connected, 
         extract(connected)
 
 
-def test_a_warehouse_that_does_not_answer_is_named_without_its_password(settings):
+def test_the_error_of_a_warehouse_that_does_not_answer_shows_no_password(settings):
     with pytest.raises(TagifaiError, match=r"warehouse 127\.0\.0\.1:1/none refused.*Check that it runs") as caught:
         extract(settings)
     assert "none:none" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_predictions_are_replaced_and_a_view_on_them_lives_on(connected, postgre
     assert stored == [["mlops", "0.5", "2026-01-02 03:04:05"]] * 2
 
 
-def test_the_old_predictions_stay_if_the_new_ones_fail_half_way(connected, postgres, warehouse):
+def test_the_old_predictions_stay_if_writing_the_new_ones_fails(connected, postgres, warehouse):
     replace_predictions(connected.warehouse, predictions([1, 2]))
     with pytest.raises(TagifaiError, match="duplicate key"):
         replace_predictions(connected.warehouse, predictions([7, 8, 7]))

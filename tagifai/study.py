@@ -1,0 +1,144 @@
+"""The Optuna study of a snapshot: its name, its database, and the trials that each worker runs."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tagifai import dataset, fingerprint, snapshot
+from tagifai.errors import ServiceError
+from tagifai.findings import Findings
+from tagifai.settings import Search, Settings
+
+logger = logging.getLogger(__name__)
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# Attribute of a trial: the worker that runs it.
+WORKER = "worker"
+# Attributes of a study: the rows of its trials, and the numbers of the trials that a worker's latest call has run.
+TRAIN_ROWS = "train_rows"
+LATEST = "latest_of_worker_"
+
+
+def name_of(settings: Settings, uri: str) -> str:
+    """Name of the study for a snapshot and for all else that changes the result of its trials."""
+    circumstances = settings.model_dump(include={"labels", "split", "search", "threshold"})
+    del circumstances["labels"]["known_tags"]
+    return f"{snapshot.hash_of(uri)}-{fingerprint.digest([circumstances, fingerprint.code()])}"
+
+
+def open_study(settings: Settings, name: str) -> optuna.Study:
+    """Open a study, or create it; any number of processes may do so at once.
+
+    Raises:
+        ServiceError: the database does not answer.
+    """
+    # One process at a time creates Optuna's tables and a study: https://github.com/optuna/optuna/issues/1092
+    with locked(settings, "optuna"):
+        storage = optuna.storages.RDBStorage(settings.studies.get_secret_value())
+        return optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+
+
+def run_share(study: optuna.Study, settings: Settings, uri: str, *, worker: int) -> int:
+    """Run the trials that a worker still has to run; call it with the worker's lock.
+
+    Returns:
+        How many this call has run.
+
+    Raises:
+        TagifaiError: the snapshot is missing, or a class has too few rows.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER) == worker:
+            # Its process has ended, since this one has its lock.
+            study.tell(trial.number, state=TrialState.FAIL)
+    done, share = {trial.number for trial in _complete(study, worker)}, _share(settings.search, worker)
+    if len(done) < share:
+        _run(study, settings, uri, worker=worker, done=len(done), share=share)
+    latest = [trial.number for trial in _complete(study, worker) if trial.number not in done]
+    study.set_user_attr(f"{LATEST}{worker}", latest)
+    return len(latest)
+
+
+def findings_of(study: optuna.Study) -> Findings:
+    """What the complete trials of all workers have found so far, at least one."""
+    attributes, best, complete = study.user_attrs, study.best_trial, _complete(study)
+    new = {number for name, latest in attributes.items() if name.startswith(LATEST) for number in latest}
+    return {
+        "trials": len(complete),
+        "best_value": _value(best),
+        "best_params": best.params,
+        "train_rows": attributes[TRAIN_ROWS],
+        "history": [
+            {
+                "number": trial.number,
+                "value": _value(trial),
+                "seconds": trial.duration.total_seconds() if trial.duration else 0.0,
+                "params": trial.params,
+                "new": trial.number in new,
+            }
+            for trial in complete
+        ],
+    }
+
+
+@contextmanager
+def locked(settings: Settings, key: str) -> Generator[None]:
+    """Hold a lock of the database; it is released when this process ends, however it ends.
+
+    Raises:
+        ServiceError: the database does not answer, then or within the block.
+    """
+    engine = create_engine(settings.studies.get_secret_value(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("select pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
+            yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error.__cause__ or error).split())
+        raise ServiceError(
+            f"the database of the studies refused: {reason}. Check MLOPS_STUDIES and that the database runs"
+        ) from error
+
+
+def _run(study: optuna.Study, settings: Settings, uri: str, *, worker: int, done: int, share: int) -> None:
+    # Imports scikit-learn, which takes a second and which a complete study does not need.
+    from tagifai.objective import Objective
+
+    train = dataset.load(settings, uri).train
+    study.set_user_attr(TRAIN_ROWS, len(train))
+    objective = Objective(train, settings)
+
+    def own_objective(trial: optuna.Trial) -> float:
+        trial.set_user_attr(WORKER, worker)
+        return objective(trial)
+
+    def log(study: optuna.Study, trial: FrozenTrial) -> None:
+        own = len(_complete(study, worker))
+        logger.info("worker %d, trial %d of %d: F1 %.4f with %s", worker, own, share, trial.value, trial.params)
+
+    # A worker that continues must not draw its first trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=settings.search.seed + 1000 * worker + done)
+    study.optimize(own_objective, n_trials=share - done, callbacks=[log])
+
+
+def _share(search: Search, worker: int) -> int:
+    """Trials of a worker; the first takes the remainder."""
+    share, remainder = divmod(search.trials, search.workers)
+    return share + (remainder if worker == 0 else 0)
+
+
+def _complete(study: optuna.Study, worker: int | None = None) -> list[FrozenTrial]:
+    """Complete trials, of one worker or of all."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if worker is None or trial.user_attrs.get(WORKER) == worker]
+
+
+def _value(trial: FrozenTrial) -> float:
+    """The value of a complete trial, which is never None."""
+    return float(trial.value or 0.0)
