@@ -40,5 +40,3 @@ def failed(task, returned=None):
     except AirflowException as error:
         return error, instance.pushed
     raise AssertionError(f"{task.task_id} did not fail")
-
-
