@@ -110,7 +110,7 @@ CASES = [
         "/tags.csv: the file is empty; it needs a header row with id, tag",
     ),
     case(
-        "a header alone",
+        "only a header",
         TAGS,
         lambda content: content[: content.index(b"\n") + 1],
         VALIDATE_TAGS,
@@ -173,7 +173,7 @@ CASES = [
         "id 13, title ' \\xa0'. Fill in `title`",
     ),
     case(
-        "a date that is none",
+        "an invalid date",
         PROJECTS,
         put(b"13,2020-01-28 11:33:08", b"13,yesterday"),
         VALIDATE_PROJECTS,
@@ -182,7 +182,7 @@ CASES = [
         "id 13, title 'Poetry meter', created_on null, in the source 'yesterday'. Write a date like",
     ),
     case(
-        "an id that is no number",
+        "an id that is not a number",
         PROJECTS,
         put(b"\n13,2020", b"\nthirteen,2020"),
         VALIDATE_PROJECTS,
@@ -200,7 +200,7 @@ CASES = [
         "tag 'natural-language-processing', id null, in the source '99999999999999999999'. Write a whole number",
     ),
     case(
-        "a tag nobody knows",
+        "an unknown tag",
         TAGS,
         put(b"\n13,natural-language-processing", b"\n13,sourdough"),
         VALIDATE_TAGS,
@@ -219,7 +219,7 @@ CASES = [
         "Keep one row per id",
     ),
     case(
-        "one class only",
+        "only one class",
         TAGS,
         lambda content: re.sub(rb"(?<=\d),.*", b",mlops", content),
         VALIDATE_TAGS,
@@ -228,7 +228,7 @@ CASES = [
         "a model needs two classes",
     ),
     Case(
-        "five rows in all",
+        "only five rows",
         (PROJECTS, TAGS),
         first_five,
         (VALIDATE_PROJECTS, VALIDATE_TAGS),
