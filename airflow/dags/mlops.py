@@ -1,16 +1,17 @@
-"""Find, train and judge a model of the published `labeled_projects`, and tag all projects with the champion.
+"""Train and evaluate a model on the published `labeled_projects`, and tag all projects with the champion.
 
-The table is extracted to a snapshot named by its content and checked. Tasks side by side search the parameters; a model
-with the best is trained and evaluated on held-out rows. The candidate is registered in MLflow and becomes the champion
-only if it is not worse than the present one on the same rows; the champion, old or new, tags every project.
+The table is extracted to a snapshot, which is named by its content and checked. Parallel tasks search for the best
+parameters; a model with these is trained and evaluated on held-out rows. The candidate is registered in MLflow and
+becomes the champion only if it is not worse than the current champion on the same rows. The champion then tags every
+project.
 """
 
 from airflow.sdk import DAG
 
-from pipeline.checkpoints import validate
 from pipeline.commands import tagifai, tagifai_mapped
 from pipeline.graph import LABELED_PROJECTS, RETRIES
 from pipeline.settings import Settings
+from pipeline.validation import validate
 
 SNAPSHOT = ["--snapshot", "{{ ti.xcom_pull('extract_data')['uri'] }}"]
 STUDY = ["--study", "{{ ti.xcom_pull('optimize', map_indexes=0)['study'] }}"]

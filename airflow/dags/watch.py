@@ -1,8 +1,8 @@
-"""Start `dataops` when the files of the source have changed, once a change.
+"""Start `dataops` once for each change of the source files.
 
-This graph is there only where the setting `watch.seconds` is not null. Its one task sleeps outside of Airflow's workers
-until the files of the source are not those of the latest event of the asset `source`, and have come to rest. Then it
-ends with the next such event, which starts `dataops`, and the next run of this graph begins to look.
+This DAG exists only if the setting `watch.seconds` is not null. Its one task sleeps in the triggerer, without a worker
+slot, until the source files differ from the latest event of the asset `source` and are no longer being written. Then it
+emits the next such event, which starts `dataops`, and the next run of this DAG continues to watch.
 """
 
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ if Settings().watch.seconds is not None:
     with DAG(
         "watch",
         schedule="@continuous",
-        # Without one (apache/airflow#61405) the second run has the first one's logical date, and is never made.
+        # Without it the second run gets the first run's logical date and is never created (apache/airflow#61405).
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,

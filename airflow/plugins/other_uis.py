@@ -1,11 +1,11 @@
-"""The other UIs in the navigation of Airflow's page: those whose addresses are set (MLOPS_LINKS__…)."""
+"""Add the other UIs whose addresses are set (MLOPS_LINKS__…) to Airflow's navigation."""
 
 import sys
 
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-# The settings are beside the DAGs, where the api-server does not look.
+# The api-server does not have the DAGs folder, which holds the settings, on its path.
 sys.path.append(conf.get("core", "dags_folder"))
 
 from pipeline.settings import Settings
@@ -14,10 +14,10 @@ links = Settings().links
 
 
 class OtherUis(AirflowPlugin):
-    """What has a login of its own opens in a tab of its own, the rest inside Airflow's page."""
+    """UIs with their own login open in a new tab, the others inside Airflow's page."""
 
     name = "other_uis"
-    external_views = tuple(
+    external_views = [  # noqa: RUF012 - the base class declares a list
         {"name": name, "href": href, "destination": "nav", **embedded}
         for name, href, embedded in (
             ("MLflow", links.mlflow, {}),
@@ -26,4 +26,4 @@ class OtherUis(AirflowPlugin):
             ("Airbyte", links.airbyte, {}),
         )
         if href
-    )
+    ]

@@ -1,4 +1,4 @@
-"""Airflow for tests: a home of its own, set before anything imports airflow; and an Airbyte service for it."""
+"""Airflow's home for the tests, set before anything imports airflow, and an Airbyte service for each test file."""
 
 import json
 import os
@@ -18,40 +18,58 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "airbyte" / "lib"))
 from airbyte_testing import CLIENT, Service, connection_of, declare, service_environment
 
 
-@pytest.fixture
-def database(postgres):
-    """A new, empty database."""
-    return postgres.database()
-
-
-@pytest.fixture
-def pipe(tmp_path):
-    """A pipe that a scripted connector's `hold` waits on."""
-    os.mkfifo(tmp_path / "hold")
-    return tmp_path / "hold"
-
-
-@pytest.fixture
-def start(database, tmp_path, monkeypatch):
-    """Starts a service with a scripted source, and gives Airflow its connection to it."""
-    services = []
-
-    def run(**config):
-        declared = declare(tmp_path / "connections.yaml", database, [connection_of("numbers")], **config)
-        service = Service({**service_environment(database, tmp_path), **declared}, tmp_path).start()
-        services.append(service)
-        connection = {
+def airflow_connection(service):
+    """Airflow's connection to a service, as its environment variable has it."""
+    return json.dumps(
+        {
             "conn_type": "airbyte",
             "host": f"{service.base}/",
             "schema": f"{service.base}/applications/token",
             "login": CLIENT["client_id"],
             "password": CLIENT["client_secret"],
         }
-        monkeypatch.setenv("AIRFLOW_CONN_AIRBYTE_DEFAULT", json.dumps(connection))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        return service
+    )
+
+
+@pytest.fixture(scope="module")
+def database(postgres):
+    """The database of this file's service, empty at first."""
+    return postgres.database()
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe that a scripted connector's `hold` waits for."""
+    os.mkfifo(tmp_path / "hold")
+    return tmp_path / "hold"
+
+
+@pytest.fixture(scope="module")
+def scripted(database, tmp_path_factory):
+    """The service of this file; its source is a scripted connector."""
+    folder = tmp_path_factory.mktemp("airbyte")
+    declared = declare(folder / "connections.yaml", database, [connection_of("numbers")])
+    service = Service({**service_environment(database, folder), **declared}, folder).start()
+    yield service
+    service.end(signal.SIGTERM)  # SIGKILL would leave its connectors running
+    service.client.close()
+
+
+@pytest.fixture
+def start(scripted, database, monkeypatch):
+    """Function that gives the scripted source its configuration and Airflow its connection to the service."""
+    monkeypatch.setenv("AIRFLOW_CONN_AIRBYTE_DEFAULT", airflow_connection(scripted))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    path = Path(scripted.environment["MLOPS_AIRBYTE__CONNECTIONS"])
+
+    def run(**config):
+        declare(path, database, [connection_of("numbers")], **config)
+        scripted.apply(path)
+        return scripted
 
     yield run
-    for service in services:
-        service.end(signal.SIGTERM)  # a killed one would leave its connectors behind
-        service.client.close()
+    # A job that is left would refuse the next test's sync.
+    for job in scripted.client.get("/jobs").json()["data"]:
+        if job["status"] in ("pending", "running", "incomplete"):
+            scripted.client.delete(f"/jobs/{job['jobId']}")
+            scripted.ended(job["jobId"])

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from airbyte_api import models
@@ -40,7 +41,7 @@ def fire(trigger):
 
 
 def trigger_of(job_id):
-    """The provider's trigger, impatient."""
+    """The provider's trigger, with short waits."""
     return AirbyteSyncTrigger(conn_id="airbyte_default", job_id=job_id, end_time=time.time() + 60, poll_interval=0.1)
 
 
@@ -54,7 +55,7 @@ def test_the_sensor_waits_for_the_end_of_a_job(start, pipe):
     assert sensor.poke({}) is True
 
 
-def test_the_sensor_fails_with_a_failed_job(start):
+def test_the_sensor_fails_if_the_job_failed(start):
     service = start(lines=[trace_error("the door is locked")])
     job_id = service.sync("numbers")["jobId"]
     with pytest.raises(AirflowException, match="failed"):
@@ -62,7 +63,7 @@ def test_the_sensor_fails_with_a_failed_job(start):
 
 
 @pytest.mark.parametrize(("lines", "status"), [(records("numbers", [1]), "success"), ([trace_error("no")], "error")])
-def test_the_trigger_of_the_deferrable_operator_tells_how_the_job_ended(start, lines, status):
+def test_the_trigger_of_the_deferrable_operator_gives_the_jobs_end(start, lines, status):
     service = start(lines=lines)
     task = AirbyteTriggerSyncOperator(
         task_id="sync", connection_id=service.connection_id("numbers"), deferrable=True, wait_seconds=0.1
@@ -79,16 +80,18 @@ def test_the_trigger_of_the_deferrable_operator_tells_how_the_job_ended(start, l
 
 
 @pytest.fixture
-def api(start, tmp_path):
-    """The typed client; its `faker` is one that counts, since the client knows Airbyte's own alone."""
-    start()
-    (tmp_path / "connectors.yaml").write_text("faker: {module: source_counting}")
-    return AirbyteHook().airbyte_api
+def api(start):
+    """The typed client; it knows only Airbyte's own connectors, so our counting connector is registered as `faker`."""
+    registry = Path(start().environment["MLOPS_AIRBYTE__CONNECTORS"])
+    before = registry.read_text()
+    registry.write_text("faker: {module: source_counting}")
+    yield AirbyteHook().airbyte_api
+    registry.write_text(before)
 
 
 @pytest.fixture
 def made(api, database):
-    """A workspace, a source, a destination and a connection, made with the typed client."""
+    """A workspace, a source, a destination and a connection, created with the typed client."""
     workspace = api.workspaces.create_workspace(request=models.WorkspaceCreateRequest(name="typed")).workspace_response
     faker = models.SourceFaker(count=5)
     request = models.SourceCreateRequest(name="shop", workspace_id=workspace.workspace_id, configuration=faker)
@@ -109,7 +112,7 @@ def made(api, database):
     return source, destination, api.connections.create_connection(request=request).connection_response
 
 
-def test_the_typed_client_makes_lists_changes_and_deletes(api, made):
+def test_the_typed_client_creates_lists_changes_and_deletes(api, made):
     source, destination, connection = made
     listed = api.sources.list_sources(request=ListSourcesRequest(workspace_ids=[source.workspace_id]))
     assert [each.source_id for each in listed.sources_response.data] == [source.source_id]

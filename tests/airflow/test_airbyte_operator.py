@@ -1,49 +1,31 @@
-"""Airflow's own Airbyte operator against the real local service."""
+"""The provider's Airbyte operator, and ours, against the real local service."""
 
 import json
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "airbyte" / "lib"))
-
-from airbyte_testing import (
-    let_go,
-    record,
-    records,
-    trace_error,
-    wait_until,
-)
+from airbyte_testing import let_go, record, records, trace_error, wait_until
 from airflow.exceptions import AirflowException
 from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
 from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
 from airflow.sdk.exceptions import AirflowFailException
+from airflow_testing import TaskInstance
 
+from pipeline import syncs
 from pipeline.syncs import SyncOperator
 
 
-class TaskInstance:
-    """What our operator needs of one."""
-
-    def __init__(self):
-        self.pushed = {}
-
-    def xcom_push(self, key, value):
-        self.pushed[key] = json.loads(json.dumps(value))
-
-
 def operator(service, **more):
-    """The operator for the connection `numbers`, impatient."""
+    """The provider's operator for the connection `numbers`, with short waits."""
     connection_id = service.connection_id("numbers")
     return AirbyteTriggerSyncOperator(task_id="sync", connection_id=connection_id, wait_seconds=0.1, **more)
 
 
 def our_operator(service, **more):
-    """The one that our DAG uses."""
+    """Our operator for the connection `numbers`."""
     connection_id = service.connection_id("numbers")
     return SyncOperator(task_id="sync", connection_id=connection_id, wait_seconds=0.1, **more)
 
@@ -62,7 +44,7 @@ def test_a_sync_succeeds_and_its_rows_are_there(start, postgres, database):
     assert (details.job_id, details.rows_synced, details.status.value) == (job_id, 2, "succeeded")
 
 
-def test_a_failed_sync_fails_the_task_and_the_job_it_names_has_the_reason(start):
+def test_a_failed_sync_fails_the_task_and_its_job_has_the_reason(start):
     service = start(lines=[trace_error("the door is locked")])
     task = operator(service)
     with pytest.raises(AirflowException, match=r"Job failed:\n.*job_id="):
@@ -73,36 +55,61 @@ def test_a_failed_sync_fails_the_task_and_the_job_it_names_has_the_reason(start)
 @pytest.mark.parametrize(
     ("failure_type", "kind"), [("config_error", AirflowFailException), ("transient_error", AirflowException)]
 )
-def test_our_operator_fails_with_the_jobs_reason_and_is_tried_again_only_where_that_may_help(start, failure_type, kind):
-    service = start(lines=[*records("numbers", [1]), trace_error("the door is locked", failure_type=failure_type)])
+def test_our_operator_fails_with_the_jobs_reason_and_is_retried_only_if_that_can_help(start, failure_type, kind):
+    reason = "the door is locked\nand bolted"
+    service = start(lines=[*records("numbers", [1]), trace_error(reason, failure_type=failure_type)])
     task, instance = our_operator(service), TaskInstance()
-    with pytest.raises(AirflowException, match=r"^the door is locked$") as caught:
+    with pytest.raises(AirflowException, match=rf"^{reason}$") as caught:
         task.execute({"ti": instance})
     assert type(caught.value) is kind
-    assert instance.pushed["return_value"] == service.job(task.job_id)
-    assert (service.job(task.job_id)["status"], service.job(task.job_id)["rowsSynced"]) == ("failed", 0)
+    job = service.job(task.job_id)
+    assert instance.pushed["return_value"] == job
+    assert (job["status"], job["rowsSynced"]) == ("failed", 0)
+    assert instance.pushed["report"] == {
+        "rows_in": 0,
+        "rows_out": 0,
+        "note": "the door is locked",
+        "links": {"Airbyte job": f"airbyte:/jobs/{job['jobId']}/log", "Airbyte's log": job["logFile"]},
+    }
 
 
-def test_our_operator_returns_the_job_with_what_was_moved_and_lost(start):
+def test_our_operator_returns_and_reports_the_job_with_its_rows_and_nulled_values(start):
     lines = [*records("numbers", [1, 2]), record("numbers", {"id": "three", "text": "no number"})]
     service = start(lines=lines)
-    task = our_operator(service)
-    job = task.execute({"ti": TaskInstance()})
+    task, instance = our_operator(service), TaskInstance()
+    job = task.execute({"ti": instance})
     assert job == service.job(task.job_id)
     assert (job["status"], job["rowsSynced"], job["valuesNulled"]) == ("succeeded", 3, 1)
     assert job["bytesSynced"] > 0
     assert Path(job["logFile"]).is_file()
+    note = f"Airbyte job {job['jobId']} read {job['bytesSynced']:,} bytes; 1 values did not fit their type and are null"
+    assert instance.pushed["report"] == {
+        "rows_in": 3,
+        "rows_out": 3,
+        "note": note,
+        "links": {"Airbyte job": f"airbyte:/jobs/{job['jobId']}/log", "Airbyte's log": job["logFile"]},
+    }
 
 
-def test_our_operator_returns_nothing_where_no_job_was_submitted(start, pipe):
+def test_an_airbyte_whose_jobs_have_only_the_fields_of_the_api_has_a_report_too():
+    job = {"jobId": 7, "status": "succeeded", "jobType": "sync", "bytesSynced": 1234567}
+    assert syncs._report(job) == {
+        "note": "Airbyte job 7 read 1,234,567 bytes",
+        "links": {"Airbyte job": "airbyte:/jobs/7/log"},
+    }
+
+
+def test_our_operator_reports_why_no_job_was_submitted(start, pipe):
     service, instance = start(hold=str(pipe)), TaskInstance()
     service.submit("numbers")
     with pytest.raises(AirflowException, match="a sync of the connection numbers is running"):
         our_operator(service).execute({"ti": instance})
-    assert instance.pushed == {}
+    assert list(instance.pushed) == ["report"]
+    assert "a sync of the connection numbers is running" in instance.pushed["report"]["note"]
+    assert instance.pushed["report"]["rows_out"] == 0
 
 
-def test_our_operator_keeps_the_providers_words_for_a_timeout(start, pipe):
+def test_our_operator_keeps_the_providers_message_about_a_timeout(start, pipe):
     task = our_operator(start(hold=str(pipe)), timeout=0.5)
     with pytest.raises(AirflowException, match="is not ready after"):
         task.execute({"ti": TaskInstance()})
@@ -136,10 +143,10 @@ def test_a_task_that_waits_too_long_cancels_the_sync(start, pipe):
     assert service.job(task.job_id)["status"] == "cancelled"
 
 
-def test_a_task_outlives_a_restart_of_the_service_which_goes_on_with_its_job(start, pipe):
+def test_a_task_survives_a_restart_of_the_service_which_continues_its_job(start, pipe):
     service = start(lines=records("numbers", [1]), hold=str(pipe))
     task, done = operator(service), []
-    # A daemon: where the job never ends, neither does the task.
+    # A daemon, since the task never ends if the job does not.
     thread = threading.Thread(target=lambda: done.append(task.execute({})), daemon=True)
     thread.start()
     wait_until(lambda: hasattr(task, "job_id"))
@@ -151,7 +158,7 @@ def test_a_task_outlives_a_restart_of_the_service_which_goes_on_with_its_job(sta
     assert service.job(task.job_id)["status"] == "succeeded"
 
 
-def test_a_second_task_of_a_running_connection_fails_at_once_and_says_why(start, pipe):
+def test_a_second_task_for_a_running_connection_fails_at_once_with_the_reason(start, pipe):
     service = start(hold=str(pipe))
     service.submit("numbers")
     with pytest.raises(AirflowException, match="a sync of the connection numbers is running"):

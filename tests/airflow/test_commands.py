@@ -1,4 +1,4 @@
-"""How a command becomes a task."""
+"""Commands as tasks."""
 
 import os
 import select
@@ -7,20 +7,25 @@ import sys
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow_testing import TaskInstance, execute, failed
 
 from pipeline.commands import CommandOperator
 
-# Seconds in which a command has to be gone.
+# Seconds within which a command must have ended.
 BOUND = 30
 
-SCRIPT = """
+SCRIPT = r"""
 import json, os, pathlib, sys
 print("at work in", os.getcwd())
 what, path = sys.argv[1], sys.argv[sys.argv.index("--result") + 1]
 if what == "facts":
-    pathlib.Path(path).write_text(json.dumps({"rows": 3, "environment": dict(os.environ)}))
+    report = {"rows_out": 3, "note": "three rows", "summary": {"share": float("nan")}}
+    pathlib.Path(path).write_text(json.dumps({"rows": 3, "environment": dict(os.environ), "report": report}))
+if what == "nothing":
+    pathlib.Path(path).write_text(json.dumps({"rows": 3}))
 if what == "refuse":
-    pathlib.Path(path).write_text(json.dumps({"error": "projects.csv, row 7: no title; give it one"}))
+    error = "projects.csv, row 7: no title\ngive it one"
+    pathlib.Path(path).write_text(json.dumps({"error": error, "report": {"rows_in": 7}}))
     sys.exit(1)
 if what == "wait":
     pathlib.Path(path).write_text(json.dumps({"error": "MLflow does not answer"}))
@@ -32,49 +37,65 @@ if what == "crash":
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Executes a command of an environment that has only a Python interpreter."""
+def command(tmp_path, monkeypatch):
+    """Function that makes a task of a command in an environment that has only a Python interpreter."""
     (tmp_path / "some" / "bin").mkdir(parents=True)
     (tmp_path / "some" / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "script.py").write_text(SCRIPT)
     monkeypatch.setenv("MLOPS_RUNNER__ROOT", str(tmp_path))
     monkeypatch.setenv("MLOPS_RUNNER__PROJECT", str(tmp_path))
-    return lambda what: CommandOperator(
-        task_id="command", environment="some", command=["python", "script.py", what]
-    ).execute({})
+    return lambda what: CommandOperator(task_id="command", environment="some", command=["python", "script.py", what])
 
 
-def test_the_result_file_is_what_the_task_returns(run):
-    assert run("facts")["rows"] == 3
+def test_a_command_returns_its_result_and_pushes_its_report(command):
+    instance = TaskInstance()
+    result = execute(command("facts"), instance)
+    assert set(result) == {"rows", "environment"}
+    # JSON has no NaN.
+    assert instance.pushed == {"report": {"rows_out": 3, "note": "three rows", "summary": {"share": None}}}
 
 
-def test_a_command_gets_the_projects_settings_but_not_airflows_secrets(run, monkeypatch):
+def test_a_command_without_a_report_has_an_empty_one(command):
+    instance = TaskInstance()
+    assert execute(command("nothing"), instance) == {"rows": 3}
+    assert instance.pushed == {"report": {}}
+
+
+def test_a_command_gets_the_projects_settings_but_not_airflows_secrets(command, monkeypatch):
     monkeypatch.setenv("MLOPS_ARTIFACTS", "/somewhere")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "secret")
-    environment = run("facts")["environment"]
+    environment = execute(command("facts"), TaskInstance())["environment"]
     assert environment["MLOPS_ARTIFACTS"] == "/somewhere"
     assert not [name for name in environment if name.startswith("AIRFLOW")]
 
 
-def test_a_command_that_refuses_fails_with_its_own_words_and_is_not_tried_again(run):
-    with pytest.raises(AirflowFailException, match=r"^projects\.csv, row 7: no title; give it one$"):
-        run("refuse")
-
-
-def test_a_command_whose_service_is_away_fails_with_its_own_words_and_may_be_tried_again(run):
-    with pytest.raises(AirflowException, match=r"^MLflow does not answer$") as caught:
-        run("wait")
-    assert not isinstance(caught.value, AirflowFailException)
-
-
-def test_a_command_that_crashes_may_be_tried_again(run):
-    with pytest.raises(AirflowException, match="ended with 9: the last words") as caught:
-        run("crash")
-    assert not isinstance(caught.value, AirflowFailException)
+@pytest.mark.parametrize(
+    ("what", "kind", "message", "report"),
+    [
+        (
+            "refuse",
+            AirflowFailException,
+            "projects.csv, row 7: no title\ngive it one",
+            {"rows_in": 7, "note": "projects.csv, row 7: no title"},
+        ),
+        ("wait", AirflowException, "MLflow does not answer", {"note": "MLflow does not answer"}),
+        (
+            "crash",
+            AirflowException,
+            "`python script.py crash` ended with 9: the last words",
+            {"note": "`python script.py crash` ended with 9: the last words"},
+        ),
+    ],
+)
+def test_a_failed_command_reports_its_error_and_is_retried_only_if_that_can_help(command, what, kind, message, report):
+    error, xcoms = failed(command(what))
+    assert str(error) == message
+    assert type(error) is kind
+    assert xcoms == {"report": report}
 
 
 def started(folder, monkeypatch):
-    """A process that executes a command which waits for ever, and the command's process id."""
+    """The process ids of a task and of its command, which waits forever."""
     (folder / "some" / "bin").mkdir(parents=True)
     (folder / "some" / "bin" / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("MLOPS_RUNNER__ROOT", str(folder))
@@ -84,25 +105,25 @@ def started(folder, monkeypatch):
     operator = CommandOperator(task_id="command", environment="some", command=["sh", "-c", script])
     task = os.fork()
     if not task:
-        # As Airflow's task process does.
+        # Like Airflow's task process.
         signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
         try:
-            operator.execute({})
+            operator.execute({"ti": TaskInstance()})
         finally:
             os._exit(0)
     return task, int((folder / "started").read_text())
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_task_takes_its_command_along(tmp_path, monkeypatch, end):
+def test_the_command_of_a_killed_task_is_killed_too(tmp_path, monkeypatch, end):
     task, command = started(tmp_path, monkeypatch)
     gone = os.pidfd_open(command)
     for _ in range(BOUND):
-        # Again, since a task that has only just started its command does not know it yet.
+        # Repeated, since a task that has only just started its command does not know its process yet.
         os.kill(task, end)
         if select.select([gone], [], [], 1)[0]:
             break
     else:
-        pytest.fail(f"the command outlives its task for {BOUND} s")
+        pytest.fail(f"the command still runs {BOUND} s after its task was killed")
     os.kill(task, signal.SIGKILL)
     os.waitpid(task, 0)

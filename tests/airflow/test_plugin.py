@@ -1,4 +1,4 @@
-"""The other UIs in Airflow's navigation, and the links of tasks to what they made."""
+"""The other UIs in Airflow's navigation, and the links of tasks to what they produced."""
 
 import json
 import sys
@@ -8,9 +8,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time.xcom import XCom
 
-from pipeline.checkpoints import validate
 from pipeline.commands import CommandOperator, dbt, tagifai, tagifai_mapped
 from pipeline.syncs import extract_and_load
+from pipeline.validation import validate
 
 PLUGINS = Path(__file__).resolve().parents[2] / "airflow" / "plugins"
 UIS = {"MLFLOW": "http://localhost:5000/", "AIRBYTE": "https://airbyte.test", "DOCS": "http://localhost:8082"}
@@ -24,14 +24,14 @@ MADE = {"experiment": "1", "run": "0a1b", "model": "a model", "version": "3"}
 
 @pytest.fixture
 def uis(monkeypatch):
-    """All other UIs are there."""
+    """The addresses of all other UIs are set."""
     for name, url in UIS.items():
         monkeypatch.setenv(f"MLOPS_LINKS__{name}", url)
 
 
 @pytest.fixture
 def views(monkeypatch):
-    """Reads the plugin as Airflow does; returns its views by their names."""
+    """Function that loads the plugin as Airflow does and returns its views by name."""
     from airflow import plugins_manager, settings
 
     def read():
@@ -48,7 +48,7 @@ def views(monkeypatch):
 
 @pytest.fixture
 def link(monkeypatch):
-    """Asks for a task's link, by its name, when the task has returned `result`."""
+    """Function that returns a task's link by its name, after the task has returned `result`."""
 
     def ask(operator, name, result=None):
         def get_value(*, ti_key, key):
@@ -71,7 +71,7 @@ def test_the_navigation_has_the_uis_whose_addresses_are_set(views, uis):
     }
 
 
-def test_what_has_a_login_opens_in_a_tab_and_the_docs_inside(views, uis):
+def test_uis_with_a_login_open_in_a_new_tab_and_the_docs_inside_airflow(views, uis):
     assert {name: view.get("url_route") for name, view in views().items()} == {
         "MLflow": None,
         "Data docs": "data-docs",
@@ -99,13 +99,13 @@ def test_a_sync_links_its_job_s_log_once_it_is_submitted(uis, link):
     assert link(extract_and_load("projects"), "Sync log") == ""
 
 
-def test_a_gate_links_its_validation_result_in_the_data_docs(uis, link):
+def test_a_checkpoint_links_its_validation_result_in_the_data_docs(uis, link):
     assert link(validate("projects"), "Validation result", VALIDATION) == f"http://localhost:8082/data-docs/{PAGE}"
-    # What could not be checked has no result.
+    # A checkpoint that could not run has no result.
     assert link(validate("projects"), "Validation result") == ""
 
 
-def test_what_runs_dbt_links_its_docs_even_if_it_fails(uis, link):
+def test_tasks_that_run_dbt_link_its_docs_even_if_they_fail(uis, link):
     for verb in ("build", "publish"):
         assert link(dbt(verb, task_id=verb), "dbt docs") == "http://localhost:8082/dbt-docs/"
     assert link(tagifai("train"), "dbt docs") == ""
@@ -123,18 +123,18 @@ def test_what_runs_dbt_links_its_docs_even_if_it_fails(uis, link):
         ({}, "", ""),
     ],
 )
-def test_a_command_links_what_its_result_names_in_mlflow(uis, link, made, run, model):
+def test_a_command_links_the_mlflow_run_and_model_in_its_result(uis, link, made, run, model):
     result = {"rows": 3, "mlflow": made} if made else {"rows": 3}
     assert link(tagifai("promote"), "MLflow run", result) == run
     assert link(tagifai("promote"), "MLflow model", result) == model
 
 
-def test_a_command_that_failed_returned_nothing_and_has_no_link_to_mlflow(uis, link):
+def test_a_failed_command_has_no_result_and_no_link_to_mlflow(uis, link):
     assert link(tagifai("promote"), "MLflow run") == link(tagifai("promote"), "MLflow model") == ""
 
 
 @pytest.mark.parametrize("make", [lambda: tagifai("promote"), lambda: tagifai_mapped("optimize", "--worker", over=[0])])
-def test_the_stored_graph_has_the_links_of_each_task_mapped_ones_too(make):
+def test_the_serialized_dag_has_the_links_of_each_task_including_mapped_ones(make):
     from airflow.serialization.serialized_objects import DagSerialization
 
     with DAG("graph", schedule=None) as dag:

@@ -1,4 +1,4 @@
-"""The watch over the source: what is a change, when it is told, and that nothing stops the looks."""
+"""The watch: what counts as a change, when it is emitted, and that no failure stops the checks."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-# Seconds within which the trigger has told of a change, and between two of its looks.
+# Seconds within which the trigger must emit a change, and seconds between two of its checks.
 LIMIT = 20
 PACE = 0.02
 PROJECTS, TAGS = "projects.csv", "tags.csv"
@@ -16,7 +16,7 @@ PROJECTS, TAGS = "projects.csv", "tags.csv"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A source of two files that is watched."""
+    """A watched source folder with two files."""
     monkeypatch.setenv("MLOPS_SOURCE", str(tmp_path))
     monkeypatch.setenv("MLOPS_WATCH__SECONDS", str(PACE))
     for name in (PROJECTS, TAGS):
@@ -25,8 +25,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def before_look(monkeypatch):
-    """What is done before the looks, by their numbers, and under `done` how many there were."""
+def before_check(monkeypatch):
+    """Functions to call before a check, by its number; `done` is the number of checks so far."""
     from pipeline import source
 
     look, steps = source.look, {"done": 0}
@@ -41,8 +41,8 @@ def before_look(monkeypatch):
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What the trigger has logged."""
+def logged(monkeypatch):
+    """The lines that the trigger has logged."""
     from pipeline.watch import SourceTrigger
 
     lines = []
@@ -57,8 +57,8 @@ def said(monkeypatch):
     return lines
 
 
-def told(seen=None):
-    """The files that the trigger tells of, made anew from what Airflow stores of it."""
+def emitted(seen=None):
+    """The files that the trigger emits, after it was recreated from its serialized form."""
     from airflow._shared.module_loading import import_string
 
     from pipeline.watch import SourceTrigger
@@ -72,72 +72,72 @@ def told(seen=None):
 
 
 def version(folder):
-    """That of the files as they are now."""
+    """The version of the current files."""
     from pipeline import source
 
     return source.version(source.look(str(folder), [PROJECTS, TAGS]))
 
 
-def test_without_an_event_yet_the_source_is_new(folder, before_look):
-    files = told()
+def test_without_an_earlier_event_the_source_counts_as_changed(folder, before_check):
+    files = emitted()
     assert {name: each["size"] for name, each in files.items()} == {PROJECTS: 5, TAGS: 5}
-    assert before_look["done"] == 2
+    assert before_check["done"] == 2
 
 
 @pytest.mark.parametrize("name", [PROJECTS, TAGS])
-def test_a_changed_file_is_told_and_not_before_it_changes(folder, before_look, name):
-    before_look[5] = lambda: (folder / name).write_text("id\n1\n2\n")
-    assert told(version(folder))[name]["size"] == 7
-    assert before_look["done"] == 6
+def test_a_changed_file_is_emitted_and_not_before_it_changes(folder, before_check, name):
+    before_check[5] = lambda: (folder / name).write_text("id\n1\n2\n")
+    assert emitted(version(folder))[name]["size"] == 7
+    assert before_check["done"] == 6
 
 
-def test_a_file_put_in_the_place_of_another_is_a_change(folder, before_look):
+def test_replacing_a_file_by_another_is_a_change(folder, before_check):
     (folder / "new").write_text("id\n7\n")
-    # It is as large, and two files may be written at what the disk takes for one moment.
+    # It has the same size, and two files that are written in a row may get the same time.
     os.utime(folder / "new", ns=(1, 1))
-    before_look[2] = lambda: (folder / "new").replace(folder / TAGS)
-    told(version(folder))
+    before_check[2] = lambda: (folder / "new").replace(folder / TAGS)
+    emitted(version(folder))
 
 
-def test_a_touched_file_counts_as_changed(folder, before_look):
-    before_look[2] = lambda: os.utime(folder / TAGS, ns=(1, 1))
-    assert told(version(folder))[TAGS] == {"size": 5, "mtime_ns": 1}
+def test_a_touched_file_counts_as_changed(folder, before_check):
+    before_check[2] = lambda: os.utime(folder / TAGS, ns=(1, 1))
+    assert emitted(version(folder))[TAGS] == {"size": 5, "mtime_ns": 1}
 
 
-def test_a_file_that_is_still_written_is_not_taken(folder, before_look):
+def test_a_file_that_is_still_being_written_is_not_emitted(folder, before_check):
     def grow():
         with (folder / PROJECTS).open("a") as file:
             file.write("2\n")
 
-    before_look |= dict.fromkeys((2, 3, 4), grow)
-    assert told(version(folder))[PROJECTS]["size"] == 11
-    assert before_look["done"] == 5
+    before_check |= dict.fromkeys((2, 3, 4), grow)
+    assert emitted(version(folder))[PROJECTS]["size"] == 11
+    assert before_check["done"] == 5
 
 
-def test_a_change_that_is_taken_back_before_it_rests_is_none(folder, before_look):
+def test_a_change_that_is_undone_before_the_next_check_is_ignored(folder, before_check):
     status = (folder / TAGS).stat()
     seen = version(folder)
-    before_look[2] = lambda: os.utime(folder / TAGS, ns=(1, 1))
-    before_look[3] = lambda: os.utime(folder / TAGS, ns=(status.st_atime_ns, status.st_mtime_ns))
-    before_look[6] = lambda: os.utime(folder / TAGS, ns=(2, 2))
-    assert told(seen)[TAGS]["mtime_ns"] == 2
+    before_check[2] = lambda: os.utime(folder / TAGS, ns=(1, 1))
+    before_check[3] = lambda: os.utime(folder / TAGS, ns=(status.st_atime_ns, status.st_mtime_ns))
+    before_check[6] = lambda: os.utime(folder / TAGS, ns=(2, 2))
+    assert emitted(seen)[TAGS]["mtime_ns"] == 2
 
 
-def test_a_missing_file_is_waited_for_and_told_once(folder, before_look, said):
+def test_a_missing_file_is_awaited_and_logged_once(folder, before_check, logged):
     (folder / TAGS).unlink()
-    before_look[5] = lambda: (folder / TAGS).write_text("id\n")
-    assert set(told()) == {PROJECTS, TAGS}
-    assert said == [
+    before_check[5] = lambda: (folder / TAGS).write_text("id\n")
+    assert set(emitted()) == {PROJECTS, TAGS}
+    assert logged == [
         "Waiting: a file is missing (FileNotFoundError('tags.csv'))",
-        "The source answers, and all files are there",
+        "The source answers and has all files",
     ]
 
 
-def test_a_slow_source_stops_no_other_trigger(folder, before_look):
+def test_a_slow_source_does_not_block_other_triggers(folder, before_check):
     from pipeline.watch import SourceTrigger
 
     looking, other = threading.Event(), threading.Event()
-    before_look[1] = lambda: looking.set() or other.wait(LIMIT)
+    before_check[1] = lambda: looking.set() or other.wait(LIMIT)
 
     async def both():
         first = asyncio.ensure_future(anext(SourceTrigger(None).run()))
@@ -150,21 +150,21 @@ def test_a_slow_source_stops_no_other_trigger(folder, before_look):
     asyncio.run(both())
 
 
-def test_a_task_that_sleeps_while_the_watch_is_off_looks_at_nothing(folder, before_look, monkeypatch):
+def test_while_the_watch_is_switched_off_a_sleeping_task_checks_nothing(folder, before_check, monkeypatch):
     from pipeline.watch import SourceTrigger
 
     monkeypatch.delenv("MLOPS_WATCH__SECONDS")
 
-    async def look():
+    async def check():
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(SourceTrigger(None).run()), 10 * PACE)
 
-    asyncio.run(look())
-    assert before_look["done"] == 0
+    asyncio.run(check())
+    assert before_check["done"] == 0
 
 
 class Server:
-    """An HTTP server whose answers to HEAD are `headers` and `status`, and which can be away for a while."""
+    """An HTTP server that answers HEAD with `headers` and `status` and can be stopped for a while."""
 
     def __init__(self):
         self.headers, self.status = {"ETag": '"1"', "Last-Modified": "Sat, 21 Nov 2026 10:00:00 GMT"}, 200
@@ -174,7 +174,7 @@ class Server:
         self.port = self._server.server_port
 
     def start(self, port):
-        """Listen."""
+        """Start to listen."""
         parent = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -192,7 +192,7 @@ class Server:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self):
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -208,7 +208,7 @@ def serving():
 
 @pytest.fixture
 def server(folder, monkeypatch):
-    """The source is a server."""
+    """A server as the source."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as server:
         monkeypatch.setenv("MLOPS_SOURCE", f"http://127.0.0.1:{server.port}/data")
@@ -219,81 +219,81 @@ def server(folder, monkeypatch):
     ("header", "value"),
     [("ETag", '"2"'), ("Last-Modified", "Sat, 21 Nov 2026 10:00:01 GMT"), ("Content-Length", "9")],
 )
-def test_a_server_that_answers_with_another_header_has_a_new_file(server, before_look, header, value):
+def test_another_value_of_a_header_is_a_change(server, before_check, header, value):
     from pipeline import source
 
-    seen = source.version(told())
-    asked = before_look["done"] + 3
-    before_look[asked] = lambda: server.headers.update({header: value})
-    assert told(seen)[TAGS][header.lower()] == value
-    assert before_look["done"] == asked + 1
+    seen = source.version(emitted())
+    asked = before_check["done"] + 3
+    before_check[asked] = lambda: server.headers.update({header: value})
+    assert emitted(seen)[TAGS][header.lower()] == value
+    assert before_check["done"] == asked + 1
     assert set(server.asked) == {(f"/data/{name}", "identity") for name in (PROJECTS, TAGS)}
 
 
-def test_a_server_that_is_away_is_waited_for_and_told_once(server, before_look, said):
+def test_a_server_that_does_not_answer_is_awaited_and_logged_once(server, before_check, logged):
     from pipeline import source
 
-    seen = source.version(told())
+    seen = source.version(emitted())
 
     def back():
         server.headers["ETag"] = '"2"'
         server.start(server.port)
 
-    start = before_look["done"]
-    before_look |= {start + 2: server.stop, start + 6: back}
-    assert told(seen)[PROJECTS]["etag"] == '"2"'
-    assert [line.split("(")[0] for line in said] == [
+    start = before_check["done"]
+    before_check |= {start + 2: server.stop, start + 6: back}
+    assert emitted(seen)[PROJECTS]["etag"] == '"2"'
+    assert [line.split("(")[0] for line in logged] == [
         "Waiting: the source does not answer ",
-        "The source answers, and all files are there",
+        "The source answers and has all files",
     ]
 
 
 @pytest.mark.parametrize("status", [403, 405, 503])
-def test_a_server_that_refuses_is_asked_again_and_its_reason_told(server, before_look, said, status):
+def test_a_server_that_refuses_is_asked_again_and_its_status_logged(server, before_check, logged, status):
     server.status = status
-    before_look[4] = lambda: setattr(server, "status", 200)
-    told()
-    assert f"HEAD projects.csv is answered {status}" in said[0]
-    assert len(said) == 2
+    before_check[4] = lambda: setattr(server, "status", 200)
+    emitted()
+    assert f"HEAD projects.csv was answered {status}" in logged[0]
+    assert len(logged) == 2
 
 
-def test_a_server_that_does_not_tell_files_apart_starts_nothing_and_is_told_once(server, before_look, said):
+def test_a_server_without_the_needed_headers_starts_nothing_and_is_logged_once(server, before_check, logged):
     server.headers.clear()
-    before_look[5] = lambda: server.headers.update(ETag='"1"')
-    told()
-    assert "without any of etag, last-modified, content-length" in said[0]
-    assert len(said) == 2
+    before_check[5] = lambda: server.headers.update(ETag='"1"')
+    emitted()
+    assert "without any of etag, last-modified, content-length" in logged[0]
+    assert len(logged) == 2
 
 
-def test_a_login_that_makes_no_url_is_not_told():
+def test_the_message_about_an_invalid_url_does_not_contain_its_password():
     from pipeline import source
 
-    with pytest.raises(ConnectionError, match=r"^`source` is no valid URL$"):
+    with pytest.raises(ConnectionError, match=r"^`source` is not a valid URL$"):
         source.look("http://user:secret#1@127.0.0.1/data", [TAGS])
 
 
-def test_a_file_that_a_server_does_not_have_is_missing(server, before_look, said):
+def test_a_file_that_a_server_does_not_have_is_missing(server, before_check, logged):
     server.status = 404
-    before_look[3] = lambda: setattr(server, "status", 200)
-    told()
-    assert said[0] == "Waiting: a file is missing (FileNotFoundError('projects.csv'))"
+    before_check[3] = lambda: setattr(server, "status", 200)
+    emitted()
+    assert logged[0] == "Waiting: a file is missing (FileNotFoundError('projects.csv'))"
 
 
-def test_an_object_storage_is_looked_at_through_airflow(folder, before_look, monkeypatch):
+def test_an_object_storage_is_checked_through_airflow(folder, before_check, monkeypatch):
     from pipeline import source
 
     monkeypatch.setenv("MLOPS_SOURCE", f"file://{folder}")
     (folder / TAGS).unlink()
-    before_look[3] = lambda: (folder / TAGS).write_text("id\n")
-    first = told()
-    before_look[before_look["done"] + 2] = lambda: (folder / TAGS).write_text("id\n2\n")
-    second = told(source.version(first))
+    before_check[3] = lambda: (folder / TAGS).write_text("id\n")
+    first = emitted()
+    before_check[before_check["done"] + 2] = lambda: (folder / TAGS).write_text("id\n2\n")
+    second = emitted(source.version(first))
     assert first[PROJECTS] == second[PROJECTS]
     assert first[TAGS] != second[TAGS]
 
 
 class Event:
-    """An event of the asset, as Airflow hands it to a task."""
+    """An event of the asset, as a task gets it."""
 
     def __init__(self, number, extra):
         self.id, self.extra = number, extra
@@ -314,13 +314,13 @@ class Events(list):
     [
         ([], None),
         ([Event(1, {"version": "a"})], "a"),
-        # The clock was set back before the second.
+        # The clock was set back before the second event.
         ([Event(1, {"version": "a"}), Event(2, {"version": "b"})], "b"),
-        # The second and third were made by a person.
+        # The second and third were created by hand.
         ([Event(3, {}), Event(2, None), Event(1, {"version": "a"})], "a"),
     ],
 )
-def test_what_is_seen_is_what_the_latest_event_says(events, seen):
+def test_the_version_to_compare_with_is_that_of_the_latest_event(events, seen):
     from airflow.sdk.exceptions import TaskDeferred
 
     from pipeline.graph import SOURCE
@@ -332,12 +332,12 @@ def test_what_is_seen_is_what_the_latest_event_says(events, seen):
     assert deferred.value.timeout is None
 
 
-def test_the_event_of_one_change_is_what_the_next_look_compares_with(folder):
+def test_the_event_of_a_change_has_the_version_that_the_next_check_compares_with(folder):
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
     from pipeline.graph import SOURCE
     from pipeline.watch import SourceSensor
 
-    events, files = OutletEventAccessors(), told()
-    SourceSensor(task_id="wait").tell({"outlet_events": events}, files)
+    events, files = OutletEventAccessors(), emitted()
+    SourceSensor(task_id="wait").emit({"outlet_events": events}, files)
     assert events[SOURCE].extra == {"version": version(folder), "files": files}

@@ -1,4 +1,4 @@
-"""The Data Context against a real warehouse."""
+"""A real warehouse for the checkpoints."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ KNOWN_TAGS = ["mlops", "computer-vision"]
 
 @dataclass
 class Place:
-    """A warehouse, a config and a folder for results, as the environment variables of this process say."""
+    """A warehouse, a config and a folder for results; the environment variables of this process point to them."""
 
     server: PostgresServer
     database: dict
@@ -32,23 +32,28 @@ class Place:
         return self.server.psql(self.database, statements)
 
     def configure(self, section, **settings):
-        """Lay settings over the config."""
+        """Override settings of a section of the config."""
         config = yaml.safe_load(self.config.read_text())
         config[section].update(settings)
         self.config.write_text(yaml.safe_dump(config))
 
     def run(self, checkpoint, snapshot=None):
         """Run a checkpoint in this process."""
-        from pipeline.checkpoints import Gate
         from pipeline.data_context import open_context
+        from pipeline.gate import Gate
 
         return Gate(open_context(), checkpoint, snapshot).run()
 
 
+@pytest.fixture(scope="session")
+def database(postgres):
+    """The database of all tests; each fills it anew."""
+    return postgres.database()
+
+
 @pytest.fixture
-def place(postgres, tmp_path, monkeypatch):
+def place(postgres, database, tmp_path, monkeypatch):
     """Five good projects with tags in every table."""
-    database = postgres.database()
     place = Place(postgres, database, tmp_path / "var", tmp_path / "config.yaml")
     place.config.write_text((ROOT / "config" / "base.yaml").read_text())
     place.configure("checks", min_projects=5, min_tags=5, min_labeled_projects=5)
@@ -57,7 +62,10 @@ def place(postgres, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLOPS_CONFIG", str(place.config))
     monkeypatch.setenv("MLOPS_VAR", str(place.var))
+    # Open connections of an earlier test would keep its tables from being dropped.
     place.sql(f"""
+        select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid();
+        drop schema if exists raw, candidate cascade;
         create schema raw;
         create schema candidate;
         create table raw.projects (

@@ -1,4 +1,4 @@
-"""The pages that people read."""
+"""The pages of the data docs."""
 
 import itertools
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ ELEMENTS |= {"table", "thead", "tbody", "tr", "th", "td"}
 
 
 class Page(HTMLParser):
-    """The elements of a page and what it shows: its pieces of text and, of those, the ones in each row of a table."""
+    """The elements and links of a page, its texts, and the texts in each row of its tables."""
 
     def __init__(self, path):
         super().__init__()
@@ -51,7 +51,7 @@ def newest(docs, suite):
     return Page(max(docs.glob(f"validations/{suite}/*/*/*.html")))
 
 
-def test_no_page_makes_a_browser_fetch_anything_and_every_link_is_a_file(place, docs):
+def test_no_page_loads_anything_and_every_link_is_a_file(place, docs):
     place.run("projects")
     place.sql(f"update raw.projects set title = '{IMAGE}', description = 'Twice' where id in (2, 3)")
     place.run("projects")
@@ -61,7 +61,7 @@ def test_no_page_makes_a_browser_fetch_anything_and_every_link_is_a_file(place, 
     files = [path for path in docs.rglob("*") if path.is_file()]
     assert len(files) == 1 + 3 + 2
     for page in map(Page, files):
-        # Neither scripts nor images, nor attributes that name a resource, nor styles from elsewhere.
+        # No scripts, no images, no attributes that name a resource, no imported styles.
         assert page.tags <= ELEMENTS
         assert page.attributes <= {"lang", "charset", "name", "content", "rel", "href", "class", "id", "datetime"}
         assert "url(" not in page.html
@@ -73,7 +73,7 @@ def test_no_page_makes_a_browser_fetch_anything_and_every_link_is_a_file(place, 
         assert len(page.html) < 20_000
 
 
-def test_the_index_lists_results_newest_first_with_their_states_and_links_and_then_the_suites(place, docs):
+def test_the_index_lists_results_with_state_and_link_newest_first_then_the_suites(place, docs):
     place.run("tags")
     place.run("labeled_projects")
     place.sql("update raw.tags set tag = null where id = 4")
@@ -95,7 +95,7 @@ def test_the_index_lists_results_newest_first_with_their_states_and_links_and_th
         assert page.lines[page.lines.index("Data docs") + 1 :][:2] == [data, state]
 
 
-def test_a_failed_result_shows_what_failed_before_what_passed_with_examples_and_the_remedy(place, docs):
+def test_a_failed_result_shows_first_the_failed_expectations_with_examples_and_what_to_do(place, docs):
     place.sql("update candidate.labeled_projects set tag = 'unheard-of' where id = 4")
     place.run("labeled_projects")
     lines = newest(docs, "labeled_projects").lines
@@ -103,7 +103,7 @@ def test_a_failed_result_shows_what_failed_before_what_passed_with_examples_and_
     assert failed[1:] == [
         *("✗ Failed", "expect_column_values_to_be_in_set(tag)"),
         *("Expected", "tag", "values must belong to this set:", "mlops", "computer-vision", "."),
-        *("Observed", "1 of 5 rows failing", "Such as", "id", "tag", "4", "unheard-of"),
+        *("Observed", "1 of 5 rows failing", "Examples", "id", "tag", "4", "unheard-of"),
         *("What to do", "Correct the tag in the source, or add it to", "labels.known_tags", "in the config."),
     ]
     assert lines.count("✓ Passed") == 14
@@ -119,7 +119,7 @@ def test_a_value_that_did_not_fit_its_column_is_shown_as_it_was_in_the_source(pl
     assert sorted(row[:4] for row in rows) == [["4", "Title 4", "null", "yesterday"], ["5", "Title 5", "null", "null"]]
 
 
-def test_what_could_not_be_checked_says_why(place, docs):
+def test_an_expectation_that_could_not_be_checked_shows_the_reason(place, docs):
     place.sql("alter table candidate.labeled_projects drop tag")
     place.run("labeled_projects")
     lines = newest(docs, "labeled_projects").lines
@@ -130,10 +130,10 @@ def test_what_could_not_be_checked_says_why(place, docs):
     assert "What to do" not in failed
 
 
-def test_the_page_of_a_suite_shows_the_values_of_the_config_and_the_remedies(place, docs):
+def test_the_page_of_a_suite_shows_the_values_from_the_config_and_what_to_do(place, docs):
     place.configure("checks", min_tags=4321)
     place.run("tags")
     page = Page(docs / "expectations" / "tags.html")
     assert "4321" in page.lines
     assert "Fill in <code>tag</code> in these rows" in page.html
-    assert "<code>tag</code> values must have more in them than white space." in page.html
+    assert "<code>tag</code> values must contain characters other than white space." in page.html

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 CONTEXT = ROOT / "great_expectations"
@@ -12,7 +14,7 @@ DAGS = ROOT / "airflow" / "dags"
 
 
 def pages(place, checkpoint="*"):
-    """Pages of validation results, by their paths below the data docs."""
+    """Pages of validation results, as paths inside the data docs."""
     docs = place.var / "great_expectations" / "data_docs"
     return {str(page.relative_to(docs)) for page in docs.glob(f"validations/{checkpoint}/*/*/*.html")}
 
@@ -27,18 +29,18 @@ def results(place):
     return set((place.var / "great_expectations" / "validations").glob("*/*/*/*.json"))
 
 
-def test_a_run_is_in_the_data_docs_and_writes_nothing_beside_the_configuration(place):
+def test_a_run_is_in_the_data_docs_and_writes_nothing_into_the_configuration(place):
     before = {path: path.stat().st_mtime_ns for path in CONTEXT.rglob("*")}
     place.sql("update raw.tags set tag = null where id = 4")
-    report = place.run("tags").report()
+    message = place.run("tags").error_message()
     (page,) = pages(place)
     assert linked(place) == {page}
     docs = place.var / "great_expectations" / "data_docs"
-    assert f"see file://{docs / page}" in report
+    assert f"see file://{docs / page}" in message
     assert {path: path.stat().st_mtime_ns for path in CONTEXT.rglob("*")} == before
 
 
-def test_only_the_newest_results_are_kept_with_their_pages_and_no_folders_stay_behind(place):
+def test_only_the_newest_results_and_their_pages_are_kept_and_no_empty_folders(place):
     place.configure("checks", keep_results=2)
     seen = []
     for checkpoint in ("tags", "tags", "projects", "tags"):
@@ -59,7 +61,7 @@ def run_often(place, checkpoint, barrier):
         place.run(checkpoint)
 
 
-def test_checkpoints_of_two_processes_at_once_are_all_in_the_data_docs(place):
+def test_all_checkpoints_of_two_parallel_processes_are_in_the_data_docs(place):
     place.run("labeled_projects")
     forked = multiprocessing.get_context("fork")
     barrier = forked.Barrier(2)
@@ -74,20 +76,35 @@ def test_checkpoints_of_two_processes_at_once_are_all_in_the_data_docs(place):
     assert linked(place) == pages(place)
 
 
-def test_a_password_may_hold_any_character(place, monkeypatch):
+def test_a_password_may_contain_any_character(place, postgres, monkeypatch):
     password = "p@ss/w:rd%20$HOME ${X}"
-    place.sql(f"alter role current_user password '{password}'")
+    postgres.psql(postgres.admin, f"create role special superuser login password '{password}'")
+    monkeypatch.setenv("MLOPS_WAREHOUSE__USER", "special")
     monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", password)
     assert place.run("tags").success
 
 
 def command(*arguments):
-    """Run the checkpoints as `make validate` does."""
+    """Run the checkpoints in a process, as `make validate` does."""
     call = [sys.executable, "-m", "pipeline.checkpoints", *arguments]
     return subprocess.run(call, cwd=DAGS, capture_output=True, text=True)
 
 
-def test_the_command_prints_a_line_an_expectation_and_ends_with_1_where_one_fails(place):
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """Function that runs the command in this process; its exit status or message, and its output."""
+    from pipeline import checkpoints
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["checkpoints", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            checkpoints.main()
+        return ended.value.code, capsys.readouterr().out
+
+    return run
+
+
+def test_the_command_prints_a_line_per_expectation_and_its_status_is_1_if_one_fails(place):
     place.sql("update raw.projects set title = null where id = 4")
     done = command()
     assert done.returncode == 1, done.stderr
@@ -96,12 +113,22 @@ def test_the_command_prints_a_line_an_expectation_and_ends_with_1_where_one_fail
     assert lines.count("ok") == 13 + 9 + 15 - 1
     assert lines.count("FAILED") == 1
     assert "id 4, title null" in done.stdout
-    done = command("tags")
-    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "checkpoint tags"), done.stderr
 
 
-def test_the_command_names_what_is_not_there(place):
-    done = command("tag")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "Checkpoint with name tag was not found."
-    assert "--snapshot URI" in command("snapshot").stderr.splitlines()[-1]
+def test_the_status_of_the_command_is_0_if_all_expectations_are_met(place, main):
+    status, output = main("tags")
+    # As a process's exit status, False is 0.
+    assert status == 0
+    assert output.splitlines()[0] == "checkpoint tags"
+
+
+def test_the_command_names_an_unknown_checkpoint(place, main):
+    assert main("tag")[0] == "Checkpoint with name tag was not found."
+
+
+def test_the_command_asks_for_a_missing_snapshot_without_importing_great_expectations(place):
+    call = [sys.executable, "-X", "importtime", "-m", "pipeline.checkpoints", "snapshot"]
+    done = subprocess.run(call, cwd=DAGS, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--snapshot URI" in done.stderr.splitlines()[-1]
+    assert "great_expectations" not in done.stderr

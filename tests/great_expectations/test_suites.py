@@ -1,4 +1,4 @@
-"""What the checkpoints let through and what they stop."""
+"""Which rows pass the checkpoints and which fail."""
 
 import re
 
@@ -25,12 +25,12 @@ def text(column):
 
 
 def unfit(column, value):
-    """SQL that leaves row 4 as a sync does where this value does not fit: null, with Airbyte's note and the value."""
+    """SQL that changes row 4 like a sync of a value of the wrong type: null, and Airbyte's note with the value."""
     meta = f'{{{{"changes": [{{{{"field": "{column}", "change": "NULLED", "value": "{value}"}}}}]}}}}'
     return f"update {{}} set {column} = null, _airbyte_meta = '{meta}' where id = 4"
 
 
-# What is done to the good table, the one expectation that then fails, and what the message says of it.
+# A change of the good table, the one expectation that then fails, and parts of its message.
 PROJECTS = [
     ("delete from {} where id > 2", ROWS, ["expected min_value=5, found 2.", "load the whole source"]),
     ("update {} set id = 3 where id = 4", UNIQUE, ["found 2 of 5 rows", "id 3", "Keep one row per id"]),
@@ -66,14 +66,14 @@ TAGS = [
     ("alter table {} alter id type numeric", typed("id"), ["found NUMERIC"]),
     ("alter table {} alter tag type varchar(50)", typed("tag"), ["found VARCHAR(50)."]),
 ]
-# What only a table shows that comes straight from a file.
+# Faults that only a table straight from a file can have.
 RAW_PROJECTS = [
     (
         "update {} set title = '', description = 'x' where id = 4",
         text("title"),
         ["found 1 of 5 rows failing, such as id 4, title ''.", "Fill in `title` in these rows"],
     ),
-    # Every white space that dbt takes away.
+    # Every white space that dbt strips.
     (
         r"update {} set title = E'\t\n\u000b\u000c\r \u0085\u00a0\u1680\u2000\u200a\u200b\u2028\u2029\u202f\u205f\u3000"
         r"\ufeff' where id = 4",
@@ -137,7 +137,7 @@ def test_good_rows_pass(place, checkpoint, expectations):
 
 
 @pytest.mark.parametrize(("checkpoint", "table", "change", "expectation", "said"), BAD)
-def test_bad_rows_fail_the_expectation_they_break_and_the_message_shows_them(
+def test_bad_rows_fail_their_expectation_and_the_message_shows_them(
     place, checkpoint, table, change, expectation, said
 ):
     place.sql(change.format(table))
@@ -148,7 +148,7 @@ def test_bad_rows_fail_the_expectation_they_break_and_the_message_shows_them(
     assert [part for part in said if part not in failure] == []
 
 
-def test_a_snapshot_is_held_to_the_same_suite(place, tmp_path):
+def test_a_snapshot_is_checked_by_the_same_suite(place, tmp_path):
     assert place.run("snapshot", write_snapshot(place, tmp_path)).success
     path = write_snapshot(place, tmp_path, id=None, title="Title 3", description="Text 3", tag="unheard-of")
     failures = {failure.split(": ")[0]: failure for failure in place.run("snapshot", path).failures()}
@@ -168,7 +168,7 @@ def test_without_known_tags_every_tag_passes(place):
     assert KNOWN not in gate.passed()
 
 
-def test_a_raw_tag_is_known_whatever_its_case_and_the_white_space_around_it(place):
+def test_a_raw_tag_is_known_in_any_case_and_with_white_space_around_it(place):
     place.sql(r"update raw.tags set tag = E'\u00a0 MLops\n' where id = 4")
     assert place.run("tags").success
 
@@ -197,7 +197,7 @@ def test_bounds_come_from_the_config_when_the_checkpoint_runs(place, checkpoint,
         ("alter table {} drop tag", ["4 expectations could not be checked: ", 'column "tag"', "does not exist"]),
     ],
 )
-def test_what_cannot_be_checked_is_said_once(place, change, said):
+def test_a_common_reason_for_unchecked_expectations_is_given_once(place, change, said):
     place.sql(change.format("candidate.labeled_projects"))
     gate = place.run("labeled_projects")
     assert not gate.success

@@ -1,1 +1,1 @@
-"""What the DAG files share: settings, how a command becomes a task, syncs and checkpoints."""
+"""What the DAG files share: settings, and task factories for commands, syncs and checkpoints."""

@@ -1,30 +1,37 @@
-"""How a command in one of the locked environments becomes a task."""
+"""Commands in the locked environments as tasks."""
 
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from pipeline import reports
 from pipeline.links import DbtDocs, MlflowModel, MlflowRun
+from pipeline.reports import Report
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 
 class CommandOperator(BaseOperator):
     """Run a command in a virtual environment and return the JSON object that it writes to `--result`.
+
+    The object's member `report` becomes the XCom `report` and is not part of what is returned.
 
     Args:
         environment: name of the locked environment.
         command: program of that environment with its arguments; a template.
 
     Raises:
-        AirflowFailException: the command says why it cannot succeed; trying again would not help.
-        AirflowException: what failed may pass by itself (exit status 75, as in sysexits.h), or the command crashed.
+        AirflowFailException: the command wrote an `error` that a retry would not help.
+        AirflowException: the failure may be temporary (exit status 75, EX_TEMPFAIL), or the command crashed.
     """
 
     template_fields = ("command",)
@@ -39,27 +46,40 @@ class CommandOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the command; its output is the task's log."""
+        report: Report = {}
+        try:
+            status, output, facts = self._run()
+            report = facts.pop(reports.KEY, report)
+            if "error" in facts:
+                kind = AirflowException if status == os.EX_TEMPFAIL else AirflowFailException
+                raise kind(facts["error"])
+            if status:
+                raise AirflowException(f"`{' '.join(self.command)}` ended with {status}: {output}")
+        except Exception as error:
+            failed: Report = {"note": reports.first_line(error)}
+            reports.push(context, {**failed, **report})
+            raise
+        reports.push(context, report)
+        return facts
+
+    def _run(self) -> tuple[int, str, dict[str, Any]]:
+        """The command's exit status, its last line of output and its result; an empty one if it wrote none."""
         settings = Settings()
         program, *arguments = self.command
         with TemporaryDirectory() as folder:
             result = Path(folder) / "result.json"
             program = str(settings.runner.root / self.environment / "bin" / program)
             ended = self._hook.run_command(
-                # The kernel ends the command with its task, however that ends: a second try must not meet the first.
+                # The kernel kills the command when its task ends in any way, so that a retry never meets the first try.
                 ["setpriv", "--pdeathsig", "KILL", program, *arguments, "--result", str(result)],
                 env=settings.task_environment(),
                 cwd=str(settings.runner.project),
             )
             facts = json.loads(result.read_text()) if result.exists() else {}
-        if "error" in facts:
-            temporary = ended.exit_code == os.EX_TEMPFAIL
-            raise (AirflowException if temporary else AirflowFailException)(facts["error"])
-        if ended.exit_code:
-            raise AirflowException(f"`{' '.join(self.command)}` ended with {ended.exit_code}: {ended.output}")
-        return facts
+        return ended.exit_code, ended.output, facts
 
     def on_kill(self) -> None:
-        """End the command with all its processes."""
+        """Stop the command and all its processes."""
         self._hook.send_sigterm()
 
 
@@ -70,13 +90,13 @@ def dbt(verb: str, *, task_id: str, **kwargs: Any) -> CommandOperator:
 
 
 def tagifai(*command: str, task_id: str | None = None, **kwargs: Any) -> CommandOperator:
-    """Task that runs a command of tagifai; named after the command unless `task_id` says otherwise."""
+    """Task that runs a command of tagifai; `task_id` is the command's name by default."""
     return CommandOperator(
         task_id=task_id or command[0], environment="tagifai", command=["tagifai", *command], **kwargs
     )
 
 
-def tagifai_mapped(*command: str, over: Iterable[int]) -> CommandOperator:
-    """Tasks side by side that run the same command of tagifai, each with one of `over` as its last argument."""
+def tagifai_mapped(*command: str, over: Iterable[int]) -> "MappedOperator":
+    """Parallel tasks that run the same command of tagifai, each with one of `over` as its last argument."""
     commands = [["tagifai", *command, str(each)] for each in over]
     return CommandOperator.partial(task_id=command[0], environment="tagifai").expand(command=commands)

@@ -1,6 +1,6 @@
-"""What this project adds to Great Expectations.
+"""Our Data Context: great_expectations/ with values from the settings.
 
-Importing it takes seconds, so only what runs a checkpoint does.
+Importing this module imports Great Expectations, which takes 5 s.
 """
 
 import functools
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from great_expectations.data_context import FileDataContext, store
 from great_expectations.data_context.data_context.context_factory import set_context
 
-# Known to the suites once it is imported.
+# Importing our own expectations registers them for the suites.
 from pipeline import expectations  # noqa: F401
 from pipeline.settings import PROJECT, Settings
 
@@ -19,26 +19,26 @@ ROOT = PROJECT / "great_expectations"
 
 
 class DataContext(FileDataContext):
-    """A Data Context whose folder holds configuration and nothing else: opening it writes nothing there."""
+    """A Data Context whose folder holds only configuration: opening it writes nothing there."""
 
     def _scaffold_project(self) -> None:
-        """Leave out the folders and files that a file context otherwise adds beside its configuration."""
+        """Do not create the folders and files that a file context usually adds to its configuration."""
 
 
-# The name is not free: where no store is of a class of this name, Great Expectations puts one of its own in our place.
+# The class must have this name: without a store of this name, Great Expectations uses its own instead of ours.
 class ExpectationsStore(store.ExpectationsStore):
-    """Suites as they are on disk, with our settings in place of their parameters.
+    """Loads suites from disk and replaces their parameters by our settings.
 
     `{"$PARAMETER": "checks.min_tags"}` becomes the value of that setting; an expectation whose parameter is null is
-    left out. Done here, since the operator runs a checkpoint without parameters, and a suite that is changed after it
-    was loaded cannot be run.
+    left out. This happens while loading, since the operator runs a checkpoint without parameters, and a suite that is
+    changed after loading cannot be run.
     """
 
     def deserialize(self, value: str) -> dict[str, Any]:
         """Read a suite.
 
         Raises:
-            AttributeError: a parameter names no setting; the message says which.
+            AttributeError: a parameter is not the name of a setting; the message says which.
         """
         suite, settings = json.loads(value), Settings()
         for expectation in suite["expectations"]:
@@ -48,7 +48,7 @@ class ExpectationsStore(store.ExpectationsStore):
 
 
 def open_context() -> DataContext:
-    """Open great_expectations/ with our settings for its variables and make it the context of this process."""
+    """Open great_expectations/ with our settings as its variables and make it the context of this process."""
     settings = Settings()
     variables = {"MLOPS_VAR": str(settings.var)}
     if settings.warehouse:

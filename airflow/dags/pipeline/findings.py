@@ -1,43 +1,64 @@
-"""What a validation result says of one expectation, for messages and for the data docs."""
+"""Describe the result of one expectation, for error messages, reports and the data docs."""
 
 import json
 from typing import TYPE_CHECKING, Any
+
+from pipeline.reports import Check
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-# Characters of a value that are shown.
+# Longer texts are cut after this many characters.
 SHOWN = 100
-# Airbyte's column about what became of a row, and the column of an example that is made of it.
+# Airbyte's column with the changes that a sync made to a row, and the column of an example that is made from it.
 META = "_airbyte_meta"
 SOURCE = "in the source"
 
 
+def check(result: "ExpectationValidationResult") -> Check:
+    """Everything that is shown of an expectation and its result."""
+    expectation = configuration(result)
+    return {
+        "subject": subject(expectation),
+        "expected": expected(expectation),
+        "observed": observed(result),
+        "examples": examples(result),
+        "exception": exception(result),
+    }
+
+
+def configuration(result: "ExpectationValidationResult") -> "ExpectationConfiguration":
+    """The expectation of a result."""
+    # Optional in its type, but a checkpoint always sets it.
+    assert result.expectation_config
+    return result.expectation_config
+
+
 def subject(expectation: "ExpectationConfiguration") -> str:
-    """The expectation's type and the columns it is about."""
+    """The expectation's type and columns."""
     return f"{expectation.type}({', '.join(_columns(expectation))})"
 
 
 def expected(expectation: "ExpectationConfiguration") -> str:
-    """The bounds and values that are expected, as `name=value`; empty where the type says it all."""
-    # Our own expectations make a regex of what is expected.
+    """The expected bounds and values as `name=value`; empty if the expectation has no such arguments."""
+    # Our own expectations build their regex from the other arguments.
     domain = ("batch_id", "column", "column_list", "regex")
     return ", ".join(f"{name}={kwarg}" for name, kwarg in expectation.kwargs.items() if name not in domain)
 
 
 def observed(result: "ExpectationValidationResult") -> str:
-    """What was found: a value of the table, or how many rows fail; empty where nothing could be checked."""
+    """The observed value, or how many rows fail; empty if the expectation could not be checked."""
     found = result.result
     if "unexpected_count" in found:
         return f"{found['unexpected_count']} of {found['element_count']} rows failing"
-    return str(found.get("observed_value", ""))
+    return str(cut(found.get("observed_value", "")))
 
 
 def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
-    """Rows that fail: values by column, what names the row first, long texts cut."""
-    found, columns = result.result, _columns(result.expectation_config)
-    # Compound uniqueness has no ids on SQL; where a checkpoint asks for no ids, values come without names.
+    """Rows that fail, as values by column: first the columns that identify the row; long texts are cut."""
+    found, columns = result.result, _columns(configuration(result))
+    # Compound uniqueness has no ids on SQL; without ids in the checkpoint's result format, values have no names.
     rows = found.get("partial_unexpected_index_list") or found.get("partial_unexpected_list") or []
     named = [cut(row if isinstance(row, dict) else {columns[0]: row}) for row in rows]
     sources = [_source(row.pop(META, None), columns) for row in named]
@@ -48,15 +69,15 @@ def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
 
 
 def exception(result: "ExpectationValidationResult") -> str:
-    """First line of what was raised, if anything was."""
+    """First line of the exception that prevented the check; empty if there was none."""
     info = result.exception_info
-    # Nested by metric where a metric could not be computed.
+    # Grouped by metric if a metric could not be computed.
     first = info if "exception_message" in info else next(iter(info.values()))
     return (first["exception_message"] or "").partition("\n")[0]
 
 
 def cut(value: Any) -> Any:
-    """JSON types with long texts cut."""
+    """The same value with long texts cut, also inside dictionaries and lists."""
     if isinstance(value, str):
         return value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
     if isinstance(value, dict):
@@ -65,7 +86,7 @@ def cut(value: Any) -> Any:
 
 
 def _source(meta: Any, columns: list[str]) -> str | None:
-    """What the source had in one of the columns, where Airbyte notes that it did not fit and is null."""
+    """The value that the source had in one of the columns, if Airbyte could not convert it and stored null."""
     meta = json.loads(meta) if isinstance(meta, str) else meta or {}
     noted = [change.get("value") for change in meta.get("changes", []) if change["field"] in columns]
     return noted[0] if noted else None

@@ -1,6 +1,6 @@
-"""Links from a task's page to what the task made; each is an empty string where there is nothing to show.
+"""Links from a task's page to what the task produced; a link is an empty string if there is nothing to show.
 
-Airflow asks for them in the task's process when it has ended, well or not.
+Airflow evaluates them in the task's process after it has succeeded or failed.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ class SyncLog(BaseOperatorLink):
     name = "Sync log"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """URL; a job that is broken off has one too."""
+        """URL of the log; a cancelled job has one too."""
         airbyte, job_id = Settings().links.airbyte, getattr(operator, "job_id", None)
         return f"{airbyte}/jobs/{job_id}/log" if airbyte and job_id else ""
 
@@ -29,7 +29,7 @@ class ValidationResult(BaseOperatorLink):
     name = "Validation result"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """URL of the page, unless that is a file, which is out of a browser's reach."""
+        """URL of the page if the docs have a server; a browser cannot open a file on the worker."""
         result = _result(ti_key)
         if not Settings().links.data_docs or not result:
             return ""
@@ -38,17 +38,17 @@ class ValidationResult(BaseOperatorLink):
 
 
 class DbtDocs(BaseOperatorLink):
-    """The documentation of the dbt project, for what runs dbt."""
+    """The documentation of the dbt project, for tasks that run dbt."""
 
     name = "dbt docs"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """URL; where a build has failed, of the one before it."""
+        """URL; after a failed build it shows the documentation of the last successful one."""
         return (operator.environment == "dbt" and Settings().links.dbt_docs) or ""
 
 
 class MlflowRun(BaseOperatorLink):
-    """The run that a command's result names as `experiment` and `run` under `mlflow`."""
+    """The run that a command's result gives as `experiment` and `run` in `mlflow`."""
 
     name = "MLflow run"
 
@@ -59,7 +59,7 @@ class MlflowRun(BaseOperatorLink):
 
 
 class MlflowModel(BaseOperatorLink):
-    """The registered model that a command's result names as `model`, and perhaps `version`, under `mlflow`."""
+    """The registered model that a command's result gives as `model`, optionally with `version`, in `mlflow`."""
 
     name = "MLflow model"
 
@@ -77,5 +77,5 @@ def _made(ti_key: Any) -> dict[str, str]:
 
 
 def _result(ti_key: Any) -> dict[str, Any] | None:
-    """What the task returned; what failed may have returned something too."""
+    """What the task returned; a failed task may have returned something too."""
     return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)

@@ -1,4 +1,4 @@
-"""Settings of the DAGs and of what runs inside Airflow: the merged config file, below environment variables."""
+"""Settings of the DAGs and their operators: the merged config file, overridden by environment variables."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 PROJECT = Path(__file__).resolve().parents[3]
-# Variables that stay with Airflow, its secrets among them.
+# Prefixes of variables that commands do not get, since they hold Airflow's secrets.
 KEPT_FROM_COMMANDS = ("AIRFLOW", "_AIRFLOW", "PYTHON")
 
 
 class Section(BaseModel):
-    """A part of the settings; a misspelt name in it is an error."""
+    """A part of the settings; an unknown name in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ Tag = Annotated[str, AfterValidator(_as_cleaned)]
 
 
 class Labels(Section):
-    """What the tags' gate lets through; the classes are the model's business."""
+    """Which tags the gate accepts; only the model uses `classes` and `min_freq`."""
 
     known_tags: list[Tag] | None
     classes: list[Tag] | None
@@ -37,7 +37,7 @@ class Labels(Section):
 
 
 class Checks(Section):
-    """Bounds of the Great Expectations suites, in rows or different tags; `keep_results` in validation results."""
+    """Lower bounds of the Great Expectations suites in rows or distinct tags, and how many results to keep."""
 
     min_projects: int = Field(ge=0)
     min_tags: int = Field(ge=0)
@@ -69,7 +69,7 @@ BaseUrl = Annotated[str, Field(pattern="^https?://"), AfterValidator(lambda url:
 
 
 class Links(Section):
-    """Where people's browsers find the other UIs, as base URLs; None: nowhere. `docs` is that of stack/home.py."""
+    """Base URLs of the other UIs for a browser, None if there is none; `docs` is the home page's."""
 
     mlflow: BaseUrl | None = None
     airbyte: BaseUrl | None = None
@@ -87,7 +87,7 @@ class Links(Section):
 
 
 class Watch(Section):
-    """The looks at the source that start dataops: `files` under it, every so many `seconds`; None: no looks."""
+    """Which `files` of the source are watched, and how many `seconds` lie between two checks; None: no watch."""
 
     seconds: float | None = Field(gt=0)
     files: list[str] = Field(min_length=1)
@@ -100,7 +100,7 @@ class Search(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that the DAGs and their checkpoints are told."""
+    """All settings of the DAGs and their checkpoints."""
 
     model_config = SettingsConfigDict(
         env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     runner: Runner = Runner()
     links: Links = Links()
     var: Path = PROJECT / "var"
-    # Not there where DAG files are only parsed.
+    # Missing where DAG files are only parsed.
     warehouse: Warehouse | None = None
 
     @classmethod
@@ -127,6 +127,6 @@ class Settings(BaseSettings):
         return named["init_settings"], named["env_settings"], YamlConfigSettingsSource(settings_cls, yaml_file=path)
 
     def task_environment(self) -> dict[str, str]:
-        """Environment variables of a task's command; its output is not held back, since it is the task's log."""
+        """Environment variables of a task's command; its output is unbuffered, since it is the task's log."""
         passed_on = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_FROM_COMMANDS)}
         return passed_on | {"PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""What the files of the source are at this moment, as far as it shows without reading them."""
+"""The current state of the source files, without reading them."""
 
 import hashlib
 import json
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from pipeline.settings import PROJECT
 
-# Seconds that a server may be silent.
+# Seconds to wait for a server's answer.
 TIMEOUT = 30
-# Headers that tell one content from another.
-TELLING = ("etag", "last-modified", "content-length")
+# Headers that change with a file's content.
+HEADERS = ("etag", "last-modified", "content-length")
 
-# Of each file what tells it from the one that it was before.
+# For each file the values that change with its content.
 Files = dict[str, dict[str, int | str]]
 
 
 def look(source: str, names: Iterable[str]) -> Files:
-    """What each file is now: `size` and `mtime_ns`, the headers of a HEAD request, or `key` in an object storage.
+    """The state of each file: `size` and `mtime_ns`, headers of a HEAD request, or `key` in an object storage.
 
     Args:
-        source: folder, http(s) URL or URL of an object storage that Airflow knows, as gs://bucket/folder.
+        source: folder, http(s) URL or URL of an object storage that Airflow supports, such as gs://bucket/folder.
         names: of the files in it.
 
     Raises:
-        FileNotFoundError: one is not there; the message is its name.
-        Exception: the source does not answer, or not what is needed; of many types, by the kind of source.
+        FileNotFoundError: a file is missing; the message is its name.
+        Exception: the source cannot be read; the type depends on the kind of source.
     """
     if source.startswith(("http://", "https://")):
         return _served(source, names)
@@ -36,7 +36,7 @@ def look(source: str, names: Iterable[str]) -> Files:
 
 
 def version(files: Files) -> str:
-    """A name for this state of all files."""
+    """A hash of the state of all files."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
@@ -49,33 +49,33 @@ def _local(source: str, name: str) -> dict[str, int | str]:
 
 
 def _served(source: str, names: Iterable[str]) -> Files:
-    import httpx  # only needed here
+    import httpx  # not at the top, to keep parsing fast
 
-    found = {}
-    # Compressed, a file would have another ETag and no length.
+    found: Files = {}
+    # A compressed answer would have another ETag and no length.
     headers = {"Accept-Encoding": "identity"}
     with httpx.Client(follow_redirects=True, timeout=TIMEOUT, headers=headers) as client:
         for name in names:
             try:
                 response = client.head(f"{source}/{name}")
             except httpx.InvalidURL:
-                # Its own message can hold a part of the login.
-                raise ConnectionError("`source` is no valid URL") from None
+                # Its own message may contain a part of the password.
+                raise ConnectionError("`source` is not a valid URL") from None
             if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
                 raise FileNotFoundError(name)
             if not response.is_success:
-                raise ConnectionError(f"HEAD {name} is answered {response.status_code} {response.reason_phrase}")
-            found[name] = {header: response.headers[header] for header in TELLING if header in response.headers}
+                raise ConnectionError(f"HEAD {name} was answered {response.status_code} {response.reason_phrase}")
+            found[name] = {header: response.headers[header] for header in HEADERS if header in response.headers}
             if not found[name]:
-                raise ConnectionError(f"HEAD {name} is answered without any of {', '.join(TELLING)}")
+                raise ConnectionError(f"HEAD {name} was answered without any of {', '.join(HEADERS)}")
     return found
 
 
 def _stored(source: str, name: str) -> dict[str, int | str]:
-    from airflow.sdk import ObjectStoragePath  # only needed here
+    from airflow.sdk import ObjectStoragePath  # not at the top, to keep parsing fast
 
     path = ObjectStoragePath(source) / name
-    # File systems of object storages remember what they have listed.
+    # File systems of object storages cache their listings.
     path.fs.invalidate_cache()
     try:
         return {"key": path.ukey()}

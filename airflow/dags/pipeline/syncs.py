@@ -1,43 +1,54 @@
 """Airbyte syncs as tasks."""
 
+from contextlib import suppress
 from typing import Any
 
 from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
 from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from pipeline import reports
 from pipeline.links import SyncLog
+from pipeline.reports import Report
 
 
 class SyncOperator(AirbyteTriggerSyncOperator):
-    """The provider's operator, whose error has the job's own reason where the Airbyte service gives one.
+    """The provider's operator, but its error message is the job's own reason if the Airbyte service gives one.
 
-    Returns the job as the service tells it as XCom, also when it fails: jobId, rowsSynced, bytesSynced, duration and,
-    by the local service, valuesNulled and logFile.
+    Returns the job in the service's words as XCom, also if it fails: jobId, rowsSynced, bytesSynced, duration and, from
+    the local service, valuesNulled and logFile.
 
     Raises:
-        AirflowFailException: the source's data or the declaration is wrong; trying again would not help.
-        AirflowException: the job failed otherwise.
+        AirflowFailException: the source's data or the declaration is wrong; a retry would not help.
+        AirflowException: the job failed for another reason.
     """
 
     operator_extra_links = (SyncLog(),)
 
+    # pyrefly: ignore[bad-override]  (the provider's method returns the job's id, whatever its type says)
     def execute(self, context: Any) -> dict[str, Any]:
-        """Submit the job and wait for its end."""
+        """Submit the job and wait until it has ended."""
+        job: dict[str, Any] = {}
         try:
             super().execute(context)
-            return self._job()
-        except AirflowException as error:
             job = self._job()
+        except Exception as error:
+            # The service may be the reason of the failure.
+            with suppress(Exception):
+                job = self._job()
             if job:
                 context["ti"].xcom_push(key="return_value", value=job)
-            if job.get("status") != "failed" or not job.get("failureReason"):
+            reason = job.get("failureReason") if job.get("status") == "failed" else None
+            reports.push(context, _report(job, failure=reports.first_line(reason or error)))
+            if not reason:
                 raise
-            final = job["failureType"] == "config_error"
-            raise (AirflowFailException if final else AirflowException)(job["failureReason"]) from error
+            kind = AirflowFailException if job["failureType"] == "config_error" else AirflowException
+            raise kind(reason) from error
+        reports.push(context, _report(job))
+        return job
 
     def _job(self) -> dict[str, Any]:
-        """The job as the service tells it; the client's own model drops what Airbyte's API does not have."""
+        """The service's answer, with the fields that are not in Airbyte's API and that the client's model drops."""
         from airbyte_api.api import GetJobRequest
 
         if not getattr(self, "job_id", None):
@@ -47,11 +58,11 @@ class SyncOperator(AirbyteTriggerSyncOperator):
 
 
 def extract_and_load(connection: str, **kwargs: Any) -> SyncOperator:
-    """Task that runs a connection of airbyte/connections.yaml and waits for its end.
+    """Task that runs a connection of airbyte/connections.yaml and waits until it has ended.
 
     Args:
         connection: the connection's name; its id is looked up in the Airflow Variable `airbyte_connections` when the
-            task runs, since every Airbyte gives ids of its own.
+            task runs, since every Airbyte assigns its own ids.
         kwargs: further arguments of the operator.
     """
     return SyncOperator(
@@ -60,3 +71,26 @@ def extract_and_load(connection: str, **kwargs: Any) -> SyncOperator:
         wait_seconds=1,
         **kwargs,
     )
+
+
+def _report(job: dict[str, Any], *, failure: str | None = None) -> Report:
+    """The report on a job, which is empty if none was submitted."""
+    report: Report = {}
+    if job:
+        report["note"] = _note(job)
+        report["links"] = {"Airbyte job": f"airbyte:/jobs/{job['jobId']}/log"}
+        if log := job.get("logFile"):
+            report["links"]["Airbyte's log"] = log
+    # Airbyte's API does not require it.
+    rows = job.get("rowsSynced")
+    if rows is not None:
+        report |= {"rows_in": rows, "rows_out": rows}
+    if failure is not None:
+        report |= {"note": failure, "rows_out": 0}
+    return report
+
+
+def _note(job: dict[str, Any]) -> str:
+    size, nulled = job.get("bytesSynced") or 0, job.get("valuesNulled")
+    lost = f"; {nulled:,} values did not fit their type and are null" if nulled else ""
+    return f"Airbyte job {job['jobId']} read {size:,} bytes{lost}"

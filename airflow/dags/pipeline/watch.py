@@ -1,4 +1,4 @@
-"""The watch over the source: a task that ends when the files are new, and what looks at them while it sleeps."""
+"""The watch: a sensor that ends when the source files change, and the trigger that checks them while it sleeps."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,35 +11,35 @@ from pipeline import source
 from pipeline.graph import SOURCE
 from pipeline.settings import Settings
 
-# Events among which the latest is looked for.
+# How many events are searched for the latest one.
 LATEST = 100
 
 
 class SourceSensor(BaseSensorOperator):
-    """Waits until the source is not what the latest event of its asset says; ends with an event that says what it is.
+    """Waits until the source differs from the latest event of its asset, then emits an event with the new state.
 
-    Airflow stores that event and the end of the task in one transaction, so there is one event a change, whatever is
-    killed when. Its extra has the `version` and the `files` it stands for.
+    Airflow stores that event and the end of the task in one transaction, so there is exactly one event per change, even
+    if processes are killed. The event's extra has the `version` and the `files`.
     """
 
     def execute(self, context: Any) -> None:
-        """Sleep until there is something new; without an event yet, all is."""
+        """Sleep until the source has changed; without an earlier event, it counts as changed."""
         events = context["inlet_events"][SOURCE].ascending(False).limit(LATEST)
-        # The order is that of the ids: a clock that is set back spoils that of the times.
+        # Ordered by id, since times are out of order if the clock was set back.
         versions = {event.id: event.extra["version"] for event in events if "version" in (event.extra or {})}
         seen = versions[max(versions)] if versions else None
-        self.defer(trigger=SourceTrigger(seen), method_name=self.tell.__name__)
+        self.defer(trigger=SourceTrigger(seen), method_name=self.emit.__name__)
 
-    def tell(self, context: Any, event: source.Files) -> None:
-        """End with the event of these files."""
+    def emit(self, context: Any, event: source.Files) -> None:
+        """Emit the event of these files and end."""
         context["outlet_events"][SOURCE].extra = {"version": source.version(event), "files": event}
 
 
 class SourceTrigger(BaseTrigger):
-    """Looks at the source until its files are not those of the version `seen`, and the same in two looks.
+    """Checks the source until its files differ from the version `seen` and are the same in two checks in a row.
 
-    The settings are those of the triggerer, not of the moment when the task was put to sleep: a task that sleeps over a
-    restart looks at the source that is set now, and where the watch is off now it sleeps on until it is on again.
+    The settings are those of the running triggerer, not those of the time when the task fell asleep: after a restart a
+    sleeping task checks the source that is set now, and while the watch is switched off it keeps sleeping.
     """
 
     def __init__(self, seen: str | None):
@@ -47,31 +47,33 @@ class SourceTrigger(BaseTrigger):
         self.seen = seen
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """How Airflow stores it."""
+        """The class path and arguments from which Airflow recreates the trigger."""
         return f"{__name__}.{type(self).__name__}", {"seen": self.seen}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the files once, when they have changed and have come to rest."""
+        """Yield the files once, when they have changed and are no longer being written."""
         settings = Settings()
-        if settings.watch.seconds is None:
+        seconds = settings.watch.seconds
+        if seconds is None:
             await asyncio.Event().wait()
-        before, trouble = None, ""
+            return
+        previous, trouble = None, ""
         while True:
-            files, was, trouble = None, trouble, ""
+            files, was, trouble, reason = None, trouble, "", None
             try:
-                # In a thread: the other triggers must not wait for a slow source.
+                # In a thread, so that a slow source does not block the other triggers.
                 files = await asyncio.to_thread(source.look, settings.source, settings.watch.files)
             except FileNotFoundError as error:
                 trouble, reason = "a file is missing", error
-            # Whatever a kind of source raises, the next look may succeed.
+            # Each kind of source raises its own types; the next check may succeed.
             except Exception as error:
                 trouble, reason = "the source does not answer", error
             if trouble and trouble != was:
                 self.log.warning("Waiting: %s (%r)", trouble, reason)
             if was and not trouble:
-                self.log.info("The source answers, and all files are there")
-            if files and files == before and source.version(files) != self.seen:
+                self.log.info("The source answers and has all files")
+            if files and files == previous and source.version(files) != self.seen:
                 yield TriggerEvent(files)
                 return
-            before = files
-            await asyncio.sleep(settings.watch.seconds)
+            previous = files
+            await asyncio.sleep(seconds)

@@ -1,7 +1,7 @@
-"""The data docs: pages that fetch nothing, neither from the network nor from beside them.
+"""The data docs: self-contained pages that load nothing from the network or from other files.
 
-Great Expectations' own pages load their styles and scripts, which fill in the tables, from other people's servers. Here
-a renderer says what is on a page, and the view puts it into the template of that name.
+Great Expectations' own pages load styles and scripts, which fill in the tables, from the internet. Here a renderer
+returns the content of a page, and the view renders it with the template of that name.
 """
 
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class SiteBuilder(site_builder.SiteBuilder):
-    """A site of pages only: Great Expectations puts its images, fonts and styles, 4 MB of them, beside."""
+    """A site without the 4 MB of images, fonts and styles that Great Expectations copies into it."""
 
-    def build(self, resource_identifiers: Any = None, build_index: bool = True) -> tuple[str, dict[str, Any]]:
-        """Write pages: those of `resource_identifiers`, else all, and the index; returns its URL and what it links."""
+    def build(self, resource_identifiers: Any = None, build_index: bool = True) -> tuple[str | None, Any]:
+        """Write the index and the pages of `resource_identifiers` (None: all); returns the index's URL and links."""
         for section in self.site_section_builders.values():
             section.build(resource_identifiers=resource_identifiers)
         _, links = self.site_index_builder.build(build_index=build_index)
@@ -35,17 +35,17 @@ class IndexRenderer:
     """The page that lists validation results, newest first, and suites."""
 
     def render(self, links: dict[str, Any]) -> dict[str, Any]:
-        """The page of what the index builder collected."""
+        """The page's content from the links that the index builder collected."""
         results = sorted(links.get("validations_links", []), key=lambda link: link["run_time"], reverse=True)
         suites = sorted(links.get("expectations_links", []), key=lambda link: link["expectation_suite_name"])
         return {"template": "index.j2", "home": "", "results": results, "suites": suites}
 
 
 class ResultRenderer:
-    """The page of one validation result: what failed, then what passed."""
+    """The page of one validation result: first the failed expectations, then the passed ones."""
 
     def render(self, result: "ExpectationSuiteValidationResult") -> dict[str, Any]:
-        """The page of a result."""
+        """The page's content."""
         batch = result.meta.get("active_batch_definition", {})
         home = _home(result.suite_name, folders=4)
         return {
@@ -64,10 +64,10 @@ class ResultRenderer:
 
 
 class SuiteRenderer:
-    """The page of one suite: what is expected, and what to do where it is not so."""
+    """The page of one suite: its expectations, and what to do if one is not met."""
 
     def render(self, suite: "ExpectationSuite") -> dict[str, Any]:
-        """The page of a suite."""
+        """The page's content."""
         suite.render()
         expectations = [_expected(each.configuration, each.rendered_content) for each in suite.expectations]
         home = _home(suite.name, folders=1)
@@ -75,32 +75,33 @@ class SuiteRenderer:
 
 
 class PageView:
-    """HTML of a page; whatever a renderer returns is text and never markup, since much of it is other people's data."""
+    """HTML of a page; all content is escaped, since much of it is data from the source."""
 
     def __init__(self) -> None:
-        """Load the templates beside this file."""
+        """Load the templates in this folder."""
         self._templates = Environment(
             loader=PackageLoader("pipeline", "data_docs"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.filters["utc"] = lambda time: f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        self._templates.filters["utc"] = _utc
 
     def render(self, page: dict[str, Any], **kwargs: Any) -> str:
-        """HTML of what a renderer returned; Great Expectations' further arguments are about its own templates."""
+        """HTML of a renderer's content; Great Expectations' further arguments are for its own templates."""
         return self._templates.get_template(page["template"]).render(page)
 
 
+def _utc(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _home(suite: str, folders: int) -> str:
-    """The way back from a page in so many folders; each dot in a suite's name makes one more of them."""
+    """The relative path from a page to the site's root; each dot in a suite's name adds one folder."""
     return "../" * (folders + suite.count("."))
 
 
 def _checked(result: "ExpectationValidationResult") -> dict[str, Any]:
     result.render()
-    return _expected(result.expectation_config, result.expectation_config.rendered_content) | {
-        "observed": findings.observed(result),
-        "examples": findings.examples(result),
-        "exception": findings.exception(result),
-    }
+    expectation = findings.configuration(result)
+    return {**findings.check(result), **_expected(expectation, expectation.rendered_content or [])}
 
 
 def _expected(expectation: "ExpectationConfiguration", rendered: "Iterable[RenderedAtomicContent]") -> dict[str, Any]:
@@ -112,6 +113,6 @@ def _expected(expectation: "ExpectationConfiguration", rendered: "Iterable[Rende
 
 
 def _sentence(value: "RenderedAtomicValue") -> str:
-    """What is expected, in Great Expectations' words; none where it would draw a graph or a table."""
+    """Great Expectations' own description; empty where it would draw a graph or a table."""
     parameters = {name: f"`{parameter['value']}`" for name, parameter in (value.params or {}).items()}
     return Template(value.template or "").safe_substitute(parameters)

@@ -1,0 +1,165 @@
+"""A Great Expectations checkpoint as a gate: its run, its result, and what is said about it.
+
+Importing this module imports Great Expectations, which takes 5 s.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pandas as pd
+from great_expectations.checkpoint import CheckpointResult
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
+
+from pipeline import findings
+from pipeline.data_context import DataContext
+from pipeline.reports import Check, Report
+from pipeline.settings import Settings
+
+# Failing rows that an error message shows for each expectation.
+EXAMPLES = 5
+
+
+class Gate:
+    """A checkpoint and, after its run, its result."""
+
+    def __init__(self, context: DataContext, name: str, snapshot: str | None = None):
+        """Find the checkpoint.
+
+        Args:
+            context: an open Data Context.
+            name: of a checkpoint in great_expectations/checkpoints/.
+            snapshot: URI of the Parquet file that the checkpoint `snapshot` reads, in any form that fsspec accepts.
+
+        Raises:
+            DataContextError: there is no such checkpoint, or a file of great_expectations/ is invalid.
+        """
+        self.name = name
+        self._context = context
+        self._checkpoint = context.checkpoints.get(name)
+        self._snapshot = snapshot
+        self._result: CheckpointResult
+
+    def run(self, batch_parameters: dict[str, Any] | None = None) -> "Gate":
+        """Check the data, store the validation result and update the data docs."""
+        if self._snapshot:
+            # With nullable types a missing id does not turn the other ids into floats.
+            frame = pd.read_parquet(self._snapshot, dtype_backend="numpy_nullable")
+            batch_parameters = {"dataframe": frame}
+        self._result = self._checkpoint.run(batch_parameters=batch_parameters)
+        _update_data_docs(self._context, self._result)
+        return self
+
+    @property
+    def success(self) -> bool:
+        """Whether all expectations are met."""
+        return bool(self._result.success)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether all expectations could be checked against the data."""
+        return all(result.success or result.result for result in self._results())
+
+    def describe_dict(self) -> dict[str, Any]:
+        """The result as JSON types, with long texts cut; `result_url` of each validation is its page."""
+        described = findings.cut(self._result.describe_dict())
+        for key, validation in zip(self._result.run_results, described["validation_results"], strict=True):
+            validation["result_url"] = self._page(key)
+        return described
+
+    def report(self) -> Report:
+        """The report of the task that ran the checkpoint."""
+        results, page = self._results(), self._page(*self._result.run_results)
+        passed = [_check(result) for result in results if result.success]
+        failed = [_check(result) for result in results if not result.success]
+        report: Report = {
+            "note": f"{len(passed)} of {len(results)} expectations met",
+            "links": {"data docs": page},
+            "checks": {"page": page, "failed": failed, "passed": passed},
+        }
+        rows = [result.result["element_count"] for result in results if "element_count" in result.result]
+        if rows:
+            report |= {"rows_in": max(rows), "rows_out": max(rows) if self.success else 0}
+        return report
+
+    def failures(self) -> Iterator[str]:
+        """A line for each failed expectation: what was expected and found, examples, and what to do."""
+        failed = [result for result in self._results() if not result.success]
+        for result in failed:
+            if result.result:
+                yield _failure(result)
+        # Usually they share one cause: the table or a column is missing, or the server does not answer.
+        unchecked = [result for result in failed if not result.result]
+        if unchecked:
+            yield f"{len(unchecked)} expectations could not be checked: {findings.exception(unchecked[0])}"
+
+    def passed(self) -> list[str]:
+        """The expectations that are met."""
+        return [_check(result)["subject"] for result in self._results() if result.success]
+
+    def error_message(self) -> str:
+        """Why the checkpoint failed: a head line, then the failures."""
+        results = self._results()
+        failed = next(key for key, suite in self._result.run_results.items() if not suite.success)
+        head = f"checkpoint {self.name}: {len(results) - len(self.passed())} of {len(results)} expectations failed"
+        return "\n".join([f"{head} on {self._data()}, see {self._page(failed)}", *self.failures()])
+
+    def _data(self) -> str:
+        """The table and the file that it is loaded from."""
+        asset = self._checkpoint.validation_definitions[0].asset
+        file = asset.batch_metadata.get("file")
+        table = f"{asset.schema_name}.{asset.table_name}" if asset.type == "table" else asset.name
+        return f"{table}, loaded from {file}" if file else table
+
+    def _page(self, key: ValidationResultIdentifier) -> str:
+        """URL of a validation result's page: on the docs server if its address is set, otherwise of the file."""
+        (site,) = self._context.get_docs_sites_urls(resource_identifier=key, only_if_exists=False)
+        url, data_docs = site["site_url"] or "", Settings().links.data_docs
+        return data_docs + url.rpartition("/data_docs/")[2] if data_docs else url
+
+    def _results(self) -> list[ExpectationValidationResult]:
+        return [result for suite in self._result.run_results.values() for result in suite.results]
+
+
+def _check(result: ExpectationValidationResult) -> Check:
+    """What is shown of a result, with None for every kind of null that pandas has."""
+    check = findings.check(result)
+    rows = [{name: None if pd.isna(value) else value for name, value in row.items()} for row in check["examples"]]
+    return {**check, "examples": rows}
+
+
+def _failure(result: ExpectationValidationResult) -> str:
+    check, notes = _check(result), findings.configuration(result).notes
+    found = f"found {check['observed']}"
+    if rows := check["examples"][:EXAMPLES]:
+        found += f", such as {'; '.join(map(_row, rows))}"
+    expected = f"expected {check['expected']}, " if check["expected"] else ""
+    return f"{check['subject']}: {expected}{found}.{f' {notes}' if notes else ''}"
+
+
+def _row(example: dict[str, Any]) -> str:
+    texts = {name: repr(value) if isinstance(value, str) else value for name, value in example.items()}
+    return ", ".join(f"{name} {'null' if text is None else text}" for name, text in texts.items())
+
+
+def _update_data_docs(context: DataContext, result: CheckpointResult) -> None:
+    """Add this result and delete old ones; under a lock, since all processes write the same index page."""
+    settings, store = Settings(), context.validation_results_store
+    home = settings.var / "great_expectations"
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        keys = [key for key in store.list_keys() if isinstance(key, ValidationResultIdentifier)]
+        newest_first = sorted(keys, key=lambda key: key.run_id.run_time, reverse=True)
+        expired = newest_first[settings.checks.keep_results :]
+        for key in expired:
+            store.remove_key(key)
+        pages: list[Any] = [*result.run_results, *(key.expectation_suite_identifier for key in result.run_results)]
+        # This also removes the pages of deleted results.
+        context.build_data_docs(resource_identifiers=pages)
+        for key in expired:
+            # Great Expectations leaves empty folders behind.
+            for folder in ("validations", "data_docs/validations"):
+                with suppress(OSError):
+                    home.joinpath(folder, *key.to_tuple()[:-1]).rmdir()

@@ -1,0 +1,154 @@
+"""Every case of docs/bad-input.md, through the tasks that load and check the data.
+
+One Airbyte service and one warehouse serve all cases; tests/e2e/test_bad_input.py runs four cases on a whole stack.
+"""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from airbyte_testing import ROOT, Service, service_environment
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow_testing import TaskInstance, execute
+from bad_input import (
+    CASES,
+    DOCS,
+    LET_THROUGH,
+    LOAD_PROJECTS,
+    PROJECTS,
+    TAGS,
+    UNKNOWN,
+    UNTAGGED,
+    URL_CASES,
+    good_files,
+    serving,
+)
+
+from pipeline.syncs import SyncOperator
+from pipeline.validation import validate
+from tests.airflow.conftest import airflow_connection
+from tests.conftest import warehouse_env
+
+DECLARATION = ROOT / "airbyte" / "connections.yaml"
+RAW = {PROJECTS: "id, created_on, title, description", TAGS: "id, tag"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The source folder."""
+    return tmp_path_factory.mktemp("source")
+
+
+@pytest.fixture(scope="module")
+def database(postgres):
+    """The warehouse of all cases."""
+    return postgres.database()
+
+
+@pytest.fixture(scope="module")
+def service(database, folder, tmp_path_factory):
+    """The Airbyte service with our declaration; the settings and the Airflow connection point to it."""
+    home = tmp_path_factory.mktemp("airbyte")
+    environment = {**service_environment(database, home), "MLOPS_AIRBYTE__CONNECTIONS": str(DECLARATION)}
+    service = Service({**environment, "MLOPS_SOURCE": str(folder)}, home).start()
+    variables = {"MLOPS_VAR": str(home / "var"), "NO_PROXY": "127.0.0.1", **warehouse_env(database)}
+    variables["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airflow_connection(service)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield service
+    service.end(signal.SIGTERM)
+    service.client.close()
+
+
+@pytest.fixture
+def rows(postgres, database):
+    """Function that returns the rows of a file's raw table."""
+    return lambda file: postgres.psql(database, f"select {RAW[file]} from raw.{file.removesuffix('.csv')} order by 1")
+
+
+@pytest.fixture(scope="module")
+def loaded(service, folder):
+    """The good files are loaded and pass: the XComs of the tasks."""
+    for name, content in good_files().items():
+        (folder / name).write_bytes(content)
+    xcoms = {}
+    for file in (PROJECTS, TAGS):
+        failed, error, xcoms[file] = run(service, file)
+        assert failed is None, error
+    return xcoms
+
+
+def run(service, file):
+    """Run the tasks of a file until one fails: its id (None: none failed), its exception and its XComs."""
+    name = file.removesuffix(".csv")
+    connection_id = service.connection_id(name)
+    load = SyncOperator(task_id=f"extract_and_load_{name}", connection_id=connection_id, wait_seconds=0.05)
+    for task in (load, validate(name)):
+        instance = TaskInstance()
+        try:
+            execute(task, instance)
+        except AirflowException as error:
+            return task.task_id, error, instance.pushed
+    return None, None, instance.pushed
+
+
+def test_the_table_in_the_docs_has_exactly_these_cases():
+    rows = re.findall(r"^\| (.+?) \|", DOCS.read_text(), re.MULTILINE)
+    tested = [*(case.name for case in [*CASES, *URL_CASES]), *LET_THROUGH]
+    assert sorted(row for row in rows if row not in ("input", "---")) == sorted(tested)
+
+
+def test_input_that_is_let_through_is_loaded_and_passes(loaded, postgres, database):
+    ids = postgres.psql(database, "select id from raw.projects")
+    # The byte-order mark is not part of a column's name, and the blank line is not a row.
+    assert len(ids) == 321
+    assert postgres.psql(database, f"select title from raw.projects where id = {UNTAGGED}") == [["Without a tag"]]
+    assert postgres.psql(database, f"select tag from raw.tags where id = {UNKNOWN}") == [["mlops"]]
+    assert loaded[PROJECTS]["report"]["rows_out"] == 321
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_bad_file_stops_at_its_task_without_a_retry(case, service, folder, loaded, rows):
+    case.write(folder)
+    for file, task in zip(case.files, case.tasks, strict=True):
+        before = rows(file)
+        failed, error, xcoms = run(service, file)
+        assert failed == task, error
+        assert type(error) is AirflowFailException
+        assert [text for text in case.texts if text not in str(error)] == [], error
+        assert xcoms["report"]["rows_out"] == 0
+        if task.startswith("extract"):
+            # Nothing was loaded.
+            assert rows(file) == before
+            assert xcoms["report"]["note"] == str(error).partition("\n")[0]
+        else:
+            assert xcoms["report"]["checks"]["failed"]
+
+
+@pytest.fixture(scope="module")
+def server(service):
+    """A server that is the source."""
+    folder = service.environment["MLOPS_SOURCE"]
+    with serving() as server:
+        service.environment["MLOPS_SOURCE"] = server.url
+        service.apply(DECLARATION)
+        yield server
+    service.environment["MLOPS_SOURCE"] = folder
+    service.apply(DECLARATION)
+
+
+@pytest.mark.parametrize("case", URL_CASES, ids=[case.name for case in URL_CASES])
+def test_a_bad_url_stops_at_its_task_and_is_retried_if_that_can_help(case, service, loaded, server, rows):
+    server.behaviour, before = case.behaviour, rows(PROJECTS)
+    failed, error, xcoms = run(service, PROJECTS)
+    assert failed == LOAD_PROJECTS
+    assert type(error) is (AirflowException if case.is_retried else AirflowFailException)
+    assert f"http://{server.address}{case.text}" in str(error)
+    assert rows(PROJECTS) == before
+    # The password is neither in the message nor in what the task or the service wrote.
+    log = Path(xcoms["report"]["links"]["Airbyte's log"]).read_text()
+    for text in (str(error), json.dumps(xcoms), service.log.read_text(), log):
+        assert "s3cret" not in text
