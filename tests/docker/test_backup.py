@@ -87,7 +87,7 @@ def kill_and_restore_again(kept, backup, moment):
     with kept.start("restore", str(backup), YES="1") as process:
         assert process.wait(timeout=300) == -signal.SIGKILL
     kept.unwrap()
-    kept.up("mlflow", "postgres")
+    run("docker", "start", kept.containers()["mlflow"]["Id"])
     kept.make("restore", f"FILE={backup}", "YES=1")
     assert kept.running().keys() == {"postgres", "mlflow"}
     assert_restored(kept)
