@@ -1,4 +1,4 @@
-"""docker/backup, docker/restore and docker/nuke: what they check, ask and print, and what they leave after a failure."""
+"""docker/backup, docker/restore and docker/nuke: what they check, ask, print and leave after a failure."""
 
 import os
 import signal
@@ -130,7 +130,7 @@ def test_a_restore_of_a_stopped_stack_leaves_it_stopped(scripts, backup):
     assert scripts.running() == set()
 
 
-def test_without_a_terminal_restore_and_nuke_change_nothing_unless_YES_is_set(scripts, backup):
+def test_restore_and_nuke_change_nothing_if_there_is_neither_a_terminal_nor_a_yes(scripts, backup):
     for words in (["restore", str(backup)], ["nuke"]):
         done = scripts.run(*words)
         assert (done.returncode, "no terminal: set YES=1" in done.stdout) == (1, True)
