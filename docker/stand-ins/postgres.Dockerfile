@@ -1,4 +1,4 @@
-# A stand-in of postgres:17; docker/images makes root.tar of Debian's packages.
+# A stand-in for postgres:17; docker/stand-ins/build makes root.tar from Debian's packages.
 FROM scratch
 ADD root.tar /
 LABEL stand-in="PostgreSQL of Debian trixie"

@@ -1,4 +1,4 @@
-# A stand-in of python:3.11-slim-bookworm; docker/images makes root.tar of Debian's packages.
+# A stand-in for python:3.11-slim-bookworm; docker/stand-ins/build makes root.tar from Debian's packages.
 FROM scratch
 ADD root.tar /
 LABEL stand-in="Python of Debian bookworm"

@@ -1,14 +1,14 @@
-"""The container stack's base images, pulled or stand-ins: what our images and Compose rely on."""
+"""The base images, official or stand-ins: what our images and docker-compose.yml rely on."""
 
 import json
 import re
 import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 from docker_testing import LABEL, PASSWORD, run, wait_until
+
+pytestmark = pytest.mark.xdist_group("base images")
 
 PYTHON = "python:3.11-slim-bookworm"
 POSTGRES = "postgres:17"
@@ -30,7 +30,7 @@ def mounted(folder):
 
 
 def python(*words, **options):
-    """What a container of the Python image prints, without a network."""
+    """The output of a container of the Python image, without a network."""
     label = f"--label={LABEL}"
     return run("docker", "run", "--rm", "--interactive", "--network=none", label, PYTHON, *words, **options).stdout
 
@@ -41,40 +41,34 @@ def configuration(image):
 
 
 def files(image):
-    """Names and sizes of an image's files."""
+    """Sizes of an image's files by name."""
     container = run("docker", "create", f"--label={LABEL}", image).stdout.strip()
-    with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as process:
-        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-            found = {member.name: member.size for member in tar if member.isfile()}
-        process.stdout.read()
-    return found
+    listed = run("sh", "-c", f"docker export {container} | tar -t --verbose --numeric-owner").stdout.splitlines()
+    words = [line.split(maxsplit=5) for line in listed if line.startswith("-")]
+    return {each[5]: int(each[2]) for each in words}
 
 
 @pytest.mark.usefixtures("base_images")
-@pytest.mark.parametrize("name", ["python", "python3", "python3.11", "/usr/local/bin/python3.11"])
-def test_python_is_3_11_under_all_its_names(name):
-    assert python(name, "-c", "import sys; print(*sys.version_info[:2])").split() == ["3", "11"]
+def test_python_is_3_11_under_all_its_names_and_makes_virtual_environments_with_and_without_pip():
+    version = "import sys; print(*sys.version_info[:2])"
+    lines = [f"{name} -c '{version}'" for name in ("python", "python3", "python3.11", "/usr/local/bin/python3.11")]
+    lines += ["python -m venv /a", "/a/bin/pip --version", "python -m venv --without-pip /b"]
+    lines += ["/b/bin/python -c 'import ssl; print(ssl.OPENSSL_VERSION)'"]
+    said = python("sh", "-c", " && ".join(lines)).splitlines()
+    assert said[:4] == ["3 11"] * 4
+    assert "/a/lib/python3.11/site-packages/pip" in said[4]
+    assert said[5].startswith("OpenSSL")
 
 
 @pytest.mark.usefixtures("base_images")
-def test_python_is_what_its_image_runs_and_speaks_utf_8():
-    assert python(input="import os, sys; print(os.environ['LANG'], sys.stdout.encoding)").split() == [
-        "C.UTF-8",
-        "utf-8",
-    ]
-
-
-@pytest.mark.usefixtures("base_images")
-def test_python_makes_virtual_environments_with_and_without_pip():
-    line = (
-        "python -m venv /a && /a/bin/pip --version && python -m venv --without-pip /b && /b/bin/python -c 'import ssl'"
-    )
-    assert "/a/lib/python3.11/site-packages/pip" in python("sh", "-c", line)
+def test_the_python_image_runs_python_with_utf_8():
+    said = python(input="import os, sys; print(os.environ['LANG'], sys.stdout.encoding)")
+    assert said.split() == ["C.UTF-8", "utf-8"]
 
 
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("image", [PYTHON, POSTGRES])
-def test_a_stand_in_holds_nothing_of_the_machine_that_built_it(image):
+def test_a_stand_in_contains_nothing_of_the_machine_that_built_it(image):
     found = files(image)
     assert not [
         name for name in found if name.startswith(("var/lib/apt/lists/", "var/cache/apt/", "var/log/", "run/b"))
@@ -101,7 +95,13 @@ def test_the_configuration_of_postgres_is_the_official_one():
     assert ["17." in line for line in said[2:]] == [True] * 3
 
 
-def test_the_first_start_makes_user_database_and_all_of_the_init_folder_in_order(new_postgres, init_folder):
+def assert_runs_as_postgres(server):
+    """The server and its files belong to the user postgres."""
+    line = 'stat -c %U:%u /proc/1 "$PGDATA/base"'
+    assert server.shell(line).stdout.split() == ["postgres:999"] * 2
+
+
+def test_the_first_start_creates_user_and_database_and_runs_the_init_folder_in_order(new_postgres, init_folder):
     (init_folder / "01.sql").write_text(
         "create table steps (n serial, text text); insert into steps (text) values ('sql')"
     )
@@ -113,6 +113,7 @@ def test_the_first_start_makes_user_database_and_all_of_the_init_folder_in_order
     (init_folder / "notes.txt").write_text("this is no script")
     variables = {"POSTGRES_PASSWORD": PASSWORD, "POSTGRES_USER": "keeper", "POSTGRES_DB": 'the "data"'}
     server = new_postgres(mounted(init_folder), **variables).ready()
+    assert_runs_as_postgres(server)
     steps = "select text from steps order by n"
     database = "'the \"data\"'"
     assert server.sql(steps, database=database) == ["sql", "sh", "zipped"]
@@ -121,11 +122,13 @@ def test_the_first_start_makes_user_database_and_all_of_the_init_folder_in_order
     run("docker", "stop", "--time", "60", server.id)
     assert "received fast shutdown request" in server.log()
     assert server.exit_code() == 0
-    assert server.ready().sql(steps, database=database) == ["sql", "sh", "zipped"]
-    assert "password authentication failed" in server.refusal(password="wrong")
+    run("docker", "rm", server.id)
+    second = new_postgres(mounted(init_folder), volume=server.volume, **variables).ready()
+    assert second.sql(steps, database=database) == ["sql", "sh", "zipped"]
+    assert "password authentication failed" in second.refusal(password="wrong")
 
 
-def test_names_and_password_come_from_files_too(new_postgres, tmp_path):
+def test_user_database_and_password_can_come_from_files(new_postgres, tmp_path):
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name, value in {"PASSWORD": PASSWORD, "USER": "keeper", "DB": "data"}.items():
@@ -137,18 +140,21 @@ def test_names_and_password_come_from_files_too(new_postgres, tmp_path):
     assert "password authentication failed" in server.refusal(user="keeper", password="wrong")
 
 
-def test_arguments_of_initdb_and_of_the_server_and_the_folder_are_taken(new_postgres):
+def test_a_hardened_server_uses_the_given_arguments_and_folder_and_its_data_outlive_the_container(new_postgres):
     variables = {"POSTGRES_INITDB_ARGS": "--data-checksums --locale 'C'", "PGDATA": "/var/lib/postgresql/data/below"}
-    server = new_postgres(command=["-c", "max_connections=17"], POSTGRES_PASSWORD=PASSWORD, **variables).ready()
-    assert server.sql("show data_checksums; show data_directory; show max_connections") == [
-        "on",
-        variables["PGDATA"],
-        "17",
-    ]
-    assert server.sql("select datcollate from pg_database where datname = 'postgres'") == ["C"]
+    options = {"command": ["-c", "max_connections=17"], "POSTGRES_PASSWORD": PASSWORD, **variables}
+    first = new_postgres(*HARDENED, **options).ready()
+    assert_runs_as_postgres(first)
+    shown = first.sql("show data_checksums; show data_directory; show max_connections")
+    assert shown == ["on", variables["PGDATA"], "17"]
+    assert first.sql("select datcollate from pg_database where datname = 'postgres'") == ["C"]
+    first.sql("create table kept as select 7 as n")
+    run("docker", "rm", "--force", first.id)
+    second = new_postgres(*HARDENED, volume=first.volume, **options).ready()
+    assert second.sql("select n from kept") == ["7"]
 
 
-def test_without_a_password_nobody_is_let_in_by_accident(new_postgres):
+def test_without_a_password_the_server_starts_only_if_it_is_told_to_trust_everybody(new_postgres):
     server = new_postgres().start()
     assert server.exit_code() == 1
     assert "POSTGRES_PASSWORD" in server.log()
@@ -162,53 +168,39 @@ def test_a_password_given_twice_is_refused(new_postgres):
     assert "both" in server.log()
 
 
-@pytest.mark.parametrize("options", [[], HARDENED], ids=["as root", "without rights"])
-def test_the_server_is_the_user_postgres_and_its_data_outlive_the_container(new_postgres, options):
-    first = new_postgres(*options, POSTGRES_PASSWORD=PASSWORD).ready()
-    assert first.shell("stat -c %U:%u /proc/1 /var/lib/postgresql/data/base").stdout.split() == ["postgres:999"] * 2
-    first.sql("create table kept as select 7 as n")
-    run("docker", "rm", "--force", first.id)
-    second = new_postgres(*options, volume=first.volume).ready()
-    assert second.sql("select n from kept") == ["7"]
-
-
 @pytest.mark.usefixtures("stand_ins")
-@pytest.mark.parametrize("end", ["a kill", "an error"])
-def test_a_first_start_that_was_cut_short_is_begun_again(new_postgres, init_folder, tmp_path, end):
+def test_a_first_start_that_failed_or_was_killed_is_repeated_by_the_next_start(new_postgres, init_folder, tmp_path):
     gate = tmp_path / "gate"
     gate.mkdir()
     (init_folder / "01.sql").write_text("create table made as select 7 as n")
-    halt = "cat /gate/pipe" if end == "a kill" else "exit 3"
-    (init_folder / "02.sh").write_text(f"[ -e /gate/open ] || {{ echo halted; {halt}; }}\n")
+    waits = "[ ! -e /gate/waits ] || { echo waiting; cat /gate/pipe; }"
+    (init_folder / "02.sh").write_text(f"[ -e /gate/open ] || {{ {waits}; exit 3; }}\n")
     run("mkfifo", str(gate / "pipe"))
     server = new_postgres(mounted(init_folder), f"--volume={gate}:/gate:ro", POSTGRES_PASSWORD=PASSWORD).start()
-    wait_until(lambda: "halted" in server.log())
-    if end == "a kill":
-        run("docker", "kill", "--signal=KILL", server.id)
-    assert server.exit_code() == (137 if end == "a kill" else 3)
+    assert server.exit_code() == 3
+    (gate / "waits").touch()
+    server.start()
+    wait_until(lambda: "waiting" in server.log())
+    run("docker", "kill", "--signal=KILL", server.id)
+    assert server.exit_code() == 137
     (gate / "open").touch()
     assert server.ready().sql("select n from made") == ["7"]
     assert not [name for name in server.shell("ls -A $PGDATA").stdout.split() if name.startswith(".")]
-
-
-@pytest.mark.usefixtures("stand_ins")
-def test_a_first_start_that_was_killed_while_it_moved_the_cluster_is_finished(new_postgres):
-    first = new_postgres(POSTGRES_PASSWORD=PASSWORD).ready()
-    first.sql("create table kept as select 7 as n")
-    run("docker", "stop", "--time", "60", first.id)
+    # As after a kill while the finished cluster was moved into place.
+    run("docker", "stop", "--time", "60", server.id)
     back = "cd /data && mkdir .made && chown 999:999 .made && mv PG_VERSION base global .made"
-    mount = f"--volume={first.volume}:/data"
+    mount = f"--volume={server.volume}:/data"
     run("docker", "run", "--rm", f"--label={LABEL}", mount, "--entrypoint=sh", POSTGRES, "-c", back)
-    assert first.ready().sql("select n from kept") == ["7"]
-    assert ".made" not in first.shell("ls -A $PGDATA").stdout
+    assert server.ready().sql("select n from made") == ["7"]
+    assert ".made" not in server.shell("ls -A $PGDATA").stdout
 
 
 @pytest.mark.usefixtures("stand_ins")
-def test_a_folder_with_other_files_is_left_alone(new_postgres):
+def test_a_folder_with_other_files_is_left_unchanged(new_postgres):
     first = new_postgres(POSTGRES_PASSWORD=PASSWORD)
     mount = f"--volume={first.volume}:/data"
     shell = ["docker", "run", "--rm", f"--label={LABEL}", mount, "--entrypoint=sh", POSTGRES, "-c"]
     run(*shell, "echo mine >/data/letter")
     assert first.start().exit_code() == 1
-    assert "holds files, but no cluster" in first.log()
+    assert "no cluster" in first.log()
     assert run(*shell, "ls -A /data; cat /data/letter").stdout.split() == ["letter", "mine"]

@@ -1,4 +1,4 @@
-"""Airflow's page as a person sees it, and every page that it links, in a real browser.
+"""Airflow's pages, and every page that they link to, in a real browser.
 
 With SCREENSHOTS=folder the pictures of the README are written there.
 """
@@ -11,12 +11,14 @@ import pytest
 from browser_testing import CUT, TRIES
 from selenium.webdriver.common.by import By
 
-# The session's first request, without a login; a request that is open when its page is left.
+pytestmark = pytest.mark.xdist_group("stack")
+
+# The session's first request, before the login; a request that is still open when its page is left.
 EXPECTED = (
     "/ui/config - Failed to load resource: the server responded with a status of 401",
     "DOMException: signal is aborted without reason",
 )
-# What the links of tasks are called, by task.
+# The names of the tasks' links.
 LINKS = {
     "dataops": {"extract_and_load_tags": "Sync log", "validate_tags": "Validation result", "transform": "dbt docs"},
     "mlops": {"validate": "Validation result", "train": "MLflow model", "promote": "MLflow run"},
@@ -28,11 +30,11 @@ PICTURES = {"dataops": "airflow-dataops.png", "mlops": "airflow-mlops.png"}
 @pytest.fixture
 def page(stack, first_run, browser):
     """The browser, logged in to Airflow."""
-    # It keeps these logins, as it does once a person has typed them.
+    # The browser keeps these logins, as if a person had typed them.
     for name, path in (("mlflow", "/api/2.0/mlflow/experiments/search?max_results=1"), ("airbyte", "/")):
         login = ":".join(quote(word, safe="") for word in stack.logins[name])
         browser.get(f"http://{login}@localhost:{stack.ports[name]}{path}")
-    # What is no page, as the first of them, has no icon.
+    # An answer that is not a page has no icon.
     browser.complaints()
     user, password = stack.logins["airflow"]
     opened(browser, stack.url("airflow"), lambda: browser.find_element(By.NAME, "username"))
@@ -44,7 +46,7 @@ def page(stack, first_run, browser):
 
 
 def opened(page, url, shown):
-    """What `shown` returns of a page once it is true, without an error; again where the page was cut off meanwhile."""
+    """Open a page and wait until `shown` is true; returns its value. Opens it again if it was cut off."""
     page.complaints()
     lines = []
 
@@ -63,13 +65,13 @@ def opened(page, url, shown):
 
 
 def picture(page, name):
-    """Keep what is seen now, where somebody wants it."""
+    """Save a screenshot if SCREENSHOTS is set."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.save_screenshot(str(Path(folder) / name))
 
 
 def run_ids(stack):
-    """Ids of the latest run of each graph."""
+    """Id of the latest run of each graph."""
     with stack.airflow() as airflow:
         latest = {"order_by": "-run_after", "limit": 1, "state": "success"}
         return {

@@ -1,4 +1,4 @@
-"""Commands, and containers that end with the tests."""
+"""Commands, and containers that are deleted after the tests."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ LABEL = f"mlops-test-{uuid.uuid4().hex}"
 PASSWORD = "correct horse's battery"
 
 
-def need(is_there, reason):
-    """Skip the test, except in CI, where what it needs has to be there."""
-    if not is_there and "CI" in os.environ:
+def need(is_met, reason):
+    """Skip the test unless its requirement is met; fail it in CI."""
+    if not is_met and "CI" in os.environ:
         pytest.fail(reason)
-    if not is_there:
+    if not is_met:
         pytest.skip(reason)
 
 
@@ -30,16 +30,16 @@ def run(*command, check=True, **options):
 
 
 def wait_until(condition, seconds=120):
-    """Wait for a condition, two minutes at most unless `seconds` says so."""
+    """Wait until a condition is true, at most two minutes unless `seconds` says otherwise."""
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"the condition is still not true after {seconds} s"
         time.sleep(0.1)
     return value
 
 
 def remove(kind):
-    """Remove the containers with their unnamed volumes, or the named volumes, of these tests."""
+    """Delete these tests' containers with their unnamed volumes, or their named volumes."""
     every, volumes = (["--all"], ["--volumes"]) if kind == "container" else ([], [])
     names = run("docker", kind, "ls", *every, "--quiet", "--filter", f"label={LABEL}").stdout.split()
     if names:
@@ -58,12 +58,12 @@ class Postgres:
         self.id = run(*words).stdout.strip()
 
     def start(self):
-        """Start it, and wait for nothing."""
+        """Start it without waiting."""
         run("docker", "start", self.id)
         return self
 
     def ready(self):
-        """Start it and wait until it takes connections from outside."""
+        """Start it and wait until it accepts connections over the network."""
         self.start()
         wait_until(lambda: self.shell("pg_isready -q -h $(hostname -i)", check=False).returncode == 0 or self.ended())
         assert not self.ended(), self.log()
@@ -74,25 +74,25 @@ class Postgres:
         return run("docker", "inspect", "--format", "{{.State.Status}}", self.id).stdout.strip() == "exited"
 
     def exit_code(self):
-        """Its exit code, when it has ended."""
+        """Wait for its end; returns its exit code."""
         return int(run("docker", "wait", self.id, timeout=120).stdout)
 
     def log(self):
-        """What it said."""
+        """Its log."""
         return run("docker", "logs", self.id, stderr=subprocess.STDOUT).stdout
 
     def shell(self, line, *, check=True, **variables):
-        """A finished line of shell inside."""
+        """A finished shell command inside."""
         settings = [f"--env={name}={value}" for name, value in variables.items()]
         return run("docker", "exec", *settings, self.id, "sh", "-c", line, check=check)
 
     def sql(self, query, *, user=None, password=PASSWORD, database="postgres"):
-        """The rows' text, asked over the network."""
+        """The words of the rows, asked over the network."""
         line = f'psql -XtA -h $(hostname -i) -U {user or self.user} -d {database} -c "$QUERY"'
         return self.shell(line, PGPASSWORD=password, QUERY=query).stdout.split()
 
     def refusal(self, **login):
-        """Why a login is refused."""
+        """The error message of a refused login."""
         with pytest.raises(AssertionError) as error:
             self.sql("select 1", **login)
         return str(error.value)

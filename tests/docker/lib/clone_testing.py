@@ -1,4 +1,4 @@
-"""A container stack that is backed up, deleted and restored: as little of it as that takes."""
+"""A container stack that runs the code of its clone, with programs that can be put in front of the real ones."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from docker_testing import run
 from devtools.containers import ContainerInstance
 from stack.settings import ROOT
 
-# Makes a champion, in a container of MLflow.
+# Creates a champion; runs in MLflow's container.
 CHAMPION = """
 import mlflow
 mlflow.set_tracking_uri("http://mlflow:5000")
@@ -26,12 +26,12 @@ mlflow.set_tracking_uri("http://mlflow:5000")
 run = mlflow.MlflowClient().get_model_version_by_alias("tagifai", "champion").run_id
 print(mlflow.artifacts.load_text(f"runs:/{run}/model/weights.txt"))
 """
-# Without settings of whoever runs the tests.
+# Without the settings of the person who runs the tests.
 OWN = {"POSTGRES_HOST": "", "AIRBYTE_URL": "", "MLFLOW_URL": "", "SOURCE_URL": "", "YES": "", "FILE": ""}
 
 
-class KeptStack(ContainerInstance):
-    """A container stack whose jobs run the code of the clone, and programs that stand in the way of its scripts."""
+class CloneStack(ContainerInstance):
+    """A container stack whose jobs run the code of the clone."""
 
     def __init__(self, folder, **environment):
         folder.chmod(0o755)
@@ -45,33 +45,33 @@ class KeptStack(ContainerInstance):
         self.programs.mkdir()
 
     def write_override(self):
-        """Write what is laid over docker-compose.yml."""
+        """Write the file that overrides docker-compose.yml."""
         (self.folder / "override.json").write_text(json.dumps(self.override))
 
     def up(self, *services):
-        """Start services and what they need, and wait until they are healthy."""
+        """Start services and their dependencies, and wait until they are healthy."""
         self.compose("up", "--detach", "--wait", "--no-build", *services)
 
     def script(self, name, *words, check=True, **environment):
-        """A finished script of docker/, with what it said on both streams."""
+        """A finished script of docker/ with its output on both streams."""
         options = {"cwd": self.folder, "env": self.environment | environment, "stdin": subprocess.DEVNULL}
         return run(f"docker/{name}", *words, check=check, stderr=subprocess.STDOUT, **options)
 
-    def stand_in(self, program, lines):
-        """Put lines of bash before a program, for the scripts; they go on with what they are called with."""
+    def wrap(self, program, lines):
+        """Run lines of bash before each call of a program by a script."""
         real = run("which", program).stdout.strip()
         path = self.programs / program
         path.write_text(f'#!/bin/bash\n{lines}\nexec {real} "$@"\n')
         path.chmod(0o755)
         self.environment["PATH"] = f"{self.programs}:{os.environ['PATH']}"
 
-    def stand_aside(self):
-        """Take all stand-ins away."""
+    def unwrap(self):
+        """Remove all such lines."""
         for path in self.programs.iterdir():
             path.unlink()
 
     def python(self, code):
-        """What a program prints that is run in MLflow's container."""
+        """The last line that a program prints in MLflow's container."""
         words = ("exec", "-T", "mlflow", "entrypoint", "sh", "-c")
         login = 'MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD="$0" exec python -c "$1"'
         return self.compose(*words, login, self.logins["mlflow"][1], code).stdout.splitlines()[-1:]
@@ -82,11 +82,11 @@ class KeptStack(ContainerInstance):
         return run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.split()
 
     def running(self):
-        """When each service that runs was started."""
+        """The start time of each running service."""
         found = self.containers() if self.compose("ps", "--quiet").stdout else {}
         return {name: each["State"]["StartedAt"] for name, each in found.items() if each["State"]["Running"]}
 
-    def begun(self, name, *words, **environment):
-        """A script of docker/ in a process group of its own."""
+    def start(self, name, *words, **environment):
+        """A running script of docker/ in a process group of its own."""
         options = {"cwd": self.folder, "env": self.environment | environment, "start_new_session": True}
         return subprocess.Popen([f"docker/{name}", *words], stdin=subprocess.DEVNULL, **options)
