@@ -1,5 +1,9 @@
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from threading import Barrier
 
 import optuna
@@ -74,22 +78,31 @@ def test_workers_that_start_at_once_on_an_empty_database_share_one_study(make_se
     assert postgres.psql(studies[1], "select count(*) from studies") == [["1"]]
 
 
-def test_a_killed_worker_continues_where_it_stopped(make_search, uri, start, states):
-    settings = make_search(trials=12, workers=1)
-    process = start(settings, "optimize", "--snapshot", uri)
-    for line in process.stderr:
-        if "trial 3 of 12" in line:
-            process.kill()
-            break
-    process.wait(timeout=30)
-    done = states()["COMPLETE"]
-    assert 3 <= done < 12
+def optimize_and_die(settings, uri):
+    """Optimize in a process that kills itself within the fourth trial."""
+    score, calls = Objective.__call__, count()
+
+    def score_or_die(self, trial):
+        if next(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return score(self, trial)
+
+    Objective.__call__ = score_or_die
+    optimize(settings, uri=uri, worker=0)
+
+
+def test_a_killed_worker_continues_where_it_stopped(make_search, uri, states):
+    settings = make_search(trials=8, workers=1)
+    # A copy of this process has the libraries imported already, which takes a new one seconds.
+    killed = multiprocessing.get_context("fork").Process(target=optimize_and_die, args=(settings, uri))
+    killed.start()
+    killed.join(timeout=240)
+    assert killed.exitcode == -signal.SIGKILL
+    assert states() == {"COMPLETE": 3, "RUNNING": 1}
     facts = optimize(settings, uri=uri, worker=0)
-    assert states()["COMPLETE"] == 12
-    assert facts["trials"] == 12
-    assert facts["run"] == 12 - done
-    assert not facts["reused"]
-    assert new_trials(settings, facts) == [False] * done + [True] * (12 - done)
+    assert states() == {"COMPLETE": 8, "FAIL": 1}
+    assert (facts["trials"], facts["run"], facts["reused"]) == (8, 5, False)
+    assert new_trials(settings, facts) == [False] * 3 + [True] * 5
 
 
 def new_trials(settings, facts):
