@@ -39,12 +39,12 @@ from source_files import config, content, schema, state
 from source_files.errors import SourceError
 from source_files.records import now
 
-# Of a stream without a declared schema, discover looks at so many bytes, of so many files at most: the last ones.
+# Without a declared schema, discover reads this number of bytes, from at most this number of files: the last ones.
 LOOK, FILES = 64 << 20, 1_000
 
 
 def main() -> NoReturn:
-    """Run one command of the protocol; the exit status is 1 where it failed."""
+    """Run one command of the protocol; the exit status is 1 if it failed."""
     parser = argparse.ArgumentParser(prog="source_files", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("spec")
@@ -66,7 +66,7 @@ def main() -> NoReturn:
             catalog = ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
             _read(config.load(arguments.config), catalog, state.load(arguments.state))
     except BrokenPipeError:
-        _leave(1)  # nobody reads any more
+        _leave(1)  # the reader has gone
     except SourceError as error:
         _fail(str(error), error.failure_type)
     except Exception as error:
@@ -107,7 +107,7 @@ def _discover(settings: config.Config) -> None:
 
 
 def _learn(stream: config.Stream) -> dict[str, Any]:
-    """JSON schema of a stream's files, from a look at them."""
+    """Find the JSON schema of a stream from its files."""
     columns = schema.Columns()
     files = content.find(stream.url)[-FILES:]
     share = LOOK // len(files)
@@ -133,13 +133,13 @@ def _read(settings: config.Config, catalog: ConfiguredAirbyteCatalog, states: di
 
 
 def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, done: state.State | None) -> None:
-    """Read a stream's files; those that are not `done` yet where only these are wanted."""
+    """Read a stream's files; given `done`, only those that it does not contain, which are added to it."""
     columns = list(configured.stream.json_schema.get("properties", {}))
     if not columns:
         raise SourceError(f"the catalog has no columns for stream {stream.name}; discover it again")
     for url in content.find(stream.url):
         path = content.public(url)
-        with content.opened(url, known=done and done.files.get(path)) as file:
+        with content.opened(url, known=done.files.get(path) if done else None) as file:
             if done and done.has(path, file.version):
                 continue
             for lines in _format(stream).read(file, stream, columns, _warn):
@@ -150,7 +150,7 @@ def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, don
 
 
 def _format(stream: config.Stream) -> ModuleType:
-    """Module for the stream's format; pyarrow, which most of them need, is not imported before."""
+    """Module for the stream's format; imported when needed, since most formats import pyarrow, which is slow."""
     return import_module(f"source_files.{stream.format}_format")
 
 
@@ -182,11 +182,11 @@ def _fail(message: str, failure_type: FailureType) -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
-    """End at once: all is said and written, and an orderly end after a broken pipe would complain of it again."""
+    """Exit immediately: all output is flushed, and a normal exit would report a broken pipe again."""
     os._exit(status)
 
 
-def _say(kind: Type, **content: object) -> None:
+def _say(kind: Type, **content: Any) -> None:
     line = AirbyteMessage(type=kind, **content).model_dump_json(exclude_none=True, by_alias=True)
     sys.stdout.buffer.write(line.encode() + b"\n")
     sys.stdout.buffer.flush()

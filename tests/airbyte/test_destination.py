@@ -22,16 +22,17 @@ from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 from google.cloud.bigquery import QueryJob
 from pydantic import SecretStr
 
-from airbyte_local import bigquery, bigquery_sql
+from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
 from airbyte_local.columns import Column, Kind
-from airbyte_local.destination import (
+from airbyte_local.destinations.contract import (
     DestinationError,
     DestinationUnavailableError,
     Rows,
     State,
     Table,
 )
-from airbyte_local.destinations import BigQueryConfiguration, PostgresConfiguration, open_destination
+from airbyte_local.destinations.config_models import BigQueryConfiguration, PostgresConfiguration
+from airbyte_local.destinations.factory import open_destination
 
 CONNECTION = uuid.UUID(int=1)
 TEXTS = (Column("id", Kind.INTEGER), Column("text", Kind.TEXT))
@@ -407,7 +408,7 @@ class TestBigQuery(DestinationFacts):
     @pytest.fixture
     def client(self, configuration):
         """Another client of the same project."""
-        with open_destination(configuration, sync_id=0)._client as client:
+        with open_destination(configuration, sync_id=0)._project.client as client:
             yield client
 
     @pytest.fixture
@@ -490,8 +491,8 @@ class TestBigQuery(DestinationFacts):
     def test_staging_tables_are_dropped_and_expire_where_they_are_not(self, attempt, client, monkeypatch):
         made = []
         destination = attempt(table_of())
-        create = destination._client.create_table
-        destination._client.create_table = lambda table, **more: made.append(table) or create(table, **more)
+        create = destination._project.client.create_table
+        destination._project.client.create_table = lambda table, **more: made.append(table) or create(table, **more)
         self.write(destination, table_of(), (1, "a"))
         (staging,) = made
         assert 0 < (staging.expires - datetime.now(UTC)).total_seconds() <= 24 * 60 * 60
@@ -504,8 +505,8 @@ class TestBigQuery(DestinationFacts):
         monkeypatch.setattr(bigquery, "_FILE_BYTES", 1)
         destination = attempt(table_of())
         loads = []
-        load = destination._client.load_table_from_file
-        destination._client.load_table_from_file = lambda *given, **more: loads.append(1) or load(*given, **more)
+        load = destination._project.client.load_table_from_file
+        destination._project.client.load_table_from_file = lambda *given, **more: loads.append(1) or load(*given, **more)
         for i in range(3):
             self.write(destination, table_of(), (i, "a"))
         assert len(loads) == 3
@@ -530,7 +531,7 @@ class TestBigQuery(DestinationFacts):
 
     def test_a_bigquery_that_does_not_answer_is_unavailable(self, attempt, configuration, monkeypatch):
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9")
-        monkeypatch.setattr(bigquery, "_RETRY", None)
+        monkeypatch.setattr(bigquery_client, "_RETRY", None)
         with pytest.raises(DestinationUnavailableError, match="Connection refused"):
             attempt()
 
@@ -571,7 +572,7 @@ class TestBigQuery(DestinationFacts):
 
 
 def test_googles_libraries_are_not_imported_without_bigquery():
-    code = "import airbyte_local.runner, sys; sys.exit(any(name.startswith('google') for name in sys.modules))"
+    code = "import airbyte_local.sync.runner, sys; sys.exit(any(name.startswith('google') for name in sys.modules))"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 

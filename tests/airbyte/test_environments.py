@@ -12,15 +12,15 @@ import pytest
 from airbyte_protocol.models import FailureType
 from airbyte_testing import ROOT, let_go, wait_until
 
-from airbyte_local import environments
-from airbyte_local.environments import ConnectorInstallError
+from airbyte_local.connectors import environments
+from airbyte_local.connectors.environments import ConnectorInstallError
 
 UV = ROOT / "var" / "env" / "uv" / "bin" / "uv"
 # Gives the program of a connector in another process: folder, uv, package, version.
 OTHER_PROCESS = """
 import logging, sys
 from pathlib import Path
-from airbyte_local.environments import executable
+from airbyte_local.connectors.environments import executable
 logging.basicConfig(level=logging.INFO)
 folder, uv, package, version = sys.argv[1:]
 print(executable(package, version, folder=Path(folder), uv=Path(uv), run='test', log=logging.getLogger()))

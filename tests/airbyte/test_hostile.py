@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from airbyte_testing import record, records, stream
 
-from airbyte_local import connector
-from airbyte_local.connector import ConnectorError
-from airbyte_local.outcome import SyncError
+from airbyte_local.connectors import process as connector
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.sync.outcome import SyncError
 
 IDS = "select id from raw.numbers order by id"
 

@@ -19,9 +19,9 @@ import pytest
 from airbyte_protocol.models import FailureType
 from airbyte_testing import CLIENT, NUMBERS, PYTHONPATH, connection_of, destination_of, is_alive, register, wait_until
 
-from airbyte_local import connector, images
-from airbyte_local.environments import ConnectorInstallError
-from airbyte_local.registry import Image, RegistryError, find
+from airbyte_local.connectors import process as connector, images
+from airbyte_local.connectors.environments import ConnectorInstallError
+from airbyte_local.connectors.registry import Image, RegistryError, find
 
 TAG = "1.0.0"
 RUN = str(uuid.uuid4())
@@ -344,7 +344,7 @@ def test_an_engine_on_another_machine_is_refused(program, monkeypatch):
 def test_inside_a_container_the_engine_outside_is_refused(program, tmp_path):
     separated = ["unshare", "--map-root-user", "--pid", "--fork"]
     need(subprocess.run([*separated, "true"], capture_output=True).returncode == 0, "no namespaces of processes here")
-    code = "import logging; from airbyte_local.images import fetch; fetch('a/b:1', run='test', log=logging.getLogger())"
+    code = "import logging; from airbyte_local.connectors.images import fetch; fetch('a/b:1', run='test', log=logging.getLogger())"
     with socket.socket(socket.AF_UNIX) as outside:
         outside.bind(str(tmp_path / "engine"))
         outside.listen()

@@ -6,10 +6,10 @@ from itertools import permutations
 import pytest
 from airbyte_testing import NUMBERS, connection_of, record, records, stream
 
-from airbyte_local import checkpoints
-from airbyte_local.connector import ConnectorError
-from airbyte_local.destination import DestinationError
-from airbyte_local.outcome import SyncError
+from airbyte_local.sync import checkpoints
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync.outcome import SyncError
 
 KINDS = ["STREAM", "GLOBAL", "LEGACY"]
 BOTH = ["full_refresh", "incremental"]

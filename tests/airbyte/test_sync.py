@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from airbyte_testing import connection_of, record, records, stream, trace_error, wait_until
 
-from airbyte_local.connector import ConnectorError
-from airbyte_local.outcome import SyncError
-from airbyte_local.postgres import DestinationError
-from airbyte_local.stream import BATCH_ROWS
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.sync.outcome import SyncError
+from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync.stream_writer import BATCH_ROWS
 
 IDS = "select id from raw.numbers order by id"
 

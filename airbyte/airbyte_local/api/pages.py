@@ -1,4 +1,4 @@
-"""Lists in Airbyte's shape, page by page."""
+"""Lists in the format of Airbyte's API, page by page."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ Offset = Annotated[int, Query(ge=0, le=2**31)]
 
 
 def page(request: Request, found: list[Any], limit: int, offset: int) -> dict[str, Any]:
-    """A page of a list; `found` has one item more than `limit` where there is a next one."""
+    """A page of a list; `found` has one more item than `limit` if there is a next page."""
 
     def link(start: int) -> str:
         return str(request.url.include_query_params(limit=limit, offset=start))
