@@ -28,8 +28,8 @@ from stored_connection import stored  # noqa: E402
 from airbyte_local.connectors.process import Connector  # noqa: E402
 from airbyte_local.destinations.config_models import parse  # noqa: E402
 from airbyte_local.destinations.factory import open_destination  # noqa: E402
-from airbyte_local.sync.outcome import Totals  # noqa: E402
 from airbyte_local.sync.engine import Sync  # noqa: E402
+from airbyte_local.sync.outcome import Totals  # noqa: E402
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
     [
         (lambda c: c["connections"][0].update(source="nobody"), ["connection projects", "nobody", "files"]),
         (lambda c: c["connections"][0].update(destination="nowhere"), ["connection projects", "nowhere", "warehouse"]),
-        (lambda c: c["connections"].append(c["connections"][0]), ["connections", "projects occurs twice"]),
+        (lambda c: c["connections"].append(c["connections"][0]), ["connections", "projects is used twice"]),
         (lambda c: c["connections"][0].update(colour="red"), ["connections.0.colour"]),
         (lambda c: c["connections"][0].pop("configurations"), ["connections.0.configurations", "required"]),
         (
@@ -107,7 +107,7 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
         ),
         (
             lambda c: c["connections"][0]["configurations"]["streams"].append({"name": "projects"}),
-            ["connections.0.configurations.streams", "each stream may be named once, but projects occurs more often"],
+            ["connections.0.configurations.streams", "each stream may be listed only once, but projects is repeated"],
         ),
         (lambda c: c["connections"][0]["schedule"].update(scheduleType="cron"), ["scheduleType", "manual"]),
         (lambda c: c["sources"][0]["configuration"].pop("sourceType"), ["source files", "sourceType"]),

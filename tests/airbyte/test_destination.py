@@ -22,8 +22,9 @@ from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 from google.cloud.bigquery import QueryJob
 from pydantic import SecretStr
 
-from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
 from airbyte_local.columns import Column, Kind
+from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
+from airbyte_local.destinations.config_models import BigQueryConfiguration, PostgresConfiguration
 from airbyte_local.destinations.contract import (
     DestinationError,
     DestinationUnavailableError,
@@ -31,7 +32,6 @@ from airbyte_local.destinations.contract import (
     State,
     Table,
 )
-from airbyte_local.destinations.config_models import BigQueryConfiguration, PostgresConfiguration
 from airbyte_local.destinations.factory import open_destination
 
 CONNECTION = uuid.UUID(int=1)
@@ -301,7 +301,7 @@ class DestinationFacts:
         more = {"connection": connection_of("numbers", configurations=mode), "to": configuration}
         for job in ("one", "one", "two"):
             totals, log = sync(*records("numbers", [1]), job=job, **more)
-            log_says = "an attempt of before has committed all rows" in log
+            log_says = "an earlier attempt has committed all rows" in log
             assert (totals.rows, log_says) in ((1, False), (0, True))
         assert [tuple(row) for row in select("select id from raw.numbers")] == [(1,), (1,)]
 
@@ -327,14 +327,14 @@ class TestPostgres(DestinationFacts):
         other = postgres.database()
         login = {"username": other["user"], "password": SecretStr(other["password"])}
         with closing(open_destination(configuration.model_copy(update=login), sync_id=1)) as destination:
-            assert "there is no schema raw" in destination.check()
+            assert "the schema raw does not exist" in destination.check()
             query("create schema raw; create schema airbyte")
-            assert "may not keep states in airbyte.states: grant it USAGE and CREATE" in destination.check()
+            assert "may not write to airbyte.states: grant USAGE and CREATE" in destination.check()
             query(f"grant usage, create on schema airbyte to {other['user']}")
             assert destination.check() is None
             assert destination.states(CONNECTION) == destination.states(CONNECTION) == []
             query(f"revoke all on schema airbyte from {other['user']}")
-            assert "may not keep states" in destination.check()
+            assert "may not write to airbyte.states" in destination.check()
             query(f"grant usage on schema airbyte to {other['user']}")
             assert destination.check() is None
             assert destination.states(CONNECTION) == []
@@ -346,7 +346,7 @@ class TestPostgres(DestinationFacts):
 
     @pytest.mark.parametrize("names", [("raw", "ü" * 32), ("raw", ""), ("x" * 64, "numbers")])
     def test_tables_and_schemas_that_postgresql_cannot_name_are_refused(self, attempt, names):
-        with pytest.raises(DestinationError, match="PostgreSQL has no name"):
+        with pytest.raises(DestinationError, match="PostgreSQL does not allow the name"):
             attempt(Table(*names, TEXTS))
 
     def test_the_longest_names_and_those_of_former_system_columns_arrive(self, load, select):
@@ -460,11 +460,11 @@ class TestBigQuery(DestinationFacts):
         first = attempt(table_of())
         self.write(first, table_of(), (2, "zombie"))
         second = attempt(table_of())
-        with pytest.raises(DestinationError, match="a later attempt of this connection has begun"):
+        with pytest.raises(DestinationError, match="a later attempt of this connection has started"):
             first.commit(CONNECTION, [state("zombie")], final=False)
         self.write(second, table_of(), (2, "b"))
         second.commit(CONNECTION, [state("two")], final=True)
-        with pytest.raises(DestinationError, match="a later attempt of this connection has begun"):
+        with pytest.raises(DestinationError, match="a later attempt of this connection has started"):
             first.commit(CONNECTION, [state("zombie")], final=True)
         assert select("select id, text from raw.numbers order by id") == [(1, "a"), (2, "b")]
         assert load(table_of()) == [state("two")]
@@ -506,7 +506,9 @@ class TestBigQuery(DestinationFacts):
         destination = attempt(table_of())
         loads = []
         load = destination._project.client.load_table_from_file
-        destination._project.client.load_table_from_file = lambda *given, **more: loads.append(1) or load(*given, **more)
+        destination._project.client.load_table_from_file = lambda *given, **more: (
+            loads.append(1) or load(*given, **more)
+        )
         for i in range(3):
             self.write(destination, table_of(), (i, "a"))
         assert len(loads) == 3
@@ -538,7 +540,7 @@ class TestBigQuery(DestinationFacts):
     @pytest.mark.parametrize("key", ["", "[]", "{}", '{"type": "service_account"}'])
     def test_credentials_that_are_no_key_are_refused(self, configuration, key):
         wrong = configuration.model_copy(update={"credentials_json": SecretStr(key)})
-        with pytest.raises(DestinationError, match="credentials_json is no key of a service account"):
+        with pytest.raises(DestinationError, match="credentials_json is not the key of a service account"):
             open_destination(wrong, sync_id=1)
 
     @pytest.mark.parametrize("names", [["a b"], ["ä"], ["1st"], ["`"], ["id", "ID"], ["_airbyte_meta"]])

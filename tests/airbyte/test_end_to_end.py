@@ -78,5 +78,5 @@ def test_a_file_with_a_nul_byte_fails_with_its_row_and_column(new_service, files
     (files / "tags.csv").write_bytes(b"id,tag\n1,a\n2,b\x00c\n")
     job = new_service(**SHIPPED).start().sync("tags")
     assert (job["status"], job["failureType"]) == ("failed", "config_error")
-    assert f"{files / 'tags.csv'}, row 3, column tag: the text has a NUL byte" in job["failureReason"]
+    assert f"{files / 'tags.csv'}, row 3, column tag: the text contains a NUL byte" in job["failureReason"]
     assert query("select to_regclass('raw.tags')") == [(None,)]

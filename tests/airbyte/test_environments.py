@@ -148,7 +148,7 @@ def test_of_several_console_scripts_the_one_named_like_the_package_is_the_connec
 )
 def test_a_package_without_such_a_console_script_is_no_connector(executable, wheels, scripts, words):
     make_wheel(wheels, *scripts)
-    with pytest.raises(ConnectorInstallError, match=f"{words}, so it is no connector; correct `package`") as error:
+    with pytest.raises(ConnectorInstallError, match=f"{words}, so it is not a connector; correct `package`") as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
 
@@ -188,7 +188,9 @@ def test_a_package_for_another_python_is_named(executable, wheels, own):
     newer = "Requires-Python: >=3.99\n"
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed\n" + (newer if own else ""))
     make_wheel(wheels, name="needed", metadata="" if own else newer)
-    with pytest.raises(ConnectorInstallError, match=r"is not for Python 3\.11 on this machine: take another") as error:
+    with pytest.raises(
+        ConnectorInstallError, match=r"does not support Python 3\.11 on this machine: use another"
+    ) as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
     assert ">=3.99" in str(error.value)
@@ -196,7 +198,7 @@ def test_a_package_for_another_python_is_named(executable, wheels, own):
 
 def test_needs_that_exclude_each_other_are_named(executable, wheels):
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed<2\nRequires-Dist: needed>2\n")
-    with pytest.raises(ConnectorInstallError, match="take another version") as error:
+    with pytest.raises(ConnectorInstallError, match="use another version") as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
     assert "needed" in str(error.value)
@@ -226,7 +228,7 @@ def test_a_file_other_than_the_locked_one_is_not_installed(executable, wheels, c
     (lock.parent / ".ready").unlink()
     make_wheel(wheels, "tiny", says="something else")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another cache"))
-    with pytest.raises(ConnectorInstallError, match="another file than the lock names") as error:
+    with pytest.raises(ConnectorInstallError, match="another file than the lock file") as error:
         executable()
     assert str(lock) in str(error.value)
     assert error.value.failure_type is FailureType.config_error

@@ -19,7 +19,8 @@ import pytest
 from airbyte_protocol.models import FailureType
 from airbyte_testing import CLIENT, NUMBERS, PYTHONPATH, connection_of, destination_of, is_alive, register, wait_until
 
-from airbyte_local.connectors import process as connector, images
+from airbyte_local.connectors import images
+from airbyte_local.connectors import process as connector
 from airbyte_local.connectors.environments import ConnectorInstallError
 from airbyte_local.connectors.registry import Image, RegistryError, find
 
@@ -278,11 +279,11 @@ def test_an_image_that_is_nowhere_is_named_with_what_docker_says_in_the_log(engi
     [
         ("manifest for a/b:1.0.0 not found: manifest unknown: x", "correct `image` or `tag`", "config_error"),
         ("pull access denied for a/b, repository does not exist or may require x", "docker login", "config_error"),
-        ("no matching manifest for linux/arm64/v8 in the manifest list", "take another tag", "config_error"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list", "use another tag", "config_error"),
         ("toomanyrequests: You have reached your pull rate limit", "no more pulls for now", "transient_error"),
         ("dial tcp: lookup x: no such host", "check the network", "transient_error"),
         ("net/http: request canceled (Client.Timeout exceeded)", "check the network", "transient_error"),
-        ("write /x: no space left on device", "mend what it says", "system_error"),
+        ("write /x: no space left on device", "fix the error below", "system_error"),
     ],
 )
 def test_why_a_pull_failed_is_told_with_the_remedy(fake_docker, said, words, kind, caplog):
@@ -329,7 +330,7 @@ def test_docker_is_not_called_where_no_connector_is_an_image(new_service, tmp_pa
 def test_an_engine_that_is_stopped_may_be_started_again(program, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
     error = fetch()
-    assert "the engine does not run" in str(error)
+    assert "the engine is not running" in str(error)
     assert "systemctl start docker" in str(error)
     assert error.failure_type is FailureType.transient_error
 
@@ -344,7 +345,8 @@ def test_an_engine_on_another_machine_is_refused(program, monkeypatch):
 def test_inside_a_container_the_engine_outside_is_refused(program, tmp_path):
     separated = ["unshare", "--map-root-user", "--pid", "--fork"]
     need(subprocess.run([*separated, "true"], capture_output=True).returncode == 0, "no namespaces of processes here")
-    code = "import logging; from airbyte_local.connectors.images import fetch; fetch('a/b:1', run='test', log=logging.getLogger())"
+    code = "import logging; from airbyte_local.connectors.images import fetch;"
+    code += " fetch('a/b:1', run='test', log=logging.getLogger())"
     with socket.socket(socket.AF_UNIX) as outside:
         outside.bind(str(tmp_path / "engine"))
         outside.listen()
@@ -354,12 +356,14 @@ def test_inside_a_container_the_engine_outside_is_refused(program, tmp_path):
             capture_output=True,
             text=True,
         )
-    assert "this is the inside of a container" in done.stderr
-    assert "run the stack on the machine itself" in done.stderr
+    assert "this service runs in a container" in done.stderr
+    assert "run the stack directly on the machine" in done.stderr
 
 
 def test_the_tag_latest_is_refused_since_no_sync_could_be_repeated(tmp_path):
-    with pytest.raises(RegistryError, match=r"no sync could be repeated: name one version, such as 1\.2\.3"):
+    with pytest.raises(
+        RegistryError, match=r"syncs would not be repeatable; use the tag of one version, such as 1\.2\.3"
+    ):
         registered(tmp_path, image="airbyte/source-faker", tag="latest")
 
 

@@ -6,9 +6,9 @@ from itertools import permutations
 import pytest
 from airbyte_testing import NUMBERS, connection_of, record, records, stream
 
-from airbyte_local.sync import checkpoints
 from airbyte_local.connectors.messages import ConnectorError
 from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync import checkpoints
 from airbyte_local.sync.outcome import SyncError
 
 KINDS = ["STREAM", "GLOBAL", "LEGACY"]
@@ -200,10 +200,10 @@ class TestDedup:
         ("more", "words"),
         [
             ({"primaryKey": []}, "stream numbers: incremental_deduped_history needs a primaryKey"),
-            ({"primaryKey": [["id", "deep"]]}, "id.deep is no column of the stream, which has id, text, at"),
-            ({"primaryKey": [["name"]]}, "name is no column"),
-            ({"primaryKey": [[]]}, " is no column of the stream"),
-            ({"cursorField": ["when"]}, "when is no column"),
+            ({"primaryKey": [["id", "deep"]]}, "id.deep is not a column of the stream, which has id, text, at"),
+            ({"primaryKey": [["name"]]}, "name is not a column"),
+            ({"primaryKey": [[]]}, " is not a column of the stream"),
+            ({"cursorField": ["when"]}, "when is not a column"),
         ],
     )
     def test_a_wrong_key_or_cursor_is_refused(self, dedup, more, words):
@@ -225,6 +225,6 @@ def test_an_incremental_stream_without_any_cursor_is_refused(sync):
 def test_a_stream_that_the_source_did_not_read_to_its_end_fails_the_attempt(sync, query):
     status = {"stream_descriptor": {"name": "numbers"}, "status": "INCOMPLETE"}
     trace = {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": status}}
-    with pytest.raises(ConnectorError, match="did not come to the end of the stream numbers"):
+    with pytest.raises(ConnectorError, match="did not complete the stream numbers"):
         sync(*records("numbers", [1]), json.dumps(trace) + "\n")
     assert query("select to_regclass('raw.numbers')") == [(None,)]

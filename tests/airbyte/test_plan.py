@@ -202,7 +202,7 @@ def test_what_is_sent_has_the_ends_ids_and_the_fields_of_airbytes_api(airbyte, p
         (
             lambda c: c["sources"][0]["configuration"].update(key="new"),
             "source",
-            "a secret, or a key that is",
+            "configuration: a secret has changed",
         ),
         (lambda c: c["destinations"][0]["configuration"].update(host="h"), "destination", "configuration.host"),
         (lambda c: c["connections"][0].update(prefix="p_"), "connection", "prefix"),
@@ -234,7 +234,7 @@ def test_a_type_is_for_ever_and_the_remedy_is_named(airbyte, plan, content):
     list(plan().apply())
     airbyte.changes()
     content["sources"][0]["configuration"]["sourceType"] = "s3"
-    words = r"source s is of the type scripted, and Airbyte cannot make it s3: give it another name, .* DELETE=1"
+    words = r"source s has the type scripted, and Airbyte cannot change it to s3: rename it, .* DELETE=1"
     for attempt in (plan().steps, lambda: list(plan().apply())):
         with pytest.raises(DeclarationError, match=words):
             attempt()
@@ -259,7 +259,7 @@ def test_a_line_that_is_taken_out_of_a_connection_gives_the_default_back(airbyte
     list(plan().apply())
     del content["connections"][0][key]
     planned = [step for step in plan().steps() if step.is_change]
-    assert planned == [Step("update", "connection", "a", "a key that is no longer there")]
+    assert planned == [Step("update", "connection", "a", "a key was removed")]
     assert [step for step in plan().apply() if step.is_change] == planned
     assert [each[key] for each in airbyte.things["connections"].values()] == [default]
     content["connections"][0][key] = default
@@ -324,8 +324,8 @@ def moved(airbyte, plan, content):
 def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_deleted(airbyte, plan, moved):
     steps = [
         Step("create", "source", "t"),
-        Step("create", "connection", "a", "another source: its state begins from nothing"),
-        Step("delete", "connection", "a", "another of this name takes its place"),
+        Step("create", "connection", "a", "new source; the new connection has no state"),
+        Step("delete", "connection", "a", "is replaced by a new one with this name"),
     ]
     assert [step for step in plan(delete=True).steps() if step.is_change] == steps
     assert airbyte.changes() == []
@@ -340,7 +340,7 @@ def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_delete
 
 def test_a_connection_with_another_end_stays_without_the_flag_and_the_remedy_is_named(airbyte, plan, moved):
     for attempt in (plan().steps, lambda: list(plan().apply())):
-        with pytest.raises(DeclarationError, match=r"connection a has another source now: .*airbyte-apply DELETE=1"):
+        with pytest.raises(DeclarationError, match=r"connection a has a new source, so .*airbyte-apply DELETE=1"):
             attempt()
     assert plan().ids() == {"a": moved}
 
@@ -372,7 +372,7 @@ def test_more_things_than_a_page_holds_are_all_found(airbyte, plan, content):
 
 
 def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, plan):
-    with pytest.raises(AirbyteError, match=r"401 Invalid client; are client id and client secret right\?"):
+    with pytest.raises(AirbyteError, match=r"401 Invalid client; check the client id and the client secret"):
         next(AirbyteApi(airbyte.base, "me", "wrong").list("connections"))
     airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
     with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
@@ -380,20 +380,24 @@ def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, pl
 
 
 def test_nobody_there_is_told_with_the_address(tmp_path):
-    with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* does Airbyte run there\?"):
+    with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* is Airbyte running there\?"):
         next(AirbyteApi("https://127.0.0.2:9/v1", "me", "x").list("connections"))
 
 
 @pytest.mark.parametrize("page", ["<html>log in</html>", '"text"', "{}"])
 def test_an_answer_of_another_program_is_told_with_the_address_and_the_remedy(airbyte, plan, page):
     airbyte.token_page = page
-    with pytest.raises(AirbyteError, match=r"POST http://.*/token: 200, but not in the words .* correct the address"):
+    with pytest.raises(
+        AirbyteError, match=r"POST http://.*/token: 200, but not an answer of Airbyte's API; .* correct the address"
+    ):
         plan().steps()
 
 
 def test_a_page_in_place_of_an_answer_is_told_with_the_address_and_the_remedy(airbyte, plan):
     airbyte.do = lambda *_: (200, "<html>log in</html>")
-    with pytest.raises(AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not in the words .* correct"):
+    with pytest.raises(
+        AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not an answer of Airbyte's API; .* correct"
+    ):
         plan().steps()
 
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from stored_connection import stored
 
 from airbyte_local.connectors.process import Connector
-from airbyte_local.sync.outcome import Totals
 from airbyte_local.destinations.config_models import PostgresConfiguration
 from airbyte_local.destinations.postgres import PostgresDestination
 from airbyte_local.sync.engine import Sync
+from airbyte_local.sync.outcome import Totals
 
 EARLIEST, LATEST = datetime(1, 1, 2), datetime(9999, 12, 30)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airbyte_local.sync import record_lines
 from airbyte_local.columns import Column, Kind
+from airbyte_local.sync import record_lines
 
 COLUMNS = [Column(kind.name, kind) for kind in Kind if kind is not Kind.JSON]
 PLAIN = {

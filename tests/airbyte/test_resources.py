@@ -181,7 +181,7 @@ def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(
     twins = {"streams": [{**stream(), "namespace": namespace} for namespace in ("shop", None)]}
     assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": twins})[0] == 200
     wrong = fields(call("PATCH", f"/connections/{made['connectionId']}", {"configurations": OVERWRITE}))
-    assert "offers numbers in the namespaces shop, none; have it" in wrong["configurations.streams.0.name"]
+    assert "offers numbers in the namespaces shop, none; make it" in wrong["configurations.streams.0.name"]
 
 
 def test_an_inactive_connection_does_not_sync(call, made, service):

@@ -279,7 +279,7 @@ def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     assert service.ended(job["jobId"])["rowsSynced"] == 20_000
     assert query("select count(*), count(distinct id) from raw.numbers") == [(20_000, 20_000)]
     assert query("select number, status, failure_reason from airbyte.attempts order by number") == [
-        (1, "failed", "the service was stopped meanwhile"),
+        (1, "failed", "the service was stopped during this attempt"),
         (2, "succeeded", None),
     ]
     assert [*(tmp_path / "var" / "airbyte").iterdir()] == []  # no configuration with secrets stays behind
@@ -403,7 +403,7 @@ def test_a_second_service_on_one_database_refuses_and_leaves_the_jobs_of_the_fir
         [PYTHON, "-m", "airbyte_local"], cwd=ROOT, env=second.environment, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 1
-    assert "another Airbyte service works on 127.0.0.1:" in done.stderr.splitlines()[-1]
+    assert "another Airbyte service is using the database 127.0.0.1:" in done.stderr.splitlines()[-1]
     assert service.job(job["jobId"])["status"] == "running"
 
 
@@ -429,7 +429,7 @@ def test_a_service_that_has_lost_its_database_to_another_is_503_with_its_words(s
     body = {"connectionId": service.connection_id("numbers"), "jobType": "sync"}
     answer = service.client.post("/jobs", json=body)
     assert (answer.status_code, answer.json()["title"]) == (503, "service-unavailable")
-    assert "another Airbyte service works on" in answer.json()["detail"]
+    assert "another Airbyte service is using the database" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

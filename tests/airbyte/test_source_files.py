@@ -96,7 +96,7 @@ def test_columns_may_come_in_any_order_and_others_are_left_out_with_a_word(conne
     status, messages = connector("read", tmp_path / "texts.csv")
     assert (status, rows_of(messages)) == (0, [("1", "a")])
     (log,) = [m.log for m in messages if m.log]
-    assert "columns that are not declared are not loaded: more" in log.message
+    assert "columns that are not declared are ignored: more" in log.message
 
 
 def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
@@ -117,7 +117,7 @@ def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
         (b"id;text\n1;a\n", ["row 1", "no column id, text", "'id;text'", "commas instead of ';'"]),
         (b"id\ttext\n1\ta\n", ["no column id, text", "commas instead of '\\t'"]),
         (b"id,text,text\n1,a,b\n", ["row 1", "column text occurs twice"]),
-        (b'id,"text\n1,a\n', ["row 1", "the header is no CSV"]),
+        (b'id,"text\n1,a\n', ["row 1", "the header is not valid CSV"]),
         (b"id,text,\xff\n1,a,b\n", ["row 1", "the header is not UTF-8"]),
         ("id,text\n1,a\n".encode("utf-16"), ["UTF-16", "save the file as UTF-8"]),
         (b"<!DOCTYPE html>\n<html></html>", ["HTML", "the raw file"]),
@@ -133,8 +133,8 @@ def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
         (HEADER + b'1,a\n2,"b', ["row 3", "column text", "double quote opens and is never closed"]),
         (HEADER + b'1,a\n2,"' + b"x" * (20 << 20), ["row 3, column text: longer than 8 MB", "close its quote"]),
         (HEADER + b"1,a\n" + b"2" * (20 << 20), ["row 3, column id: longer than 8 MB"]),
-        (HEADER + b"1,a\n2,b\0c\n", ["row 3, column text: the text has a NUL byte", "remove it"]),
-        (HEADER + b"\0,a\n", ["row 2, column id: the text has a NUL byte"]),
+        (HEADER + b"1,a\n2,b\0c\n", ["row 3, column text: the text contains a NUL byte", "remove it"]),
+        (HEADER + b"\0,a\n", ["row 2, column id: the text contains a NUL byte"]),
     ],
     ids=[
         "empty",
@@ -355,5 +355,5 @@ def test_no_message_has_the_login_or_the_query_of_a_url(connector, server, write
 @pytest.mark.parametrize("url", ["http://user:s3cret@127.0.0.1:port/x", "http://u:s3/cret@127.0.0.1/x", "http://[::1"])
 def test_a_url_that_is_none_is_named_without_its_login(connector, url):
     _, messages = connector("read", url)
-    assert "is no valid URL" in error_of(messages).message
+    assert "is not a valid URL" in error_of(messages).message
     assert "s3cret" not in error_of(messages).message

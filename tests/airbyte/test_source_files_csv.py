@@ -100,7 +100,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(read):
         (HEADER + b'1,"a\nb"\n2,\x83\n', "shift_jis", ", row 3 (line 4), column text: b'\\x83'"),
         ("id,text\n1,a\n2,b".encode("utf-16")[:-1], "utf-16", ", row 3, column text: b'b' is not UTF-16"),
         ("id,text\n1,a\n".encode("utf-16"), "latin-1", ": the text is UTF-16, not ISO8859-1"),
-        ("id,text\n1,a\n2,b\0\n".encode("utf-16"), "utf-16", ", row 3, column text: the text has a NUL byte"),
+        ("id,text\n1,a\n2,b\0\n".encode("utf-16"), "utf-16", ", row 3, column text: the text contains a NUL byte"),
     ],
     ids=["undefined byte", "ASCII", "header", "cut character", "half a character", "UTF-16", "NUL in UTF-16"],
 )
@@ -116,15 +116,15 @@ def test_what_is_no_text_of_the_encoding_is_named(failure, content, encoding, wo
             {"delimiter": ";"},
             "separate values by semicolons instead of ',', or declare csv.delimiter",
         ),
-        (b"id;text\n1;a;b\n", {"delimiter": ";"}, "put a value with semicolons or line breaks in double quotes"),
-        (b"id,text\n1,a,b\n", {"quote": "'"}, "put a value with commas or line breaks in single quotes"),
+        (b"id;text\n1;a;b\n", {"delimiter": ";"}, "enclose values with semicolons or line breaks in double quotes"),
+        (b"id,text\n1,a,b\n", {"quote": "'"}, "enclose values with commas or line breaks in single quotes"),
         (b"id,text\n1,'a\n2,b\n", {"quote": "'"}, "a single quote opens and is never closed; close it, or write a"),
-        (b"id^text\n1^a^b\n", {"delimiter": "^"}, "put a value with '^'s or line breaks"),
+        (b"id^text\n1^a^b\n", {"delimiter": "^"}, "enclose values with '^'s or line breaks"),
         (b"id;text\n1;'a\n\n2;b\0\n", {"delimiter": ";", "quote": "'"}, ", row 2, column text: a single quote opens"),
         (
             b"id;text\n1;'a;\n\n'\n2;b\0\n",
             {"delimiter": ";", "quote": "'"},
-            ", row 3 (line 5), column text: the text has",
+            ", row 3 (line 5), column text: the text contains",
         ),
     ],
     ids=["delimiter", "long row", "long row and quote", "open quote", "other delimiter", "place", "row and line"],
@@ -141,7 +141,7 @@ def test_a_message_speaks_of_the_file_as_it_is_declared(failure, content, csv, w
         ({"delimiter": "\n"}, "streams.0.csv.delimiter: "),
         ({"quote": "“"}, "streams.0.csv.quote: "),
         ({"quote": ","}, "delimiter and quote must differ"),
-        ({"encoding": "utf-9"}, "streams.0.csv.encoding: Value error, 'utf-9' is no encoding that Python knows"),
+        ({"encoding": "utf-9"}, "streams.0.csv.encoding: Value error, 'utf-9' is not an encoding of Python"),
         ({"encoding": "hex"}, "streams.0.csv.encoding: "),
         ({"escape": "\\"}, "streams.0.csv.escape: Extra inputs"),
     ],
@@ -154,7 +154,7 @@ def test_a_wrong_setting_is_named(connector, csv, words):
 
 def test_settings_for_csv_are_refused_for_another_format(connector):
     _, messages = connector("read", "unused", csv={"delimiter": ";"}, format="jsonl")
-    assert "csv describes CSV files, but the format is jsonl" in error_of(messages).message
+    assert "csv is only for CSV files, but the format is jsonl" in error_of(messages).message
 
 
 def test_the_columns_are_those_of_the_configured_catalog(connector, tmp_path):

@@ -189,9 +189,9 @@ def test_streams_are_incremental_by_themselves_and_have_the_declared_key(connect
         (b"id,,text\n", {}, "stream texts: a column has no name; name it, or declare json_schema"),
         (b"id,text,id\n", {}, "row 1: column id occurs twice; rename or remove one"),
         (b"id,text\n1,a\n2\n", {}, "row 3: 1 values, but the header has 2 columns"),
-        (b"id,text\n", {"primary_key": ["key"]}, "stream texts: no column key, which primary_key names"),
-        (b"", {"format": "jsonl"}, "stream texts: there is no row to learn the columns from; add one, or declare"),
-        (b'{"id":1}\n{"id"', {"format": "jsonl"}, "line 2: no JSON at character "),
+        (b"id,text\n", {"primary_key": ["key"]}, "stream texts: no column key, although it is in primary_key"),
+        (b"", {"format": "jsonl"}, "stream texts: there are no rows to discover the columns from; add one, or declare"),
+        (b'{"id":1}\n{"id"', {"format": "jsonl"}, "line 2: invalid JSON at character "),
     ],
     ids=["empty", "no name", "twice", "short row", "no key", "no lines", "bad line"],
 )

@@ -60,7 +60,7 @@ def test_keys_that_are_not_declared_are_left_out_with_a_word(read):
     assert status == 0
     assert rows_of(messages) == [(1,), (2, "a"), (3,)]
     (warning,) = warnings_of(messages)
-    assert warning.endswith("texts.jsonl, line 2: columns that are not declared are not loaded: more")
+    assert warning.endswith("texts.jsonl, line 2: columns that are not declared are ignored: more")
 
 
 def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
@@ -71,18 +71,18 @@ def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"id":1}\n\n{"id":}\n', ", line 3: no JSON at character 7: "),
-        (b'{"id":1}\n{"id":1} x\n', ", line 2: no JSON at character 10: "),
-        (b'{"id":1}\n{"id":\n1}\n', ", line 2: no JSON at character "),
-        (b'{"id":NaN}\n', ", line 1: no JSON at character 7: "),
-        (b'{"text":"\xfc"}\n', ", line 1: no JSON at character "),
-        (b'{"text":"a\0b"}\n', ", line 1: no JSON at character "),
-        (b'{"id":1}\n[1, 2]\n', ", line 2: no object but [1, 2]; write one object a line"),
-        (b'"a"', ', line 1: no object but "a"; write'),
-        (b'{"id":1}\n{"id":1,"text":"a\\u0000b"}\n', ", line 2, column text: the text has a NUL byte"),
-        (b'{"id":1}\n{"id":{"a":["\\\\\\u0000"]}}\n', ", line 2, column id: the text has a NUL byte"),
-        (b'{"id":{"\\u0000":1}}\n', ", line 1, column id: the text has a NUL byte"),
-        (b'{"id":1}\n{"id":"' + b"x" * (20 << 20), ", line 2: longer than 8 MB; write one object a line"),
+        (b'{"id":1}\n\n{"id":}\n', ", line 3: invalid JSON at character 7: "),
+        (b'{"id":1}\n{"id":1} x\n', ", line 2: invalid JSON at character 10: "),
+        (b'{"id":1}\n{"id":\n1}\n', ", line 2: invalid JSON at character "),
+        (b'{"id":NaN}\n', ", line 1: invalid JSON at character 7: "),
+        (b'{"text":"\xfc"}\n', ", line 1: invalid JSON at character "),
+        (b'{"text":"a\0b"}\n', ", line 1: invalid JSON at character "),
+        (b'{"id":1}\n[1, 2]\n', ", line 2: not an object: [1, 2]; write one object per line"),
+        (b'"a"', ', line 1: not an object: "a"; write'),
+        (b'{"id":1}\n{"id":1,"text":"a\\u0000b"}\n', ", line 2, column text: the text contains a NUL byte"),
+        (b'{"id":1}\n{"id":{"a":["\\\\\\u0000"]}}\n', ", line 2, column id: the text contains a NUL byte"),
+        (b'{"id":{"\\u0000":1}}\n', ", line 1, column id: the text contains a NUL byte"),
+        (b'{"id":1}\n{"id":"' + b"x" * (20 << 20), ", line 2: longer than 8 MB; write one object per line"),
         (b"<html></html>", ": an HTML or XML page, not a JSON Lines file"),
         ('{"id":1}\n'.encode("utf-16"), ": the text is UTF-16, not UTF-8"),
     ],
@@ -109,7 +109,7 @@ def test_check_looks_at_the_first_line(connector, tmp_path):
     _, (good,) = connector("check", tmp_path / "good", format="jsonl")
     _, (bad,) = connector("check", tmp_path / "bad", format="jsonl")
     assert good.connectionStatus.status.value == "SUCCEEDED"
-    assert bad.connectionStatus.message.startswith(f"{tmp_path / 'bad'}, line 1: no JSON")
+    assert bad.connectionStatus.message.startswith(f"{tmp_path / 'bad'}, line 1: invalid JSON")
 
 
 def test_lines_behind_http_are_read(connector, server):

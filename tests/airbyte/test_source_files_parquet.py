@@ -90,7 +90,7 @@ def test_many_rows_of_many_groups_arrive_whole_and_in_order(read):
 def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_a_word(read):
     status, messages = read({"a.b": [1], "more": [b"x"], "text": ["t"]}, names=["text", "a.b"])
     assert (status, rows_of(messages)) == (0, [("t", 1)])
-    assert warnings_of(messages)[0].endswith("columns that are not declared are not loaded: more")
+    assert warnings_of(messages)[0].endswith("columns that are not declared are ignored: more")
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,13 @@ def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_
         ({"x": pa.array([b"ab"], pa.binary(2))}, None, ", column x: values of type fixed_size_binary[2] cannot"),
         ({"x": [timedelta(1)]}, None, ", column x: values of type duration[us] cannot be loaded"),
         ({"x": [1]}, ["y"], ": no column y; add it, or correct its name; the file has: x"),
-        ({"x": ["a"] * 4999 + ["b\0"], "y": ["\0"] * 5000}, ["x"], ", row 5000, column x: the text has a NUL byte"),
-        ({"x": ["a", "b\0"], "y": ["\0", "a"]}, None, ", row 1, column y: the text has a NUL byte"),
-        ({"x": [[1.5]], "y": [[{"a": ["\0"]}]]}, None, ", row 1, column y: the text has a NUL byte"),
+        (
+            {"x": ["a"] * 4999 + ["b\0"], "y": ["\0"] * 5000},
+            ["x"],
+            ", row 5000, column x: the text contains a NUL byte",
+        ),
+        ({"x": ["a", "b\0"], "y": ["\0", "a"]}, None, ", row 1, column y: the text contains a NUL byte"),
+        ({"x": [[1.5]], "y": [[{"a": ["\0"]}]]}, None, ", row 1, column y: the text contains a NUL byte"),
     ],
     ids=["binary", "binary within", "fixed size", "duration", "missing", "NUL", "NUL in the first row", "NUL within"],
 )
@@ -123,8 +127,8 @@ def test_two_columns_of_one_name_are_named(connector, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no Parquet file, since it begins with b''; correct the stream's format"),
-        (b"<html>", "no Parquet file, since it begins with b'<html>'"),
+        (b"", "not a Parquet file, since it starts with b''; correct the stream's format"),
+        (b"<html>", "not a Parquet file, since it starts with b'<html>'"),
         (b"PAR1 and no more", "the Parquet file cannot be read: "),
     ],
     ids=["empty", "HTML", "broken off"],
@@ -156,7 +160,7 @@ def test_a_file_behind_http_is_read_as_a_whole_and_checked_by_its_beginning(conn
     assert rows_of(connector("read", url, format="parquet")[1]) == [(1, "a"), (2, None)]
     assert connector("check", url, format="parquet")[1][0].connectionStatus.status.value == "SUCCEEDED"
     _, (bad,) = connector("check", f"{server.url}/y.parquet", format="parquet")
-    assert "no Parquet file" in bad.connectionStatus.message
+    assert "not a Parquet file" in bad.connectionStatus.message
 
 
 def test_check_looks_for_the_declared_columns(connector, tmp_path):

@@ -63,7 +63,7 @@ def test_a_pattern_that_matches_nothing_is_named(connector, tmp_path, command):
     _, messages = connector(command, tmp_path / "*.csv", json_schema=None)
     said = messages[-1].connectionStatus.message if command == "check" else error_of(messages).message
     assert (
-        said == f"{tmp_path}/*.csv: no file matches the pattern; check the path that SOURCE or connections.yaml gives"
+        said == f"{tmp_path}/*.csv: no file matches the pattern; check the path in SOURCE or connections.yaml"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_message_names_the_file_of_the_pattern(connector, tmp_path):
     status, messages = connector("read", tmp_path / "*.csv")
     assert status == 1
     assert [row[0] for row in rows_of(messages)] == ["1", "1"]
-    assert warnings_of(messages) == [f"{tmp_path}/2.csv: columns that are not declared are not loaded: more"]
+    assert warnings_of(messages) == [f"{tmp_path}/2.csv: columns that are not declared are ignored: more"]
     assert error_of(messages).message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
     _, (checked,) = connector("check", tmp_path / "*.csv")
     assert checked.connectionStatus.message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
@@ -168,7 +168,7 @@ def test_a_state_is_of_its_own_stream_alone(sync, tmp_path):
             [{"type": "STREAM", "stream": {"stream_descriptor": {"name": "texts"}, "stream_state": {"cursor": 1}}}],
             "cursor",
         ),
-        ({"files": {}}, "the state is none of source_files: "),
+        ({"files": {}}, "the state is not one of source_files: "),
     ],
     ids=["legacy", "another connector's", "no list"],
 )

@@ -9,8 +9,8 @@ import pytest
 from airbyte_testing import connection_of, record, records, stream, trace_error, wait_until
 
 from airbyte_local.connectors.messages import ConnectorError
-from airbyte_local.sync.outcome import SyncError
 from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync.outcome import SyncError
 from airbyte_local.sync.stream_writer import BATCH_ROWS
 
 IDS = "select id from raw.numbers order by id"
@@ -194,8 +194,8 @@ def test_lines_that_are_no_json_are_logged_and_passed_over(sync, query):
     lines = ["Starting…\n", *records("numbers", [1]), "[1, 2]\n", '"text"\n', "\n", *records("numbers", [2])]
     _, log = sync(*lines)
     assert query(IDS) == [(1,), (2,)]
-    assert "connector says: Starting…" in log
-    assert "connector says: [1, 2]" in log
+    assert "connector output: Starting…" in log
+    assert "connector output: [1, 2]" in log
 
 
 def test_messages_of_every_other_kind_are_logged_or_passed_over(sync, query):
@@ -222,7 +222,7 @@ def test_messages_of_every_other_kind_are_logged_or_passed_over(sync, query):
     assert query(IDS) == [(1,)]
     assert "WARNING connector: slow today" in log
     assert "INFO connector: stream numbers is COMPLETE" in log
-    assert "connections.yaml stays as it is" in log
+    assert "connections.yaml is not changed" in log
     assert "SOMETHING_NEW" in log
 
 
@@ -295,7 +295,7 @@ def test_a_stream_that_the_source_does_not_offer_is_named(sync):
 
 def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(sync, query):
     twins = [{**stream(), "namespace": namespace} for namespace in ("shop", "crm")]
-    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; have it offer only"):
+    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; make it offer only"):
         sync(*records("numbers", [1]), streams=twins)
     sync(streams=[*twins, stream("others")], names=("others",))
     assert query("select to_regclass('raw.others')") == [("raw.others",)]
@@ -304,7 +304,7 @@ def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(
 def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
     totals, log = sync(*records("numbers", [1]), *records("others", [2]))
     assert totals.rows == 1
-    assert "streams that are not selected were passed over: others" in log
+    assert "streams that are not selected were ignored: others" in log
     assert query("select to_regclass('raw.others')") == [(None,)]
 
 

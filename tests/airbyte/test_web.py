@@ -155,7 +155,7 @@ def test_a_sync_is_started_watched_and_cancelled_from_the_page(incremental_servi
 def test_a_connection_s_page_shows_its_state(incremental_service, pages_of):
     service = incremental_service("numbers", *records("numbers", [1]), state_of("numbers", at="Zürich"))
     pages, path = pages_of(service), f"/connections/{service.connection_id('numbers')}"
-    assert "None: the next sync reads all" in pages.get(path).text
+    assert "No state: the next sync reads everything" in pages.get(path).text
     service.sync("numbers")
     page = pages.get(path).text
     assert "&#34;at&#34;: &#34;Zürich&#34;\n" in page
@@ -208,7 +208,7 @@ def test_the_end_of_a_long_log_is_shown_as_text(scripted_service, pages_of, tmp_
     log = tmp_path / "var" / "logs" / "airbyte" / f"job-{job['jobId']}.log"
     log.write_text("".join(f"{number:>99}\n" for number in range(20_000)))
     lines = pages.get(path).text.splitlines()
-    assert lines[0] == f"… what came before is in {log}"
+    assert lines[0] == f"… for earlier lines see {log}"
     assert [*map(int, lines[1:])] == [*range(20_000 - len(lines) + 1, 20_000)]
     assert 1_000_000 < sum(map(len, lines)) < 1_100_000
 

@@ -138,6 +138,41 @@ def service_environment(database, folder):
     }
 
 
+class Forks:
+    """Starts our modules as processes by forking one that has imported them, see process_forks.py."""
+
+    def __init__(self):
+        self._process = None
+        self._lock = threading.Lock()
+
+    def start(self, module, *arguments, environment, folder, stdout, stderr, wait=False):
+        """Id of the process or, with `wait`, its exit status."""
+        request = {
+            "module": module,
+            "arguments": arguments,
+            "environment": environment,
+            "folder": str(folder),
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+            "wait": wait,
+        }
+        with self._lock:
+            if self._process is None:
+                own = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
+                self._process = subprocess.Popen(
+                    [PYTHON, LIB / "process_forks.py"],
+                    env=own,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            return int(self._process.stdout.readline())
+
+
+FORKS = Forks()
+
+
 class Service:
     """The service as a process of its own."""
 
@@ -148,13 +183,12 @@ class Service:
         self.log = folder / "service.log"
         # A proxy of the machine has no business with 127.0.0.1.
         self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
-        self.process = None
+        self.pid = None
 
     def start(self):
         """Start it and wait until it is healthy; the client gets a token."""
-        with self.log.open("ab") as log:
-            command = [PYTHON, "-m", "airbyte_local"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        where = {"folder": ROOT, "stdout": self.log, "stderr": self.log}
+        self.pid = FORKS.start("airbyte_local", environment=self.environment, **where)
         wait_until(self._healthy)
         if "Authorization" not in self.client.headers:
             token = self.client.post("/applications/token", json=CLIENT).json()["access_token"]
@@ -174,7 +208,7 @@ class Service:
         return list(self.plan(path, **{"lenient": True, **options}).apply())
 
     def _healthy(self):
-        assert self.process.poll() is None, self.log.read_text()
+        assert is_alive(self.pid), self.log.read_text()
         try:
             return self.client.get("/health").status_code == 200
         except httpx.TransportError:
@@ -204,6 +238,6 @@ class Service:
 
     def end(self, number):
         """End the process with a signal, if it lives."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
-            self.process.wait(timeout=20)
+        if self.pid and is_alive(self.pid):
+            os.kill(self.pid, number)
+            wait_until(lambda: not is_alive(self.pid))

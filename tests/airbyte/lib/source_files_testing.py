@@ -6,13 +6,11 @@ PYTEST_DONT_REWRITE: the tests import it before pytest takes its fixtures, of wh
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
-from airbyte_testing import PYTHONPATH
+from airbyte_testing import FORKS, PYTHONPATH
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
 HEADER = b"id,text\n"
@@ -35,15 +33,18 @@ def connector(tmp_path):
             "destination_sync_mode": "append",
         }
         files = {"check": ["config"], "discover": ["config"], "read": ["config", "catalog", "state"]}.get(command, [])
-        arguments = [sys.executable, "-m", "source_files", command]
+        arguments = [command]
         for name, content in {"config": config, "catalog": {"streams": [configured]}, "state": state}.items():
             if name in files and content is not None:
                 (tmp_path / f"{name}.json").write_text(json.dumps(content))
                 arguments += [f"--{name}", str(tmp_path / f"{name}.json")]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
-        done = subprocess.run(arguments, env=environment, capture_output=True, timeout=60)
-        assert done.stderr == b""
-        return done.returncode, [AirbyteMessage.model_validate_json(line) for line in done.stdout.split(b"\n")[:-1]]
+        printed, complained = tmp_path / "connector.out", tmp_path / "connector.err"
+        printed.unlink(missing_ok=True)
+        where = {"folder": os.getcwd(), "stdout": printed, "stderr": complained}
+        status = FORKS.start("source_files", *arguments, environment=environment, wait=True, **where)
+        assert complained.read_bytes() == b""
+        return status, [AirbyteMessage.model_validate_json(line) for line in printed.read_bytes().split(b"\n")[:-1]]
 
     return run
 
