@@ -1,11 +1,11 @@
 """The service's own PostgreSQL database: each call opens a connection, so a restart of the server does no harm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import kwargs_row, scalar_row
 from psycopg.sql import Composed
 
 CONNECT_TIMEOUT = 10  # seconds
@@ -46,11 +46,11 @@ class Database:
         with self.connect() as connection, connection.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(query, values).fetchone()
 
-    def rows(self, kind: type[T], query: LiteralString, values: Values = ()) -> list[T]:
-        """The rows of a query, as objects of a class whose fields are the columns."""
-        with self.connect() as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
+    def rows(self, kind: Callable[..., T], query: LiteralString, values: Values = ()) -> list[T]:
+        """The rows of a query; `kind` is called with the columns of each row as keyword arguments."""
+        with self.connect() as connection, connection.cursor(row_factory=kwargs_row(kind)) as cursor:
             return cursor.execute(query, values).fetchall()
 
-    def row(self, kind: type[T], query: LiteralString, values: Values) -> T | None:
+    def row(self, kind: Callable[..., T], query: LiteralString, values: Values) -> T | None:
         """The first row of a query, or None."""
         return next(iter(self.rows(kind, query, values)), None)

@@ -20,10 +20,12 @@ class SettingsError(Exception):
     """Settings are missing or invalid; the message names each of them."""
 
 
-class Warehouse(BaseModel):
-    """The PostgreSQL database of the warehouse, which also stores the service's jobs."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Warehouse(_Section):
+    """The PostgreSQL database of the warehouse, which also stores the service's jobs."""
 
     type: Literal["postgres"]
     host: str
@@ -35,19 +37,11 @@ class Warehouse(BaseModel):
     def conninfo(self) -> dict[str, str | int]:
         """Keyword arguments of `psycopg.connect`."""
         password = self.password.get_secret_value()
-        return {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.database,
-            "user": self.user,
-            "password": password,
-        }
+        return {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user, "password": password}
 
 
-class Airbyte(BaseModel):
+class Airbyte(_Section):
     """Settings of the service itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
     port: Port

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, LiteralString, TypeVar
@@ -200,12 +200,13 @@ class Store:
         query = (
             "select * from airbyte.connections where %s or workspace_id = any(%s) order by created_at, connection_id"
         )
-        return [_connection(row) for row in self._page(_Row, query, limit, offset, [not workspaces, list(workspaces)])]
+        return self._page(_connection, query, limit, offset, [not workspaces, list(workspaces)])
 
     def connection(self, connection_id: uuid.UUID) -> Connection | None:
         """The connection with this id, or None."""
-        row = self._database.row(_Row, "select * from airbyte.connections where connection_id = %s", [connection_id])
-        return _connection(row) if row else None
+        return self._database.row(
+            _connection, "select * from airbyte.connections where connection_id = %s", [connection_id]
+        )
 
     def create_connection(self, source: Actor, destination: Actor, options: ConnectionOptions) -> Connection:
         """Create a connection.
@@ -219,7 +220,7 @@ class Store:
         )
         ends = [source.workspace_id, source.actor_id, destination.actor_id]
         try:
-            return _connection(self._database.rows(_Row, query, [*ends, options.name, Jsonb(options.body())])[0])
+            return self._database.rows(_connection, query, [*ends, options.name, Jsonb(options.body())])[0]
         except psycopg.errors.ForeignKeyViolation:
             raise InUseError("its source or destination has just been deleted") from None
 
@@ -229,8 +230,7 @@ class Store:
             "update airbyte.connections set name = %s, options = %s, updated_at = now() where connection_id = %s"
             " returning *"
         )
-        row = self._database.row(_Row, query, [options.name, Jsonb(options.body()), connection_id])
-        return _connection(row) if row else None
+        return self._database.row(_connection, query, [options.name, Jsonb(options.body()), connection_id])
 
     def delete_connection(self, connection_id: uuid.UUID) -> None:
         """Delete a connection; its jobs and its tables are kept."""
@@ -239,7 +239,9 @@ class Store:
     def _seal(self, configuration: dict[str, Any]) -> bytes:
         return self._fernet.encrypt(orjson.dumps(configuration))
 
-    def _page(self, kind: type[T], query: LiteralString, limit: int | None, offset: int, values: list[Any]) -> list[T]:
+    def _page(
+        self, kind: Callable[..., T], query: LiteralString, limit: int | None, offset: int, values: list[Any]
+    ) -> list[T]:
         return self._database.rows(kind, query + " limit %s offset %s", [*values, limit, offset])
 
     def _delete(self, table: str, key: str, value: uuid.UUID, why: str) -> None:
@@ -250,18 +252,6 @@ class Store:
             raise InUseError(why) from None
 
 
-@dataclass(frozen=True)
-class _Row:
-    connection_id: uuid.UUID
-    workspace_id: uuid.UUID
-    source_id: uuid.UUID
-    destination_id: uuid.UUID
-    name: str
-    options: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-
-
-def _connection(row: _Row) -> Connection:
-    options = ConnectionOptions.model_validate(row.options)
-    return Connection(row.connection_id, row.workspace_id, row.source_id, row.destination_id, options, row.created_at)
+def _connection(*, name: str, options: dict[str, Any], updated_at: datetime, **row: Any) -> Connection:
+    """A connection from a row; `name` is also one of the options."""
+    return Connection(**row, options=ConnectionOptions.model_validate(options))

@@ -18,26 +18,12 @@ _LONGEST = 8 << 20
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Read a file's first object.
-
-    Raises:
-        SourceError: the file cannot be read, or does not start with an object.
-    """
+    """Read a file's first object."""
     next((True for block in _blocks(content) for _ in _objects(public(content.url), *block)), None)
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[bytes]:
-    """A file's rows as lines of RECORD messages, with unchanged values.
-
-    Args:
-        content: the file.
-        stream: its stream.
-        columns: keys to load; an object may lack some.
-        warn: called with a message if an object has other keys.
-
-    Raises:
-        SourceError: a line is not a JSON object or contains a NUL; earlier lines may have been returned already.
-    """
+    """A file's rows as lines of RECORD messages, with unchanged values."""
     url, wanted, warned = public(content.url), set(columns), False
     for first, lines in _blocks(content):
         objects = []
@@ -65,11 +51,7 @@ def _refuse_nul(url: str, first: int, lines: list[bytes], columns: list[str]) ->
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit.
-
-    Raises:
-        SourceError: a line is not a JSON object.
-    """
+    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit."""
     import pyarrow as pa  # slow to import, and `read` does not need it
 
     from source_files.text_types import MOMENTS, fitting

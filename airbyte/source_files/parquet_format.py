@@ -20,11 +20,7 @@ _BUFFER = 1 << 16
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Read a file's schema; for a URL, only the first bytes, since the schema is at the end of a file.
-
-    Raises:
-        SourceError: the file cannot be read, is not a Parquet file, or lacks a declared column.
-    """
+    """Read a file's schema; for a URL, only the first bytes, since the schema is at the end of a file."""
     if content.file:
         with _opened(content, stream.columns):
             return
@@ -32,17 +28,7 @@ def check(content: Content, stream: Stream) -> None:
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[pa.Buffer]:
-    """A file's rows as lines of RECORD messages.
-
-    Args:
-        content: the file.
-        stream: its stream.
-        columns: names of the columns to load; the file must have all of them.
-        warn: called with a message if the file has other columns.
-
-    Raises:
-        SourceError: the file is not as declared; earlier rows may have been returned already.
-    """
+    """A file's rows as lines of RECORD messages."""
     url, first = public(content.url), 1
     with _opened(content, columns) as file:
         if others := [name for name in file.schema_arrow.names if name not in columns]:
@@ -56,11 +42,7 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Take the types of a file's columns from its schema.
-
-    Raises:
-        SourceError: the file is not a Parquet file, or a column has a type that cannot be loaded.
-    """
+    """Take the types of a file's columns from its schema."""
     with _opened(content, None) as file:
         for field in file.schema_arrow:
             columns.narrow(field.name, _fitting(field.type))

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from airbyte_local.api import problems
 from airbyte_local.api.bodies import LENIENT, ActorBody, ActorCreateBody, ActorPatchBody, Ids, Prefer, WorkspaceBody
-from airbyte_local.api.pages import Limit, Offset, page
+from airbyte_local.api.pages import Paging
 from airbyte_local.configuration import Fault, faults, hide, keep_hidden, merged
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.connectors.registry import RegistryError
@@ -30,14 +30,8 @@ def router(store: Store, connectors: ConnectorManager) -> APIRouter:
 
 def _add_workspaces(routes: APIRouter, store: Store) -> None:
     @routes.get("/workspaces")
-    def list_workspaces(
-        request: Request,
-        workspace_ids: Ids = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
-    ) -> dict[str, Any]:
-        found = store.workspaces(workspace_ids or (), limit=limit + 1, offset=offset)
-        return page(request, list(map(_workspace, found)), limit, offset)
+    def list_workspaces(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+        return paging.of(_workspace, store.workspaces, workspace_ids or ())
 
     @routes.post("/workspaces")
     def create_workspace(body: WorkspaceBody) -> dict[str, Any]:
@@ -71,14 +65,8 @@ def _add_actors(routes: APIRouter, kind: Kind, store: Store, connectors: Connect
         return whole[f"{kind}Type"], hide(whole, schema)
 
     @routes.get(f"/{kind}s", name=f"list_{kind}s")
-    def list_actors(
-        request: Request,
-        workspace_ids: Ids = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
-    ) -> dict[str, Any]:
-        found = store.actors(kind, workspace_ids or (), limit=limit + 1, offset=offset)
-        return page(request, list(map(_actor, found)), limit, offset)
+    def list_actors(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+        return paging.of(_actor, store.actors, kind, workspace_ids or ())
 
     @routes.post(f"/{kind}s", name=f"create_{kind}")
     def create_actor(body: ActorCreateBody, prefer: Prefer = "") -> dict[str, Any]:

@@ -77,9 +77,7 @@ def create_app(
 
 
 def _authenticator(settings: Airbyte) -> Any:
-    def authenticate(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(documentation.BEARER)],
-    ) -> None:
+    def authenticate(given: Annotated[HTTPAuthorizationCredentials | None, Depends(documentation.BEARER)]) -> None:
         try:
             key = settings.signing_key.get_secret_value()
             claims = jwt.decode(given.credentials if given else "", key, algorithms=[_ALGORITHM])

@@ -4,14 +4,14 @@ import uuid
 from typing import Annotated, Any
 
 from airbyte_protocol.models import AirbyteStream
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import ValidationError
 
 from airbyte_declaration.streams import ConnectionOptions, StreamConfiguration
 from airbyte_local.api import problems
 from airbyte_local.api.actors import seconds
 from airbyte_local.api.bodies import LENIENT, ConnectionCreateBody, ConnectionPatchBody, Ids, Prefer
-from airbyte_local.api.pages import Limit, Offset, page
+from airbyte_local.api.pages import Paging
 from airbyte_local.configuration import Fault
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore
@@ -48,14 +48,8 @@ def router(store: Store, jobs: JobStore, connectors: ConnectorManager) -> APIRou
             raise problems.invalid(wrong)
 
     @routes.get("/connections")
-    def list_connections(
-        request: Request,
-        workspace_ids: Ids = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
-    ) -> dict[str, Any]:
-        found = store.connections(workspace_ids or (), limit=limit + 1, offset=offset)
-        return page(request, list(map(_connection, found)), limit, offset)
+    def list_connections(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+        return paging.of(_connection, store.connections, workspace_ids or ())
 
     @routes.post("/connections")
     def create_connection(body: ConnectionCreateBody, prefer: Prefer = "") -> dict[str, Any]:

@@ -4,11 +4,11 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 
 from airbyte_local.api import problems
 from airbyte_local.api.bodies import CamelModel
-from airbyte_local.api.pages import Limit, Offset, page
+from airbyte_local.api.pages import Paging
 from airbyte_local.jobs import Job, JobStore, RunningJobError, Status
 from airbyte_local.store import Store
 from airbyte_local.sync.runner import Runner
@@ -57,14 +57,11 @@ def router(store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
 
     @routes.get("/jobs")
     def list_jobs(
-        request: Request,
+        paging: Paging,
         connection_id: Annotated[uuid.UUID | None, Query(alias="connectionId")] = None,
         status: Status | None = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
     ) -> dict[str, Any]:
-        recent = jobs.recent(connection_id, status=status, limit=limit + 1, offset=offset)
-        return page(request, [_job(job, runner) for job in recent], limit, offset)
+        return paging.of(lambda job: _job(job, runner), jobs.recent, connection_id, status=status)
 
     @routes.get("/jobs/{job_id}")
     def get_job(job_id: JobId) -> JobResponse:

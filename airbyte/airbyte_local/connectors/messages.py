@@ -9,14 +9,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from airbyte_protocol.models import (
-    AirbyteErrorTraceMessage,
-    AirbyteMessage,
-    AirbyteStreamStatus,
-    FailureType,
-    Level,
-    Type,
-)
+from airbyte_protocol import models as protocol
 from pydantic import ValidationError
 
 from airbyte_local import long_numbers
@@ -28,14 +21,7 @@ _LAST_LINES = 5
 _LINE_SHOWN = 500
 # Kinds of messages that are returned; all others are logged.
 _RETURNED = ("RECORD", "STATE", "SPEC", "CONNECTION_STATUS", "CATALOG")
-_LEVELS = {
-    Level.FATAL: logging.CRITICAL,
-    Level.ERROR: logging.ERROR,
-    Level.WARN: logging.WARNING,
-    Level.INFO: logging.INFO,
-    Level.DEBUG: logging.DEBUG,
-    Level.TRACE: logging.DEBUG,
-}
+_LEVELS = logging.getLevelNamesMapping() | {"TRACE": logging.DEBUG}
 
 
 class ConnectorError(Exception):
@@ -46,7 +32,7 @@ class ConnectorError(Exception):
         failure_type: the connector's own, or None; a config_error is not retried.
     """
 
-    def __init__(self, message: str, failure_type: FailureType | None = None):
+    def __init__(self, message: str, failure_type: protocol.FailureType | None = None):
         super().__init__(message)
         self.failure_type = failure_type
 
@@ -81,7 +67,7 @@ class Output:
         self._name = name
         self._log = log
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
-        self._errors: list[AirbyteErrorTraceMessage] = []
+        self._errors: list[protocol.AirbyteErrorTraceMessage] = []
         # Streams that the connector has started and not completed.
         self._open_streams: set[str] = set()
 
@@ -162,23 +148,23 @@ class Output:
     def _note(self, raw: dict[str, Any], line: bytes) -> None:
         """Log a message, and keep the error or the stream status that it holds."""
         try:
-            message = AirbyteMessage.model_validate(raw)
+            message = protocol.AirbyteMessage.model_validate(raw)
         except ValidationError:
             self.text(line)  # a kind that this version of the protocol does not have
             return
         if message.log:
-            self._log.log(_LEVELS[message.log.level], "connector: %s", message.log.message)
+            self._log.log(_LEVELS[message.log.level.value], "connector: %s", message.log.message)
         elif message.trace and (error := message.trace.error):
             self._log.error("connector: %s\n%s", error.message, error.stack_trace or error.internal_message or "")
             self._errors.append(error)
         elif message.trace and (status := message.trace.stream_status):
             name = status.stream_descriptor.name
             self._log.info("connector: stream %s is %s", name, status.status.value)
-            if status.status is AirbyteStreamStatus.COMPLETE:
+            if status.status is protocol.AirbyteStreamStatus.COMPLETE:
                 self._open_streams.discard(name)
             else:
                 self._open_streams.add(name)
-        elif message.type is Type.CONTROL:
+        elif message.type is protocol.Type.CONTROL:
             self._log.warning("connector: wants to change its configuration; connections.yaml is not changed")
 
 
@@ -191,7 +177,7 @@ def _loads(text: bytes) -> Any:
     return long_numbers.loads(text) if long_numbers.has_any(text) else orjson.loads(text)
 
 
-def _explained(error: AirbyteErrorTraceMessage) -> str:
+def _explained(error: protocol.AirbyteErrorTraceMessage) -> str:
     """The connector's error message; for an unexpected failure, only the internal message is specific."""
     internal = error.internal_message
     return error.message if not internal or internal in error.message else f"{error.message} ({internal})"

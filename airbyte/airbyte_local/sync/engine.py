@@ -8,14 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from airbyte_protocol.models import (
-    AirbyteCatalog,
-    AirbyteStream,
-    ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteStream,
-    DestinationSyncMode,
-    SyncMode,
-)
+from airbyte_protocol import models as protocol
 
 from airbyte_declaration.streams import StreamConfiguration
 from airbyte_local.columns import columns
@@ -29,10 +22,10 @@ from airbyte_local.sync.outcome import SyncError, Totals, as_text
 from airbyte_local.sync.stream_writer import StreamWriter, are_bare
 
 _MODES = {
-    "full_refresh_overwrite": (SyncMode.full_refresh, DestinationSyncMode.overwrite),
-    "full_refresh_append": (SyncMode.full_refresh, DestinationSyncMode.append),
-    "incremental_append": (SyncMode.incremental, DestinationSyncMode.append),
-    "incremental_deduped_history": (SyncMode.incremental, DestinationSyncMode.append_dedup),
+    "full_refresh_overwrite": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.overwrite),
+    "full_refresh_append": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.append),
+    "incremental_append": (protocol.SyncMode.incremental, protocol.DestinationSyncMode.append),
+    "incremental_deduped_history": (protocol.SyncMode.incremental, protocol.DestinationSyncMode.append_dedup),
 }
 
 
@@ -113,7 +106,7 @@ class Sync:
         if self._destination:
             self._destination.cancel()
 
-    def _configure(self, offered: AirbyteCatalog) -> ConfiguredAirbyteCatalog:
+    def _configure(self, offered: protocol.AirbyteCatalog) -> protocol.ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
         wanted = self._connection.options.configurations.streams
         if missing := [each.name for each in wanted if each.name not in known]:
@@ -128,9 +121,13 @@ class Sync:
                     f"connection {self._connection.name}: the source offers {each.name} in the namespaces"
                     f" {', '.join(namespaces)}; make it offer only one of them, for example by naming its schemas"
                 )
-        return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
+        return protocol.ConfiguredAirbyteCatalog(
+            streams=[self._configure_stream(known[each.name], each) for each in wanted]
+        )
 
-    def _configure_stream(self, offered: AirbyteStream, wanted: StreamConfiguration) -> ConfiguredAirbyteStream:
+    def _configure_stream(
+        self, offered: protocol.AirbyteStream, wanted: StreamConfiguration
+    ) -> protocol.ConfiguredAirbyteStream:
         sync_mode, destination_sync_mode = _MODES[wanted.sync_mode]
         where = f"connection {self._connection.name}, stream {wanted.name}"
         if sync_mode not in offered.supported_sync_modes:
@@ -138,12 +135,12 @@ class Sync:
             raise SyncError(f"{where}: the source offers {modes}, not {wanted.sync_mode}; choose another syncMode")
         cursor = wanted.cursor_field or offered.default_cursor_field or []
         key = wanted.primary_key or offered.source_defined_primary_key or []
-        if sync_mode is SyncMode.incremental and not cursor and not offered.source_defined_cursor:
+        if sync_mode is protocol.SyncMode.incremental and not cursor and not offered.source_defined_cursor:
             raise SyncError(
                 f"{where}: {wanted.sync_mode} needs a cursorField, the column that shows which rows are new"
             )
         properties = offered.json_schema.get("properties", {})
-        if destination_sync_mode is DestinationSyncMode.append_dedup:
+        if destination_sync_mode is protocol.DestinationSyncMode.append_dedup:
             if not key:
                 raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that identify a row")
             for path in [*key, *filter(None, [cursor])]:
@@ -152,8 +149,8 @@ class Sync:
                         f"{where}: {'.'.join(path)} is not a column of the stream, which has {', '.join(properties)};"
                         " correct primaryKey or cursorField"
                     )
-        is_overwritten = destination_sync_mode is DestinationSyncMode.overwrite
-        return ConfiguredAirbyteStream(
+        is_overwritten = destination_sync_mode is protocol.DestinationSyncMode.overwrite
+        return protocol.ConfiguredAirbyteStream(
             stream=offered,
             sync_mode=sync_mode,
             destination_sync_mode=destination_sync_mode,
@@ -165,8 +162,11 @@ class Sync:
             sync_id=self._sync_id,
         )
 
-    def _table(self, configured: ConfiguredAirbyteStream, schema: str) -> Table:
-        stream, is_dedup = configured.stream, configured.destination_sync_mode is DestinationSyncMode.append_dedup
+    def _table(self, configured: protocol.ConfiguredAirbyteStream, schema: str) -> Table:
+        stream, is_dedup = (
+            configured.stream,
+            configured.destination_sync_mode is protocol.DestinationSyncMode.append_dedup,
+        )
         return Table(
             self._connection.namespace(stream.namespace, schema),
             self._connection.options.prefix + stream.name,
@@ -174,10 +174,10 @@ class Sync:
             mode=configured.destination_sync_mode,
             key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
             cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
-            at_end=configured.sync_mode is SyncMode.full_refresh,
+            at_end=configured.sync_mode is protocol.SyncMode.full_refresh,
         )
 
-    def _read(self, destination: Destination, catalog: ConfiguredAirbyteCatalog, state: Any) -> None:
+    def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
         for messages in self._connector.read(catalog, state, take=self._take_lines):
             if messages.kind == "STATE":

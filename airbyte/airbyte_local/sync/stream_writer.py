@@ -92,10 +92,7 @@ class StreamWriter:
         self._write(self._values(data), pa.array(emitted_at, pa.int64()), changes)
 
     def _write(
-        self,
-        values: Sequence[Sequence[Any] | pa.Array],
-        emitted_at: pa.Array,
-        changes: dict[int, list[dict[str, Any]]],
+        self, values: Sequence[Sequence[Any] | pa.Array], emitted_at: pa.Array, changes: dict[int, list[dict[str, Any]]]
     ) -> None:
         converted = []
         for column, given in zip(self.table.columns, values, strict=True):
