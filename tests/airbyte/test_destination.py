@@ -98,7 +98,7 @@ class DestinationFacts:
     def write(self, destination, table, *rows, **more):
         destination.write(table, rows_of(table, *rows, **more))
 
-    def test_a_look_at_the_states_hinders_no_attempt(self, attempt, configuration):
+    def test_reading_the_states_for_display_does_not_disturb_an_attempt(self, attempt, configuration):
         with closing(open_destination(configuration, sync_id=0)) as onlooker:
             assert onlooker.peek(CONNECTION) == []
             goes_on = attempt(table_of())
@@ -168,7 +168,7 @@ class DestinationFacts:
         load(table_of(), (1, "a"), (2, "b"))
         assert select("select id, text from raw.numbers order by id") == [(1, "a"), (1, "a"), (2, "b")]
 
-    def test_overwritten_rows_are_gone_and_views_live_on(self, load, select):
+    def test_overwritten_rows_are_gone_and_views_keep_working(self, load, select):
         load(table_of(OVERWRITE), (1, "a"), (2, "b"))
         select("create view raw.seen as select id from raw.numbers")
         load(table_of(OVERWRITE), (3, "c"))
@@ -176,7 +176,7 @@ class DestinationFacts:
         load(table_of(OVERWRITE))
         assert select("select id from raw.seen") == []
 
-    def test_a_table_without_rows_is_made(self, load, select):
+    def test_a_table_without_rows_is_created(self, load, select):
         load(table_of(OVERWRITE))
         assert select("select id, text from raw.numbers") == []
 
@@ -221,7 +221,7 @@ class DestinationFacts:
         assert sorted(attempt().found, key=lambda s: s.stream) == [odd, state("two")]
         assert attempt(connection=uuid.UUID(int=2)).found == []
 
-    def test_neither_rows_nor_state_are_kept_without_a_commit(self, load, attempt, select):
+    def test_without_a_commit_neither_rows_nor_state_are_stored(self, load, attempt, select):
         load(table_of(), (1, "a"), states=[state("one")])
         destination = attempt(table_of())
         self.write(destination, table_of(), (2, "b"))
@@ -254,7 +254,7 @@ class DestinationFacts:
         load(table, (1, "eight", "8"))
         assert select("select text from raw.numbers") == [("ten",)]
 
-    def test_several_columns_tell_rows_apart(self, load, select):
+    def test_a_key_may_have_several_columns(self, load, select):
         table = table_of(DEDUP, DATED, key=("id", "text"), cursor="moment")
         load(table, (1, "a", "2020-01-01"), (1, "b", "2020-01-01"), (1, "a", "2020-01-02"))
         assert select("select text, moment from raw.numbers order by text") == [
@@ -266,7 +266,7 @@ class DestinationFacts:
         with pytest.raises(DestinationError, match=r"table raw\.numbers: a record has no value in id, a column of its"):
             load(table_of(DEDUP, key=("id",)), (1, "a"), (None, "b"))
 
-    def test_a_key_that_does_not_tell_the_rows_of_before_apart_is_refused(self, load, select):
+    def test_a_key_that_is_not_unique_in_the_existing_rows_is_refused(self, load, select):
         load(table_of(), (7, "a"), (7, "b"))
         with pytest.raises(DestinationError, match=r"table raw\.numbers has rows with the same id .*7"):
             load(table_of(DEDUP, key=("id",)), (7, "c"))
@@ -323,7 +323,7 @@ class TestPostgres(DestinationFacts):
     def select(self, query):
         return query
 
-    def test_a_user_who_may_create_no_schema_needs_those_that_are_there(self, postgres, configuration, query):
+    def test_a_user_who_may_not_create_schemas_needs_existing_ones(self, postgres, configuration, query):
         other = postgres.database()
         login = {"username": other["user"], "password": SecretStr(other["password"])}
         with closing(open_destination(configuration.model_copy(update=login), sync_id=1)) as destination:
@@ -469,14 +469,14 @@ class TestBigQuery(DestinationFacts):
         assert select("select id, text from raw.numbers order by id") == [(1, "a"), (2, "b")]
         assert load(table_of()) == [state("two")]
 
-    def test_other_connections_do_not_take_it(self, attempt, select):
+    def test_other_connections_do_not_disturb_an_attempt(self, attempt, select):
         first = attempt(table_of())
         attempt(connection=uuid.UUID(int=2))
         self.write(first, table_of(), (1, "a"))
         first.commit(CONNECTION, [], final=True)
         assert select("select id from raw.numbers") == [(1,)]
 
-    def test_a_commit_that_fails_in_its_midst_changes_nothing(self, load, attempt, select, client, monkeypatch):
+    def test_a_commit_that_fails_halfway_changes_nothing(self, load, attempt, select, client, monkeypatch):
         load(table_of(OVERWRITE), (1, "a"), states=[state("one")])
         destination = attempt(table_of(OVERWRITE))
         self.write(destination, table_of(OVERWRITE), (2, "b"))
@@ -488,7 +488,7 @@ class TestBigQuery(DestinationFacts):
         assert select("select id from raw.numbers") == [(1,)]
         assert attempt().found == [state("one")]
 
-    def test_staging_tables_are_dropped_and_expire_where_they_are_not(self, attempt, client, monkeypatch):
+    def test_staging_tables_are_dropped_or_else_expire(self, attempt, client, monkeypatch):
         made = []
         destination = attempt(table_of())
         create = destination._project.client.create_table
@@ -538,7 +538,7 @@ class TestBigQuery(DestinationFacts):
             attempt()
 
     @pytest.mark.parametrize("key", ["", "[]", "{}", '{"type": "service_account"}'])
-    def test_credentials_that_are_no_key_are_refused(self, configuration, key):
+    def test_credentials_that_are_not_a_key_are_refused(self, configuration, key):
         wrong = configuration.model_copy(update={"credentials_json": SecretStr(key)})
         with pytest.raises(DestinationError, match="credentials_json is not the key of a service account"):
             open_destination(wrong, sync_id=1)
@@ -554,7 +554,7 @@ class TestBigQuery(DestinationFacts):
             with pytest.raises(DestinationError, match="BigQuery cannot compare"):
                 attempt(table_of(DEDUP, columns, key=(key,), cursor=cursor))
 
-    def test_a_connectors_records_and_state_arrive_and_the_next_sync_goes_on_from_them(
+    def test_records_and_state_of_a_connector_arrive_and_the_next_sync_continues_from_them(
         self, sync, configuration, select, tmp_path
     ):
         told = tmp_path / "told.json"
@@ -579,7 +579,7 @@ def test_googles_libraries_are_not_imported_without_bigquery():
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
-def test_a_sync_is_tried_again_where_bigquery_fails(new_service, database, query, tmp_path):
+def test_a_sync_is_retried_if_bigquery_fails(new_service, database, query, tmp_path):
     declared = declare(tmp_path / "connections.yaml", database, [connection_of("numbers")])
     content = json.loads((tmp_path / "connections.yaml").read_text())
     fields = {"project_id": "project", "dataset_id": "raw", "dataset_location": "EU"}

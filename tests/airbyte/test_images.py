@@ -185,7 +185,7 @@ def registered(tmp_path, **image):
     return find(Path(register(tmp_path, boxed=image)["MLOPS_AIRBYTE__CONNECTORS"]), "boxed")
 
 
-def test_spec_check_and_discover_are_the_containers(service, image):
+def test_spec_check_and_discover_run_in_a_container(service, image):
     refused = service.client.post("/sources", json=source_of(service, refuses="yes"))
     assert (refused.status_code, "no such door" in refused.text) == (422, True)
     wrong = service.client.post("/sources", json=source_of(service, key=1))
@@ -221,7 +221,7 @@ def test_the_time_limit_kills_the_container(new_service, service, image):
     assert containers(image) == []
 
 
-def test_a_client_of_docker_that_is_killed_takes_the_container_along(service, hanging, image):
+def test_killing_the_docker_client_ends_the_container(service, hanging, image):
     job, container = hanging
     os.kill(client_of(container), signal.SIGKILL)
     assert service.ended(job)["status"] == "failed"
@@ -241,7 +241,7 @@ def test_the_container_of_a_killed_service_is_gone_after_the_next_start(service,
     assert containers(image) == []
 
 
-def test_containers_of_another_service_stay(image, tmp_path):
+def test_containers_of_another_service_are_kept(image, tmp_path):
     ours, other = (images.Container(str(uuid.uuid4()), str(uuid.uuid4())) for _ in range(2))
     for each in (ours, other):
         labels = [argument for argument in each.command(tmp_path) if argument.startswith("--label")]
@@ -265,7 +265,7 @@ def test_secrets_are_neither_in_the_container_nor_in_a_list_of_processes(hanging
     assert Path(mount["Source"]).parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_image_that_is_nowhere_is_named_with_what_docker_says_in_the_log(engine, new_service, tmp_path):
+def test_a_missing_image_is_reported_with_the_output_of_docker_in_the_log(engine, new_service, tmp_path):
     service = new_service(**register(tmp_path, boxed={"image": "registry.invalid/none", "tag": TAG})).start()
     service.workspace = made(service, "workspaces", {"name": "w"})
     answer = service.client.post("/sources", json=source_of(service))
@@ -286,7 +286,7 @@ def test_an_image_that_is_nowhere_is_named_with_what_docker_says_in_the_log(engi
         ("write /x: no space left on device", "fix the error below", "system_error"),
     ],
 )
-def test_why_a_pull_failed_is_told_with_the_remedy(fake_docker, said, words, kind, caplog):
+def test_a_failed_pull_is_reported_with_the_reason_and_what_to_do(fake_docker, said, words, kind, caplog):
     caplog.set_level(logging.INFO)
     error = fetch_with(fake_docker, pull=f"echo 'Error response from daemon: {said}' >&2; exit 1")
     assert words in str(error)
@@ -304,7 +304,9 @@ def test_a_pull_is_ended_with_its_run(fake_docker, caplog):
         assert "cannot be pulled" in str(error.result(timeout=20))
 
 
-def test_without_the_program_docker_the_remedy_is_named_and_the_service_starts(new_service, tmp_path, monkeypatch):
+def test_without_the_program_docker_the_service_starts_and_the_error_says_what_to_do(
+    new_service, tmp_path, monkeypatch
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "setpriv").symlink_to(shutil.which("setpriv"))
@@ -316,7 +318,7 @@ def test_without_the_program_docker_the_remedy_is_named_and_the_service_starts(n
     assert fetch().failure_type is FailureType.config_error
 
 
-def test_docker_is_not_called_where_no_connector_is_an_image(new_service, tmp_path, fake_docker):
+def test_docker_is_not_called_if_no_connector_is_an_image(new_service, tmp_path, fake_docker):
     (fake_docker / "docker").write_text(f"#!/bin/sh\necho called >>{tmp_path}/called\nexit 1\n")
     (fake_docker / "docker").chmod(0o755)
     service = new_service(**register(tmp_path), PATH=os.environ["PATH"]).start()
@@ -342,7 +344,7 @@ def test_an_engine_on_another_machine_is_refused(program, monkeypatch):
     assert error.failure_type is FailureType.config_error
 
 
-def test_inside_a_container_the_engine_outside_is_refused(program, tmp_path):
+def test_in_a_container_an_engine_outside_of_it_is_refused(program, tmp_path):
     separated = ["unshare", "--map-root-user", "--pid", "--fork"]
     need(subprocess.run([*separated, "true"], capture_output=True).returncode == 0, "no namespaces of processes here")
     code = "import logging; from airbyte_local.connectors.images import fetch;"
@@ -360,7 +362,7 @@ def test_inside_a_container_the_engine_outside_is_refused(program, tmp_path):
     assert "run the stack directly on the machine" in done.stderr
 
 
-def test_the_tag_latest_is_refused_since_no_sync_could_be_repeated(tmp_path):
+def test_the_tag_latest_is_refused_since_syncs_would_not_be_repeatable(tmp_path):
     with pytest.raises(
         RegistryError, match=r"syncs would not be repeatable; use the tag of one version, such as 1\.2\.3"
     ):
@@ -380,6 +382,6 @@ def test_an_image_of_any_registry_can_be_named(tmp_path, name):
     + [{"image": "a"}],
     ids=str,
 )
-def test_what_is_no_image_is_refused_with_the_forms_that_there_are(tmp_path, image):
+def test_an_invalid_image_is_refused_with_the_allowed_forms(tmp_path, image):
     with pytest.raises(RegistryError, match=r"boxed: must be {module: …}, .* or {image: …, tag: …}"):
         registered(tmp_path, **image)

@@ -53,11 +53,11 @@ def test_values_are_quoted_by_the_quote_alone(read, quote):
         ("\\N", [("1", ""), ("2", "NULL"), ("3", ""), ("4", "NULL"), ("5", None)]),
     ],
 )
-def test_a_value_without_quotes_that_is_the_null_token_is_null(read, null, rows):
+def test_an_unquoted_value_that_equals_the_null_text_is_null(read, null, rows):
     assert read(HEADER + b'1,\n2,NULL\n3,""\n4,"NULL"\n5,\\N\n', null=null) == rows
 
 
-def test_an_empty_last_value_is_null_behind_a_quoted_one_whether_or_not_the_last_line_ends(read):
+def test_an_empty_last_value_after_a_quoted_one_is_null_with_or_without_a_final_line_break(read):
     for end in (b"", b"\n"):
         assert read(HEADER + b'1,a\n"2",' + end) == [("1", "a"), ("2", None)]
 
@@ -77,12 +77,12 @@ def test_text_of_any_encoding_arrives_as_it_is(read, encoding):
     assert len(rows) == 4_001
 
 
-def test_text_of_one_byte_a_character_arrives_as_it_is(read):
+def test_text_in_single_byte_encodings_arrives_unchanged(read):
     assert read("id,text\n1,für 5 €\n".encode("cp1252"), encoding="windows-1252") == [("1", "für 5 €")]
     assert read("id,text\n1,für\n".encode("latin-1"), encoding="latin-1") == [("1", "für")]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(read):
+def test_a_byte_order_mark_is_not_part_of_the_first_name(read):
     for encoding in ("utf-16-le", "utf-16-be", "utf-8"):
         assert read("\ufeffid,text\n1,ü\n".encode(encoding), encoding=encoding) == [("1", "ü")]
 
@@ -104,7 +104,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(read):
     ],
     ids=["undefined byte", "ASCII", "header", "cut character", "half a character", "UTF-16", "NUL in UTF-16"],
 )
-def test_what_is_no_text_of_the_encoding_is_named(failure, content, encoding, words):
+def test_bytes_that_are_invalid_in_the_encoding_are_reported(failure, content, encoding, words):
     assert failure(content, encoding=encoding).startswith(words)
 
 
@@ -129,7 +129,7 @@ def test_what_is_no_text_of_the_encoding_is_named(failure, content, encoding, wo
     ],
     ids=["delimiter", "long row", "long row and quote", "open quote", "other delimiter", "place", "row and line"],
 )
-def test_a_message_speaks_of_the_file_as_it_is_declared(failure, content, csv, words):
+def test_a_message_describes_the_file_as_it_is_declared(failure, content, csv, words):
     assert words in failure(content, **csv)
 
 
@@ -146,7 +146,7 @@ def test_a_message_speaks_of_the_file_as_it_is_declared(failure, content, csv, w
         ({"escape": "\\"}, "streams.0.csv.escape: Extra inputs"),
     ],
 )
-def test_a_wrong_setting_is_named(connector, csv, words):
+def test_a_wrong_setting_is_reported(connector, csv, words):
     status, messages = connector("read", "unused", csv=csv)
     assert status == 1
     assert words in error_of(messages).message

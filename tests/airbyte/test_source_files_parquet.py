@@ -75,7 +75,7 @@ def test_values_arrive_in_the_types_of_json(read, values, arrived):
     assert [value for (value,) in rows_of(messages)] == arrived
 
 
-def test_times_of_the_old_kind_arrive(read):
+def test_deprecated_int96_timestamps_arrive(read):
     moments = pa.array([datetime(2024, 1, 2, 3, 4, 5), datetime(9999, 12, 31)], pa.timestamp("us"))
     _, messages = read({"x": moments}, use_deprecated_int96_timestamps=True)
     assert rows_of(messages) == [("2024-01-02T03:04:05.000000",), ("9999-12-31T00:00:00.000000",)]
@@ -87,7 +87,7 @@ def test_many_rows_of_many_groups_arrive_whole_and_in_order(read):
     assert rows_of(messages) == [(i, str(i)) for i in range(30_000)]
 
 
-def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_a_word(read):
+def test_columns_have_the_order_of_the_catalog_and_others_are_ignored_with_a_warning(read):
     status, messages = read({"a.b": [1], "more": [b"x"], "text": ["t"]}, names=["text", "a.b"])
     assert (status, rows_of(messages)) == (0, [("t", 1)])
     assert warnings_of(messages)[0].endswith("columns that are not declared are ignored: more")
@@ -111,13 +111,13 @@ def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_
     ],
     ids=["binary", "binary within", "fixed size", "duration", "missing", "NUL", "NUL in the first row", "NUL within"],
 )
-def test_what_cannot_be_loaded_is_named(read, tmp_path, columns, names, words):
+def test_values_that_cannot_be_loaded_are_reported(read, tmp_path, columns, names, words):
     status, messages = read(columns, names=names)
     assert status == 1
     assert error_of(messages).message.startswith(f"{tmp_path / 'texts.parquet'}{words}")
 
 
-def test_two_columns_of_one_name_are_named(connector, tmp_path):
+def test_two_columns_of_one_name_are_reported(connector, tmp_path):
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["id", "id"]), tmp_path / "x.parquet")
     _, messages = connector("read", tmp_path / "x.parquet", format="parquet", columns=schema_of("id"))
     assert "column id occurs twice; rename or remove one" in error_of(messages).message
@@ -133,7 +133,7 @@ def test_two_columns_of_one_name_are_named(connector, tmp_path):
     ],
     ids=["empty", "HTML", "broken off"],
 )
-def test_a_file_that_is_no_parquet_is_named(connector, tmp_path, command, content, words):
+def test_a_file_that_is_no_parquet_is_reported(connector, tmp_path, command, content, words):
     path = tmp_path / "x.parquet"
     path.write_bytes(content)
     _, messages = connector(command, path, format="parquet", json_schema=None)
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_parquet_is_named(connector, tmp_path, command, conten
     assert said.startswith(f"{path}: {words}")
 
 
-def test_a_broken_page_is_named(connector, tmp_path):
+def test_a_broken_page_is_reported(connector, tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"id": range(1000), "text": ["a"] * 1000}), path)
     content = bytearray(path.read_bytes())
@@ -163,7 +163,7 @@ def test_a_file_behind_http_is_read_as_a_whole_and_checked_by_its_beginning(conn
     assert "not a Parquet file" in bad.connectionStatus.message
 
 
-def test_check_looks_for_the_declared_columns(connector, tmp_path):
+def test_check_requires_the_declared_columns(connector, tmp_path):
     pq.write_table(pa.table({"id": [1]}), tmp_path / "x.parquet")
     _, (bad,) = connector("check", tmp_path / "x.parquet", format="parquet", json_schema=SCHEMA)
     assert bad.connectionStatus.message.startswith(f"{tmp_path / 'x.parquet'}: no column text")

@@ -104,7 +104,7 @@ def test_names_reasons_and_states_from_data_are_text_and_never_markup(incrementa
 
 
 @pytest.mark.parametrize("path", ["/", "/connections/nothing", "/jobs/7/log", "/style.css"])
-def test_every_answer_keeps_other_sites_out(scripted_service, pages_of, path):
+def test_every_response_has_headers_against_other_sites(scripted_service, pages_of, path):
     headers = pages_of(scripted_service()).get(path).headers
     policy = headers["content-security-policy"]
     for rule in ("default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'self'"):
@@ -162,7 +162,7 @@ def test_a_connection_s_page_shows_its_state(incremental_service, pages_of):
     assert "&#34;run&#34;" not in page  # the service's own
 
 
-def test_a_destination_that_does_not_answer_shows_why_in_the_state_s_place(scripted_service, pages_of):
+def test_a_destination_that_does_not_answer_shows_the_reason_instead_of_the_state(scripted_service, pages_of):
     service = scripted_service()
     service.sync("numbers")
     (destination,) = service.client.get("/destinations").json()["data"]
@@ -213,7 +213,7 @@ def test_the_end_of_a_long_log_is_shown_as_text(scripted_service, pages_of, tmp_
     assert 1_000_000 < sum(map(len, lines)) < 1_100_000
 
 
-def test_what_is_not_there_is_404_in_html_with_a_way_back(scripted_service, pages_of):
+def test_missing_pages_are_404_in_html_with_a_link_back(scripted_service, pages_of):
     service = scripted_service()
     pages, job = pages_of(service), service.sync("numbers")
     log = service.job(job["jobId"])["logFile"]
@@ -230,7 +230,7 @@ def test_what_is_not_there_is_404_in_html_with_a_way_back(scripted_service, page
         assert '<a href="/">' in answer.text
 
 
-def test_the_page_says_that_the_database_is_away(scripted_service, pages_of, postgres, database):
+def test_the_page_says_that_the_database_does_not_answer(scripted_service, pages_of, postgres, database):
     pages = pages_of(scripted_service())
     postgres.psql(postgres.admin, f"alter database {database['database']} allow_connections false")
     answer = pages.get("/")
@@ -259,7 +259,7 @@ def test_the_api_s_description_has_airbyte_s_tags_and_names_and_the_token(script
     assert all(each.get("security") for each in operations if each["tags"][0] not in ("Applications", "Health"))
 
 
-def test_a_browser_syncs_reads_the_log_and_asks_the_api_without_an_error_or_a_call_elsewhere(
+def test_in_a_browser_sync_log_and_api_work_without_errors_or_requests_to_other_servers(
     scripted_service, browser, named_pipe
 ):
     service = scripted_service(lines=records("numbers", range(12)), hold=str(named_pipe))
