@@ -28,16 +28,13 @@ class AirbyteUnavailableError(AirbyteError):
 
 
 class AirbyteApi:
-    """A client that logs in when necessary, since tokens of Airbyte Cloud are valid for a few minutes only."""
+    """A client that logs in when necessary, since tokens of Airbyte Cloud are valid for a few minutes only.
+
+    Methods raise AirbyteError if Airbyte refuses or does not answer.
+    """
 
     def __init__(self, url: str, client_id: str, client_secret: str):
-        """Does not connect yet.
-
-        Args:
-            url: base URL of the API, such as https://api.airbyte.com/v1 or http://localhost:8000/api/public/v1.
-            client_id: of the application.
-            client_secret: of the application.
-        """
+        """Does not connect yet; `url` is the API's base, e.g. https://api.airbyte.com/v1, http://HOST:8000/api/public/v1."""
         # For a service on this machine: retry for half a minute, since it may be restarting, and use no proxy.
         self.url = url.rstrip("/")
         is_local = httpx.URL(url).host in ("127.0.0.1", "localhost")
@@ -56,9 +53,6 @@ class AirbyteApi:
         Args:
             kind: workspaces, sources, destinations, connections or jobs.
             parameters: query parameters, such as workspaceIds.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
         """
         offset = 0
         while True:
@@ -70,11 +64,7 @@ class AirbyteApi:
             offset += _PAGE
 
     def submit(self, connection_id: str) -> dict[str, Any]:
-        """Start a sync of a connection; returns the job.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-        """
+        """Start a sync of a connection; returns the job."""
         return self.call("POST", "/jobs", json={"connectionId": connection_id, "jobType": "sync"})
 
     def job(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -82,11 +72,7 @@ class AirbyteApi:
         return self.call("GET", f"/jobs/{job['jobId']}")
 
     def call(self, method: str, path: str, **request: Any) -> Any:
-        """Send a request; returns the parsed JSON of the answer, or None if it is empty.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-        """
+        """Send a request; returns the parsed JSON of the answer, or None if it is empty."""
         deadline = time.monotonic() + _PATIENCE
         try:
             while (answer := self._http.request(method, path, **request)).status_code == 429:

@@ -18,12 +18,7 @@ class Database:
     """Runs statements, each in a transaction of its own."""
 
     def __init__(self, conninfo: Mapping[str, str | int], application: str):
-        """Does not connect yet.
-
-        Args:
-            conninfo: keyword arguments of `psycopg.connect`.
-            application: name that PostgreSQL shows for the connections.
-        """
+        """Does not connect yet."""
         own = {"application_name": application, "connect_timeout": CONNECT_TIMEOUT}
         self._conninfo = make_conninfo("", **{**conninfo, **own})
         self.name = "{host}:{port}/{dbname}".format(**conninfo)

@@ -100,9 +100,6 @@ class JobStore:
     def __init__(self, conninfo: dict[str, str | int]):
         """Lock the database for this service until the process ends, and create missing tables.
 
-        Args:
-            conninfo: keyword arguments of `psycopg.connect`.
-
         Raises:
             OtherServiceError: another service holds the lock.
             psycopg.Error: the database does not answer or refuses.
@@ -197,16 +194,7 @@ class JobStore:
         )
 
     def end_attempt(self, job_id: int, number: int, end: End, *, rows: int, size: int, nulled: int) -> None:
-        """Record how an attempt ended.
-
-        Args:
-            job_id: the job.
-            number: of the attempt.
-            end: how it ended.
-            rows: committed to the destination's tables.
-            size: bytes of the RECORD messages read.
-            nulled: values that did not fit their type.
-        """
+        """Record how an attempt ended: rows committed, bytes read in RECORD messages (`size`), and values nulled."""
         self._database.execute(
             "update airbyte.attempts set status = %s, ended_at = now(), rows_synced = %s, bytes_synced = %s,"
             " values_nulled = %s, failure_reason = %s, failure_type = %s where job_id = %s and number = %s",

@@ -123,11 +123,7 @@ def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str,
 
 
 def installer_environment(run: str) -> dict[str, str]:
-    """Environment of uv and docker: their own variables and those for the network, but no secrets of ours.
-
-    Args:
-        run: id that marks the process.
-    """
+    """Environment of uv and docker: their own variables and those for the network, but no secrets of ours."""
     ours = {name: value for name, value in os.environ.items() if _INSTALLER.fullmatch(name)}
     return {**ours, "UV_PYTHON_DOWNLOADS": "never", RUN_VARIABLE: run}
 

@@ -71,12 +71,7 @@ class Connection:
         return self.options.name
 
     def namespace(self, stream_namespace: str | None, default: str) -> str:
-        """The schema that a stream is loaded into.
-
-        Args:
-            stream_namespace: the namespace that the source gives the stream, or None.
-            default: the destination's schema.
-        """
+        """The schema that a stream is loaded into."""
         own = stream_namespace or default
         if self.options.namespace_definition == "custom_format":
             return self.options.namespace_format.replace(SOURCE_NAMESPACE, own) or default
@@ -144,16 +139,7 @@ class Store:
     def create_actor(
         self, kind: Kind, workspace_id: uuid.UUID, name: str, type_: str, shown: dict[str, Any], whole: dict[str, Any]
     ) -> Actor:
-        """Create a source or destination.
-
-        Args:
-            kind: source or destination.
-            workspace_id: id of its workspace.
-            name: shown to users.
-            type_: name of the connector.
-            shown: the configuration without secrets.
-            whole: the configuration with secrets.
-        """
+        """Create a source or destination; `shown` is the configuration without secrets, `whole` the one with them."""
         query = (
             "insert into airbyte.actors (workspace_id, kind, name, type, configuration, sealed)"
             " values (%s, %s, %s, %s, %s, %s) returning *"

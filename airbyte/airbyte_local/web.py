@@ -56,14 +56,7 @@ class _Overview:
 
 
 def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
-    """The routes; all except the style sheet require the client id and secret.
-
-    Args:
-        settings: credentials of the client.
-        store: workspaces, sources, destinations and connections.
-        jobs: jobs and their attempts.
-        runner: starts and ends jobs.
-    """
+    """The routes; all except the style sheet require the client id and secret."""
     routes = APIRouter(route_class=_Page, include_in_schema=False, dependencies=[Depends(_login(settings))])
     open_routes = APIRouter(route_class=_Page, include_in_schema=False)
     own_site = [Depends(_require_own_site)]

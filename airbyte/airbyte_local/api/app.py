@@ -35,15 +35,7 @@ class TokenRequest(BaseModel):
 def create_app(
     settings: Airbyte, store: Store, job_store: JobStore, connectors: ConnectorManager, runner: Runner
 ) -> FastAPI:
-    """Create the application.
-
-    Args:
-        settings: credentials of the client, and the key that signs tokens.
-        store: workspaces, sources, destinations and connections.
-        job_store: jobs and their attempts.
-        connectors: checks and discovers sources; closed with the application.
-        runner: starts and ends jobs; closed with the application.
-    """
+    """Create the application."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:

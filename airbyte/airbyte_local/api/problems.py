@@ -30,14 +30,7 @@ class Problem(Exception):  # noqa: N818 - the name in RFC 9457
     """An error response."""
 
     def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None):
-        """Describe the problem.
-
-        Args:
-            status: HTTP status.
-            title: Airbyte's name of the problem.
-            detail: what is wrong and what to do.
-            data: details for programs.
-        """
+        """Describe the problem."""
         super().__init__(detail)
         self.status = status
         self.title = title

@@ -51,12 +51,7 @@ _FAILURES = [
 
 
 class ConnectorInstallError(Exception):
-    """A connector cannot be installed; the message says why and what to do.
-
-    Args:
-        message: shown to users.
-        failure_type: whether another attempt may succeed.
-    """
+    """A connector cannot be installed; the message says why and what to do."""
 
     def __init__(self, message: str, failure_type: FailureType):
         super().__init__(message)

@@ -63,11 +63,7 @@ class Container:
     run: str
 
     def command(self, folder: Path) -> list[str]:
-        """Beginning of the command line, before the image. Makes `folder` readable for the image's user.
-
-        Args:
-            folder: the files for the connector, in a folder that only this user can enter.
-        """
+        """Beginning of the command line, before the image. Makes `folder`, with the files, readable for the image's user."""
         # The image keeps its own user, since its files are made for it. Other users of this machine cannot reach this
         # folder; the container can, since it is mounted.
         folder.chmod(0o755)
@@ -95,21 +91,12 @@ class Container:
 
 
 def end_orphans(service: str) -> None:
-    """Kill and remove every container that an earlier process of this service left behind.
-
-    Args:
-        service: id of the service.
-    """
+    """Kill and remove every container that an earlier process of this service left behind."""
     _remove(f"{_SERVICE}={service}", service)
 
 
 def fetch(image: str, *, run: str, log: logging.Logger) -> None:
     """Pull an image unless this machine has it.
-
-    Args:
-        image: name and tag.
-        run: id that marks the process of docker, for `process.end_orphans`.
-        log: of the job that needs the image.
 
     Raises:
         ConnectorInstallError: it cannot be pulled, or no usable engine runs.

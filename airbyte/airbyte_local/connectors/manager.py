@@ -30,12 +30,7 @@ class ConnectorManager:
     """
 
     def __init__(self, settings: Settings, folder: Path):
-        """End the connectors and containers that an earlier process of this service left behind.
-
-        Args:
-            settings: of the service.
-            folder: for the temporary files of connectors.
-        """
+        """End the connectors and containers that an earlier process of this service left behind."""
         self._settings = settings
         self._folder = folder
         warehouse = settings.warehouse

@@ -25,12 +25,7 @@ _LEVELS = logging.getLevelNamesMapping() | {"TRACE": logging.DEBUG}
 
 
 class ConnectorError(Exception):
-    """The connector failed; the message is the connector's own if it gave one.
-
-    Args:
-        message: shown to users.
-        failure_type: the connector's own, or None; a config_error is not retried.
-    """
+    """The connector failed; the message is the connector's own if it gave one."""
 
     def __init__(self, message: str, failure_type: protocol.FailureType | None = None):
         super().__init__(message)
@@ -58,12 +53,7 @@ class Output:
     """The output of one run of a connector."""
 
     def __init__(self, name: str, log: logging.Logger):
-        """Nothing has been read yet.
-
-        Args:
-            name: of the connector, for error messages.
-            log: gets the log messages and the text.
-        """
+        """Nothing has been read yet."""
         self._name = name
         self._log = log
         self._last: deque[str] = deque(maxlen=_LAST_LINES)

@@ -31,7 +31,8 @@ _LINE = 64 << 20
 class Connector:
     """A program that speaks the Airbyte protocol, run in a process group of its own.
 
-    Commands are run by one thread; `stop` may be called from another.
+    Commands are run by one thread; `stop` may be called from another. They raise ConnectorError if the connector fails
+    or does not answer.
     """
 
     def __init__(
@@ -69,28 +70,16 @@ class Connector:
         self._stopped = False
 
     def spec(self) -> ConnectorSpecification:
-        """The specification of the connector's configuration.
-
-        Raises:
-            ConnectorError: the connector failed or did not answer.
-        """
+        """The specification of the connector's configuration."""
         return self._described(ConnectorSpecification, "spec", "SPEC")
 
     def check(self) -> str | None:
-        """Explain why the source cannot be read with this configuration, or return None if it can.
-
-        Raises:
-            ConnectorError: the connector failed or did not answer.
-        """
+        """Explain why the source cannot be read with this configuration, or return None if it can."""
         answer = self._answer("check", "CONNECTION_STATUS")
         return None if answer.get("status") == Status.SUCCEEDED.value else str(answer.get("message"))
 
     def discover(self) -> AirbyteCatalog:
-        """The streams that the source offers.
-
-        Raises:
-            ConnectorError: the connector failed or did not answer.
-        """
+        """The streams that the source offers."""
         catalog = self._described(AirbyteCatalog, "discover", "CATALOG")
         for stream in catalog.streams:
             try:
@@ -239,11 +228,7 @@ class Connector:
 
 
 def end_orphans(run: str) -> None:
-    """Kill every process that a connector of a run left behind; their environment contains the run's id.
-
-    Args:
-        run: id of a run, or the common beginning of several.
-    """
+    """Kill every process that connectors left behind in runs whose id starts with `run`."""
     mark = f"{RUN_VARIABLE}={run}".encode()
     # glob("[0-9]*/environ") would fail if a process ends at the same time.
     for process in Path("/proc").glob("[0-9]*"):

@@ -54,10 +54,6 @@ class _Registry(RootModel[dict[str, Program]]):
 def find(path: Path, source_type: str) -> Program:
     """The program of a connector. Reads the file each time, so that edits take effect immediately.
 
-    Args:
-        path: of connectors.yaml.
-        source_type: name of the connector.
-
     Raises:
         RegistryError: the file is invalid or lacks the connector.
     """
@@ -79,9 +75,6 @@ def find(path: Path, source_type: str) -> Program:
 
 def has_images(path: Path) -> bool:
     """Whether any connector is a container image.
-
-    Args:
-        path: of connectors.yaml.
 
     Raises:
         RegistryError: the file is invalid.

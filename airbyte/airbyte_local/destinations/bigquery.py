@@ -54,10 +54,6 @@ class BigQueryDestination:
     def __init__(self, configuration: BigQueryConfiguration, *, sync_id: int):
         """Does not connect yet.
 
-        Args:
-            configuration: the declared destination.
-            sync_id: number of the job, stored in the metadata of every row.
-
         Raises:
             DestinationError: credentials_json is not a valid key.
             DestinationUnavailableError: there are no default credentials.

@@ -15,13 +15,7 @@ FENCED = "a later attempt of this connection has started"
 
 
 def claim(states: str, connection_id: uuid.UUID, attempt: str) -> str:
-    """Script that assigns a connection to an attempt, and then selects the connection's states.
-
-    Args:
-        states: table of the connection's states; created if it is missing.
-        connection_id: id of the connection.
-        attempt: unique name of the attempt.
-    """
+    """Script that assigns a connection to an attempt, and then selects the connection's states."""
     null = "cast(null as STRING)"
     return f"""
         create table if not exists {states}
@@ -70,13 +64,7 @@ def delete_all(table: str) -> str:
 
 
 def insert(table: str, staging: str, values: Mapping[str, str]) -> str:
-    """Statement that adds the staged rows.
-
-    Args:
-        table: the target.
-        staging: the staging table.
-        values: expression of each column.
-    """
+    """Statement that adds the staged rows; `values` has an expression for each column."""
     return f"insert into {table} ({_names(values)}) select {', '.join(values.values())} from {staging}"
 
 

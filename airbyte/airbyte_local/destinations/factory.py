@@ -8,10 +8,6 @@ from airbyte_local.destinations.postgres import PostgresDestination
 def open_destination(configuration: Configuration, *, sync_id: int) -> Destination:
     """Connect to a destination.
 
-    Args:
-        configuration: of the destination.
-        sync_id: number of the job, stored in the metadata of every row.
-
     Raises:
         psycopg.Error, DestinationError, DestinationUnavailableError: see the constructor of each destination.
     """

@@ -34,10 +34,6 @@ class PostgresDestination:
     def __init__(self, configuration: PostgresConfiguration, *, sync_id: int):
         """Connect.
 
-        Args:
-            configuration: the declared destination.
-            sync_id: number of the job, stored in the metadata of every row.
-
         Raises:
             psycopg.Error: the database does not answer or refuses.
         """

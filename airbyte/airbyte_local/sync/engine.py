@@ -43,17 +43,7 @@ class Sync:
         sync_id: int,
         run: str,
     ):
-        """Does not start yet.
-
-        Args:
-            connection: the connection to sync.
-            connector: its source.
-            open_destination: connects to its destination.
-            totals: updated while the sync runs.
-            log: of the job.
-            sync_id: number of the job.
-            run: globally unique id of the job.
-        """
+        """Does not start yet."""
         self._connection = connection
         self._connector = connector
         self._open_destination = open_destination

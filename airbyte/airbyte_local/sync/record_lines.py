@@ -23,11 +23,7 @@ _JSON_TYPES = {Kind.INTEGER: pa.int64(), Kind.NUMBER: pa.float64(), Kind.DOUBLE:
 
 
 def first_record(lines: bytes) -> dict[str, Any] | None:
-    """The record of the first line, if all lines start like RECORD messages and Arrow can read them, else None.
-
-    Args:
-        lines: output of a connector, without the last line break.
-    """
+    """The record of the first line, if all lines start like RECORD messages and Arrow can read them, else None."""
     found = _RECORD.match(lines)
     if not found or any(hard in lines for hard in _HARD) or lines.count(b"\n" + found[0]) != lines.count(b"\n"):
         return None

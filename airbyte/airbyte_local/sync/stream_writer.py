@@ -49,12 +49,7 @@ class StreamWriter:
             self.flush()
 
     def add_lines(self, lines: bytes, first: dict[str, Any]) -> bool:
-        """Add RECORD messages as they were printed; returns False if they have to be parsed one by one.
-
-        Args:
-            lines: the messages, without the last line break.
-            first: record of the first line.
-        """
+        """Add RECORD messages as they were printed; returns False if they have to be parsed one by one."""
         found = record_lines.read(lines, first, self.table.columns)
         if not found:
             return False
