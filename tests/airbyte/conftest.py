@@ -56,7 +56,7 @@ def connect(database):
 
 @pytest.fixture
 def query(database):
-    """Runs SQL in the test's database; its rows, if it gives any."""
+    """Runs SQL in the test's database; returns its rows, if any."""
 
     def run(sql):
         cursor = connection.execute(sql)
@@ -68,7 +68,7 @@ def query(database):
 
 @pytest.fixture
 def new_service(database, tmp_path):
-    """Makes services on the test's database; they end with the test."""
+    """Creates services on the test's database; they are stopped after the test."""
     services = []
 
     def make(**environment):
@@ -95,7 +95,7 @@ def scripted_service(new_service, database, tmp_path):
 
 @pytest.fixture
 def sync(database, tmp_path, monkeypatch):
-    """Runs one sync of the scripted connector in this process, `to` a destination; gives its totals and its log."""
+    """Runs one sync of the scripted connector in this process, `to` a destination; returns its totals and its log."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(PYTHONPATH))
 
     def run(*lines, names=("numbers",), connection=None, sync_id=1, job=None, to=None, **config):
@@ -125,7 +125,7 @@ def sync(database, tmp_path, monkeypatch):
 
 @pytest.fixture
 def named_pipe(tmp_path):
-    """A pipe that a scripted connector's `hold` waits on; writing to it lets the connector go on."""
+    """A pipe that a scripted connector's `hold` waits on; writing to it lets the connector continue."""
     path = tmp_path / "hold"
     os.mkfifo(path)
     return path

@@ -1,4 +1,4 @@
-"""Connectors from a package index, installed by the real uv; most of them wheels that the tests make themselves."""
+"""Connectors from a package index, installed by the real uv; most of them are wheels that the tests create."""
 
 import fcntl
 import logging
@@ -29,7 +29,7 @@ print(executable(package, version, folder=Path(folder), uv=Path(uv), run='test',
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path, monkeypatch):
-    """Folder that uv takes for the only index, with a cache of the test's own."""
+    """Folder that uv uses as its only index, with a cache for this test."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
@@ -40,7 +40,7 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def index(monkeypatch):
-    """The package index that uv itself would take."""
+    """Use uv's default package index."""
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.delenv("UV_OFFLINE")
 
@@ -65,7 +65,7 @@ def executable(connectors, caplog):
 
 @pytest.fixture
 def other_process(connectors):
-    """Starts the same in a process of its own."""
+    """Calls `executable` in another process."""
 
     def start(uv=UV):
         command = [sys.executable, "-c", OTHER_PROCESS, connectors, uv, "airbyte-source-tiny", "1.0"]
@@ -77,7 +77,7 @@ def other_process(connectors):
 
 @pytest.fixture
 def uv_that(tmp_path):
-    """Makes a uv that runs this shell code before it does what it is told to."""
+    """Creates a uv that first runs this shell code."""
 
     def make(code):
         program = tmp_path / "uv"
@@ -89,7 +89,7 @@ def uv_that(tmp_path):
 
 
 def make_wheel(folder, *scripts, name="airbyte-source-tiny", version="1.0", metadata="", says="tiny"):
-    """Write a package whose console scripts print what it `says`."""
+    """Write a package whose console scripts print the text `says`."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     entries = "".join(f"{script} = {module}:main\n" for script in scripts)
@@ -308,5 +308,5 @@ def test_of_two_concurrent_processes_one_installs_and_both_get_the_program(
 
 
 def waiting_for_locks():
-    """Lines of /proc/locks about those who wait."""
+    """Lines of /proc/locks about waiting processes."""
     return [line for line in Path("/proc/locks").read_text().splitlines() if "-> FLOCK" in line]

@@ -1,4 +1,4 @@
-"""Syncs that go on from where the last one was: states, keys and cursors, and tables whose streams change."""
+"""Incremental syncs: states, keys and cursors, and tables whose streams change."""
 
 import json
 from itertools import permutations
@@ -35,7 +35,7 @@ def of(mode, *names, **more):
 
 @pytest.fixture
 def incremental(sync, tmp_path):
-    """Runs a sync of a stream that offers both modes; gives what the connector was told."""
+    """Runs a sync of a stream that offers both modes; returns what the connector was given."""
 
     def run(*lines, mode="incremental_append", schema=NUMBERS, offered=BOTH, more=None, **config):
         streams = [stream(schema=schema) | {"supported_sync_modes": offered, "source_defined_cursor": True}]

@@ -1,4 +1,4 @@
-"""The service's page, over HTTP and in a real browser, and the description of its API."""
+"""The web pages of the service, over HTTP and in a real browser, and the description of its API."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def site_of(service):
 
 @pytest.fixture
 def pages_of():
-    """Makes clients that are logged in to a service's page and post as its own pages do."""
+    """Creates clients that are logged in to a service's pages and send requests like these pages."""
     clients = []
 
     def make(service):
@@ -42,7 +42,7 @@ def state_of(name, **content):
 
 @pytest.fixture
 def incremental_service(new_service, database, tmp_path):
-    """Starts a service whose one connection goes on from its state."""
+    """Starts a service with one incremental connection."""
 
     def start(name, *lines, **config):
         streams = [stream(name) | {"supported_sync_modes": ["incremental"], "source_defined_cursor": True}]

@@ -63,7 +63,7 @@ class Container:
     run: str
 
     def command(self, folder: Path) -> list[str]:
-        """Beginning of the command line, before the image. Makes `folder`, with the files, readable for the image's user."""
+        """Beginning of the command line, before the image. Makes `folder` readable for the image's user."""
         # The image keeps its own user, since its files are made for it. Other users of this machine cannot reach this
         # folder; the container can, since it is mounted.
         folder.chmod(0o755)

@@ -1,6 +1,6 @@
-"""What tests of the service share: the service as a process, and the words of declarations and messages.
+"""Helpers for tests of the service: the service as a process, declarations and messages.
 
-Only what every environment has may be imported here; the operator's tests run in Airflow's.
+Imports only packages that all environments have, since the operator's tests run in Airflow's environment.
 """
 
 import json
@@ -30,7 +30,7 @@ NUMBERS = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {
 
 
 def wait_until(condition, *, seconds=120.0):
-    """Value of `condition` as soon as it is true."""
+    """Wait until `condition` returns a true value; returns this value."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not (value := condition()):
         assert time.monotonic() < end, f"not true within {seconds} s: {condition}"
@@ -39,17 +39,17 @@ def wait_until(condition, *, seconds=120.0):
 
 
 def held(pipe):
-    """The writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector go on."""
+    """The writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector continue."""
 
     def writing_end():
-        with suppress(OSError):  # nobody reads yet
+        with suppress(OSError):  # no reader yet
             return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
     return wait_until(writing_end)
 
 
 def let_go(pipe):
-    """Let the scripted connector go on that waits, or will wait, on this named pipe."""
+    """Let the scripted connector continue, once it waits on this named pipe."""
     os.close(held(pipe))
 
 
@@ -102,7 +102,7 @@ def destination_of(database):
 
 
 def declare(path, database, connections, **config):
-    """Write a declaration whose source is the scripted connector; the environment that makes a service use it."""
+    """Write a declaration whose source is the scripted connector; returns the environment variables for the service."""
     config.setdefault("streams", [stream(s["name"]) for c in connections for s in c["configurations"]["streams"]])
     declaration = {
         "workspace": {"name": "test"},
@@ -115,21 +115,21 @@ def declare(path, database, connections, **config):
 
 
 def register(folder, **connectors):
-    """Write a registry of connectors beside ours; the environment that makes a service use it."""
+    """Write a registry with additional connectors; returns the environment variables for the service."""
     path = folder / "connectors.yaml"
     path.write_text(json.dumps({"files": {"module": "source_files"}, **connectors}))
     return {"MLOPS_AIRBYTE__CONNECTORS": str(path)}
 
 
 def service_environment(database, folder):
-    """Environment of a service that works on this database, with `folder` as source and above its var."""
+    """Environment of a service on this database; sources and its `var` are in `folder`."""
     settings = {"type": "postgres", **database}
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(PYTHONPATH),
         "MLOPS_VAR": str(folder / "var"),
         "MLOPS_SOURCE": str(folder),
-        # What fails fails at once, unless a test is about trying again.
+        # No retries, except in tests of retries.
         "MLOPS_AIRBYTE__ATTEMPTS": "1",
         "MLOPS_AIRBYTE__CLIENT_ID": CLIENT["client_id"],
         "MLOPS_AIRBYTE__CLIENT_SECRET": CLIENT["client_secret"],
@@ -181,12 +181,12 @@ class Service:
         self.base = f"http://127.0.0.1:{port}/api/public/v1"
         self.environment = {**environment, "MLOPS_AIRBYTE__PORT": str(port)}
         self.log = folder / "service.log"
-        # A proxy of the machine has no business with 127.0.0.1.
+        # Do not use a proxy for 127.0.0.1.
         self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
         self.pid = None
 
     def start(self):
-        """Start it and wait until it is healthy; the client gets a token."""
+        """Start it, wait until it is healthy, and log in."""
         where = {"folder": ROOT, "stdout": self.log, "stderr": self.log}
         self.pid = FORKS.start("airbyte_local", environment=self.environment, **where)
         wait_until(self._healthy)
@@ -198,13 +198,13 @@ class Service:
         return self
 
     def plan(self, path, **options):
-        """A declaration held against this service."""
+        """The plan of a declaration for this service."""
         api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
         declaration = load(Path(path), self.environment)
         return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
 
     def apply(self, path, **options):
-        """Make what is declared; the steps."""
+        """Apply a declaration; returns the steps."""
         return list(self.plan(path, **{"lenient": True, **options}).apply())
 
     def _healthy(self):
@@ -219,25 +219,25 @@ class Service:
         return {c["name"]: c["connectionId"] for c in self.client.get("/connections").json()["data"]}[name]
 
     def submit(self, name):
-        """Start a sync; the job as answered."""
+        """Start a sync; returns the job."""
         answer = self.client.post("/jobs", json={"connectionId": self.connection_id(name), "jobType": "sync"})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def job(self, job_id):
-        """The job as it is now."""
+        """The current state of a job."""
         return self.client.get(f"/jobs/{job_id}").json()
 
     def ended(self, job_id):
-        """The job once it has ended."""
+        """Wait until a job has ended; returns it."""
         return wait_until(lambda: (job := self.job(job_id))["status"] not in ("running", "incomplete") and job)
 
     def sync(self, name):
-        """Run a sync to its end; the job."""
+        """Run a sync to its end; returns the job."""
         return self.ended(self.submit(name)["jobId"])
 
     def end(self, number):
-        """End the process with a signal, if it lives."""
+        """End the process with a signal, if it is running."""
         if self.pid and is_alive(self.pid):
             os.kill(self.pid, number)
             wait_until(lambda: not is_alive(self.pid))

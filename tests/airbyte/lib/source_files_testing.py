@@ -1,6 +1,6 @@
-"""What the tests of the connector for files share: the connector as a process, and a real HTTP server.
+"""Helpers for tests of the connector for files: the connector as a process, and a real HTTP server.
 
-PYTEST_DONT_REWRITE: the tests import it before pytest takes its fixtures, of which it would warn.
+PYTEST_DONT_REWRITE: imported before pytest collects its fixtures, so that pytest does not warn.
 """
 
 import http.server
@@ -18,7 +18,7 @@ HEADER = b"id,text\n"
 
 @pytest.fixture
 def connector(tmp_path):
-    """Runs a command of the connector on a URL; its exit status and its messages, checked by Airbyte's own models.
+    """Runs a command of the connector on a URL; returns its exit status and its messages, validated by Airbyte's models.
 
     The stream's other settings are keywords. `columns` is the JSON schema of the configured catalog, `sync_mode` its
     mode, and `state` what the file of the state holds.
@@ -72,7 +72,7 @@ def server():
 
 
 def answer(status, content=b"", *, length=None, **headers):
-    """A function that answers so; `length` is the length claimed."""
+    """A function that sends this response; `length` overrides the declared length."""
 
     def write(handler):
         handler.send_response(status)
@@ -97,7 +97,7 @@ def error_of(messages):
 
 
 def states_of(messages):
-    """The states, in the form in which a connector is given them."""
+    """The states, in the format of a connector's --state file."""
     return [m.state.model_dump(mode="json", exclude_none=True) for m in messages if m.state]
 
 
