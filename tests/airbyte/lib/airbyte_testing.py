@@ -39,7 +39,7 @@ def wait_until(condition, *, seconds=120.0):
 
 
 def held(pipe):
-    """The writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector continue."""
+    """Writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector continue."""
 
     def writing_end():
         with suppress(OSError):  # no reader yet

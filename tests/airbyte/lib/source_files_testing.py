@@ -18,7 +18,7 @@ HEADER = b"id,text\n"
 
 @pytest.fixture
 def connector(tmp_path):
-    """Runs a command of the connector on a URL; returns its exit status and its messages, validated by Airbyte's models.
+    """Runs a command of the connector on a URL; returns its exit status and its messages as Airbyte's models.
 
     The stream's other settings are keywords. `columns` is the JSON schema of the configured catalog, `sync_mode` its
     mode, and `state` what the file of the state holds.
