@@ -207,7 +207,7 @@ CASES = [
 URL_CASES = [
     ("a URL that does not answer", "silence", "/data/projects.csv could not be read: ", True),
     ("a URL that answers 500", "500", "/data/projects.csv answered 500 Internal Server Error; try again later", True),
-    ("a URL that answers HTML", "HTML", "/data/projects.csv: an HTML or XML page, not a CSV file; give the", False),
+    ("a URL that answers HTML", "HTML", "/data/projects.csv: an HTML or XML page, not a CSV file; use the", False),
 ]
 # What the good run has; the tests below say what becomes of it.
 LET_THROUGH = ["a byte-order mark", "tags for unknown projects", "a project without a tag", "blank lines"]
