@@ -1,1 +1,1 @@
-"""One declaration of sources, destinations and connections, and its way into any Airbyte."""
+"""Declares sources, destinations and connections in a file, and applies them to any Airbyte."""

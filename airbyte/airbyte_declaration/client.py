@@ -1,4 +1,4 @@
-"""Airbyte's public API over plain HTTP: the same against the local service, Airbyte OSS and Airbyte Cloud."""
+"""Client of Airbyte's public API: for the local service, Airbyte OSS and Airbyte Cloud."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -7,37 +7,35 @@ from typing import Any
 
 import httpx
 
-# States of a job that has not ended.
+# Statuses of a job that has not ended.
 ACTIVE = ("pending", "running", "incomplete")
-# Things a page.
+# Items per page.
 _PAGE = 100
-# Seconds: a check may install a connector first, and Airbyte makes its clients wait where they ask too often.
+# Seconds. The timeout is long since a check may first install a connector. The second is the total time of retries when
+# Airbyte limits the rate of requests.
 _TIMEOUT = 900
 _PATIENCE = 60
-# RFC 7240: take what is asked as it is. The local service makes no check then; others pass over it.
+# RFC 7240: the local service then accepts configurations without a check; other Airbytes ignore the header.
 LENIENT = {"Prefer": "handling=lenient"}
 
 
 class AirbyteError(Exception):
-    """Airbyte refused or does not answer; the message says what it said."""
+    """Airbyte refused a request or does not answer; the message contains its answer."""
 
 
 class AirbyteUnavailableError(AirbyteError):
-    """Airbyte does not answer; it may later."""
+    """Airbyte does not answer; another attempt may succeed."""
 
 
 class AirbyteApi:
-    """A client that logs in when it has to; tokens of Airbyte Cloud last for minutes only."""
+    """A client that logs in when necessary, since tokens of Airbyte Cloud are valid for a few minutes only.
+
+    Methods raise AirbyteError if Airbyte refuses or does not answer.
+    """
 
     def __init__(self, url: str, client_id: str, client_secret: str):
-        """Nothing is asked yet.
-
-        Args:
-            url: base of the API, such as https://api.airbyte.com/v1 or http://localhost:8000/api/public/v1.
-            client_id: of the application.
-            client_secret: of the application.
-        """
-        # With patience of half a minute, should the service be restarting; and past any proxy where it is on this host.
+        """Does not connect yet; `url` is the API's base, e.g. https://api.airbyte.com/v1, http://HOST:8000/api/public/v1."""
+        # For a service on this machine: retry for half a minute, since it may be restarting, and use no proxy.
         self.url = url.rstrip("/")
         is_local = httpx.URL(url).host in ("127.0.0.1", "localhost")
         transport = httpx.HTTPTransport(retries=7) if is_local else None
@@ -50,18 +48,15 @@ class AirbyteApi:
         )
 
     def list(self, kind: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """All things of a kind.
+        """List everything of one kind.
 
         Args:
             kind: workspaces, sources, destinations, connections or jobs.
-            parameters: of the query, such as workspaceIds.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
+            parameters: query parameters, such as workspaceIds.
         """
         offset = 0
         while True:
-            # The links of a page lead past a proxy in front of Airbyte.
+            # The links of a page would bypass a proxy in front of Airbyte.
             found = self.call("GET", f"/{kind}", params=parameters | {"limit": _PAGE, "offset": offset})["data"]
             yield from found
             if len(found) < _PAGE:
@@ -69,23 +64,15 @@ class AirbyteApi:
             offset += _PAGE
 
     def submit(self, connection_id: str) -> dict[str, Any]:
-        """Start a sync of a connection; the job as Airbyte tells it.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-        """
+        """Start a sync of a connection; returns the job."""
         return self.call("POST", "/jobs", json={"connectionId": connection_id, "jobType": "sync"})
 
     def job(self, job: dict[str, Any]) -> dict[str, Any]:
-        """A job as it is now."""
+        """The current state of a job."""
         return self.call("GET", f"/jobs/{job['jobId']}")
 
     def call(self, method: str, path: str, **request: Any) -> Any:
-        """What Airbyte answers, from JSON; None where it has no words.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-        """
+        """Send a request; returns the parsed JSON of the answer, or None if it is empty."""
         deadline = time.monotonic() + _PATIENCE
         try:
             while (answer := self._http.request(method, path, **request)).status_code == 429:
@@ -93,7 +80,7 @@ class AirbyteApi:
                     break
                 time.sleep(_pause(answer))
         except httpx.HTTPError as error:
-            raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; does Airbyte run there?") from error
+            raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; is Airbyte running there?") from error
         if answer.is_success:
             return _content(answer) if answer.content else None
         kind = AirbyteUnavailableError if answer.status_code == 503 else AirbyteError
@@ -105,7 +92,7 @@ class _Login(httpx.Auth):
 
     def __init__(self, url: str, client_id: str, client_secret: str):
         self._url = url
-        # Airbyte names the last one with a hyphen.
+        # Airbyte spells grant-type with a hyphen.
         self._body = {"client_id": client_id, "client_secret": client_secret, "grant-type": "client_credentials"}
         self._token = ""
 
@@ -116,14 +103,14 @@ class _Login(httpx.Auth):
                 return
         answer = yield httpx.Request("POST", self._url, json=self._body)
         if not answer.is_success:
-            raise AirbyteError(f"POST {self._url}: {_said(answer)}; are client id and client secret right?")
+            raise AirbyteError(f"POST {self._url}: {_said(answer)}; check the client id and the client secret")
         self._token = _content(answer, "access_token")["access_token"]
         request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
 
 
 def _pause(answer: httpx.Response) -> float:
-    """Seconds that Airbyte asks to wait; a moment, the header's other form, counts as one."""
+    """Seconds that Airbyte asks to wait; 1 if the header is missing or is a date."""
     try:
         return min(max(0.0, float(answer.headers.get("Retry-After", 1))), _PATIENCE)
     except ValueError:
@@ -131,19 +118,19 @@ def _pause(answer: httpx.Response) -> float:
 
 
 def _content(answer: httpx.Response, key: str | None = None) -> Any:
-    """What a success says, with this key if one is given."""
+    """The JSON of a successful answer; it must contain `key`, if given."""
     with suppress(ValueError):
         content = answer.json()
         if key is None or (isinstance(content, dict) and key in content):
             return content
     raise AirbyteError(
-        f"{answer.request.method} {answer.request.url}: {answer.status_code}, but not in the words of Airbyte's API, as"
-        " another program or a page to log in would; correct the address, such as http://HOST:8000/api/public/v1"
+        f"{answer.request.method} {answer.request.url}: {answer.status_code}, but not an answer of Airbyte's API;"
+        " it may be another program or a login page; correct the address, for example http://HOST:8000/api/public/v1"
     )
 
 
 def _said(answer: httpx.Response) -> str:
-    """Airbyte's own words for what is wrong."""
+    """Airbyte's own error message."""
     try:
         problem = answer.json()
         detail = problem.get("detail") or problem.get("message") or (problem.get("data") or {}).get("message")

@@ -1,4 +1,4 @@
-"""airbyte/connections.yaml with the overlay of a place: read, filled from the environment and checked."""
+"""Reads airbyte/connections.yaml and the overlay of a place, fills in variables, and validates the result."""
 
 import re
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from pydantic import Field, SecretStr, ValidationError
 
 from airbyte_declaration.streams import ConnectionOptions, Name, Section
 
-# Airbyte's own placeholder in namespaceFormat: no variable of the environment.
+# Airbyte's own placeholder in namespaceFormat, not an environment variable.
 SOURCE_NAMESPACE = "${SOURCE_NAMESPACE}"
-# Parts that are lists of things with a name.
+# Parts that are lists of named items.
 _NAMED = ("sources", "destinations", "connections")
 
 
 class DeclarationError(Exception):
-    """The declaration is wrong; the message names the file, the key and the remedy."""
+    """The declaration is invalid; the message names the file and the key, and says what to do."""
 
 
 class Address(Section):
-    """Which Airbyte, and how to log in to it."""
+    """URL and credentials of an Airbyte."""
 
     url: Name
     client_id: Name
@@ -29,7 +29,7 @@ class Address(Section):
 
 
 class Workspace(Section):
-    """Where in Airbyte everything is."""
+    """The workspace that contains everything else."""
 
     name: Name
 
@@ -38,23 +38,23 @@ class Actor(Section):
     """A source or a destination."""
 
     name: Name
-    # With sourceType or destinationType, which names the connector.
+    # Includes sourceType or destinationType, the name of the connector.
     configuration: dict[str, Any]
 
 
 class Connection(ConnectionOptions):
-    """From a source to a destination, both by their names."""
+    """A connection from a source to a destination, both given by their names."""
 
     source: Name
     destination: Name
 
     def options(self) -> dict[str, Any]:
-        """What the connection is beside its two ends, as Airbyte's API names it."""
+        """The fields that were set, except source and destination, as Airbyte's API names them."""
         return {key: value for key, value in self.body().items() if key not in ("source", "destination")}
 
 
 class Declaration(Section):
-    """All of it."""
+    """The whole declaration."""
 
     # None: the local service.
     airbyte: Address | None = None
@@ -69,12 +69,12 @@ def load(path: Path, variables: Mapping[str, str], *, overlay: Path | None = Non
 
     Args:
         path: the YAML file.
-        variables: values of the `${NAME}` that the files mention.
-        overlay: YAML file laid over the first: keys replace keys, sources, destinations and connections by their names;
-            a configuration of another connector is replaced as a whole.
+        variables: values of the `${NAME}` in the files.
+        overlay: YAML file that is merged into the first: keys replace keys; sources, destinations and connections are
+            matched by name; a configuration for another connector is replaced as a whole.
 
     Raises:
-        DeclarationError: a file is missing, is no YAML, or says something that cannot be; every fault is named.
+        DeclarationError: a file is missing, is not valid YAML or has invalid values; the message lists all errors.
     """
     content, where = _read(path), str(path)
     if overlay:
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise DeclarationError(f"{path}: must hold workspace, sources, destinations and connections as `name: value`")
+        raise DeclarationError(f"{path}: needs workspace, sources, destinations and connections as `name: value`")
     return content
 
 
@@ -134,16 +134,18 @@ def _fill(value: Any, variables: Mapping[str, str], where: str, key: str) -> Any
 
     whole = re.fullmatch(r"\$\{(\w+)\}", value)
     filled = re.sub(r"\$\{(\w+)\}", variable, value)
-    # A port is a number wherever it comes from.
+    # A port is a number even if it comes from a variable.
     return int(filled) if whole and key.endswith(".port") and filled.isdecimal() else filled
 
 
 def _faults(declaration: Declaration) -> list[str]:
-    """What types alone cannot tell."""
+    """Errors that the types do not cover."""
     faults = []
     for kind in _NAMED:
         names = [item.name for item in getattr(declaration, kind)]
-        faults += [f"{kind}: the name {name} occurs twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        faults += [
+            f"{kind}: the name {name} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
+        ]
     for kind in ("source", "destination"):
         known = [item.name for item in getattr(declaration, f"{kind}s")]
         for actor in getattr(declaration, f"{kind}s"):

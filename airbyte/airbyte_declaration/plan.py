@@ -1,4 +1,4 @@
-"""What has to change so that an Airbyte is as declared, and the change itself; by name, and only where it is needed."""
+"""Compares a declaration with an Airbyte by name, and makes the necessary changes."""
 
 import hashlib
 import hmac
@@ -14,21 +14,21 @@ from airbyte_declaration.client import LENIENT, AirbyteApi
 from airbyte_declaration.declaration import Actor, Connection, Declaration, DeclarationError
 
 _HIDDEN = re.compile(r"\*+")
-# Of a connection, as Airbyte has them too.
+# Airbyte's defaults for connections.
 _DEFAULTS = {"status": "active", "namespaceDefinition": "destination", "prefix": ""}
-# In the order in which they are made; they are deleted the other way round.
+# In the order of creation; deleted in reverse order.
 _KINDS = ("source", "destination", "connection")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that has to change, or does not.
+    """A single change, or something that stays as it is.
 
     Attributes:
-        action: keep: it is there and not declared.
+        action: what happens to it; keep: it exists but is not declared.
         kind: workspace, source, destination or connection.
-        name: of it.
-        why: the fields that differ, or what else there is to say.
+        name: its name.
+        why: the fields that differ, or another reason.
     """
 
     action: Literal["create", "update", "delete", "unchanged", "keep"]
@@ -38,19 +38,18 @@ class Step:
 
     @property
     def is_change(self) -> bool:
-        """Whether Airbyte becomes another."""
+        """Whether this changes anything in Airbyte."""
         return self.action in ("create", "update", "delete")
 
 
 class Plan:
-    """A declaration held against an Airbyte.
+    """The changes that make an Airbyte match a declaration.
 
-    What Airbyte hides, secrets, cannot be compared with it, nor what was declared before and is no longer. So a digest
-    of each thing that was applied is kept, with a key that only those have who know the client's secret; where it is
-    missing, a configuration is sent again.
+    Airbyte hides secrets, so they cannot be compared; nor can keys that were removed from the declaration. So a keyed
+    digest of everything that was applied is stored; without a digest, a configuration is sent again.
 
     Attributes:
-        api: of the Airbyte.
+        api: client of the Airbyte.
     """
 
     def __init__(
@@ -63,15 +62,16 @@ class Plan:
         delete: bool = False,
         lenient: bool = False,
     ):
-        """Nothing is asked yet.
+        """Does not connect yet.
 
         Args:
-            declaration: what is to be.
-            api: of the Airbyte.
-            digests: JSON file that keeps the digests; made if it is missing.
-            key: of the digests.
-            delete: whether what is not declared is deleted, and a connection with another end is made anew.
-            lenient: whether the local service takes configurations without a check.
+            declaration: the desired state.
+            api: client of the Airbyte.
+            digests: JSON file that stores the digests; created if it is missing.
+            key: secret key of the digests.
+            delete: whether to delete what is not declared, and to recreate connections with another source or
+                destination.
+            lenient: whether the local service accepts configurations without a check.
         """
         self.api = api
         self._declaration = declaration
@@ -81,25 +81,25 @@ class Plan:
         self._headers = LENIENT if lenient else {}
 
     def steps(self) -> list[Step]:
-        """What would change.
+        """The steps that `apply` would take.
 
         Raises:
             AirbyteError: Airbyte refused or does not answer.
-            DeclarationError: something that is there cannot become what is declared.
+            DeclarationError: something that exists cannot be changed to what is declared.
         """
         return list(self._walk(is_dry=True))
 
     def apply(self) -> Iterator[Step]:
-        """Change it; gives each step when it is done.
+        """Make the changes; yields each step after it is done.
 
         Raises:
-            AirbyteError: Airbyte refused or does not answer; what came before it stays done.
-            DeclarationError: something that is there cannot become what is declared; the same.
+            AirbyteError: Airbyte refused or does not answer; earlier steps are not undone.
+            DeclarationError: something that exists cannot be changed to what is declared; earlier steps are not undone.
         """
         yield from self._walk(is_dry=False)
 
     def ids(self) -> dict[str, str]:
-        """Ids of the declared connections that are there, by name."""
+        """Ids of the declared connections that exist, by name."""
         workspace = self._workspace()
         things = self._things("connection", workspace["workspaceId"]) if workspace else []
         found = {each["name"]: each["connectionId"] for each in things}
@@ -145,40 +145,40 @@ class Plan:
             for thing in [each for each in things[kind] if each[f"{kind}Id"] not in stays]:
                 if self._delete and not is_dry:
                     self.api.call("DELETE", f"/{kind}s/{thing[f'{kind}Id']}")
-                why = "another of this name takes its place" if thing["name"] in declared else "is not declared"
+                why = "is replaced by a new one with this name" if thing["name"] in declared else "is not declared"
                 yield Step("delete" if self._delete else "keep", kind, thing["name"], why)
 
     def _change(
         self, step: Step, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
     ) -> dict[str, Any]:
         kind = step.kind
-        if step.action == "create":
+        if there is None or step.action == "create":
             return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
         method = "PUT"
         if kind == "connection":
-            # What a PATCH does not have stays as it is.
+            # A PATCH does not reset missing fields.
             method, body = "PATCH", _DEFAULTS | body
         return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
 
     def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
         if there is None:
             return Step("create", kind, declared.name)
-        # Airbyte takes the type out of a configuration, and it is for ever.
+        # Airbyte stores the type outside of the configuration, and does not allow changing it.
         key = f"{kind}Type"
         wanted = {name: value for name, value in declared.configuration.items() if name != key}
         if there[key] != declared.configuration[key]:
             raise DeclarationError(
-                f"{kind} {declared.name} is of the type {there[key]}, and Airbyte cannot make it"
-                f" {declared.configuration[key]}: give it another name, in its connections too, and then"
+                f"{kind} {declared.name} has the type {there[key]}, and Airbyte cannot change it to"
+                f" {declared.configuration[key]}: rename it, also in its connections, and run"
                 " `make airbyte-apply DELETE=1`"
             )
         differ = sorted(_differences(wanted, there["configuration"], "configuration"))
         if not differ:
             known = self._known().get(self._digest_name(kind, declared))
             if known is None:
-                differ = ["configuration: its secrets cannot be compared, so it is sent again"]
+                differ = ["configuration: sent again, since its secrets cannot be compared"]
             elif known != self._digest(declared):
-                differ = ["configuration: a secret, or a key that is no longer there"]
+                differ = ["configuration: a secret has changed, or a key was removed"]
         return Step("update" if differ else "unchanged", kind, declared.name, ", ".join(differ))
 
     def _compare_connection(
@@ -187,19 +187,19 @@ class Plan:
         name = declared.name
         if there is None:
             return Step("create", "connection", name)
-        # A connection's ends are for ever.
+        # Airbyte does not allow changing the source or destination of a connection.
         if moved := [end.removesuffix("Id") for end in ends if there[end] != ends[end]]:
             if not self._delete:
                 raise DeclarationError(
-                    f"connection {name} has another {' and '.join(moved)} now: it has to be made anew, its state begins"
-                    " from nothing, and the old one is deleted: `make airbyte-apply DELETE=1`, or give it another name"
+                    f"connection {name} has a new {' and '.join(moved)}, so it has to be deleted and created again,"
+                    " without its state: run `make airbyte-apply DELETE=1`, or rename the connection"
                 )
-            return Step("create", "connection", name, f"another {' and '.join(moved)}: its state begins from nothing")
+            return Step("create", "connection", name, f"new {' and '.join(moved)}; the new connection has no state")
         wanted, found = (_by_stream(each) for each in (body, there))
         differ = sorted(_differences(wanted, found))
         known = self._known().get(self._digest_name("connection", declared))
         if not differ and known not in (None, self._digest(declared)):
-            differ = ["a key that is no longer there"]
+            differ = ["a key was removed"]
         return Step("update" if differ else "unchanged", "connection", name, ", ".join(differ))
 
     def _known(self) -> dict[str, str]:
@@ -220,25 +220,25 @@ class Plan:
 
     def _digest(self, declared: Actor | Connection) -> str:
         is_actor = isinstance(declared, Actor)
-        # To name a default is no change.
+        # Writing out a default is not a change.
         what = declared.configuration if is_actor else declared.model_dump(mode="json", by_alias=True)
         content = json.dumps(what, sort_keys=True).encode()
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
 
 def _id(found: dict[str, dict[str, Any]], kind: str, name: str) -> str:
-    """Id of a thing; empty as long as it is only planned."""
+    """Id of something; empty if it does not exist yet."""
     return found[kind].get(name, {}).get(f"{kind}Id", "")
 
 
 def _by_stream(connection: dict[str, Any]) -> dict[str, Any]:
-    """A connection whose streams can be compared by name."""
+    """A connection with its streams by name, for comparison."""
     streams = connection.get("configurations", {}).get("streams", [])
     return connection | {"configurations": {each["name"]: each for each in streams}}
 
 
 def _differences(wanted: Any, found: Any, key: str = "") -> Iterator[str]:
-    """Keys whose value is not as wanted; what Airbyte has beside them, or hides, counts as equal."""
+    """Keys whose values differ; ignores keys that only Airbyte has, and values that it hides."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for name, value in wanted.items():
             yield from _differences(value, found.get(name), f"{key}.{name}".lstrip("."))

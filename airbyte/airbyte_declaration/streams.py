@@ -1,4 +1,4 @@
-"""What a connection does with its streams, in the field names of Airbyte's public API."""
+"""Options of a connection and its streams, with the field names of Airbyte's public API."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,12 +9,12 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Section(BaseModel):
-    """A part in which a misspelt field is an error."""
+    """A part of the declaration; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     def body(self) -> dict[str, Any]:
-        """The fields that were given, as Airbyte's API names them."""
+        """The fields that were set, as Airbyte's API names them."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -25,16 +25,16 @@ class StreamConfiguration(Section):
     sync_mode: Literal[
         "full_refresh_overwrite", "full_refresh_append", "incremental_append", "incremental_deduped_history"
     ] = "full_refresh_overwrite"
-    # Path of the column that says which of two rows is later; empty: the source's own.
+    # Path of the column that tells which of two rows is newer; empty: defined by the source.
     cursor_field: list[str] = []
-    # Paths of the columns that tell rows apart; empty: the source's own.
+    # Paths of the columns that identify a row; empty: defined by the source.
     primary_key: list[list[str]] = []
 
 
 def _once(streams: list[StreamConfiguration]) -> list[StreamConfiguration]:
     names = [stream.name for stream in streams]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"each stream may be named once, but {', '.join(sorted(repeated))} occurs more often")
+        raise ValueError(f"each stream may be listed only once, but {', '.join(sorted(repeated))} is repeated")
     return streams
 
 
@@ -45,13 +45,13 @@ class StreamConfigurations(Section):
 
 
 class Schedule(Section):
-    """When a connection runs by itself: never, since Airflow starts every sync."""
+    """The schedule of a connection: always manual, since Airflow starts every sync."""
 
     schedule_type: Literal["manual"] = "manual"
 
 
 class ConnectionOptions(Section):
-    """What a connection is beside its two ends; also the fields of Airbyte's request to change one."""
+    """All fields of a connection except its source and destination; also the body of Airbyte's request to change it."""
 
     name: Name
     configurations: StreamConfigurations

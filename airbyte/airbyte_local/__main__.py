@@ -7,16 +7,17 @@ import sys
 import psycopg
 import uvicorn
 
-from airbyte_local import api, settings, web
-from airbyte_local.connectors import Connectors
+from airbyte_local import settings, web
+from airbyte_local.api.app import create_app
+from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore, OtherServiceError
-from airbyte_local.runner import Runner
 from airbyte_local.store import Store
+from airbyte_local.sync.runner import Runner
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; 1 where the service cannot start, with the reason as the last line."""
-    # Records are many small objects that never refer to each other in a circle.
+    """Serve until SIGTERM or SIGINT; returns 1 if the service cannot start and prints the reason as the last line."""
+    # Records are many small objects without reference cycles, so collect garbage less often.
     gc.set_threshold(100_000)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -27,7 +28,7 @@ def main() -> int:
         return 1
     var = own.var.resolve()
     store = Store(own.warehouse.conninfo(), own.airbyte.signing_key.get_secret_value())
-    connectors = Connectors(own, var / "airbyte")
+    connectors = ConnectorManager(own, var / "airbyte")
     runner = Runner(
         store,
         jobs,
@@ -37,7 +38,7 @@ def main() -> int:
         job_timeout=own.airbyte.job_timeout,
         attempts=own.airbyte.attempts,
     )
-    app = api.create_app(own.airbyte, store, jobs, connectors, runner)
+    app = create_app(own.airbyte, store, jobs, connectors, runner)
     app.include_router(web.router(own.airbyte, store, jobs, runner))
     address = {"host": own.airbyte.host, "port": own.airbyte.port}
     uvicorn.run(app, **address, access_log=False, log_config=None, timeout_graceful_shutdown=5)

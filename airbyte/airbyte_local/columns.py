@@ -1,7 +1,7 @@
-"""What a declared JSON schema makes of a value: the kinds of columns, and the values that fit each.
+"""Converts JSON values to the types that a JSON schema declares.
 
-Every destination shares these rules. A value that fits is handed on without loss; one that does not raises ValueError,
-and its column becomes null with a note in the record's metadata, as Airbyte does.
+All destinations share these rules. A value that fits its type is converted without loss. As in Airbyte, a value that
+does not fit becomes null, with a note in the record's metadata.
 """
 
 import re
@@ -14,9 +14,11 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
 
-# Moments as every database reads them; others that ISO 8601 knows are written anew.
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
+
+# Timestamps that every database can read; other ISO 8601 timestamps are rewritten.
 _PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
 
@@ -26,7 +28,7 @@ _BIGINT = range(-(2**63), 2**63)
 
 
 class Kind(StrEnum):
-    """Types of columns, for a destination to give its own names."""
+    """Types of columns; each destination maps them to its own types."""
 
     INTEGER = "integer"
     NUMBER = "number"
@@ -42,12 +44,12 @@ class Kind(StrEnum):
 
     @property
     def arrow_type(self) -> pa.DataType:
-        """Type of the arrays that hold a column's values; text as databases read it, if none is of the kind."""
+        """Arrow type of a column's values: text in the database's format for kinds without an Arrow type."""
         return _ARROW_TYPES.get(self, pa.string())
 
 
 _ARROW_TYPES = {Kind.INTEGER: pa.int64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-# Texts that are good as they are if Arrow can read them as this type.
+# Texts that match the pattern need no conversion if Arrow can cast them to the type.
 _DAY, _MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
 _PLAIN = {
     Kind.INTEGER: ("-?[0-9]{1,18}", pa.int64()),
@@ -56,7 +58,7 @@ _PLAIN = {
     Kind.TIMESTAMP: (f"{_DAY}[T ]{_MOMENT}", pa.timestamp("us")),
     Kind.TIMESTAMP_TZ: (f"{_DAY}[T ]{_MOMENT}(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])", pa.timestamp("us", "UTC")),
 }
-# Arrow knows the year 0, databases do not; and a zone may lead there.
+# Arrow supports the year 0, databases do not; and a time zone may shift a timestamp into it.
 _FIRST_YEAR = "0002"
 
 
@@ -68,14 +70,14 @@ class Column:
     kind: Kind
 
     def convert(self, values: Sequence[Any] | pa.Array) -> tuple[pa.Array, dict[int, Any]]:
-        """Values as they are loaded.
+        """Convert values to the column's type.
 
         Args:
-            values: JSON values, or an array of such of one type.
+            values: JSON values, or an Arrow array of JSON values of one type.
 
         Returns:
-            As many in an array of the kind's `arrow_type`; and, by index, the values that did not fit, which are null
-            in it.
+            An array of the kind's `arrow_type`, and the values that did not fit by their index; these are null in the
+            array.
         """
         array = values if isinstance(values, pa.Array) else self._together(values)
         is_text = array is not None and pa.types.is_string(array.type)
@@ -94,7 +96,7 @@ class Column:
         return pa.array(found, self.kind.arrow_type), wrong
 
     def _together(self, values: Sequence[Any]) -> pa.Array | None:
-        """An array of values that have one type, which may fit the kind; else None."""
+        """An array if all values have one type that may fit the kind, else None."""
         types = set(map(type, values)) - {NoneType}
         try:
             if types <= {str}:
@@ -107,12 +109,12 @@ class Column:
 
 
 def columns(json_schema: dict[str, Any]) -> tuple[Column, ...]:
-    """The columns that a stream's JSON schema declares, in its order."""
+    """The columns that a stream's JSON schema declares, in order."""
     return tuple(Column(name, _kind(schema)) for name, schema in json_schema.get("properties", {}).items())
 
 
 def _kind(schema: dict[str, Any] | bool) -> Kind:
-    if schema is True:  # JSON Schema's short form of {}
+    if isinstance(schema, bool):  # true is JSON Schema's short form of {}
         return Kind.TEXT
     types = schema.get("type", [])
     types = {types} if isinstance(types, str) else set(types)
@@ -185,7 +187,7 @@ def _time(value: Any) -> str:
 def _time_tz(value: Any) -> str:
     if type(value) is str:
         moment = time.fromisoformat(value)
-        # As Airbyte: without a zone it is UTC.
+        # As in Airbyte, a time without a zone is in UTC.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
     raise ValueError
 
@@ -212,7 +214,7 @@ def _json(value: Any) -> str:
     if type(value) is str:
         value = orjson.loads(value)
     if isinstance(value, dict | list):
-        # A long number within it becomes a float again.
+        # Long numbers inside become floats again.
         return orjson.dumps(value, default=float, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     raise ValueError
 
@@ -222,7 +224,7 @@ def _text(value: Any) -> str:
 
 
 def _are_plain(texts: pa.Array, kind: Kind) -> bool:
-    """Whether texts are all good as they are; most columns are, and to look at them together is quick."""
+    """Whether no text needs a conversion; this is true for most columns, and checking all texts at once is fast."""
     if kind not in _PLAIN:
         return False
     pattern, kept = _PLAIN[kind]
@@ -251,7 +253,7 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _text,
 }
 
-# Types of JSON values that fit a kind as they are.
+# Types of JSON values that need no conversion.
 _FITS: dict[Kind, set[type]] = {kind: set() for kind in Kind} | {
     Kind.INTEGER: {int},
     Kind.DOUBLE: {float},

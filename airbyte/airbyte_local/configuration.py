@@ -1,4 +1,4 @@
-"""Configurations of sources and destinations: held against a connector's specification; their secrets, hidden."""
+"""Validates configurations of sources and destinations, and hides their secrets."""
 
 import json
 import re
@@ -7,30 +7,30 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft7Validator
 
-# What Airbyte shows in place of a secret; where a client sends it back, the secret stays as it is.
+# Airbyte shows this instead of a secret; if a client sends it back, the secret is not changed.
 HIDDEN = "**********"
-# A URL with a login or a query, which may be a token.
+# A URL with credentials, or with a query, which may be a token.
 _WITH_LOGIN = re.compile(r"https?://([^/?#]*@|[^?#]*\?)", re.IGNORECASE)
-# Rules whose message tells names only; others would repeat the value, which may be a secret.
-_TOLD = ("required", "additionalProperties", "dependencies")
+# Rules whose message contains only names; others would repeat the value, which may be a secret.
+_SAFE = ("required", "additionalProperties", "dependencies")
 _SHOWN = 200
 
 
 class Fault(NamedTuple):
-    """What is wrong with a field."""
+    """An invalid field."""
 
     field: str
     message: str
 
 
 def faults(configuration: dict[str, Any], schema: dict[str, Any]) -> list[Fault]:
-    """What a configuration breaks of a connector's JSON schema, field by field; no message has a value."""
+    """Violations of a connector's JSON schema, field by field; messages contain no values."""
     found = sorted(Draft7Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path)))
     return [
         Fault(
             ".".join(["configuration", *map(str, error.absolute_path)]),
             error.message
-            if error.validator in _TOLD
+            if error.validator in _SAFE
             else f"must satisfy {error.validator}: {json.dumps(error.validator_value)[:_SHOWN]}",
         )
         for error in found
@@ -38,7 +38,7 @@ def faults(configuration: dict[str, Any], schema: dict[str, Any]) -> list[Fault]
 
 
 def hide(configuration: Any, schema: dict[str, Any]) -> Any:
-    """A configuration as it may be shown: `HIDDEN` in place of each secret, and of each URL with a login or a query."""
+    """Replace each secret, and each URL with credentials or a query, by `HIDDEN`."""
     secrets = set(_secret_paths(schema, schema, configuration))
 
     def shown(value: Any, path: tuple[Any, ...]) -> Any:
@@ -56,7 +56,7 @@ def hide(configuration: Any, schema: dict[str, Any]) -> Any:
 
 
 def keep_hidden(new: Any, old: Any) -> Any:
-    """A new configuration with the old secrets where it says `HIDDEN`."""
+    """Replace each `HIDDEN` in a new configuration by the old value."""
     if new == HIDDEN:
         return old
     if isinstance(new, dict):
@@ -69,7 +69,7 @@ def keep_hidden(new: Any, old: Any) -> Any:
 
 
 def merged(old: Any, patch: Any) -> Any:
-    """A value after a JSON merge patch (RFC 7396)."""
+    """Apply a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     base = old if isinstance(old, dict) else {}
@@ -80,7 +80,7 @@ def merged(old: Any, patch: Any) -> Any:
 def _secret_paths(
     schema: Any, root: dict[str, Any], value: Any, path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Any, ...]]:
-    """Paths of the values that a schema calls secret, in any of its alternatives."""
+    """Paths of the values that a schema marks as secret, in any of its alternatives."""
     if not isinstance(schema, dict):
         return
     if schema.get("airbyte_secret") or schema.get("writeOnly"):

@@ -1,4 +1,4 @@
-"""The jobs and their attempts, kept in PostgreSQL so that they survive the service."""
+"""Jobs and their attempts, stored in PostgreSQL so that they survive a restart of the service."""
 
 import threading
 import uuid
@@ -9,26 +9,24 @@ from importlib.resources import files
 from typing import Literal
 
 import psycopg
-from psycopg.rows import class_row, scalar_row
 
-# Incomplete: an attempt failed, and there will be another.
+from airbyte_local.database import Database
+
+# incomplete: an attempt failed, and another one will follow.
 Status = Literal["running", "incomplete", "succeeded", "failed", "cancelled"]
 
-# Any number that no other program would lock in the same database.
+# Key of the advisory lock; any number that no other program uses in the same database.
 _LOCK = 0x_A1B1_7E_10CA1
 _LOCK_TIMEOUT = "3s"
-# Seconds.
-CONNECT_TIMEOUT = 10
-
-INTERRUPTED = "the service was stopped meanwhile"
+INTERRUPTED = "the service was stopped during this attempt"
 
 
 class OtherServiceError(Exception):
-    """Another service works on this database already."""
+    """Another service already uses this database."""
 
 
 class RunningJobError(Exception):
-    """The connection has a job that has not ended."""
+    """The connection already has a job that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,12 @@ class Job:
 
     @property
     def is_active(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the job has not ended."""
         return self.status in ("running", "incomplete")
 
     @property
     def duration(self) -> timedelta:
-        """From start to end; to now, for a job that runs."""
+        """From start to end, or to now while the job runs."""
         end = datetime.now(self.started_at.tzinfo) if self.is_active else self.updated_at
         return max(end - self.started_at, timedelta())
 
@@ -77,7 +75,7 @@ class Attempt:
 
     @property
     def duration(self) -> timedelta:
-        """From start to end; to now, for one that runs."""
+        """From start to end, or to now while the attempt runs."""
         return max((self.ended_at or datetime.now(self.started_at.tzinfo)) - self.started_at, timedelta())
 
 
@@ -86,9 +84,9 @@ class End:
     """How a job or an attempt ended.
 
     Attributes:
-        status: of the two.
+        status: the final status.
         reason: why it did not succeed.
-        failure_type: Airbyte's word for it; None: nobody says.
+        failure_type: Airbyte's failure type, or None if unknown.
     """
 
     status: Status
@@ -97,34 +95,26 @@ class End:
 
 
 class JobStore:
-    """The tables airbyte.jobs and airbyte.attempts.
-
-    Every call has a connection of its own, so a restart of PostgreSQL is survived.
-    """
+    """The tables airbyte.jobs and airbyte.attempts."""
 
     def __init__(self, conninfo: dict[str, str | int]):
-        """Take the database for this service, for as long as the process lives, and create what is missing in it.
-
-        Args:
-            conninfo: keyword arguments of `psycopg.connect`.
+        """Lock the database for this service until the process ends, and create missing tables.
 
         Raises:
-            OtherServiceError: another service has the database.
+            OtherServiceError: another service holds the lock.
             psycopg.Error: the database does not answer or refuses.
         """
-        own = {"application_name": "airbyte_local jobs", "connect_timeout": CONNECT_TIMEOUT, "autocommit": True}
-        self._conninfo = {**conninfo, **own}
+        self._database = Database(conninfo, "airbyte_local jobs")
         self._held: psycopg.Connection | None = None
         self._lock = threading.Lock()
         self.hold()
-        with self._connect() as connection:
-            connection.execute(files("airbyte_local").joinpath("schema.sql").read_text())
+        self._database.execute(files("airbyte_local").joinpath("schema.sql").read_bytes())
 
     def hold(self) -> None:
-        """Keep the database for this service; a restart of the database lets go of it.
+        """Keep the lock on the database, or take it again: a restart of the database releases it.
 
         Raises:
-            OtherServiceError: another service has the database.
+            OtherServiceError: another service holds the lock.
             psycopg.Error: the database does not answer or refuses.
         """
         with self._lock:
@@ -134,132 +124,104 @@ class JobStore:
                     return
                 except psycopg.Error:
                     self._held.close()
-            held = psycopg.connect(**self._conninfo)
+            held = self._database.connect()
             try:
                 # The server needs a moment to notice that a killed service is gone.
                 held.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
                 held.execute("select pg_advisory_lock(%s)", [_LOCK])
             except psycopg.errors.LockNotAvailable:
                 held.close()
-                database = "{host}:{port}/{dbname}".format(**self._conninfo)
-                raise OtherServiceError(f"another Airbyte service works on {database}; stop it first") from None
+                raise OtherServiceError(
+                    f"another Airbyte service is using the database {self._database.name}; stop it first"
+                ) from None
             self._held = held
 
     def create(self, connection_id: uuid.UUID, job_type: str) -> Job:
-        """A new, running job.
+        """Create a job with the status running.
 
         Raises:
-            RunningJobError: the connection has one that has not ended.
+            RunningJobError: the connection has a job that has not ended.
         """
-        with self._connect() as connection:
-            try:
-                return connection.execute(
-                    "insert into airbyte.jobs (connection_id, job_type, status, run)"
-                    " values (%s, %s, 'running', gen_random_uuid()) returning *",
-                    [connection_id, job_type],
-                ).fetchone()
-            except psycopg.errors.UniqueViolation:
-                raise RunningJobError from None
+        query = (
+            "insert into airbyte.jobs (connection_id, job_type, status, run)"
+            " values (%s, %s, 'running', gen_random_uuid()) returning *"
+        )
+        try:
+            return self._database.rows(Job, query, [connection_id, job_type])[0]
+        except psycopg.errors.UniqueViolation:
+            raise RunningJobError from None
 
     def get(self, job_id: int) -> Job | None:
-        """The job of this id, if there is one."""
-        with self._connect() as connection:
-            return connection.execute("select * from airbyte.jobs where job_id = %s", [job_id]).fetchone()
+        """The job with this id, or None."""
+        return self._database.row(Job, "select * from airbyte.jobs where job_id = %s", [job_id])
 
     def recent(
         self, connection_id: uuid.UUID | None, *, status: Status | None = None, limit: int, offset: int
     ) -> list[Job]:
-        """Jobs, newest first; of one connection or, with None, of all; of one status or, with None, of any."""
-        with self._connect() as connection:
-            return connection.execute(
-                "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
-                " and status = coalesce(%s, status) order by job_id desc limit %s offset %s",
-                [connection_id, status, limit, offset],
-            ).fetchall()
+        """Jobs, newest first, of one connection (None: of all) and one status (None: any)."""
+        query = (
+            "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
+            " and status = coalesce(%s, status) order by job_id desc limit %s offset %s"
+        )
+        return self._database.rows(Job, query, [connection_id, status, limit, offset])
 
     def latest(self, connections: Sequence[uuid.UUID], *, status: Status | None = None) -> dict[uuid.UUID, Job]:
-        """The newest job of each connection, of one status or, with None, of any; without those that have none."""
-        with self._connect() as connection:
-            found = connection.execute(
-                "select job.* from unnest(%s::uuid[]) as wanted (id), lateral (select * from airbyte.jobs where"
-                " connection_id = wanted.id and status = coalesce(%s, status) order by job_id desc limit 1) as job",
-                [list(connections), status],
-            )
-            return {job.connection_id: job for job in found}
+        """The newest job of each connection that has one, of one status (None: any)."""
+        query = (
+            "select job.* from unnest(%s::uuid[]) as wanted (id), lateral (select * from airbyte.jobs where"
+            " connection_id = wanted.id and status = coalesce(%s, status) order by job_id desc limit 1) as job"
+        )
+        return {job.connection_id: job for job in self._database.rows(Job, query, [list(connections), status])}
 
     def unfinished(self) -> list[Job]:
-        """Jobs that have not ended; what a former process of this service tried for them has failed."""
-        with self._connect() as connection:
-            connection.execute(
-                "update airbyte.attempts set status = 'failed', ended_at = now(), failure_reason = %s"
-                " where status = 'running'",
-                [INTERRUPTED],
-            )
-            return connection.execute(
-                "select * from airbyte.jobs where status in ('running', 'incomplete') order by job_id"
-            ).fetchall()
+        """Jobs that have not ended. Marks their running attempts, which an earlier process started, as failed."""
+        self._database.execute(
+            "update airbyte.attempts set status = 'failed', ended_at = now(), failure_reason = %s"
+            " where status = 'running'",
+            [INTERRUPTED],
+        )
+        query = "select * from airbyte.jobs where status in ('running', 'incomplete') order by job_id"
+        return self._database.rows(Job, query)
 
     def start_attempt(self, job_id: int) -> int:
-        """Note that a job is tried; which time it is, from 1."""
-        with self._connect() as connection, connection.transaction():
-            connection.execute(
-                "update airbyte.jobs set status = 'running', updated_at = now() where job_id = %s", [job_id]
-            )
-            with connection.cursor(row_factory=scalar_row) as cursor:
-                return cursor.execute(
-                    "insert into airbyte.attempts (job_id, number)"
-                    " select %(job)s, coalesce(max(number), 0) + 1 from airbyte.attempts where job_id = %(job)s"
-                    " returning number",
-                    {"job": job_id},
-                ).fetchone()
+        """Record a new attempt of a job; returns its number, from 1."""
+        return self._database.value(
+            "with job as (update airbyte.jobs set status = 'running', updated_at = now() where job_id = %(job)s)"
+            " insert into airbyte.attempts (job_id, number)"
+            " select %(job)s, coalesce(max(number), 0) + 1 from airbyte.attempts where job_id = %(job)s"
+            " returning number",
+            {"job": job_id},
+        )
 
     def end_attempt(self, job_id: int, number: int, end: End, *, rows: int, size: int, nulled: int) -> None:
-        """Note how an attempt ended.
-
-        Args:
-            job_id: the job.
-            number: of the attempt.
-            end: how it ended.
-            rows: in the destination's tables.
-            size: bytes of the record messages read.
-            nulled: values that did not fit their type.
-        """
-        with self._connect() as connection:
-            connection.execute(
-                "update airbyte.attempts set status = %s, ended_at = now(), rows_synced = %s, bytes_synced = %s,"
-                " values_nulled = %s, failure_reason = %s, failure_type = %s where job_id = %s and number = %s",
-                [end.status, rows, size, nulled, end.reason, end.failure_type, job_id, number],
-            )
+        """Record how an attempt ended: rows committed, bytes read in RECORD messages (`size`), and values nulled."""
+        self._database.execute(
+            "update airbyte.attempts set status = %s, ended_at = now(), rows_synced = %s, bytes_synced = %s,"
+            " values_nulled = %s, failure_reason = %s, failure_type = %s where job_id = %s and number = %s",
+            [end.status, rows, size, nulled, end.reason, end.failure_type, job_id, number],
+        )
 
     def pause(self, job_id: int) -> None:
-        """Note that a job waits for its next attempt."""
-        with self._connect() as connection:
-            connection.execute(
-                "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s", [job_id]
-            )
+        """Record that a job waits for its next attempt."""
+        self._database.execute(
+            "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s", [job_id]
+        )
 
     def finish(self, job_id: int, end: End) -> None:
-        """End a job, with the sums of its attempts; one that has ended stays as it is."""
-        with self._connect() as connection:
-            connection.execute(
-                "update airbyte.jobs set status = %s, failure_reason = %s, failure_type = %s, updated_at = now(),"
-                " (rows_synced, bytes_synced, values_nulled) = (select coalesce(sum(rows_synced), 0),"
-                " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0) from airbyte.attempts where job_id ="
-                " jobs.job_id) where job_id = %s and status in ('running', 'incomplete')",
-                [end.status, end.reason, end.failure_type, job_id],
-            )
+        """End a job with the totals of its attempts; does nothing if it has already ended."""
+        self._database.execute(
+            "update airbyte.jobs set status = %s, failure_reason = %s, failure_type = %s, updated_at = now(),"
+            " (rows_synced, bytes_synced, values_nulled) = (select coalesce(sum(rows_synced), 0),"
+            " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0) from airbyte.attempts where job_id ="
+            " jobs.job_id) where job_id = %s and status in ('running', 'incomplete')",
+            [end.status, end.reason, end.failure_type, job_id],
+        )
 
     def attempts(self, jobs: Sequence[int]) -> list[Attempt]:
-        """The attempts of jobs, in order."""
-        with self._connect() as connection, connection.cursor(row_factory=class_row(Attempt)) as cursor:
-            return cursor.execute(
-                "select * from airbyte.attempts where job_id = any(%s) order by job_id, number", [list(jobs)]
-            ).fetchall()
+        """The attempts of these jobs, in order."""
+        query = "select * from airbyte.attempts where job_id = any(%s) order by job_id, number"
+        return self._database.rows(Attempt, query, [list(jobs)])
 
     def ping(self) -> None:
-        """Raise psycopg.Error where the database does not answer."""
-        with self._connect() as connection:
-            connection.execute("select 1")
-
-    def _connect(self) -> psycopg.Connection[Job]:
-        return psycopg.connect(**self._conninfo, row_factory=class_row(Job))
+        """Raise psycopg.Error unless the database answers."""
+        self._database.execute("select 1")

@@ -1,4 +1,4 @@
-"""JSON with numbers of more digits than a float or a 64-bit integer has: as texts, they lose none."""
+"""Parses JSON with numbers that have more digits than a float or a 64-bit integer; keeps them as text, without loss."""
 
 import json
 import re
@@ -6,31 +6,31 @@ from typing import Any
 
 import orjson
 
-# Members of objects alone. A float has up to 17 digits, a 64-bit integer up to 20.
+# Only members of objects. A float has up to 17 digits, a 64-bit integer up to 20.
 _LONG = re.compile(rb":[ \t]*-?(?:(?=[0-9]+\.)[0.]*[1-9](?:\.?[0-9]){17}|[1-9][0-9]{19})")
-# Finds more, and is quick.
+# A fast check that also matches some other numbers.
 _CANDIDATE = re.compile(rb":[ \t]*-?[0-9][0-9.]{17}")
 _64_BITS = range(-(2**63), 2**64)
 
 
 class LongNumber(str):
-    """A number as the JSON writes it."""
+    """The text of a number in JSON."""
 
     __slots__ = ()
 
 
 def has_any(text: bytes) -> bool:
-    """Whether JSON may have a long number."""
+    """Whether JSON text may contain a long number."""
     return bool(_CANDIDATE.search(text) and _LONG.search(text))
 
 
 def loads(text: bytes) -> Any:
-    """A JSON value in which long numbers are `LongNumber`.
+    """Parse JSON; long numbers become `LongNumber`.
 
     Raises:
-        orjson.JSONDecodeError: it is no JSON.
+        orjson.JSONDecodeError: it is not valid JSON.
     """
-    orjson.loads(text)  # stricter than the other, which takes NaN too
+    orjson.loads(text)  # stricter than json.loads, which accepts NaN
     return json.loads(text, parse_float=_float, parse_int=_int)
 
 
@@ -40,5 +40,5 @@ def _float(text: str) -> float | LongNumber:
 
 
 def _int(text: str) -> int | LongNumber:
-    # So long a text would take Python long, and is refused by it.
+    # Python is slow at converting very long integers, and refuses the longest.
     return int(text) if len(text) <= 20 and int(text) in _64_BITS else LongNumber(text)

@@ -1,4 +1,4 @@
--- The service's own tables; run at every start, so each statement leaves what is there alone.
+-- The service's own tables. Runs at every start, so each statement keeps what exists.
 
 create schema if not exists airbyte;
 
@@ -11,13 +11,13 @@ create table if not exists airbyte.jobs (
     run uuid not null,
     started_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    -- Of all attempts: rows that are in the destination's tables, and bytes of the records that were read.
+    -- Totals of all attempts: rows committed in the destination, and bytes of the records that were read.
     rows_synced bigint not null default 0,
     bytes_synced bigint not null default 0,
     -- Values that did not fit their declared type and were loaded as null.
     values_nulled bigint not null default 0,
     failure_reason text,
-    -- Airbyte's word for it: config_error will not pass by itself; null where nobody says.
+    -- Airbyte's failure type; a config_error is not retried; null if unknown.
     failure_type text
 );
 
@@ -37,7 +37,7 @@ create table if not exists airbyte.attempts (
     primary key (job_id, number)
 );
 
--- A table of an earlier version knows no attempts.
+-- Upgrades a table of an earlier version, which had no attempts.
 alter table airbyte.jobs drop constraint if exists jobs_status_check;
 alter table airbyte.jobs add constraint jobs_status_check
     check (status in ('running', 'incomplete', 'succeeded', 'failed', 'cancelled'));
@@ -52,7 +52,7 @@ create table if not exists airbyte.workspaces (
     created_at timestamptz not null default now()
 );
 
--- Sources and destinations; Airbyte's own word for both.
+-- Sources and destinations; Airbyte calls both actors.
 create table if not exists airbyte.actors (
     actor_id uuid primary key default gen_random_uuid(),
     workspace_id uuid not null references airbyte.workspaces,
@@ -60,9 +60,9 @@ create table if not exists airbyte.actors (
     name text not null,
     -- The sourceType or destinationType.
     type text not null,
-    -- As it may be shown: without secrets.
+    -- Without secrets.
     configuration jsonb not null,
-    -- All of it, encrypted with a key that is not in the database.
+    -- With secrets, encrypted with a key that is not in the database.
     sealed bytea not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
@@ -74,7 +74,7 @@ create table if not exists airbyte.connections (
     source_id uuid not null references airbyte.actors,
     destination_id uuid not null references airbyte.actors,
     name text not null,
-    -- Its other fields, as Airbyte's API names them.
+    -- All other fields, as Airbyte's API names them.
     options jsonb not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()

@@ -1,4 +1,4 @@
-"""The page at the service's root: connections, their syncs, states and logs, and buttons to sync and to cancel."""
+"""The web pages of the service: connections, syncs, states and logs, with buttons to start and cancel syncs."""
 
 import json
 import logging
@@ -17,20 +17,22 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from airbyte_local import api, problems
-from airbyte_local.destination import OUR_NAMESPACE, State
-from airbyte_local.destinations import open_destination, parse
+from airbyte_local.api import jobs as job_routes
+from airbyte_local.api import problems
+from airbyte_local.api.pages import Offset
+from airbyte_local.destinations.config_models import parse
+from airbyte_local.destinations.contract import OUR_NAMESPACE, State
+from airbyte_local.destinations.factory import open_destination
 from airbyte_local.jobs import Attempt, Job, JobStore
-from airbyte_local.pages import Offset
-from airbyte_local.runner import Runner
 from airbyte_local.settings import Airbyte
 from airbyte_local.store import Actor, Connection, Store
+from airbyte_local.sync.runner import Runner
 
 log = logging.getLogger(__name__)
 
-# Connections or jobs on a page.
+# Number of connections or jobs on a page.
 _PAGE = 20
-# Bytes of a log's end that are shown.
+# Bytes that are shown of the end of a log.
 _LOG_BYTES = 1 << 20
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; form-action 'self';"
@@ -44,7 +46,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Airbyte, local", charset="UTF-8"
 
 @dataclass(frozen=True)
 class _Overview:
-    """A connection with what became of it."""
+    """A connection with its last job and its last successful job."""
 
     connection: Connection
     source: Actor
@@ -54,20 +56,13 @@ class _Overview:
 
 
 def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
-    """The routes; all but the style ask for the client's id and secret.
-
-    Args:
-        settings: credentials of the one client.
-        store: of what can be synced.
-        jobs: the store of jobs.
-        runner: starts and ends jobs.
-    """
+    """The routes; all except the style sheet require the client id and secret."""
     routes = APIRouter(route_class=_Page, include_in_schema=False, dependencies=[Depends(_login(settings))])
     open_routes = APIRouter(route_class=_Page, include_in_schema=False)
     own_site = [Depends(_require_own_site)]
 
     def overview_of(connections: list[Connection]) -> list[_Overview]:
-        actors = {each.actor_id: each for kind in ("source", "destination") for each in store.actors(kind)}
+        actors = {each.actor_id: each for each in [*store.actors("source"), *store.actors("destination")]}
         ids = [each.connection_id for each in connections]
         last, succeeded = jobs.latest(ids), jobs.latest(ids, status="succeeded")
         return [
@@ -90,14 +85,11 @@ def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> A
         found = store.connections(limit=_PAGE + 1, offset=offset)
         rows = overview_of(found[:_PAGE])
         is_active = any(each.last and each.last.is_active for each in rows)
-        return _html("overview.j2", rows=rows, refresh=is_active, **_pager(found, offset))
+        return _html("overview.j2", rows=rows, refresh=is_active, pages=_pager(found, offset))
 
     @routes.get("/connections/{connection_id}")
     def connection(connection_id: uuid.UUID, offset: Offset = 0) -> Response:
-        wanted = store.connection(connection_id)
-        if wanted is None:
-            raise problems.not_found(f"no connection has the id {connection_id}")
-        (row,) = overview_of([wanted])
+        (row,) = overview_of([problems.require(store.connection(connection_id), "connection", connection_id)])
         found = jobs.recent(connection_id, limit=_PAGE + 1, offset=offset)
         shown = [runner.live(each) for each in found[:_PAGE]]
         attempts = [_live(runner, each) for each in jobs.attempts([each.job_id for each in shown])]
@@ -109,36 +101,36 @@ def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> A
             state_fault=state_fault,
             jobs=[(job, [each for each in attempts if each.job_id == job.job_id]) for job in shown],
             refresh=bool(row.last and row.last.is_active),
-            **_pager(found, offset),
+            pages=_pager(found, offset),
         )
 
     @routes.post("/connections/{connection_id}/sync", dependencies=own_site)
     def sync(connection_id: uuid.UUID, request: Request) -> Response:
-        api.submit(store, runner, connection_id, "sync")
+        job_routes.submit(store, runner, connection_id, "sync")
         return _back(request)
 
     @routes.post("/jobs/{job_id}/cancel", dependencies=own_site)
-    def cancel(job_id: api.JobId, request: Request) -> Response:
-        api.found(jobs, job_id)
+    def cancel(job_id: job_routes.JobId, request: Request) -> Response:
+        job_routes.found(jobs, job_id)
         runner.cancel(job_id)
         return _back(request)
 
     @routes.get("/jobs/{job_id}/log")
-    def log_of(job_id: api.JobId) -> Response:
+    def log_of(job_id: job_routes.JobId) -> Response:
         try:
             return PlainTextResponse(_end_of_log(runner, job_id))
         except FileNotFoundError:
-            raise problems.not_found(f"there is no log of a job {job_id}; it may have been deleted") from None
+            raise problems.not_found(f"job {job_id} has no log; it may have been deleted") from None
 
     open_routes.include_router(routes)
     return open_routes
 
 
 class _Page(APIRoute):
-    """Answers with HTML, whatever goes wrong, and with headers that keep other sites out."""
+    """Answers with HTML, also for errors, and with headers that protect against other sites."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, wrapped."""
+        """Wrap the handler."""
         handle = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
@@ -160,16 +152,20 @@ class _Page(APIRoute):
 def _login(settings: Airbyte) -> Callable[..., None]:
     def login(given: Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]) -> None:
         if given is None or not settings.is_client(given.username, given.password):
-            raise problems.unauthorized("log in with the service's client id as user and its client secret as password")
+            raise problems.unauthorized(
+                "log in with the client id of the service as the user name and its client secret as the password"
+            )
 
     return login
 
 
 def _require_own_site(request: Request) -> None:
-    """A browser sends the login along with what other sites' pages ask it to post here."""
+    """Refuse posts from other sites, since a browser would send the login with them."""
     origin = request.headers.get("origin") or request.headers.get("referer", "")
     if _host(origin) != request.headers.get("host"):
-        raise problems.forbidden(f"only this site's own pages may ask for this, and {origin or 'nobody'} did")
+        raise problems.forbidden(
+            f"only pages of this site may send this request, but it came from {origin or 'an unknown origin'}"
+        )
 
 
 def _back(request: Request) -> Response:
@@ -183,7 +179,7 @@ def _host(url: str) -> str:
 
 
 def _pager(found: list[Any], offset: int) -> dict[str, int | None]:
-    """Where the pages before and after this one start; `found` has one item more where there is one after."""
+    """Offsets of the previous and the next page; `found` has one more item than fits if there is a next page."""
     return {
         "before": max(offset - _PAGE, 0) if offset else None,
         "after": offset + _PAGE if len(found) > _PAGE else None,
@@ -196,12 +192,12 @@ def _live(runner: Runner, attempt: Attempt) -> Attempt:
 
 
 def _states(store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[State], str | None]:
-    """The states of a connection; if they cannot be had, why."""
+    """The states of a connection, or the reason why they cannot be read."""
     try:
         with closing(open_destination(parse(store.whole_configuration(actor)), sync_id=0)) as destination:
             found = destination.peek(connection_id)
             return [state for state in found if state.namespace != OUR_NAMESPACE], None
-    except Exception as error:  # each database's client has errors of its own
+    except Exception as error:  # each database client has its own errors
         return [], " ".join(str(error).split()) or repr(error)
 
 
@@ -212,8 +208,8 @@ def _end_of_log(runner: Runner, job_id: int) -> bytes:
         file.seek(max(size - _LOG_BYTES, 0))
         if size <= _LOG_BYTES:
             return file.read(_LOG_BYTES)
-        file.readline()  # the rest of a line
-        return f"… what came before is in {path}\n".encode() + file.read(_LOG_BYTES)
+        file.readline()  # an incomplete line
+        return f"… for earlier lines see {path}\n".encode() + file.read(_LOG_BYTES)
 
 
 def _duration(duration: timedelta) -> str:

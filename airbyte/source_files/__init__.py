@@ -1,1 +1,1 @@
-"""Airbyte source connector for CSV files on this machine and behind http(s) URLs."""
+"""Airbyte source connector for CSV, JSON Lines and Parquet files on this machine and at http(s) URLs."""

@@ -9,42 +9,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from airbyte_protocol.models import (
-    AirbyteCatalog,
-    AirbyteConnectionStatus,
-    AirbyteErrorTraceMessage,
-    AirbyteLogMessage,
-    AirbyteMessage,
-    AirbyteStateBlob,
-    AirbyteStateMessage,
-    AirbyteStateType,
-    AirbyteStream,
-    AirbyteStreamState,
-    AirbyteStreamStatus,
-    AirbyteStreamStatusTraceMessage,
-    AirbyteTraceMessage,
-    ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteStream,
-    ConnectorSpecification,
-    FailureType,
-    Level,
-    Status,
-    StreamDescriptor,
-    SyncMode,
-    TraceType,
-    Type,
-)
+from airbyte_protocol import models as protocol
 
 from source_files import config, content, schema, state
 from source_files.errors import SourceError
 from source_files.records import now
 
-# Of a stream without a declared schema, discover looks at so many bytes, of so many files at most: the last ones.
+# Without a declared schema, discover reads this number of bytes, from at most this number of files: the last ones.
 LOOK, FILES = 64 << 20, 1_000
 
 
 def main() -> NoReturn:
-    """Run one command of the protocol; the exit status is 1 where it failed."""
+    """Run one command of the protocol; the exit status is 1 if it failed."""
     parser = argparse.ArgumentParser(prog="source_files", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("spec")
@@ -63,20 +39,23 @@ def main() -> NoReturn:
         elif arguments.command == "discover":
             _discover(config.load(arguments.config))
         else:
-            catalog = ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
+            catalog = protocol.ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
             _read(config.load(arguments.config), catalog, state.load(arguments.state))
     except BrokenPipeError:
-        _leave(1)  # nobody reads any more
+        _leave(1)  # the reader has gone
     except SourceError as error:
         _fail(str(error), error.failure_type)
     except Exception as error:
-        _fail(f"source_files failed unexpectedly: {error!r}", FailureType.system_error)
+        _fail(f"source_files failed unexpectedly: {error!r}", protocol.FailureType.system_error)
     _leave(0)
 
 
 def _spec() -> None:
     settings = config.Config.model_json_schema()
-    _say(Type.SPEC, spec=ConnectorSpecification(connectionSpecification=settings, supportsIncremental=True))
+    _say(
+        protocol.Type.SPEC,
+        spec=protocol.ConnectorSpecification(connectionSpecification=settings, supportsIncremental=True),
+    )
 
 
 def _check(path: Path) -> None:
@@ -86,28 +65,28 @@ def _check(path: Path) -> None:
                 with content.opened(url) as file:
                     _format(stream).check(file, stream)
     except SourceError as error:
-        status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
+        status = protocol.AirbyteConnectionStatus(status=protocol.Status.FAILED, message=str(error))
     else:
-        status = AirbyteConnectionStatus(status=Status.SUCCEEDED)
-    _say(Type.CONNECTION_STATUS, connectionStatus=status)
+        status = protocol.AirbyteConnectionStatus(status=protocol.Status.SUCCEEDED)
+    _say(protocol.Type.CONNECTION_STATUS, connectionStatus=status)
 
 
 def _discover(settings: config.Config) -> None:
     streams = [
-        AirbyteStream(
+        protocol.AirbyteStream(
             name=stream.name,
             json_schema=stream.json_schema or _learn(stream),
-            supported_sync_modes=[SyncMode.full_refresh, SyncMode.incremental],
+            supported_sync_modes=[protocol.SyncMode.full_refresh, protocol.SyncMode.incremental],
             source_defined_cursor=True,
             source_defined_primary_key=[[name] for name in stream.primary_key or []] or None,
         )
         for stream in settings.streams
     ]
-    _say(Type.CATALOG, catalog=AirbyteCatalog(streams=streams))
+    _say(protocol.Type.CATALOG, catalog=protocol.AirbyteCatalog(streams=streams))
 
 
 def _learn(stream: config.Stream) -> dict[str, Any]:
-    """JSON schema of a stream's files, from a look at them."""
+    """Find the JSON schema of a stream from its files."""
     columns = schema.Columns()
     files = content.find(stream.url)[-FILES:]
     share = LOOK // len(files)
@@ -120,26 +99,26 @@ def _learn(stream: config.Stream) -> dict[str, Any]:
         raise SourceError(f"stream {stream.name}: {error}") from None
 
 
-def _read(settings: config.Config, catalog: ConfiguredAirbyteCatalog, states: dict[str, state.State]) -> None:
+def _read(settings: config.Config, catalog: protocol.ConfiguredAirbyteCatalog, states: dict[str, state.State]) -> None:
     known = {stream.name: stream for stream in settings.streams}
     for configured in catalog.streams:
         name = configured.stream.name
         if name not in known:
             raise SourceError(f"the catalog asks for stream {name}; the configuration has {', '.join(known)}")
-        incremental = configured.sync_mode is SyncMode.incremental
-        _status(name, AirbyteStreamStatus.STARTED)
+        incremental = configured.sync_mode is protocol.SyncMode.incremental
+        _status(name, protocol.AirbyteStreamStatus.STARTED)
         _read_stream(known[name], configured, states.get(name, state.State()) if incremental else None)
-        _status(name, AirbyteStreamStatus.COMPLETE)
+        _status(name, protocol.AirbyteStreamStatus.COMPLETE)
 
 
-def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, done: state.State | None) -> None:
-    """Read a stream's files; those that are not `done` yet where only these are wanted."""
+def _read_stream(stream: config.Stream, configured: protocol.ConfiguredAirbyteStream, done: state.State | None) -> None:
+    """Read a stream's files; given `done`, only those that it does not contain, which are added to it."""
     columns = list(configured.stream.json_schema.get("properties", {}))
     if not columns:
         raise SourceError(f"the catalog has no columns for stream {stream.name}; discover it again")
     for url in content.find(stream.url):
         path = content.public(url)
-        with content.opened(url, known=done and done.files.get(path)) as file:
+        with content.opened(url, known=done.files.get(path) if done else None) as file:
             if done and done.has(path, file.version):
                 continue
             for lines in _format(stream).read(file, stream, columns, _warn):
@@ -150,44 +129,57 @@ def _read_stream(stream: config.Stream, configured: ConfiguredAirbyteStream, don
 
 
 def _format(stream: config.Stream) -> ModuleType:
-    """Module for the stream's format; pyarrow, which most of them need, is not imported before."""
+    """Module for the stream's format; imported when needed, since most import pyarrow, which is slow.
+
+    Each has the functions check, read and learn, as csv_format describes them.
+    """
     return import_module(f"source_files.{stream.format}_format")
 
 
 def _warn(message: str) -> None:
-    _say(Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=message))
+    _say(protocol.Type.LOG, log=protocol.AirbyteLogMessage(level=protocol.Level.WARN, message=message))
 
 
 def _state(stream: str, done: state.State) -> None:
-    stream_state = AirbyteStreamState(
-        stream_descriptor=StreamDescriptor(name=stream),
-        stream_state=AirbyteStateBlob.model_validate(done.model_dump(exclude_none=True)),
+    stream_state = protocol.AirbyteStreamState(
+        stream_descriptor=protocol.StreamDescriptor(name=stream),
+        stream_state=protocol.AirbyteStateBlob.model_validate(done.model_dump(exclude_none=True)),
     )
-    _say(Type.STATE, state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=stream_state))
+    _say(
+        protocol.Type.STATE,
+        state=protocol.AirbyteStateMessage(type=protocol.AirbyteStateType.STREAM, stream=stream_state),
+    )
 
 
-def _status(stream: str, status: AirbyteStreamStatus) -> None:
-    descriptor = StreamDescriptor(name=stream)
-    status_message = AirbyteStreamStatusTraceMessage(stream_descriptor=descriptor, status=status)
-    trace = AirbyteTraceMessage(type=TraceType.STREAM_STATUS, emitted_at=now(), stream_status=status_message)
-    _say(Type.TRACE, trace=trace)
+def _status(stream: str, status: protocol.AirbyteStreamStatus) -> None:
+    descriptor = protocol.StreamDescriptor(name=stream)
+    status_message = protocol.AirbyteStreamStatusTraceMessage(stream_descriptor=descriptor, status=status)
+    trace = protocol.AirbyteTraceMessage(
+        type=protocol.TraceType.STREAM_STATUS, emitted_at=now(), stream_status=status_message
+    )
+    _say(protocol.Type.TRACE, trace=trace)
 
 
-def _fail(message: str, failure_type: FailureType) -> NoReturn:
-    error = AirbyteErrorTraceMessage(message=message, failure_type=failure_type, stack_trace=traceback.format_exc())
+def _fail(message: str, failure_type: protocol.FailureType) -> NoReturn:
+    error = protocol.AirbyteErrorTraceMessage(
+        message=message, failure_type=failure_type, stack_trace=traceback.format_exc()
+    )
     try:
-        _say(Type.TRACE, trace=AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=now(), error=error))
+        _say(
+            protocol.Type.TRACE,
+            trace=protocol.AirbyteTraceMessage(type=protocol.TraceType.ERROR, emitted_at=now(), error=error),
+        )
     finally:
         _leave(1)
 
 
 def _leave(status: int) -> NoReturn:
-    """End at once: all is said and written, and an orderly end after a broken pipe would complain of it again."""
+    """Exit immediately: all output is flushed, and a normal exit would report a broken pipe again."""
     os._exit(status)
 
 
-def _say(kind: Type, **content: object) -> None:
-    line = AirbyteMessage(type=kind, **content).model_dump_json(exclude_none=True, by_alias=True)
+def _say(kind: protocol.Type, **content: Any) -> None:
+    line = protocol.AirbyteMessage(type=kind, **content).model_dump_json(exclude_none=True, by_alias=True)
     sys.stdout.buffer.write(line.encode() + b"\n")
     sys.stdout.buffer.flush()
 

@@ -1,26 +1,29 @@
-"""Arrow's columns as RECORD messages, a column at a time: no value becomes a Python object."""
+"""Converts Arrow columns to RECORD messages, column by column, without creating a Python object per value."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pt
+from pyarrow import compute
 
 from source_files.records import frame, has_nul
 
-# Rows made messages at once.
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
+
+# Rows that are converted at once.
 _SLICE = 20_000
-# Bytes that stand for themselves in JSON's strings.
+# Bytes that need no escape in JSON strings.
 _PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
 
 
 class NulError(ValueError):
-    """A text has a NUL character.
+    """A text contains a NUL character.
 
     Args:
-        row: of the column's values, from 0.
-        column: its name.
+        row: index of the value in the column, from 0.
+        column: name of the column.
     """
 
     def __init__(self, row: int, column: str):
@@ -30,7 +33,7 @@ class NulError(ValueError):
 
 
 def unfit(kind: pa.DataType) -> pa.DataType | None:
-    """The first type that has no form in JSON, `kind` itself or one within it."""
+    """The type that JSON cannot represent, `kind` itself or one nested in it; None if there is none."""
     if isinstance(kind, pa.BaseExtensionType):
         return unfit(kind.storage_type)
     if pt.is_dictionary(kind):
@@ -45,10 +48,10 @@ def unfit(kind: pa.DataType) -> pa.DataType | None:
 
 
 def lines(stream: str, columns: dict[str, pa.Array]) -> Iterator[pa.Buffer]:
-    """Lines of RECORD messages for columns of the same length, whose types all have a form in JSON.
+    """Lines of RECORD messages for columns of the same length, whose types JSON can represent.
 
     Raises:
-        NulError: a text has a NUL character; nothing is given then.
+        NulError: a text contains a NUL character; no lines are returned then.
     """
     try:
         parts = _members(columns)
@@ -57,7 +60,7 @@ def lines(stream: str, columns: dict[str, pa.Array]) -> Iterator[pa.Buffer]:
     for start in range(0, len(parts[1]), _SLICE):
         before, behind = frame(stream)
         rows = [part if isinstance(part, str) else part.slice(start, _SLICE) for part in parts]
-        # All the strings of an Arrow array, which a new one has one after the other.
+        # The buffer with all strings of an Arrow array; in a new array they follow one another.
         yield _join(before.decode(), *rows, behind.decode()).buffers()[2]
 
 
@@ -77,7 +80,7 @@ def _nul_error(columns: dict[str, pa.Array]) -> NulError:
 
 
 def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
-    """Parts that, joined row by row, are JSON objects with the columns' values; every second one is an array."""
+    """Parts that form JSON objects when joined row by row; every second part is an array."""
     parts, before = [], "{"
     for name, values in columns.items():
         quote, text = _unquoted(values)
@@ -87,13 +90,13 @@ def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
 
 
 def _json(values: pa.Array) -> pa.StringArray:
-    """JSON of every value, null among them."""
+    """JSON of every value, including null."""
     quote, text = _unquoted(values)
     return _join(quote, text, quote) if quote else text
 
 
 def _unquoted(values: pa.Array) -> tuple[str, pa.StringArray]:
-    """JSON of every value, null among them, without the quotes that all of them have; and these, if they do."""
+    """The quote that encloses all values, if any, and the JSON of every value without it."""
     kind, quote = values.type, ""
     if isinstance(kind, pa.BaseExtensionType):
         return _unquoted(values.storage)
@@ -118,10 +121,10 @@ def _unquoted(values: pa.Array) -> tuple[str, pa.StringArray]:
 
 
 def _text(values: pa.Array) -> pa.StringArray:
-    """What stands between the quotes of strings, decimals, dates and times."""
+    """JSON of strings, decimals, dates and times, without quotes."""
     kind = values.type
     if pt.is_timestamp(kind):
-        # Of a time with a zone Arrow keeps the moment alone, so it is shown as of UTC, with a Z.
+        # Arrow stores only the instant of a timestamp with a zone, so it is written in UTC, with a Z.
         moments = values.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else values
         return pc.replace_substring(moments.cast(pa.string()), " ", "T")
     return _escaped(values.cast(pa.string()))
@@ -137,7 +140,7 @@ def _number(values: pa.FloatingPointArray) -> pa.StringArray:
 
 
 def _array(values: pa.ListArray) -> pa.StringArray:
-    """Of every kind of list; a map is a list of pairs, and an object in JSON."""
+    """JSON of lists and maps; Arrow stores a map as a list of pairs."""
     is_map = pt.is_map(kind := values.type)
     if is_map:
         values = values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
@@ -154,21 +157,21 @@ def _array(values: pa.ListArray) -> pa.StringArray:
 
 
 def _escaped(text: pa.StringArray) -> pa.StringArray:
-    """The text as it stands between the quotes of a JSON string.
+    """The text with the escapes of a JSON string, without quotes.
 
     Raises:
-        _FoundNulError: there is a NUL character.
+        _FoundNulError: it contains a NUL character.
     """
-    # The whole buffer at once, though a slice's may have more: replacing what is not there does no harm.
+    # Checks the whole buffer, which may be larger than a slice: an unnecessary replacement does no harm.
     found = set(bytes(text.buffers()[2] or b"").translate(None, _PLAIN))
     if 0 in found and pc.any(pc.match_substring(text, "\0")).as_py():
         raise _FoundNulError
-    for byte in sorted(found, key=lambda byte: byte != ord("\\")):  # those that come with escapes last
+    for byte in sorted(found, key=lambda byte: byte != ord("\\")):  # the backslash first, since escapes contain it
         text = pc.replace_substring(text, chr(byte), orjson.dumps(chr(byte))[1:-1].decode())
     return text
 
 
 def _join(*parts: str | pa.StringArray) -> pa.StringArray:
-    # Without their type, Arrow would look for packages each time to find it.
+    # With an explicit type, since inferring it would make Arrow look for packages each time.
     typed = [pa.scalar(part, pa.string()) if isinstance(part, str) else part for part in parts]
     return pc.binary_join_element_wise(*typed, pa.scalar("", pa.string()))

@@ -1,4 +1,4 @@
-"""The connector's configuration, as `spec` describes it."""
+"""The connector's configuration, as described by the command `spec`."""
 
 import codecs
 from pathlib import Path
@@ -11,13 +11,13 @@ from source_files.errors import SourceError
 
 def _has_properties(schema: dict[str, Any]) -> dict[str, Any]:
     if not schema.get("properties"):
-        raise ValueError("declares no properties: name every column to load, with its type")
+        raise ValueError("has no properties: list every column to load, with its type")
     return schema
 
 
 def _is_character(text: str) -> str:
     if len(text) != 1 or not text.isascii() or text in "\0\r\n":
-        raise ValueError("must be one ASCII character, and no line break")
+        raise ValueError("must be one ASCII character, and not a line break")
     return text
 
 
@@ -25,21 +25,21 @@ def _codec(name: str) -> str:
     try:
         "id,text\n".encode(name)
     except (LookupError, UnicodeError, ValueError):
-        raise ValueError(f"{name!r} is no encoding that Python knows; utf-8, utf-16 and cp1252 are some") from None
+        raise ValueError(f"{name!r} is not an encoding of Python; examples are utf-8, utf-16 and cp1252") from None
     return codecs.lookup(name).name.removesuffix("-sig")
 
 
 class Csv(BaseModel):
-    """How a CSV file is written."""
+    """Format of a CSV file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    delimiter: Annotated[str, AfterValidator(_is_character)] = Field(",", description="Between two values.")
+    delimiter: Annotated[str, AfterValidator(_is_character)] = Field(",", description="Separates values.")
     quote: Annotated[str, AfterValidator(_is_character)] = Field(
-        '"', description="Around values with delimiters, quotes or line breaks; inside of them it is doubled."
+        '"', description="Encloses values that contain delimiters, quotes or line breaks; doubled inside of them."
     )
     encoding: Annotated[str, AfterValidator(_codec)] = Field("utf-8", description="Any text encoding of Python.")
-    null: str = Field("", description="A value without quotes that equals it is null.")
+    null: str = Field("", description="An unquoted value that equals this text is null.")
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
@@ -49,7 +49,7 @@ class Csv(BaseModel):
 
 
 class Stream(BaseModel):
-    """Files of one kind that make one table."""
+    """Files that are loaded into one table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,7 +62,7 @@ class Stream(BaseModel):
     format: Literal["csv", "jsonl", "parquet"] = Field(
         "csv", description="CSV with column names in its first row, JSON Lines, or Parquet."
     )
-    csv: Csv = Field(Csv(), description="How CSV files are written.")
+    csv: Csv = Field(Csv(), description="Format of the CSV files.")
     json_schema: Annotated[dict[str, Any], AfterValidator(_has_properties)] | None = Field(
         None,
         description="JSON schema whose properties are the columns to load; CSV and Parquet files must have them all."
@@ -73,14 +73,14 @@ class Stream(BaseModel):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if self.format != "csv" and "csv" in self.model_fields_set:
-            raise ValueError(f"csv describes CSV files, but the format is {self.format}")
+            raise ValueError(f"csv is only for CSV files, but the format is {self.format}")
         if self.json_schema and (unknown := set(self.primary_key or []) - self.json_schema["properties"].keys()):
             raise ValueError(f"primary_key has columns that json_schema lacks: {', '.join(sorted(unknown))}")
         return self
 
     @property
     def columns(self) -> list[str] | None:
-        """Names of the declared columns, if they are declared."""
+        """Names of the declared columns, or None if none are declared."""
         return list(self.json_schema["properties"]) if self.json_schema else None
 
 
@@ -97,7 +97,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="Files")
 
     streams: Annotated[list[Stream], AfterValidator(_have_names_of_their_own)] = Field(
-        min_length=1, description="The streams this source offers."
+        min_length=1, description="The streams of this source."
     )
 
 
@@ -105,10 +105,10 @@ def load(path: Path) -> Config:
     """Read a configuration from the JSON file at `path`.
 
     Raises:
-        SourceError: the configuration does not fit the specification; the message names every wrong setting.
+        SourceError: the configuration is invalid; the message names every invalid setting.
     """
     try:
         return Config.model_validate_json(path.read_bytes())
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"the configuration of source_files is wrong: {wrong}") from None
+        raise SourceError(f"the configuration of source_files is invalid: {wrong}") from None

@@ -1,10 +1,10 @@
-"""The files that a stream's URL names, and their bytes, piece by piece."""
+"""Finds the files of a stream, and reads their bytes piece by piece."""
 
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
@@ -13,10 +13,10 @@ from typing import BinaryIO
 from source_files.errors import SourceError, TransientError
 
 PIECE = 1 << 20  # bytes
-# Seconds that a server may be silent.
+# Seconds without data after which a server is given up.
 TIMEOUT = 30
 
-# What a file was when it was read: `size` in bytes and `mtime_ns`, `etag`, or `last_modified`; empty if nobody says.
+# Version of a file: `size` in bytes and `mtime_ns`, `etag`, or `last_modified`; empty if the server sends neither.
 Version = dict[str, int | str]
 
 
@@ -26,9 +26,9 @@ class Content:
 
     Attributes:
         url: its path or URL.
-        version: what it is now.
+        version: its current version.
         pieces: its bytes in order; only one piece is in memory at a time.
-        file: where it is a file of this machine.
+        file: the open file if it is on this machine.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Content:
     file: BinaryIO | None = None
 
     def seekable(self) -> BinaryIO:
-        """The whole file for reading in any order; of a URL a temporary copy."""
+        """The whole file for random access; for a URL, a temporary copy."""
         if self.file:
             return self.file
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - for the caller to close
@@ -48,12 +48,12 @@ class Content:
 
 
 def public(url: str) -> str:
-    """A path or URL as messages may show it: without login and query, which can hold a password or a token."""
+    """A path or URL without credentials and query, which may contain a password or token."""
     return re.sub(r"^(https?://)(?:[^/?#]*@)?([^?#]*).*", r"\1\2", url, flags=re.DOTALL)
 
 
 def find(url: str) -> list[str]:
-    """Files that a stream's URL names: itself, or all that its pattern matches, by modification time, then name.
+    """The file at a stream's URL, or all files that match its pattern, sorted by modification time and name.
 
     Raises:
         SourceError: no file matches the pattern.
@@ -62,12 +62,12 @@ def find(url: str) -> list[str]:
         return [url]
     found = set()
     for path in glob(url, recursive=True):
-        with suppress(FileNotFoundError):  # removed meanwhile
+        with suppress(FileNotFoundError):  # it has just been removed
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode):
                 found.add((status.st_mtime_ns, path))
     if not found:
-        raise SourceError(f"{url}: no file matches the pattern; check the path that SOURCE or connections.yaml gives")
+        raise SourceError(f"{url}: no file matches the pattern; check the path in SOURCE or connections.yaml")
     return [path for _, path in sorted(found)]
 
 
@@ -76,12 +76,12 @@ def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> Abs
 
     Args:
         url: path of a file of this machine, or an http or https URL; redirects are followed.
-        known: version that need not be read again; a server that still has it is asked to leave out the bytes.
-        piece: bytes read at once.
+        known: version that need not be read again; a server is asked to send nothing if it still has this version.
+        piece: number of bytes to read at once.
 
     Raises:
         SourceError: the file is missing or unreadable, or the server refuses the request.
-        TransientError: the server does not answer, breaks off, or answers with a failure of its own.
+        TransientError: the server does not answer, breaks off, or reports a failure of its own.
     """
     return _http(url, known or {}, piece) if _is_http(url) else _local(url, piece)
 
@@ -91,7 +91,7 @@ def _is_http(url: str) -> bool:
 
 
 @contextmanager
-def _local(url: str, piece: int) -> Iterator[Content]:
+def _local(url: str, piece: int) -> Generator[Content, None, None]:
     def pieces() -> Iterator[bytes]:
         try:
             yield from iter(lambda: file.read(piece), b"")
@@ -99,7 +99,7 @@ def _local(url: str, piece: int) -> Iterator[Content]:
             raise _unreadable(url, error) from error
 
     try:
-        file = open(url, "rb")  # noqa: SIM115 - closed below; an error of whoever uses it is none of the file
+        file = open(url, "rb")  # noqa: SIM115 - closed below; errors of the caller must not be reported as errors of the file
     except OSError as error:
         raise _unreadable(url, error) from error
     with file:
@@ -109,16 +109,16 @@ def _local(url: str, piece: int) -> Iterator[Content]:
 
 
 def _unreadable(url: str, error: OSError) -> SourceError:
-    return SourceError(f"{url}: {error.strerror}; check the path that SOURCE or connections.yaml gives")
+    return SourceError(f"{url}: {error.strerror}; check the path in SOURCE or connections.yaml")
 
 
 @contextmanager
-def _http(url: str, known: Version, piece: int) -> Iterator[Content]:
-    import httpx  # a quarter of a second that local files need not wait
+def _http(url: str, known: Version, piece: int) -> Generator[Content, None, None]:
+    import httpx  # takes 0.25 s, and local files do not need it
 
     client, shown = httpx.Client(follow_redirects=True, timeout=TIMEOUT), public(url)
     conditions = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
-    headers = {header: known[key] for key, header in conditions.items() if key in known}
+    headers = {header: str(known[key]) for key, header in conditions.items() if key in known}
     try:
         with client, client.stream("GET", url, headers=headers) as response:
             if response.status_code == 304 and headers:
@@ -129,12 +129,12 @@ def _http(url: str, known: Version, piece: int) -> Iterator[Content]:
                     f"{shown} answered {response.status_code} {response.reason_phrase}; try again later"
                 )
             if response.status_code != 200:
-                remedy = "check the address and whether it can be read without login"
+                remedy = "check the address, and whether it requires a login"
                 raise SourceError(f"{shown} answered {response.status_code} {response.reason_phrase}; {remedy}")
             yield Content(url, _version(response.headers), response.iter_bytes(piece))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        remedy = "write https://host/path, with special characters of a login as %-escapes"
-        raise SourceError(f"{shown} is no valid URL or leads to none; {remedy}") from error
+        remedy = "write https://host/path, with special characters of credentials as %-escapes"
+        raise SourceError(f"{shown} is not a valid URL or redirects to an invalid one; {remedy}") from error
     except httpx.HTTPError as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise TransientError(

@@ -1,7 +1,7 @@
 """CSV files: column names in the first row, values as text, and errors that name file, row and column.
 
-A value without quotes that equals the null token (by default the empty one) is null, a quoted one never is, as in
-PostgreSQL's COPY; every other value is the file's text. Blank lines are passed over.
+As in PostgreSQL's COPY, an unquoted value that equals the null text (empty by default) is null, and a quoted value
+never is. All other values are the text in the file. Blank lines are ignored.
 """
 
 import csv
@@ -22,18 +22,18 @@ from source_files.errors import SourceError, nul_error
 from source_files.schema import Columns
 from source_files.text_types import fitting
 
-# Bytes; every row up to this length is read, and none of twice the length.
+# Rows up to this size in bytes are read; rows of twice the size are refused.
 _LONGEST = 8 << 20
-# Characters of a header that messages show.
+# Characters of a header that are shown in messages.
 _SHOWN = 200
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", '"': "double quote", "'": "single quote"}
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Look at a file's header.
+    """Read a file's header.
 
     Raises:
-        SourceError: the file cannot be read, is no CSV file, or lacks a declared column.
+        SourceError: the file cannot be read, is not a CSV file, or lacks a declared column.
     """
     _File(content, stream, stream.columns)
 
@@ -44,15 +44,15 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
     Args:
         content: the file.
         stream: its stream.
-        columns: to load; the file must have them all.
-        warn: called with a message when the file has others.
+        columns: names of the columns to load; the file must have all of them.
+        warn: called with a message if the file has other columns.
 
     Raises:
-        SourceError: the file cannot be read as declared; rows before the fault may have been given already.
+        SourceError: the file is not as declared; earlier rows may have been returned already.
     """
     file = _File(content, stream, columns)
     if others := [name for name in file.names if name not in columns]:
-        warn(f"{public(content.url)}: columns that are not declared are not loaded: {', '.join(others)}")
+        warn(f"{public(content.url)}: columns that are not declared are ignored: {', '.join(others)}")
     for rows, values in file.blocks(columns):
         try:
             yield from lines(stream.name, values)
@@ -61,10 +61,10 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Look at a file's first `limit` bytes, and narrow the types of its columns to those that the values fit.
+    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit.
 
     Raises:
-        SourceError: the file is no CSV file, two columns have the same name, or a row is bad.
+        SourceError: the file is not a CSV file, two columns have the same name, or a row is invalid.
     """
     file = _File(content, stream, None)
     for name in file.names:
@@ -79,15 +79,15 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
 
 class _File:
-    """An open CSV file, read up to its header.
+    """An open CSV file, read up to the end of its header.
 
     Args:
         content: its bytes.
-        stream: how it is written.
-        columns: that it must have.
+        stream: describes its format.
+        columns: names of columns that it must have.
 
     Raises:
-        SourceError: as of `check`.
+        SourceError: as in `check`.
     """
 
     def __init__(self, content: Content, stream: Stream, columns: list[str] | None):
@@ -99,14 +99,14 @@ class _File:
         self._parts = chain([(head[size:], fault)], self._parts)
 
     def place(self, number: int) -> place.Place:
-        """Where a row is, from its number: 1 for the header, blank rows left out."""
+        """Position of a row, given its number without blank rows; the header is 1."""
         return place.find(self._url, number, names=self.names, csv_options=self._csv, limit=_LONGEST)
 
     def blocks(self, columns: list[str]) -> Iterator[tuple[int, dict[str, pa.StringArray]]]:
-        """The columns' values, many rows at a time, with the number of the first row.
+        """The columns' values in blocks of rows, with the number of the first row.
 
         Raises:
-            SourceError: a row is bad, or longer than _LONGEST.
+            SourceError: a row is invalid or too long.
         """
         number = 2
         for part, fault in self._parts:
@@ -126,7 +126,7 @@ class _File:
             return "error"
 
         try:
-            # One thread: with more, errors lose their row numbers (https://github.com/apache/arrow/pull/10321).
+            # With more than one thread, errors have no row numbers (https://github.com/apache/arrow/pull/10321).
             return pacsv.read_csv(
                 pa.BufferReader(rows),
                 read_options=pacsv.ReadOptions(column_names=self.names, use_threads=False, block_size=len(rows)),
@@ -148,37 +148,39 @@ class _File:
             raise SourceError(self._explain(str(error), first, bad)) from error
 
     def _explain(self, error: str, first: int, bad: list[pacsv.InvalidRow]) -> str:
-        """What an error of the CSV parser means to the owner of the file."""
+        """Explain an error of the CSV parser to the owner of the file."""
         if bad:
             row, csv_options = bad[0], self._csv
             return (
                 f"{self.place(first - 1 + row.number)}: {row.actual_columns} values, but the header has"
-                f" {row.expected_columns} columns; put a value with {_name(csv_options.delimiter)}s or line breaks in"
-                f' {_name(csv_options.quote)}s: "{row.text[:80]}"'
+                f" {row.expected_columns} columns; enclose values with {_name(csv_options.delimiter)}s or line breaks"
+                f' in {_name(csv_options.quote)}s: "{row.text[:80]}"'
             )
         if found := re.match(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8", error):
             where, column = self.place(first - 1 + int(found[2])), self.names[int(found[1])]
             value = where.bytes_of(column, self._csv.encoding)[:80]
-            return f"{where.of(column)}: {value!r} is not {_no_text(self._csv)}"
+            return f"{where.of(column)}: {value!r} is not {_expected(self._csv)}"
         return f"{self.place(first)}: {error}"
 
 
 def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) -> tuple[list[str], int]:
-    """Names of the columns, and the size of the rows that hold them in bytes."""
+    """Names of the columns, and the size of the header in bytes."""
     dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     text = io.StringIO(head.decode("utf-8", MARK), newline="")
     try:
         rows = enumerate(csv.reader(iter(text.readline, ""), strict=True, **dialect), 1)
         row, names = next(((row, names) for row, names in rows if names), (1, []))
     except csv.Error as error:
-        raise SourceError(f"{url}, row 1: the header is no CSV: {error}; correct its quotes and commas") from error
+        raise SourceError(
+            f"{url}, row 1: the header is not valid CSV: {error}; correct its quotes and commas"
+        ) from error
     if not names:
         wanted = f" with {', '.join(columns)}" if columns else ""
         raise SourceError(f"{url}: the file is empty; it needs a header row{wanted}")
     shown = ", ".join(ascii(name) if not name.isprintable() or name != name.strip() else name for name in names)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     if not all(map(is_text, names)):
-        raise SourceError(f"{url}, row {row}: the header is not {_no_text(csv_options, f': {shown}')}")
+        raise SourceError(f"{url}, row {row}: the header is not {_expected(csv_options, f': {shown}')}")
     if missing := [name for name in columns or [] if name not in names]:
         hint = f"add it, or correct the header, which has: {shown}"
         if len(names) == 1 and (used := [d for d in ",;\t|" if d in names[0]]):
@@ -191,9 +193,9 @@ def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) 
 
 
 def _parts(pieces: Iterator[bytes], csv_options: Csv) -> Iterator[tuple[bytes, str | None]]:
-    """Whole rows, of about a piece each, and what is wrong with the row that begins the last part, if anything is.
+    """Whole rows in parts of about one piece; for the last part also the error of its first row, if it has one.
 
-    As in Arrow, a quote opens at the beginning of a value only, and ends at the next one that is not doubled.
+    As in Arrow, a quoted value starts with a quote and ends at the next quote that is not doubled.
     """
     delimiter, quote = (re.escape(character.encode()) for character in (csv_options.delimiter, csv_options.quote))
     quoted = re.compile(
@@ -214,12 +216,12 @@ def _parts(pieces: Iterator[bytes], csv_options: Csv) -> Iterator[tuple[bytes, s
         if any(found[1] is not None for found in quoted.finditer(rest)):
             remedy = f"close it, or write a literal quote as {csv_options.quote * 2}"
             fault = f"a {_name(csv_options.quote)} opens and is never closed; {remedy}"
-        # Without the line break, Arrow takes an empty last value behind a quoted one for quoted, too.
+        # Without the line break, Arrow treats an empty last value after a quoted one as quoted, too.
         yield rest + b"\n", fault
 
 
 def _end_of_rows(rows: bytes, quoted: re.Pattern[bytes]) -> int:
-    """Where the last whole row ends: behind the last line break that is not within quotes; 0 where there is none."""
+    """End of the last whole row: after the last line break that is not in quotes; 0 if there is none."""
     behind = len(rows)
     for start, end in reversed([found.span() for found in quoted.finditer(rows)]):
         if line_break := max(rows.rfind(b"\n", end, behind), rows.rfind(b"\r", end, behind)) + 1:
@@ -228,7 +230,7 @@ def _end_of_rows(rows: bytes, quoted: re.Pattern[bytes]) -> int:
     return max(rows.rfind(b"\n", 0, behind), rows.rfind(b"\r", 0, behind)) + 1
 
 
-def _no_text(csv_options: Csv, shown: str = "") -> str:
+def _expected(csv_options: Csv, shown: str = "") -> str:
     encoding = csv_options.encoding.upper()
     return f"{encoding}{shown}; save the file as {encoding}, or declare its csv.encoding"
 

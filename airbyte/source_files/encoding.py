@@ -1,4 +1,4 @@
-"""Text of any encoding as UTF-8, in which what is no text of that encoding stays recognizable."""
+"""Converts text of any encoding to UTF-8; bytes that are invalid in that encoding stay recognizable."""
 
 import codecs
 import re
@@ -10,33 +10,34 @@ from source_files.errors import SourceError
 
 
 def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
-    """As Python's surrogateescape, for every codec: a byte that is no text becomes a lone surrogate, and back."""
-    found = error.object[error.start : error.end]
+    """Like Python's surrogateescape, but for every codec: an invalid byte becomes a lone surrogate, and back."""
     if isinstance(error, UnicodeDecodeError):
-        return "".join(chr(0xDC00 + byte) for byte in found), error.end
-    return bytes(ord(mark) & 0xFF for mark in found), error.end
+        return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+    if isinstance(error, UnicodeEncodeError):
+        return bytes(ord(mark) & 0xFF for mark in error.object[error.start : error.end]), error.end
+    raise error
 
 
-# Name of this way to treat errors, for Python's `errors` arguments.
+# Name of this error handler, for the `errors` argument of Python's functions.
 MARK = "source_files.mark"
 codecs.register_error(MARK, _mark)
 
 
 def is_text(text: str) -> bool:
-    """Whether text that was decoded with MARK has no marks."""
+    """Whether text that was decoded with MARK was valid."""
     return not re.search("[\udc00-\udcff]", text)
 
 
 def utf8(content: Content, encoding: str, kind: str) -> Iterator[bytes]:
-    """A text file's bytes as UTF-8, without a byte-order mark; what is no text of its encoding is no UTF-8 either.
+    """A text file's bytes as UTF-8, without a byte-order mark; invalid bytes stay invalid.
 
     Args:
         content: the file.
-        encoding: of the file, in Python's own name for it.
-        kind: of the file, for messages: CSV, JSON Lines.
+        encoding: Python's name of the file's encoding.
+        kind: CSV or JSON Lines, for messages.
 
     Raises:
-        SourceError: the file is UTF-16 though another encoding is declared, or it is an HTML page.
+        SourceError: the file is UTF-16 but another encoding is declared, or it is an HTML page.
     """
     url, first = public(content.url), next(content.pieces, b"")
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith(("utf-16", "utf-32")):
@@ -46,7 +47,7 @@ def utf8(content: Content, encoding: str, kind: str) -> Iterator[bytes]:
         pieces = _transcoded(pieces, encoding)
     first = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
     if re.match(rb"\s*<(!doctype|!--|html|\?xml)", first, re.IGNORECASE):
-        raise SourceError(f"{url}: an HTML or XML page, not a {kind} file; give the address of the raw file")
+        raise SourceError(f"{url}: an HTML or XML page, not a {kind} file; use the address of the raw file")
     yield first
     yield from pieces
 

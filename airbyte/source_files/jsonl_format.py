@@ -1,4 +1,4 @@
-"""JSON Lines: UTF-8, one object a line; blank lines are passed over."""
+"""JSON Lines: UTF-8, one object per line; blank lines are ignored."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,31 +13,17 @@ from source_files.errors import SourceError, nul_error
 from source_files.records import frame, has_nul
 from source_files.schema import BIGINT, Columns
 
-# Bytes; every line up to this length is read.
+# Lines up to this size in bytes are read.
 _LONGEST = 8 << 20
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Look at a file's first object.
-
-    Raises:
-        SourceError: the file cannot be read, or begins with something else.
-    """
+    """Read a file's first object."""
     next((True for block in _blocks(content) for _ in _objects(public(content.url), *block)), None)
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[bytes]:
-    """A file's rows as lines of RECORD messages; values are handed on as they are.
-
-    Args:
-        content: the file.
-        stream: its stream.
-        columns: keys to load, of which an object may lack some.
-        warn: called with a message when an object has others.
-
-    Raises:
-        SourceError: a line is no JSON object, or has a NUL; lines before it may have been given already.
-    """
+    """A file's rows as lines of RECORD messages, with unchanged values."""
     url, wanted, warned = public(content.url), set(columns), False
     for first, lines in _blocks(content):
         objects = []
@@ -45,7 +31,7 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
             if not row.keys() <= wanted:
                 if not warned:
                     others = ", ".join(sorted(row.keys() - wanted))
-                    warn(f"{url}, line {number}: columns that are not declared are not loaded: {others}")
+                    warn(f"{url}, line {number}: columns that are not declared are ignored: {others}")
                     warned = True
                 line = orjson.dumps({name: row[name] for name in columns if name in row})
             objects.append(line)
@@ -65,12 +51,8 @@ def _refuse_nul(url: str, first: int, lines: list[bytes], columns: list[str]) ->
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Look at a file's first `limit` bytes, and narrow the types of its columns to those that the values fit.
-
-    Raises:
-        SourceError: a line is no JSON object.
-    """
-    import pyarrow as pa  # read need not wait for it
+    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit."""
+    import pyarrow as pa  # slow to import, and `read` does not need it
 
     from source_files.text_types import MOMENTS, fitting
 
@@ -91,19 +73,19 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
 
 def _fitting(value: Any) -> frozenset[str]:
-    """Types that a value other than a text fits."""
+    """Types that a value other than text fits."""
     kind = type(value)
     if kind is int:
-        # A double holds whole numbers up to 2^53; beyond bigint only a text does.
+        # A double is exact up to 2^53; numbers beyond bigint only fit text.
         return frozenset(["integer", "number"][: 2 if abs(value) <= 2**53 else value in BIGINT])
     if kind is float:
-        # JSON's reader makes floats of whole numbers that are too long for it.
+        # orjson turns very long integers into floats.
         return frozenset(["number"] if abs(value) < 2**63 else [])
     return frozenset([{bool: "boolean", dict: "object", list: "array"}[kind]])
 
 
 def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
-    """The file's lines, many at a time, with the number of the first."""
+    """The file's lines in blocks, with the number of the first line."""
     number, rest = 1, b""
     for piece in utf8(content, "utf-8", "JSON Lines"):
         *lines, rest = (rest + piece).split(b"\n")
@@ -111,21 +93,21 @@ def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
         number += len(lines)
         if len(rest) > _LONGEST:
             where = f"{public(content.url)}, line {number}"
-            raise SourceError(f"{where}: longer than {_LONGEST >> 20} MB; write one object a line, or shorten it")
+            raise SourceError(f"{where}: longer than {_LONGEST >> 20} MB; write one object per line, or shorten it")
     yield number, [rest]
 
 
 def _objects(url: str, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Number, text and value of every line that is not blank."""
+    """Number, text and object of every line that is not blank."""
     for number, line in enumerate(lines, first):
         if not (line := line.strip()):
             continue
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            wrong = f"no JSON at character {error.colno}: {error.msg}"
-            raise SourceError(f"{url}, line {number}: {wrong}; write one object a line, in UTF-8") from error
+            wrong = f"invalid JSON at character {error.colno}: {error.msg}"
+            raise SourceError(f"{url}, line {number}: {wrong}; write one object per line, in UTF-8") from error
         if type(row) is not dict:
             shown = line[:80].decode(errors="replace")
-            raise SourceError(f"{url}, line {number}: no object but {shown}; write one object a line")
+            raise SourceError(f"{url}, line {number}: not an object: {shown}; write one object per line")
         yield number, line, row

@@ -1,6 +1,6 @@
-"""Parquet files: values in their own types, decimals and times as exact text."""
+"""Parquet files: values keep their types; decimals, dates and times become exact text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -13,18 +13,14 @@ from source_files.content import Content, public
 from source_files.errors import SourceError, nul_error
 from source_files.schema import TYPES, Columns
 
-# Rows made messages at once, and bytes of them by the file's own measure.
+# Limits of rows that are converted at once; the size in bytes is that of the file.
 _ROWS, _BYTES = 2_000, 1 << 20
-# Bytes of a column read at once.
+# Bytes of a column that are read at once.
 _BUFFER = 1 << 16
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Look at a file's schema; of a URL, whose schema is at its end, at the first bytes only.
-
-    Raises:
-        SourceError: the file cannot be read, is no Parquet file, or lacks a declared column.
-    """
+    """Read a file's schema; for a URL, only the first bytes, since the schema is at the end of a file."""
     if content.file:
         with _opened(content, stream.columns):
             return
@@ -32,21 +28,11 @@ def check(content: Content, stream: Stream) -> None:
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[pa.Buffer]:
-    """A file's rows as lines of RECORD messages.
-
-    Args:
-        content: the file.
-        stream: its stream.
-        columns: to load; the file must have them all.
-        warn: called with a message when the file has others.
-
-    Raises:
-        SourceError: the file cannot be read as declared; rows before the fault may have been given already.
-    """
+    """A file's rows as lines of RECORD messages."""
     url, first = public(content.url), 1
     with _opened(content, columns) as file:
         if others := [name for name in file.schema_arrow.names if name not in columns]:
-            warn(f"{url}: columns that are not declared are not loaded: {', '.join(others)}")
+            warn(f"{url}: columns that are not declared are ignored: {', '.join(others)}")
         for batch in file.iter_batches(_rows_at_once(file), columns=columns, use_threads=False):
             try:
                 yield from lines(stream.name, {name: batch.column(name) for name in columns})
@@ -56,24 +42,20 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Take the types of a file's columns from its own schema.
-
-    Raises:
-        SourceError: the file is no Parquet file, or a column has a type that cannot be loaded.
-    """
+    """Take the types of a file's columns from its schema."""
     with _opened(content, None) as file:
         for field in file.schema_arrow:
             columns.narrow(field.name, _fitting(field.type))
 
 
 @contextmanager
-def _opened(content: Content, columns: list[str] | None) -> Iterator[pq.ParquetFile]:
-    """A file with these columns, or with any."""
+def _opened(content: Content, columns: list[str] | None) -> Generator[pq.ParquetFile, None, None]:
+    """Open a file that must have these columns; None: any columns."""
     url = public(content.url)
     try:
         with content.seekable() as source:
             _refuse_others(content.url, source.read(64))
-            # Buffered and not in advance: else a whole group of rows would be in memory.
+            # Otherwise a whole row group would be in memory.
             file = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER, coerce_int96_timestamp_unit="us")
             names = file.schema_arrow.names
             if missing := [name for name in columns or [] if name not in names]:
@@ -87,13 +69,13 @@ def _opened(content: Content, columns: list[str] | None) -> Iterator[pq.ParquetF
                     raise SourceError(f"{url}, column {name}: values of type {bad} cannot be loaded; {remedy}")
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{url}: the Parquet file cannot be read: {error}; write it anew") from error
+        raise SourceError(f"{url}: the Parquet file cannot be read: {error}; write it again") from error
 
 
 def _refuse_others(url: str, head: bytes) -> None:
     if not head.startswith(b"PAR1"):
-        remedy = "correct the stream's format, or give the address of the raw file"
-        raise SourceError(f"{public(url)}: no Parquet file, since it begins with {head[:40]!r}; {remedy}")
+        remedy = "correct the stream's format, or use the address of the raw file"
+        raise SourceError(f"{public(url)}: not a Parquet file, since it starts with {head[:40]!r}; {remedy}")
 
 
 def _rows_at_once(file: pq.ParquetFile) -> int:
@@ -111,7 +93,7 @@ def _fitting(kind: pa.DataType) -> set[str]:
     if pt.is_null(kind):
         return set(TYPES)
     if pt.is_uint64(kind):
-        return set()  # its upper half is beyond bigint
+        return set()  # the upper half is beyond bigint
     if pt.is_timestamp(kind):
         return {"timestamp_tz" if kind.tz else "timestamp"}
     kinds = {

@@ -1,9 +1,10 @@
-"""Where in a CSV file a row is, for the messages about it: found by a second look, which only a bad file needs."""
+"""Finds the position of a row in a CSV file, for error messages; reads the file a second time."""
 
 import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from source_files.config import Csv
 from source_files.content import opened, public
@@ -16,11 +17,11 @@ class Place:
     """A row of a file.
 
     Attributes:
-        file: path or URL, as messages may show it.
-        row: as a spreadsheet numbers it: the header is row 1, a value's line breaks start none, blank rows count.
-        line: of its beginning, as an editor numbers it.
+        file: path or URL, without secrets.
+        row: number in a spreadsheet: the header is row 1, line breaks in values do not count, blank rows do.
+        line: number of its first line in an editor.
         names: of the columns.
-        values: as far as they were read; bytes that are no text are in them as MARK makes them.
+        values: the values that could be read; bytes that are not text are marked, see MARK.
     """
 
     file: str
@@ -35,36 +36,36 @@ class Place:
         return f"{self.file}, row {self.row}{line}"
 
     def of(self, column: str | None) -> str:
-        """For a message about one of the row's values, if it is known which."""
+        """For a message about a value of the row, or about the row if the column is unknown."""
         return f"{self}, column {column}" if column else str(self)
 
     @property
     def last_column(self) -> str | None:
-        """Column of the last value that was read."""
+        """Column of the last value that could be read."""
         return self.names[min(len(self.values), len(self.names)) - 1] if self.values else None
 
     def bytes_of(self, column: str, encoding: str) -> bytes:
-        """The column's value as in the file, of UTF-16 and UTF-32 as UTF-8; empty where it was not read."""
+        """Bytes of a column's value in the file, for UTF-16 and UTF-32 in UTF-8; empty if it could not be read."""
         shown = "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
         return dict(zip(self.names, self.values, strict=False)).get(column, "").encode(shown, MARK)
 
 
 def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: int) -> Place:
-    """Look for a row.
+    """Find a row.
 
     Args:
         url: path of the file, or its http(s) URL, which is read again.
-        number: of the row, from the header as 1, blank rows left out.
+        number: number of the row without blank rows; the header is 1.
         names: of the columns.
         csv_options: how the file is written.
-        limit: characters of the row that are read.
+        limit: number of characters of the row to read.
     """
     csv.field_size_limit(2 * limit)
     encoding = "utf-8-sig" if csv_options.encoding == "utf-8" else csv_options.encoding
     dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     try:
         with opened(url) as content:
-            # Arrow, too, takes each of \r, \n and \r\n for the end of a line.
+            # As for Arrow, each of \r, \n and \r\n ends a line.
             text = io.TextIOWrapper(io.BufferedReader(_Pieces(content.pieces)), encoding, MARK, newline="")
             rows, row, left = csv.reader(iter(text.readline, ""), **dialect), 0, number - 1
             while left:
@@ -76,12 +77,12 @@ def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: in
             values = next(csv.reader(_lines(text, start, limit), **dialect), [])
             return Place(public(url), row + 1, line + 1, names, values)
     except (SourceError, csv.Error):
-        # The address answers otherwise than before: what is known already has to do.
+        # The server now answers differently; use what is known.
         return Place(public(url), number, number, names, [])
 
 
 def _lines(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
-    """This line and those behind it, `limit` characters in all."""
+    """This line and the following ones, at most `limit` characters."""
     while line:
         yield line
         limit -= len(line)
@@ -89,7 +90,7 @@ def _lines(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
 
 
 class _Pieces(io.RawIOBase):
-    """A readable file made of pieces of bytes."""
+    """A readable file whose content is pieces of bytes."""
 
     def __init__(self, content: Iterator[bytes]):
         self._content = content
@@ -98,7 +99,7 @@ class _Pieces(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         while not self._rest:
             piece = next(self._content, None)
             if piece is None:

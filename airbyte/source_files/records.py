@@ -1,4 +1,4 @@
-"""Rows as RECORD messages, made by hand, since this is where the time goes."""
+"""Builds RECORD messages by hand, since most of the time is spent here."""
 
 import time
 from typing import Any
@@ -12,13 +12,13 @@ def now() -> int:
 
 
 def frame(stream: str) -> tuple[bytes, bytes]:
-    """What stands before and behind a row's JSON object in the line of its RECORD message."""
+    """Beginning and end of the line of a RECORD message, around the row's JSON object."""
     record = orjson.dumps({"stream": stream, "emitted_at": now()})
     return b'{"type":"RECORD","record":' + record[:-1] + b',"data":', b"}}\n"
 
 
 def has_nul(value: Any) -> bool:
-    """Whether there is a NUL character in a text, or in any text within an object or array."""
+    """Whether a text, or any text in an object or array, contains a NUL character."""
     match value:
         case str():
             return "\0" in value

@@ -1,11 +1,12 @@
-"""The schema that files without a declared one get: for every column the narrowest type that each value seen fits."""
+"""Finds the schema of files without a declared one: the narrowest type that all values of a column fit."""
 
+from collections.abc import Set
 from typing import Any
 
 from source_files.errors import SourceError
 
 _NULLABLE_TEXT: dict[str, Any] = {"type": ["null", "string"]}
-# JSON schemas of the types that are found, the narrower before the wider; a string can hold any value.
+# JSON schemas of the types, narrower types first; a string can hold any value.
 TYPES: dict[str, dict[str, Any]] = {
     "integer": {"type": ["null", "integer"]},
     "double": {"type": ["null", "number"], "format": "double"},
@@ -23,33 +24,35 @@ BIGINT = range(-(2**63), 2**63)
 
 
 class Columns:
-    """The columns seen so far, each with the types that all its values fit."""
+    """The columns found so far, each with the types that all its values fit."""
 
     def __init__(self) -> None:
         self._fitting: dict[str, set[str]] = {}
 
     def fitting(self, name: str) -> set[str]:
-        """Types that all values of a column seen so far fit; all types where there was none. Adds a new column."""
+        """Types that all values of a column found so far fit. Adds the column if it is new, with all types."""
         return self._fitting.setdefault(name, set(TYPES))
 
-    def narrow(self, name: str, types: set[str]) -> None:
-        """Leave a column the types of which `types` are some, and string, which can hold any value."""
+    def narrow(self, name: str, types: Set[str]) -> None:
+        """Reduce the types of a column to `types`, and string, which can hold any value."""
         self._fitting[name] = self.fitting(name) & {*types, "string"}
 
     def json_schema(self, primary_key: list[str]) -> dict[str, Any]:
-        """JSON schema of the columns, in the order in which they were seen.
+        """JSON schema of the columns, in the order in which they were found.
 
         Raises:
-            SourceError: there is none, one has no name, or one of `primary_key` is missing.
+            SourceError: there are no columns, one has no name, or one of `primary_key` is missing.
         """
         if not self._fitting:
-            raise SourceError("there is no row to learn the columns from; add one, or declare json_schema")
+            raise SourceError("there are no rows to discover the columns from; add one, or declare json_schema")
         if "" in self._fitting:
             raise SourceError("a column has no name; name it, or declare json_schema with the columns to load")
         if missing := [name for name in primary_key if name not in self._fitting]:
-            raise SourceError(f"no column {', '.join(missing)}, which primary_key names; correct one of them")
+            raise SourceError(
+                f"no column {', '.join(missing)}, although it is in primary_key; correct the file or primary_key"
+            )
         found = {
-            # Where no value was seen, nothing is known of the type.
+            # Without any values, the type is unknown.
             name: "string" if len(types) == len(TYPES) else next(kind for kind in TYPES if kind in types)
             for name, types in self._fitting.items()
         }

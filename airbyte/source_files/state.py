@@ -1,4 +1,4 @@
-"""Which files of a stream have been read to their end, as the stream's STATE keeps it from sync to sync."""
+"""The STATE of a stream: which files have been read completely."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from source_files.content import Version
 from source_files.errors import SourceError
 
-_REMEDY = "sync once with full_refresh_overwrite, which forgets it"
-# Files that a state remembers one by one.
+_REMEDY = "sync once with full_refresh_overwrite, which deletes it"
+# Number of files that a state lists one by one.
 HISTORY = 1_000
 
 
 class State(BaseModel):
-    """The files of one stream.
+    """The files of one stream that have been read.
 
     Attributes:
-        files: what the files were when they were read; the last HISTORY in the order of reading.
-        until: modification time in ns and path of the last file that is no longer in `files`; every file up to it is
-            taken for read.
+        files: their versions, by path, in the order of reading; the last HISTORY files.
+        until: modification time in ns and path of the last file that was removed from `files`; earlier files count as
+            read.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -34,22 +34,23 @@ class State(BaseModel):
         return self.until is not None and "mtime_ns" in version and (version["mtime_ns"], path) <= self.until
 
     def add(self, path: str, version: Version) -> None:
-        """Note that this version of the file has been read."""
+        """Record that this version of the file has been read."""
         self.files[path] = version
         if len(self.files) > HISTORY:
-            oldest = min((version.get("mtime_ns", 0), path) for path, version in self.files.items())
+            oldest = min((int(version.get("mtime_ns", 0)), path) for path, version in self.files.items())
             self.until = max(oldest, self.until or oldest)
             del self.files[oldest[1]]
 
 
 def load(path: Path | None) -> dict[str, State]:
-    """States of streams by their names.
+    """Load the states of streams, by stream name.
 
     Args:
-        path: JSON file with a list of per-stream state messages; none, or an empty list: nothing has been read.
+        path: JSON file with a list of per-stream state messages; without one, or with an empty list, nothing has been
+            read.
 
     Raises:
-        SourceError: it is something else.
+        SourceError: the file has another content.
     """
     if path is None:
         return {}
@@ -62,5 +63,5 @@ def load(path: Path | None) -> dict[str, State]:
             states[message.stream.stream_descriptor.name] = State.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"the state is none of source_files: {wrong}; {_REMEDY}") from None
+        raise SourceError(f"the state is not one of source_files: {wrong}; {_REMEDY}") from None
     return states

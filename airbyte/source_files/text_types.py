@@ -1,12 +1,17 @@
-"""Which types texts fit: conservatively, so that a column of the type loses nothing but a way of writing."""
+"""Finds the types that texts fit, conservatively: converting to the type must lose nothing but formatting."""
+
+from collections.abc import Set
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
+
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
 
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _TIME = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
 _ZONE = r"(Z|[+-](0\d|1[0-5]):?[0-5]\d)"
-# How the texts of a type look, and the Arrow type that must hold them, where the looks are not enough.
+# The pattern of a type's texts, and the Arrow type that they must fit if the pattern is not enough.
 _LOOKS: dict[str, tuple[str, pa.DataType | None]] = {
     "integer": (r"0|-?[1-9]\d{0,18}", pa.int64()),
     "number": (r"-?(0|[1-9]\d*)\.\d+|0|-?[1-9]\d{0,14}", None),
@@ -18,8 +23,8 @@ _LOOKS: dict[str, tuple[str, pa.DataType | None]] = {
 MOMENTS = {"date", "timestamp", "timestamp_tz"}
 
 
-def fitting(texts: pa.StringArray, types: set[str]) -> set[str]:
-    """Those of `types` that every text fits; nulls fit all. Types without a form in text fit none."""
+def fitting(texts: pa.StringArray, types: Set[str]) -> set[str]:
+    """The members of `types` that every text fits; a null fits every type that text can represent."""
     texts = texts.drop_null()
     return {name for name in types & _LOOKS.keys() if _fit(texts, *_LOOKS[name])}
 

@@ -117,7 +117,7 @@ def test_a_value_that_does_not_fit_is_refused(kind, value):
     assert (array.to_pylist(), wrong) == ([None, None], {1: value})
 
 
-def test_one_value_that_does_not_fit_leaves_the_others_as_they_are():
+def test_a_value_that_does_not_fit_does_not_affect_others():
     values = ["1", None, "x", 2, "1"]
     array, wrong = Column("x", Kind.INTEGER).convert(values)
     assert (array.to_pylist(), wrong) == ([1, None, None, 2, 1], {2: "x"})

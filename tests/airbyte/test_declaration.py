@@ -54,7 +54,7 @@ def laid_over(tmp_path):
     return load
 
 
-def test_an_overlay_changes_by_name_what_it_names_and_nothing_else(laid_over):
+def test_an_overlay_changes_only_what_it_names(laid_over):
     more = {"name": "more", "configuration": {"sourceType": "faker"}}
     declared = laid_over(
         {
@@ -84,7 +84,7 @@ def test_an_overlay_with_another_connector_replaces_the_configuration_as_a_whole
     assert declared.destinations[0].configuration == configuration
 
 
-def test_a_variable_that_is_not_set_is_named_with_file_and_key():
+def test_a_variable_that_is_not_set_is_reported_with_file_and_key():
     with pytest.raises(declaration.DeclarationError) as error:
         declaration.load(SHIPPED, {name: value for name, value in VARIABLES.items() if name != "MLOPS_SOURCE"})
     message = str(error.value)
@@ -98,7 +98,7 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
     [
         (lambda c: c["connections"][0].update(source="nobody"), ["connection projects", "nobody", "files"]),
         (lambda c: c["connections"][0].update(destination="nowhere"), ["connection projects", "nowhere", "warehouse"]),
-        (lambda c: c["connections"].append(c["connections"][0]), ["connections", "projects occurs twice"]),
+        (lambda c: c["connections"].append(c["connections"][0]), ["connections", "projects is used twice"]),
         (lambda c: c["connections"][0].update(colour="red"), ["connections.0.colour"]),
         (lambda c: c["connections"][0].pop("configurations"), ["connections.0.configurations", "required"]),
         (
@@ -107,14 +107,14 @@ def test_a_variable_that_is_not_set_is_named_with_file_and_key():
         ),
         (
             lambda c: c["connections"][0]["configurations"]["streams"].append({"name": "projects"}),
-            ["connections.0.configurations.streams", "each stream may be named once, but projects occurs more often"],
+            ["connections.0.configurations.streams", "each stream may be listed only once, but projects is repeated"],
         ),
         (lambda c: c["connections"][0]["schedule"].update(scheduleType="cron"), ["scheduleType", "manual"]),
         (lambda c: c["sources"][0]["configuration"].pop("sourceType"), ["source files", "sourceType"]),
         (lambda c: c["destinations"][0]["configuration"].update(destinationType=5), ["warehouse", "destinationType"]),
     ],
 )
-def test_a_fault_is_named_with_its_key_and_what_is_allowed(load, change, words):
+def test_an_error_is_reported_with_its_key_and_the_allowed_values(load, change, words):
     with pytest.raises(declaration.DeclarationError) as error:
         load(change)
     assert [word for word in words if word not in str(error.value)] == []
@@ -122,7 +122,7 @@ def test_a_fault_is_named_with_its_key_and_what_is_allowed(load, change, words):
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", None], ids=["no YAML", "a list", "no file"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path, text):
     path = tmp_path / "connections.yaml"
     if text:
         path.write_text(text)
@@ -146,7 +146,7 @@ def test_namespace_definition_chooses_the_schema(definition, stream_namespace, s
     assert connection.namespace(stream_namespace, "raw") == schema
 
 
-def test_the_source_namespace_placeholder_of_airbyte_is_no_variable(load):
+def test_airbytes_source_namespace_placeholder_is_not_a_variable(load):
     form = "${SOURCE_NAMESPACE}"
     declared = load(lambda c: c["connections"][0].update(namespaceDefinition="custom_format", namespaceFormat=form))
     assert declared.connections[0].namespace_format == form

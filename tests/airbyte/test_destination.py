@@ -22,16 +22,17 @@ from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 from google.cloud.bigquery import QueryJob
 from pydantic import SecretStr
 
-from airbyte_local import bigquery, bigquery_sql
 from airbyte_local.columns import Column, Kind
-from airbyte_local.destination import (
+from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
+from airbyte_local.destinations.config_models import BigQueryConfiguration, PostgresConfiguration
+from airbyte_local.destinations.contract import (
     DestinationError,
     DestinationUnavailableError,
     Rows,
     State,
     Table,
 )
-from airbyte_local.destinations import BigQueryConfiguration, PostgresConfiguration, open_destination
+from airbyte_local.destinations.factory import open_destination
 
 CONNECTION = uuid.UUID(int=1)
 TEXTS = (Column("id", Kind.INTEGER), Column("text", Kind.TEXT))
@@ -97,7 +98,7 @@ class DestinationFacts:
     def write(self, destination, table, *rows, **more):
         destination.write(table, rows_of(table, *rows, **more))
 
-    def test_a_look_at_the_states_hinders_no_attempt(self, attempt, configuration):
+    def test_reading_the_states_for_display_does_not_disturb_an_attempt(self, attempt, configuration):
         with closing(open_destination(configuration, sync_id=0)) as onlooker:
             assert onlooker.peek(CONNECTION) == []
             goes_on = attempt(table_of())
@@ -167,7 +168,7 @@ class DestinationFacts:
         load(table_of(), (1, "a"), (2, "b"))
         assert select("select id, text from raw.numbers order by id") == [(1, "a"), (1, "a"), (2, "b")]
 
-    def test_overwritten_rows_are_gone_and_views_live_on(self, load, select):
+    def test_overwritten_rows_are_gone_and_views_keep_working(self, load, select):
         load(table_of(OVERWRITE), (1, "a"), (2, "b"))
         select("create view raw.seen as select id from raw.numbers")
         load(table_of(OVERWRITE), (3, "c"))
@@ -175,7 +176,7 @@ class DestinationFacts:
         load(table_of(OVERWRITE))
         assert select("select id from raw.seen") == []
 
-    def test_a_table_without_rows_is_made(self, load, select):
+    def test_a_table_without_rows_is_created(self, load, select):
         load(table_of(OVERWRITE))
         assert select("select id, text from raw.numbers") == []
 
@@ -220,7 +221,7 @@ class DestinationFacts:
         assert sorted(attempt().found, key=lambda s: s.stream) == [odd, state("two")]
         assert attempt(connection=uuid.UUID(int=2)).found == []
 
-    def test_neither_rows_nor_state_are_kept_without_a_commit(self, load, attempt, select):
+    def test_without_a_commit_neither_rows_nor_state_are_stored(self, load, attempt, select):
         load(table_of(), (1, "a"), states=[state("one")])
         destination = attempt(table_of())
         self.write(destination, table_of(), (2, "b"))
@@ -253,7 +254,7 @@ class DestinationFacts:
         load(table, (1, "eight", "8"))
         assert select("select text from raw.numbers") == [("ten",)]
 
-    def test_several_columns_tell_rows_apart(self, load, select):
+    def test_a_key_may_have_several_columns(self, load, select):
         table = table_of(DEDUP, DATED, key=("id", "text"), cursor="moment")
         load(table, (1, "a", "2020-01-01"), (1, "b", "2020-01-01"), (1, "a", "2020-01-02"))
         assert select("select text, moment from raw.numbers order by text") == [
@@ -265,7 +266,7 @@ class DestinationFacts:
         with pytest.raises(DestinationError, match=r"table raw\.numbers: a record has no value in id, a column of its"):
             load(table_of(DEDUP, key=("id",)), (1, "a"), (None, "b"))
 
-    def test_a_key_that_does_not_tell_the_rows_of_before_apart_is_refused(self, load, select):
+    def test_a_key_that_is_not_unique_in_the_existing_rows_is_refused(self, load, select):
         load(table_of(), (7, "a"), (7, "b"))
         with pytest.raises(DestinationError, match=r"table raw\.numbers has rows with the same id .*7"):
             load(table_of(DEDUP, key=("id",)), (7, "c"))
@@ -300,7 +301,7 @@ class DestinationFacts:
         more = {"connection": connection_of("numbers", configurations=mode), "to": configuration}
         for job in ("one", "one", "two"):
             totals, log = sync(*records("numbers", [1]), job=job, **more)
-            log_says = "an attempt of before has committed all rows" in log
+            log_says = "an earlier attempt has committed all rows" in log
             assert (totals.rows, log_says) in ((1, False), (0, True))
         assert [tuple(row) for row in select("select id from raw.numbers")] == [(1,), (1,)]
 
@@ -322,18 +323,18 @@ class TestPostgres(DestinationFacts):
     def select(self, query):
         return query
 
-    def test_a_user_who_may_create_no_schema_needs_those_that_are_there(self, postgres, configuration, query):
+    def test_a_user_who_may_not_create_schemas_needs_existing_ones(self, postgres, configuration, query):
         other = postgres.database()
         login = {"username": other["user"], "password": SecretStr(other["password"])}
         with closing(open_destination(configuration.model_copy(update=login), sync_id=1)) as destination:
-            assert "there is no schema raw" in destination.check()
+            assert "the schema raw does not exist" in destination.check()
             query("create schema raw; create schema airbyte")
-            assert "may not keep states in airbyte.states: grant it USAGE and CREATE" in destination.check()
+            assert "may not write to airbyte.states: grant USAGE and CREATE" in destination.check()
             query(f"grant usage, create on schema airbyte to {other['user']}")
             assert destination.check() is None
             assert destination.states(CONNECTION) == destination.states(CONNECTION) == []
             query(f"revoke all on schema airbyte from {other['user']}")
-            assert "may not keep states" in destination.check()
+            assert "may not write to airbyte.states" in destination.check()
             query(f"grant usage on schema airbyte to {other['user']}")
             assert destination.check() is None
             assert destination.states(CONNECTION) == []
@@ -345,7 +346,7 @@ class TestPostgres(DestinationFacts):
 
     @pytest.mark.parametrize("names", [("raw", "ü" * 32), ("raw", ""), ("x" * 64, "numbers")])
     def test_tables_and_schemas_that_postgresql_cannot_name_are_refused(self, attempt, names):
-        with pytest.raises(DestinationError, match="PostgreSQL has no name"):
+        with pytest.raises(DestinationError, match="PostgreSQL does not allow the name"):
             attempt(Table(*names, TEXTS))
 
     def test_the_longest_names_and_those_of_former_system_columns_arrive(self, load, select):
@@ -407,7 +408,7 @@ class TestBigQuery(DestinationFacts):
     @pytest.fixture
     def client(self, configuration):
         """Another client of the same project."""
-        with open_destination(configuration, sync_id=0)._client as client:
+        with open_destination(configuration, sync_id=0)._project.client as client:
             yield client
 
     @pytest.fixture
@@ -459,23 +460,23 @@ class TestBigQuery(DestinationFacts):
         first = attempt(table_of())
         self.write(first, table_of(), (2, "zombie"))
         second = attempt(table_of())
-        with pytest.raises(DestinationError, match="a later attempt of this connection has begun"):
+        with pytest.raises(DestinationError, match="a later attempt of this connection has started"):
             first.commit(CONNECTION, [state("zombie")], final=False)
         self.write(second, table_of(), (2, "b"))
         second.commit(CONNECTION, [state("two")], final=True)
-        with pytest.raises(DestinationError, match="a later attempt of this connection has begun"):
+        with pytest.raises(DestinationError, match="a later attempt of this connection has started"):
             first.commit(CONNECTION, [state("zombie")], final=True)
         assert select("select id, text from raw.numbers order by id") == [(1, "a"), (2, "b")]
         assert load(table_of()) == [state("two")]
 
-    def test_other_connections_do_not_take_it(self, attempt, select):
+    def test_other_connections_do_not_disturb_an_attempt(self, attempt, select):
         first = attempt(table_of())
         attempt(connection=uuid.UUID(int=2))
         self.write(first, table_of(), (1, "a"))
         first.commit(CONNECTION, [], final=True)
         assert select("select id from raw.numbers") == [(1,)]
 
-    def test_a_commit_that_fails_in_its_midst_changes_nothing(self, load, attempt, select, client, monkeypatch):
+    def test_a_commit_that_fails_halfway_changes_nothing(self, load, attempt, select, client, monkeypatch):
         load(table_of(OVERWRITE), (1, "a"), states=[state("one")])
         destination = attempt(table_of(OVERWRITE))
         self.write(destination, table_of(OVERWRITE), (2, "b"))
@@ -487,11 +488,11 @@ class TestBigQuery(DestinationFacts):
         assert select("select id from raw.numbers") == [(1,)]
         assert attempt().found == [state("one")]
 
-    def test_staging_tables_are_dropped_and_expire_where_they_are_not(self, attempt, client, monkeypatch):
+    def test_staging_tables_are_dropped_or_else_expire(self, attempt, client, monkeypatch):
         made = []
         destination = attempt(table_of())
-        create = destination._client.create_table
-        destination._client.create_table = lambda table, **more: made.append(table) or create(table, **more)
+        create = destination._project.client.create_table
+        destination._project.client.create_table = lambda table, **more: made.append(table) or create(table, **more)
         self.write(destination, table_of(), (1, "a"))
         (staging,) = made
         assert 0 < (staging.expires - datetime.now(UTC)).total_seconds() <= 24 * 60 * 60
@@ -504,8 +505,10 @@ class TestBigQuery(DestinationFacts):
         monkeypatch.setattr(bigquery, "_FILE_BYTES", 1)
         destination = attempt(table_of())
         loads = []
-        load = destination._client.load_table_from_file
-        destination._client.load_table_from_file = lambda *given, **more: loads.append(1) or load(*given, **more)
+        load = destination._project.client.load_table_from_file
+        destination._project.client.load_table_from_file = lambda *given, **more: (
+            loads.append(1) or load(*given, **more)
+        )
         for i in range(3):
             self.write(destination, table_of(), (i, "a"))
         assert len(loads) == 3
@@ -530,14 +533,14 @@ class TestBigQuery(DestinationFacts):
 
     def test_a_bigquery_that_does_not_answer_is_unavailable(self, attempt, configuration, monkeypatch):
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9")
-        monkeypatch.setattr(bigquery, "_RETRY", None)
+        monkeypatch.setattr(bigquery_client, "_RETRY", None)
         with pytest.raises(DestinationUnavailableError, match="Connection refused"):
             attempt()
 
     @pytest.mark.parametrize("key", ["", "[]", "{}", '{"type": "service_account"}'])
-    def test_credentials_that_are_no_key_are_refused(self, configuration, key):
+    def test_credentials_that_are_not_a_key_are_refused(self, configuration, key):
         wrong = configuration.model_copy(update={"credentials_json": SecretStr(key)})
-        with pytest.raises(DestinationError, match="credentials_json is no key of a service account"):
+        with pytest.raises(DestinationError, match="credentials_json is not the key of a service account"):
             open_destination(wrong, sync_id=1)
 
     @pytest.mark.parametrize("names", [["a b"], ["ä"], ["1st"], ["`"], ["id", "ID"], ["_airbyte_meta"]])
@@ -551,7 +554,7 @@ class TestBigQuery(DestinationFacts):
             with pytest.raises(DestinationError, match="BigQuery cannot compare"):
                 attempt(table_of(DEDUP, columns, key=(key,), cursor=cursor))
 
-    def test_a_connectors_records_and_state_arrive_and_the_next_sync_goes_on_from_them(
+    def test_records_and_state_of_a_connector_arrive_and_the_next_sync_continues_from_them(
         self, sync, configuration, select, tmp_path
     ):
         told = tmp_path / "told.json"
@@ -571,12 +574,12 @@ class TestBigQuery(DestinationFacts):
 
 
 def test_googles_libraries_are_not_imported_without_bigquery():
-    code = "import airbyte_local.runner, sys; sys.exit(any(name.startswith('google') for name in sys.modules))"
+    code = "import airbyte_local.sync.runner, sys; sys.exit(any(name.startswith('google') for name in sys.modules))"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
-def test_a_sync_is_tried_again_where_bigquery_fails(new_service, database, query, tmp_path):
+def test_a_sync_is_retried_if_bigquery_fails(new_service, database, query, tmp_path):
     declared = declare(tmp_path / "connections.yaml", database, [connection_of("numbers")])
     content = json.loads((tmp_path / "connections.yaml").read_text())
     fields = {"project_id": "project", "dataset_id": "raw", "dataset_location": "EU"}

@@ -50,7 +50,7 @@ def test_both_files_arrive_in_the_schema_raw_with_their_types_and_their_text_as_
     assert query("select count(distinct _airbyte_raw_id) from raw.projects") == [(len(PROJECTS),)]
 
 
-def test_a_bad_file_fails_its_sync_names_the_row_and_keeps_the_rows_of_before(new_service, files, query):
+def test_a_bad_file_fails_its_sync_reports_the_row_and_keeps_the_old_rows(new_service, files, query):
     service = new_service(**SHIPPED).start()
     service.sync("tags")
     with (files / "tags.csv").open("ab") as file:
@@ -61,7 +61,7 @@ def test_a_bad_file_fails_its_sync_names_the_row_and_keeps_the_rows_of_before(ne
     assert query("select count(*) from raw.tags") == [(2,)]
 
 
-def test_ids_and_dates_that_are_none_become_null_and_a_missing_title_too(new_service, files, query):
+def test_invalid_ids_and_dates_and_a_missing_title_become_null(new_service, files, query):
     content = b'id,created_on,title,description\nsix,yesterday,,""\n'
     (files / "projects.csv").write_bytes(content)
     job = new_service(**SHIPPED).start().sync("projects")
@@ -78,5 +78,5 @@ def test_a_file_with_a_nul_byte_fails_with_its_row_and_column(new_service, files
     (files / "tags.csv").write_bytes(b"id,tag\n1,a\n2,b\x00c\n")
     job = new_service(**SHIPPED).start().sync("tags")
     assert (job["status"], job["failureType"]) == ("failed", "config_error")
-    assert f"{files / 'tags.csv'}, row 3, column tag: the text has a NUL byte" in job["failureReason"]
+    assert f"{files / 'tags.csv'}, row 3, column tag: the text contains a NUL byte" in job["failureReason"]
     assert query("select to_regclass('raw.tags')") == [(None,)]

@@ -1,4 +1,4 @@
-"""Connectors from a package index, installed by the real uv; most of them wheels that the tests make themselves."""
+"""Connectors from a package index, installed by the real uv; most of them are wheels that the tests create."""
 
 import fcntl
 import logging
@@ -12,15 +12,15 @@ import pytest
 from airbyte_protocol.models import FailureType
 from airbyte_testing import ROOT, let_go, wait_until
 
-from airbyte_local import environments
-from airbyte_local.environments import ConnectorInstallError
+from airbyte_local.connectors import environments
+from airbyte_local.connectors.environments import ConnectorInstallError
 
 UV = ROOT / "var" / "env" / "uv" / "bin" / "uv"
 # Gives the program of a connector in another process: folder, uv, package, version.
 OTHER_PROCESS = """
 import logging, sys
 from pathlib import Path
-from airbyte_local.environments import executable
+from airbyte_local.connectors.environments import executable
 logging.basicConfig(level=logging.INFO)
 folder, uv, package, version = sys.argv[1:]
 print(executable(package, version, folder=Path(folder), uv=Path(uv), run='test', log=logging.getLogger()))
@@ -29,7 +29,7 @@ print(executable(package, version, folder=Path(folder), uv=Path(uv), run='test',
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path, monkeypatch):
-    """Folder that uv takes for the only index, with a cache of the test's own."""
+    """Folder that uv uses as its only index, with a cache for this test."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
@@ -40,7 +40,7 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def index(monkeypatch):
-    """The package index that uv itself would take."""
+    """Use uv's default package index."""
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.delenv("UV_OFFLINE")
 
@@ -65,7 +65,7 @@ def executable(connectors, caplog):
 
 @pytest.fixture
 def other_process(connectors):
-    """Starts the same in a process of its own."""
+    """Calls `executable` in another process."""
 
     def start(uv=UV):
         command = [sys.executable, "-c", OTHER_PROCESS, connectors, uv, "airbyte-source-tiny", "1.0"]
@@ -77,7 +77,7 @@ def other_process(connectors):
 
 @pytest.fixture
 def uv_that(tmp_path):
-    """Makes a uv that runs this shell code before it does what it is told to."""
+    """Creates a uv that first runs this shell code."""
 
     def make(code):
         program = tmp_path / "uv"
@@ -89,7 +89,7 @@ def uv_that(tmp_path):
 
 
 def make_wheel(folder, *scripts, name="airbyte-source-tiny", version="1.0", metadata="", says="tiny"):
-    """Write a package whose console scripts print what it `says`."""
+    """Write a package whose console scripts print the text `says`."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     entries = "".join(f"{script} = {module}:main\n" for script in scripts)
@@ -127,7 +127,7 @@ def test_a_package_of_the_index_is_installed_from_a_lock_with_hashes_and_reused(
     assert caplog.text.count("installing the connector cowsay 6.1") == 1
 
 
-def test_what_a_package_needs_is_locked_too_and_stays_apart_from_other_connectors(executable, wheels, connectors):
+def test_dependencies_are_locked_too_and_separate_for_each_connector(executable, wheels, connectors):
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed<3\n")
     make_wheel(wheels, "tiny", version="2.0", metadata="Requires-Dist: needed\n", says="tiny 2")
     for version in ("2.0", "3.0"):
@@ -146,22 +146,22 @@ def test_of_several_console_scripts_the_one_named_like_the_package_is_the_connec
 @pytest.mark.parametrize(
     ("scripts", "words"), [([], "no console script"), (["b", "a"], "the console scripts a, b")], ids=["none", "others"]
 )
-def test_a_package_without_such_a_console_script_is_no_connector(executable, wheels, scripts, words):
+def test_a_package_without_such_a_console_script_is_not_a_connector(executable, wheels, scripts, words):
     make_wheel(wheels, *scripts)
-    with pytest.raises(ConnectorInstallError, match=f"{words}, so it is no connector; correct `package`") as error:
+    with pytest.raises(ConnectorInstallError, match=f"{words}, so it is not a connector; correct `package`") as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
 
 
 @pytest.mark.parametrize("package", ["", "../x", "/x", "a/b", "--help", "-r", "a b", "a==1", "x@file:x", ".a", "a\n"])
-def test_what_is_no_name_is_refused_before_anything_is_done(executable, connectors, package):
+def test_an_invalid_name_is_refused_before_anything_is_done(executable, connectors, package):
     with pytest.raises(ConnectorInstallError, match="correct `package`"):
         executable(package)
     assert not connectors.exists()
 
 
 @pytest.mark.parametrize("version", ["", "latest", ">=1", "1.*", "1 --pre", "../1", "1/2", "1;x", "1.0\n", "٣"])
-def test_what_is_no_exact_version_is_refused_before_anything_is_done(executable, connectors, version):
+def test_a_version_that_is_not_exact_is_refused_before_anything_is_done(executable, connectors, version):
     with pytest.raises(ConnectorInstallError, match="correct `version`"):
         executable(version=version)
     assert not connectors.exists()
@@ -173,7 +173,7 @@ def test_every_canonical_public_version_can_be_asked_for(executable, wheels, ver
     assert executable(version=version).parts[-4] == f"airbyte-source-tiny-{version}"
 
 
-def test_a_version_that_the_index_does_not_have_is_named(executable, index):
+def test_a_version_that_the_index_does_not_have_is_reported(executable, index):
     with pytest.raises(ConnectorInstallError) as error:
         executable("cowsay", "999.0")
     if error.value.failure_type is FailureType.transient_error:
@@ -184,25 +184,27 @@ def test_a_version_that_the_index_does_not_have_is_named(executable, index):
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["the package", "what it needs"])
-def test_a_package_for_another_python_is_named(executable, wheels, own):
+def test_a_package_for_another_python_is_reported(executable, wheels, own):
     newer = "Requires-Python: >=3.99\n"
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed\n" + (newer if own else ""))
     make_wheel(wheels, name="needed", metadata="" if own else newer)
-    with pytest.raises(ConnectorInstallError, match=r"is not for Python 3\.11 on this machine: take another") as error:
+    with pytest.raises(
+        ConnectorInstallError, match=r"does not support Python 3\.11 on this machine: use another"
+    ) as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
     assert ">=3.99" in str(error.value)
 
 
-def test_needs_that_exclude_each_other_are_named(executable, wheels):
+def test_conflicting_dependencies_are_reported(executable, wheels):
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed<2\nRequires-Dist: needed>2\n")
-    with pytest.raises(ConnectorInstallError, match="take another version") as error:
+    with pytest.raises(ConnectorInstallError, match="use another version") as error:
         executable()
     assert error.value.failure_type is FailureType.config_error
     assert "needed" in str(error.value)
 
 
-def test_an_index_that_does_not_answer_is_a_failure_that_may_pass(executable, wheels, index, monkeypatch):
+def test_an_index_that_does_not_answer_is_a_temporary_failure(executable, wheels, index, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -219,27 +221,25 @@ def test_an_index_that_does_not_answer_is_a_failure_that_may_pass(executable, wh
     assert output_of(executable()) == "tiny\n"
 
 
-def test_a_file_other_than_the_locked_one_is_not_installed(executable, wheels, connectors, tmp_path, monkeypatch):
+def test_a_file_that_differs_from_the_lock_file_is_not_installed(executable, wheels, connectors, tmp_path, monkeypatch):
     make_wheel(wheels, "tiny")
     executable()
     lock = connectors / "airbyte-source-tiny-1.0" / "requirements.txt"
     (lock.parent / ".ready").unlink()
     make_wheel(wheels, "tiny", says="something else")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another cache"))
-    with pytest.raises(ConnectorInstallError, match="another file than the lock names") as error:
+    with pytest.raises(ConnectorInstallError, match="another file than the lock file") as error:
         executable()
     assert str(lock) in str(error.value)
     assert error.value.failure_type is FailureType.config_error
 
 
-def test_without_uv_the_remedy_is_named(executable, tmp_path):
+def test_without_uv_the_error_says_what_to_do(executable, tmp_path):
     with pytest.raises(ConnectorInstallError, match="uv is missing: run `make setup`"):
         executable(uv=tmp_path / "uv")
 
 
-def test_uv_is_told_nothing_of_the_caller_but_its_own_and_the_way_to_the_network(
-    executable, wheels, uv_that, tmp_path, monkeypatch
-):
+def test_uv_gets_only_its_own_variables_and_those_for_the_network(executable, wheels, uv_that, tmp_path, monkeypatch):
     make_wheel(wheels, "tiny")
     for name in ("MLOPS_WAREHOUSE__PASSWORD", "AIRBYTE_X", "PYTHONPATH", "VIRTUAL_ENV", "https_proxy", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "of the caller")
@@ -249,7 +249,7 @@ def test_uv_is_told_nothing_of_the_caller_but_its_own_and_the_way_to_the_network
     assert not {"MLOPS_WAREHOUSE__PASSWORD", "AIRBYTE_X", "PYTHONPATH", "VIRTUAL_ENV"} & told
 
 
-def test_an_install_that_was_killed_is_made_again_from_the_same_lock_once_its_uv_has_ended(
+def test_a_killed_installation_is_repeated_from_the_same_lock_file_after_its_uv_has_ended(
     executable, other_process, wheels, connectors, uv_that, named_pipe
 ):
     make_wheel(wheels, "tiny", metadata="Requires-Dist: needed\n")
@@ -270,7 +270,7 @@ def test_an_install_that_was_killed_is_made_again_from_the_same_lock_once_its_uv
     assert (home / "requirements.txt").read_text() == lock
 
 
-def test_half_an_environment_is_replaced(executable, wheels, connectors):
+def test_an_incomplete_environment_is_replaced(executable, wheels, connectors):
     make_wheel(wheels, "tiny")
     program = executable()
     (connectors / "airbyte-source-tiny-1.0" / ".ready").unlink()
@@ -278,14 +278,14 @@ def test_half_an_environment_is_replaced(executable, wheels, connectors):
     assert output_of(executable()) == "tiny\n"
 
 
-def test_an_environment_that_was_moved_is_made_again(executable, wheels, connectors, tmp_path):
+def test_an_environment_that_was_moved_is_recreated(executable, wheels, connectors, tmp_path):
     make_wheel(wheels, "tiny")
     executable()
     moved = connectors.rename(tmp_path / "moved")
     assert output_of(executable(folder=moved)) == "tiny\n"
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(executable, wheels):
+def test_an_environment_without_its_python_is_recreated(executable, wheels):
     make_wheel(wheels, "tiny")
     python = executable().with_name("python")
     python.unlink()
@@ -293,7 +293,7 @@ def test_an_environment_whose_python_is_gone_is_made_again(executable, wheels):
     assert output_of(executable()) == "tiny\n"
 
 
-def test_of_two_processes_at_once_one_installs_and_both_have_the_program(
+def test_of_two_concurrent_processes_one_installs_and_both_get_the_program(
     other_process, wheels, connectors, uv_that, named_pipe
 ):
     make_wheel(wheels, "tiny")
@@ -308,5 +308,5 @@ def test_of_two_processes_at_once_one_installs_and_both_have_the_program(
 
 
 def waiting_for_locks():
-    """Lines of /proc/locks about those who wait."""
+    """Lines of /proc/locks about waiting processes."""
     return [line for line in Path("/proc/locks").read_text().splitlines() if "-> FLOCK" in line]

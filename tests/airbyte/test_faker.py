@@ -84,7 +84,7 @@ def rows(query):
     return read
 
 
-def test_an_incremental_deduped_sync_of_a_source_that_sends_all_again_has_every_row_once_and_its_newest_version(
+def test_a_deduped_sync_of_a_source_that_sends_everything_again_has_each_row_once_in_its_newest_version(
     sync, rows, query
 ):
     run = sync("incremental_deduped_history")
@@ -103,7 +103,7 @@ def test_an_incremental_deduped_sync_of_a_source_that_sends_all_again_has_every_
             assert row["_airbyte_raw_id"] != before["_airbyte_raw_id"]
 
 
-def test_an_incremental_append_sync_goes_on_from_the_state_neither_losing_nor_doubling_rows(sync, rows):
+def test_an_incremental_append_sync_continues_from_the_state_without_losing_or_repeating_rows(sync, rows):
     run = sync("incremental_append", always_updated=False)
     assert run()[0] == sum(COUNTS.values())
     first = {name: rows(name) for name in COUNTS}
@@ -143,7 +143,7 @@ def test_values_arrive_as_the_types_that_the_source_declares(sync, query):
     ) == [(1000, True, True)]
 
 
-def test_neither_the_connector_nor_its_kit_is_in_a_lock_of_ours():
+def test_neither_the_connector_nor_the_cdk_is_in_our_lock_files():
     locks = [*(ROOT / "requirements").iterdir()]
     assert locks
     assert [lock.name for lock in locks if re.search(r"source-faker|airbyte-cdk", lock.read_text())] == []

@@ -4,7 +4,7 @@ import schemathesis
 from airbyte_testing import connection_of, declare
 from hypothesis import HealthCheck, given, settings
 
-EXAMPLES = 30
+EXAMPLES = 12
 
 
 def test_no_request_makes_the_service_fail(new_service, database, tmp_path, monkeypatch):

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from airbyte_testing import record, records, stream
 
-from airbyte_local import connector
-from airbyte_local.connector import ConnectorError
-from airbyte_local.outcome import SyncError
+from airbyte_local.connectors import process as connector
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.sync.outcome import SyncError
 
 IDS = "select id from raw.numbers order by id"
 
 
-def test_a_line_without_an_end_fails_the_attempt(sync, query, monkeypatch):
+def test_a_line_that_is_too_long_fails_the_attempt(sync, query, monkeypatch):
     monkeypatch.setattr(connector, "_LINE", 1 << 20)
     with pytest.raises(ConnectorError, match="printed a line of over 1 MB: xxx"):
         sync(*records("numbers", [1]), "x" * (3 << 20))
@@ -25,10 +25,10 @@ def test_a_last_line_without_a_newline_counts(sync, query):
     assert query(IDS) == [(1,), (2,)]
 
 
-def test_bytes_that_are_no_text_go_to_the_log(sync, query):
+def test_bytes_that_are_not_text_are_logged(sync, query):
     _, log = sync(*records("numbers", [1]), bytes=b"\xff\xfe is not UTF-8\n".hex())
     assert query(IDS) == [(1,)]
-    assert r"connector says: \xff\xfe is not UTF-8" in log
+    assert r"connector output: \xff\xfe is not UTF-8" in log
 
 
 def test_a_record_that_is_not_utf_8_fails_the_attempt(sync):
@@ -49,14 +49,14 @@ def test_a_record_that_is_not_utf_8_fails_the_attempt(sync):
         {"stream": ["numbers"], "data": {"id": 1}, "emitted_at": 1},
     ],
 )
-def test_a_record_without_what_it_needs_is_shown_or_passed_over(sync, query, record):
+def test_a_record_with_missing_fields_is_reported_or_ignored(sync, query, record):
     line = json.dumps({"type": "RECORD", "record": record}) + "\n"
     if record.get("stream"):
         with pytest.raises(SyncError, match="printed a broken RECORD"):
             sync(*records("numbers", [7]), line)
     else:
         _, log = sync(*records("numbers", [7]), line)
-        assert "records of streams that are not selected were passed over: None" in log
+        assert "records of streams that are not selected were ignored: None" in log
         assert query(IDS) == [(7,)]
 
 
@@ -76,7 +76,7 @@ def test_a_message_without_its_content_fails_the_attempt(sync, line):
 
 
 @pytest.mark.parametrize("line", ["7", "[]", '{"type":7}', '{"type":[]}', '{"no":"type"}', "", "null", "1,2"])
-def test_json_that_is_no_message_is_text(sync, query, line):
+def test_json_that_is_not_a_message_is_text(sync, query, line):
     sync(*records("numbers", [1]), line + "\n", *records("numbers", [2]))
     assert query(IDS) == [(1,), (2,)]
 
@@ -101,7 +101,7 @@ def test_a_property_that_may_be_anything_is_text(sync, query):
     assert query(IDS) == [("1",)]
 
 
-def test_a_flood_of_logs_drives_out_the_oldest(scripted_service, query):
+def test_if_a_log_grows_too_large_the_oldest_lines_are_dropped(scripted_service, query):
     service = scripted_service(lines=["x" * 1000 + "\n", *records("numbers", [1])], times=25_000)
     job = service.sync("numbers")
     assert (job["status"], query("select count(*) from raw.numbers")) == ("succeeded", [(25_000,)])

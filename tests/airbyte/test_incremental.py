@@ -1,4 +1,4 @@
-"""Syncs that go on from where the last one was: states, keys and cursors, and tables whose streams change."""
+"""Incremental syncs: states, keys and cursors, and tables whose streams change."""
 
 import json
 from itertools import permutations
@@ -6,10 +6,10 @@ from itertools import permutations
 import pytest
 from airbyte_testing import NUMBERS, connection_of, record, records, stream
 
-from airbyte_local import checkpoints
-from airbyte_local.connector import ConnectorError
-from airbyte_local.destination import DestinationError
-from airbyte_local.outcome import SyncError
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync import checkpoints
+from airbyte_local.sync.outcome import SyncError
 
 KINDS = ["STREAM", "GLOBAL", "LEGACY"]
 BOTH = ["full_refresh", "incremental"]
@@ -35,7 +35,7 @@ def of(mode, *names, **more):
 
 @pytest.fixture
 def incremental(sync, tmp_path):
-    """Runs a sync of a stream that offers both modes; gives what the connector was told."""
+    """Runs a sync of a stream that offers both modes; returns what the connector was given."""
 
     def run(*lines, mode="incremental_append", schema=NUMBERS, offered=BOTH, more=None, **config):
         streams = [stream(schema=schema) | {"supported_sync_modes": offered, "source_defined_cursor": True}]
@@ -54,7 +54,7 @@ def commits_every_state(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_next_sync_is_told_the_last_state(incremental, query, kind):
+def test_the_next_sync_gets_the_last_state(incremental, query, kind):
     assert incremental(*records("numbers", [1]), state("early", kind=kind), state("late", kind=kind))["state"] is None
     told = incremental(*records("numbers", [2]), state("later", kind=kind))["state"]
     message = json.loads(state("late", kind=kind))["state"]
@@ -62,9 +62,7 @@ def test_the_next_sync_is_told_the_last_state(incremental, query, kind):
     assert query(ROWS) == [(1, "text 1"), (2, "text 2")]
 
 
-def test_after_a_failure_there_are_the_rows_that_the_state_covers_and_no_others(
-    incremental, query, commits_every_state
-):
+def test_after_a_failure_exactly_the_rows_that_the_state_covers_exist(incremental, query, commits_every_state):
     with pytest.raises(ConnectorError, match="exit status 3"):
         incremental(*records("numbers", [1, 2]), state("two"), *records("numbers", [3]), exit=3)
     assert query(ROWS) == [(1, "text 1"), (2, "text 2")]
@@ -80,14 +78,14 @@ def test_a_state_before_any_record_is_kept(incremental, query, commits_every_sta
 
 
 @pytest.mark.parametrize(("before", "after"), [*permutations(KINDS, 2)])
-def test_a_state_of_another_kind_takes_the_place_of_the_one_of_before(incremental, before, after):
+def test_a_state_of_another_kind_replaces_the_old_one(incremental, before, after):
     incremental(state("early", kind=before))
     incremental(state("late", kind=after))
     message = json.loads(state("late", kind=after))["state"]
     assert incremental()["state"] == (message["data"] if after == "LEGACY" else [message])
 
 
-def test_a_state_of_the_whole_source_stays_until_each_stream_has_its_own(sync, query, tmp_path, commits_every_state):
+def test_a_state_of_the_whole_source_is_kept_until_each_stream_has_one(sync, query, tmp_path, commits_every_state):
     told = tmp_path / "told.json"
     streams = [stream(name) | {"supported_sync_modes": BOTH, "source_defined_cursor": True} for name in ("a", "b")]
     more = {"connection": of("incremental_append", "a", "b"), "streams": streams, "record_arguments": str(told)}
@@ -106,7 +104,7 @@ def test_a_state_of_the_whole_source_stays_until_each_stream_has_its_own(sync, q
     ]
 
 
-def test_a_state_of_a_stream_that_is_not_selected_leaves_the_one_of_the_source(incremental):
+def test_a_state_of_a_stream_that_is_not_selected_does_not_replace_that_of_the_source(incremental):
     incremental(*records("numbers", [1]), state("whole", kind="GLOBAL"), state("late", "others"))
     assert incremental()["state"][0]["global"]["shared_state"] == {"at": "whole"}
 
@@ -117,7 +115,7 @@ def test_a_state_of_a_stream_that_is_not_selected_is_not_kept(incremental, query
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_full_refresh_is_told_no_state_and_forgets_it(incremental, kind):
+def test_a_full_refresh_gets_no_state_and_deletes_the_stored_one(incremental, kind):
     incremental(*records("numbers", [1]), state("late", kind=kind))
     assert incremental(state("odd"), mode="full_refresh_overwrite")["state"] is None
     assert incremental()["state"] is None
@@ -132,7 +130,7 @@ def test_a_full_refresh_that_appends_adds_all_rows_or_none(incremental, query, c
     assert query("select id from raw.numbers order by id") == [(1,), (1,), (3,)]
 
 
-def test_a_generation_is_told_as_airbyte_tells_it(incremental):
+def test_generation_ids_are_sent_as_in_airbyte(incremental):
     told = incremental(mode="full_refresh_overwrite", sync_id=7)["catalog"]["streams"][0]
     assert (told["generation_id"], told["minimum_generation_id"], told["sync_id"]) == (7, 7, 7)
     told = incremental(sync_id=8)["catalog"]["streams"][0]
@@ -171,7 +169,7 @@ class TestDedup:
         dedup((1, "a", "2020-01-02"), (1, "b", "2020-01-01"), cursor=())
         assert query(ROWS) == [(1, "b")]
 
-    def test_a_row_that_is_replaced_has_nothing_of_a_column_that_is_gone(self, dedup, query):
+    def test_a_replaced_row_has_null_in_a_removed_column(self, dedup, query):
         dedup((1, "a", "2020-01-01"))
         query("alter table raw.numbers add column gone text")
         query("update raw.numbers set gone = 'x'")
@@ -184,7 +182,7 @@ class TestDedup:
             dedup((2, "b", "2020-01-01"), (None, "c", "2020-01-01"))
         assert query(ROWS) == [(1, "a")]
 
-    def test_rows_of_before_with_the_same_key_are_refused_with_an_example(self, dedup, incremental):
+    def test_existing_rows_with_the_same_key_are_refused_with_an_example(self, dedup, incremental):
         incremental(*records("numbers", [1, 1]), schema=DATED)
         with pytest.raises(DestinationError, match=r"raw\.numbers has rows with the same id .*\(id\)=\(1\)"):
             dedup((1, "a", "2020-01-01"))
@@ -200,10 +198,10 @@ class TestDedup:
         ("more", "words"),
         [
             ({"primaryKey": []}, "stream numbers: incremental_deduped_history needs a primaryKey"),
-            ({"primaryKey": [["id", "deep"]]}, "id.deep is no column of the stream, which has id, text, at"),
-            ({"primaryKey": [["name"]]}, "name is no column"),
-            ({"primaryKey": [[]]}, " is no column of the stream"),
-            ({"cursorField": ["when"]}, "when is no column"),
+            ({"primaryKey": [["id", "deep"]]}, "id.deep is not a column of the stream, which has id, text, at"),
+            ({"primaryKey": [["name"]]}, "name is not a column"),
+            ({"primaryKey": [[]]}, " is not a column of the stream"),
+            ({"cursorField": ["when"]}, "when is not a column"),
         ],
     )
     def test_a_wrong_key_or_cursor_is_refused(self, dedup, more, words):
@@ -222,9 +220,9 @@ def test_an_incremental_stream_without_any_cursor_is_refused(sync):
         sync(connection=of("incremental_append"), streams=offered)
 
 
-def test_a_stream_that_the_source_did_not_read_to_its_end_fails_the_attempt(sync, query):
+def test_a_stream_that_the_source_did_not_complete_fails_the_attempt(sync, query):
     status = {"stream_descriptor": {"name": "numbers"}, "status": "INCOMPLETE"}
     trace = {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": status}}
-    with pytest.raises(ConnectorError, match="did not come to the end of the stream numbers"):
+    with pytest.raises(ConnectorError, match="did not complete the stream numbers"):
         sync(*records("numbers", [1]), json.dumps(trace) + "\n")
     assert query("select to_regclass('raw.numbers')") == [(None,)]

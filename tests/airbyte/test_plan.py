@@ -180,7 +180,7 @@ def test_both_can_be_run_again_without_effect(airbyte, plan):
     assert airbyte.changes() == []
 
 
-def test_what_is_sent_has_the_ends_ids_and_the_fields_of_airbytes_api(airbyte, plan, content):
+def test_requests_have_the_ids_and_the_fields_of_airbytes_api(airbyte, plan, content):
     list(plan().apply())
     sent = {path: body for _, path, body in airbyte.changes()}
     (workspace,), (source,), (destination,) = (airbyte.things[k] for k in ("workspaces", "sources", "destinations"))
@@ -202,7 +202,7 @@ def test_what_is_sent_has_the_ends_ids_and_the_fields_of_airbytes_api(airbyte, p
         (
             lambda c: c["sources"][0]["configuration"].update(key="new"),
             "source",
-            "a secret, or a key that is",
+            "configuration: a secret has changed",
         ),
         (lambda c: c["destinations"][0]["configuration"].update(host="h"), "destination", "configuration.host"),
         (lambda c: c["connections"][0].update(prefix="p_"), "connection", "prefix"),
@@ -230,11 +230,11 @@ def test_one_change_is_one_update_with_its_reason(airbyte, plan, content, change
     assert not any(step.is_change for step in plan().steps())
 
 
-def test_a_type_is_for_ever_and_the_remedy_is_named(airbyte, plan, content):
+def test_a_type_cannot_be_changed_and_the_error_says_what_to_do(airbyte, plan, content):
     list(plan().apply())
     airbyte.changes()
     content["sources"][0]["configuration"]["sourceType"] = "s3"
-    words = r"source s is of the type scripted, and Airbyte cannot make it s3: give it another name, .* DELETE=1"
+    words = r"source s has the type scripted, and Airbyte cannot change it to s3: rename it, .* DELETE=1"
     for attempt in (plan().steps, lambda: list(plan().apply())):
         with pytest.raises(DeclarationError, match=words):
             attempt()
@@ -254,19 +254,19 @@ def test_a_key_that_was_removed_is_removed(airbyte, plan, content):
     ("key", "value", "default"),
     [("status", "inactive", "active"), ("prefix", "p_", ""), ("namespaceDefinition", "source", "destination")],
 )
-def test_a_line_that_is_taken_out_of_a_connection_gives_the_default_back(airbyte, plan, content, key, value, default):
+def test_removing_a_line_from_a_connection_restores_the_default(airbyte, plan, content, key, value, default):
     content["connections"][0][key] = value
     list(plan().apply())
     del content["connections"][0][key]
     planned = [step for step in plan().steps() if step.is_change]
-    assert planned == [Step("update", "connection", "a", "a key that is no longer there")]
+    assert planned == [Step("update", "connection", "a", "a key was removed")]
     assert [step for step in plan().apply() if step.is_change] == planned
     assert [each[key] for each in airbyte.things["connections"].values()] == [default]
     content["connections"][0][key] = default
     assert plan().steps() == UNCHANGED
 
 
-def test_a_line_that_is_taken_out_of_a_stream_is_gone(airbyte, plan, content, tmp_path):
+def test_removing_a_line_from_a_stream_removes_the_option(airbyte, plan, content, tmp_path):
     stream = content["connections"][0]["configurations"]["streams"][0]
     stream["cursorField"] = ["id"]
     list(plan().apply())
@@ -278,7 +278,7 @@ def test_a_line_that_is_taken_out_of_a_stream_is_gone(airbyte, plan, content, tm
     assert "cursorField" not in connection["configurations"]["streams"][0]
 
 
-def test_elsewhere_secrets_are_sent_once_more_since_nobody_can_compare_them(airbyte, plan, tmp_path):
+def test_on_another_machine_secrets_are_sent_again_since_they_cannot_be_compared(airbyte, plan, tmp_path):
     list(plan().apply())
     digests = (tmp_path / "digests.json").read_text()
     assert all(secret not in digests for secret in ('"k"', '"p"'))
@@ -288,7 +288,7 @@ def test_elsewhere_secrets_are_sent_once_more_since_nobody_can_compare_them(airb
     assert plan().steps() == UNCHANGED
 
 
-def test_what_is_not_declared_stays_unless_it_is_to_be_deleted(airbyte, plan, content):
+def test_undeclared_things_are_kept_unless_deletion_is_requested(airbyte, plan, content):
     content["connections"].append({**connection_of("b"), "source": "t", "destination": "d"})
     content["sources"].append({**content["sources"][0], "name": "t"})
     list(plan().apply())
@@ -321,11 +321,11 @@ def moved(airbyte, plan, content):
     return before
 
 
-def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_deleted(airbyte, plan, moved):
+def test_a_connection_with_a_new_source_is_recreated_before_the_old_one_is_deleted(airbyte, plan, moved):
     steps = [
         Step("create", "source", "t"),
-        Step("create", "connection", "a", "another source: its state begins from nothing"),
-        Step("delete", "connection", "a", "another of this name takes its place"),
+        Step("create", "connection", "a", "new source; the new connection has no state"),
+        Step("delete", "connection", "a", "is replaced by a new one with this name"),
     ]
     assert [step for step in plan(delete=True).steps() if step.is_change] == steps
     assert airbyte.changes() == []
@@ -338,9 +338,9 @@ def test_a_connection_with_another_end_is_made_anew_before_the_old_one_is_delete
     assert plan().ids() == {"a": next(iter(airbyte.things["connections"]))} != {"a": moved}
 
 
-def test_a_connection_with_another_end_stays_without_the_flag_and_the_remedy_is_named(airbyte, plan, moved):
+def test_a_connection_with_a_new_source_is_kept_without_the_flag_and_the_error_says_what_to_do(airbyte, plan, moved):
     for attempt in (plan().steps, lambda: list(plan().apply())):
-        with pytest.raises(DeclarationError, match=r"connection a has another source now: .*airbyte-apply DELETE=1"):
+        with pytest.raises(DeclarationError, match=r"connection a has a new source, so .*airbyte-apply DELETE=1"):
             attempt()
     assert plan().ids() == {"a": moved}
 
@@ -355,7 +355,7 @@ def test_a_new_connection_that_is_refused_leaves_the_old_one(airbyte, plan, move
     assert plan(delete=True).ids() == {"a": moved}
 
 
-def test_things_of_another_workspace_are_left_alone(airbyte, plan, content):
+def test_other_workspaces_are_not_changed(airbyte, plan, content):
     list(plan().apply())
     content["workspace"]["name"] = "other"
     assert plan(delete=True).steps()[0] == Step("create", "workspace", "other")
@@ -371,38 +371,42 @@ def test_more_things_than_a_page_holds_are_all_found(airbyte, plan, content):
     assert len(plan().ids()) == 230
 
 
-def test_a_refusal_and_a_wrong_secret_are_told_in_airbytes_own_words(airbyte, plan):
-    with pytest.raises(AirbyteError, match=r"401 Invalid client; are client id and client secret right\?"):
+def test_a_refusal_and_a_wrong_secret_are_reported_with_airbytes_message(airbyte, plan):
+    with pytest.raises(AirbyteError, match=r"401 Invalid client; check the client id and the client secret"):
         next(AirbyteApi(airbyte.base, "me", "wrong").list("connections"))
     airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
     with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
         plan().steps()
 
 
-def test_nobody_there_is_told_with_the_address(tmp_path):
-    with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* does Airbyte run there\?"):
+def test_a_missing_server_is_reported_with_its_address(tmp_path):
+    with pytest.raises(AirbyteError, match=r"https://127.0.0.2:9/v1/connections.* is Airbyte running there\?"):
         next(AirbyteApi("https://127.0.0.2:9/v1", "me", "x").list("connections"))
 
 
 @pytest.mark.parametrize("page", ["<html>log in</html>", '"text"', "{}"])
-def test_an_answer_of_another_program_is_told_with_the_address_and_the_remedy(airbyte, plan, page):
+def test_an_answer_of_another_program_is_reported_with_the_address_and_what_to_do(airbyte, plan, page):
     airbyte.token_page = page
-    with pytest.raises(AirbyteError, match=r"POST http://.*/token: 200, but not in the words .* correct the address"):
+    with pytest.raises(
+        AirbyteError, match=r"POST http://.*/token: 200, but not an answer of Airbyte's API; .* correct the address"
+    ):
         plan().steps()
 
 
-def test_a_page_in_place_of_an_answer_is_told_with_the_address_and_the_remedy(airbyte, plan):
+def test_a_page_instead_of_an_answer_is_reported_with_the_address_and_what_to_do(airbyte, plan):
     airbyte.do = lambda *_: (200, "<html>log in</html>")
-    with pytest.raises(AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not in the words .* correct"):
+    with pytest.raises(
+        AirbyteError, match=r"GET http://.*/workspaces.*: 200, but not an answer of Airbyte's API; .* correct"
+    ):
         plan().steps()
 
 
-def test_a_moment_until_which_airbyte_asks_to_wait_is_a_second(airbyte, plan):
+def test_a_date_in_retry_after_counts_as_one_second(airbyte, plan):
     airbyte.retry_after = "Wed, 21 Oct 2026 07:28:00 GMT"
     assert plan().steps() == CREATED
 
 
-def test_the_local_service_becomes_as_declared_and_a_failed_check_stops_what_comes_after(
+def test_the_local_service_matches_the_declaration_and_a_failed_check_stops_later_steps(
     new_service, database, tmp_path
 ):
     path = tmp_path / "connections.yaml"

@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from stored_connection import stored
 
-from airbyte_local.connector import Connector
-from airbyte_local.outcome import Totals
-from airbyte_local.postgres import PostgresConfiguration, PostgresDestination
-from airbyte_local.sync import Sync
+from airbyte_local.connectors.process import Connector
+from airbyte_local.destinations.config_models import PostgresConfiguration
+from airbyte_local.destinations.postgres import PostgresDestination
+from airbyte_local.sync.engine import Sync
+from airbyte_local.sync.outcome import Totals
 
 EARLIEST, LATEST = datetime(1, 1, 2), datetime(9999, 12, 30)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -61,8 +62,8 @@ KINDS = {
 }
 ROWS = st.lists(
     st.fixed_dictionaries({name: st.none() | values for name, (_, values, _) in KINDS.items()}),
-    min_size=20,
-    max_size=40,
+    min_size=60,
+    max_size=100,
 )
 
 
@@ -130,7 +131,7 @@ def test_any_table_arrives_as_it_was(database, query, tmp_path, form, monkeypatc
 
     # Few tables of many rows, since each is a sync; a smaller one that fails is not looked for.
     @settings(
-        max_examples=8,
+        max_examples=3,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],

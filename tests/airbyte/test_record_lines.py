@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airbyte_local import record_lines
 from airbyte_local.columns import Column, Kind
+from airbyte_local.sync import record_lines
 
 COLUMNS = [Column(kind.name, kind) for kind in Kind if kind is not Kind.JSON]
 PLAIN = {
@@ -54,7 +54,7 @@ def numbers(array):
 
 @given(rows=ROWS | HARD_ROWS)
 @settings(deadline=None)
-def test_what_is_read_together_is_what_each_message_says(rows):
+def test_reading_lines_together_gives_the_same_as_parsing_each(rows):
     found = read(b"\n".join(map(line, rows)))
     if found:
         together = loaded(COLUMNS, found[0])
@@ -91,16 +91,16 @@ def test_ordinary_values_are_read_together(kind, data):
         b'{"type":"RECORD","record":{"stream":"s","data":null,"emitted_at":1}}',
     ],
 )
-def test_what_is_not_alike_is_looked_at_one_by_one(second):
+def test_lines_that_differ_are_parsed_one_by_one(second):
     columns = [Column("x", Kind.TEXT)]
     assert read(line({"x": "a"}) + b"\n" + line({"x": "b"}), columns)
     assert not read(line({"x": "a"}) + b"\n" + second, columns)
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"9007199254740993", b"-1e300", b"-0.1234567890123456789"])
-def test_a_number_that_a_float_does_not_hold_exactly_is_looked_at(number):
+def test_lines_with_numbers_that_a_float_cannot_hold_are_parsed_one_by_one(number):
     assert not read(line({"x": 1.5}) + b"\n" + line({"x": 2.5}).replace(b"2.5", number), [Column("x", Kind.NUMBER)])
 
 
-def test_objects_are_looked_at_one_by_one():
+def test_streams_with_objects_are_parsed_one_by_one():
     assert not read(line({"x": {}}), [Column("x", Kind.JSON)])

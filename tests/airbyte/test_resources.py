@@ -52,7 +52,7 @@ def fields(answer):
     return {error["field"]: error["message"] for error in problem["data"]["errors"]}
 
 
-def test_what_was_made_is_got_and_listed_and_syncs(call, made, service, query):
+def test_created_things_are_returned_listed_and_synced(call, made, service, query):
     for kind in ("workspace", "source", "destination", "connection"):
         status, got = call("GET", f"/{kind}s/{made[f'{kind}Id']}")
         listed = call("GET", f"/{kind}s", params={"workspaceIds": made["workspaceId"]})[1]
@@ -61,7 +61,7 @@ def test_what_was_made_is_got_and_listed_and_syncs(call, made, service, query):
     assert service.sync("c")["status"] == "succeeded"
 
 
-def test_a_workspace_is_found_by_its_id_on_whatever_page_it_would_be(call):
+def test_a_workspace_is_found_by_its_id_on_any_page(call):
     ids = [call("POST", "/workspaces", {"name": name})[1]["workspaceId"] for name in ("a", "b", "c")]
     found = call("GET", "/workspaces", params={"workspaceIds": ids[2], "limit": 1})[1]
     assert ([each["name"] for each in found["data"]], found["next"]) == (["c"], "")
@@ -81,7 +81,7 @@ def test_secrets_go_in_and_never_come_out(call, made, service, query):
 
 
 @pytest.mark.parametrize("url", ["https://user:tell@host/x.csv", "HTTP://host/x.csv?token=tell", "http://h?tell"])
-def test_a_url_with_a_login_or_a_query_is_a_secret_and_comes_back_hidden(call, made, service, query, tmp_path, url):
+def test_a_url_with_credentials_or_a_query_is_a_secret_and_is_hidden(call, made, service, query, tmp_path, url):
     path, seen = f"/sources/{made['sourceId']}", tmp_path / "seen"
     given = {"urls": [url, "https://host/x.csv#part"], "record_arguments": str(seen)}
     shown = call("PATCH", path, {"configuration": given})[1]["configuration"]
@@ -92,7 +92,7 @@ def test_a_url_with_a_login_or_a_query_is_a_secret_and_comes_back_hidden(call, m
     assert json.loads(seen.read_text())["config"]["urls"] == given["urls"]
 
 
-def test_a_secret_that_comes_back_hidden_stays_as_it_is(call, made, service, tmp_path):
+def test_a_secret_that_is_sent_back_hidden_does_not_change(call, made, service, tmp_path):
     path = f"/sources/{made['sourceId']}"
     shown = call("GET", path)[1]["configuration"]
     seen = tmp_path / "seen"
@@ -110,7 +110,7 @@ def test_a_secret_that_comes_back_hidden_stays_as_it_is(call, made, service, tmp
     }
 
 
-def test_a_configuration_is_held_against_its_specification_field_by_field(call, made):
+def test_a_configuration_is_validated_field_by_field(call, made):
     def create(kind, configuration):
         return call(
             "POST", f"/{kind}s", {"name": "x", "workspaceId": made["workspaceId"], "configuration": configuration}
@@ -131,7 +131,7 @@ def test_a_configuration_is_held_against_its_specification_field_by_field(call, 
     assert "body.configuration" in fields(create("source", {**SCRIPTED, "key": "a\0b"}))
 
 
-def test_a_check_that_fails_refuses_a_configuration_unless_it_is_waived(call, made):
+def test_a_failed_check_refuses_a_configuration_unless_checks_are_switched_off(call, made):
     path = f"/sources/{made['sourceId']}"
     bad = {"configuration": {"refuses": "no such door"}}
     assert "the check failed: no such door" in fields(call("PATCH", path, bad))["configuration"]
@@ -181,7 +181,7 @@ def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(
     twins = {"streams": [{**stream(), "namespace": namespace} for namespace in ("shop", None)]}
     assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": twins})[0] == 200
     wrong = fields(call("PATCH", f"/connections/{made['connectionId']}", {"configurations": OVERWRITE}))
-    assert "offers numbers in the namespaces shop, none; have it" in wrong["configurations.streams.0.name"]
+    assert "offers numbers in the namespaces shop, none; make it" in wrong["configurations.streams.0.name"]
 
 
 def test_an_inactive_connection_does_not_sync(call, made, service):
@@ -198,7 +198,7 @@ def test_a_cron_schedule_is_refused_since_airflow_starts_syncs(call, made):
     assert any("schedule" in field for field in fields(call("PATCH", f"/connections/{made['connectionId']}", body)))
 
 
-def test_what_others_need_is_not_deleted_and_what_nobody_needs_is(call, made):
+def test_things_in_use_are_not_deleted_and_others_are(call, made):
     for kind in ("workspace", "source", "destination"):
         status, problem = call("DELETE", f"/{kind}s/{made[f'{kind}Id']}")
         assert (status, "delete them first" in problem["detail"]) == (409, True)
@@ -208,11 +208,11 @@ def test_what_others_need_is_not_deleted_and_what_nobody_needs_is(call, made):
         assert call("GET", path)[0] == call("DELETE", path)[0] == 404
 
 
-@pytest.mark.parametrize("kind", ["workspace", "source", "destination", "connection"])
-def test_an_unknown_id_is_404_and_none_at_all_422(call, kind):
-    for method, body in {"GET": None, "DELETE": None, "PATCH": {"name": "x"}}.items():
-        assert call(method, f"/{kind}s/{UNKNOWN}", body)[0] == 404
-        assert call(method, f"/{kind}s/nonsense", body)[0] == 422
+def test_an_unknown_id_is_404_and_an_invalid_one_422(call):
+    for kind in ("workspace", "source", "destination", "connection"):
+        for method, body in {"GET": None, "DELETE": None, "PATCH": {"name": "x"}}.items():
+            assert call(method, f"/{kind}s/{UNKNOWN}", body)[0] == 404, (kind, method)
+            assert call(method, f"/{kind}s/nonsense", body)[0] == 422, (kind, method)
 
 
 def test_jobs_are_listed_by_status(call, made, service):
@@ -225,7 +225,7 @@ def test_jobs_are_listed_by_status(call, made, service):
     assert call("GET", "/jobs", params={"status": "odd"})[0] == 422
 
 
-def test_a_running_job_tells_what_it_has_read_so_far(call, made, service, named_pipe):
+def test_a_running_job_shows_what_it_has_read_so_far(call, made, service, named_pipe):
     held = {"lines": records("numbers", range(20_000)), "hold": str(named_pipe)}
     call("PATCH", f"/sources/{made['sourceId']}", {"configuration": held})
     job = service.submit("c")["jobId"]
@@ -235,7 +235,7 @@ def test_a_running_job_tells_what_it_has_read_so_far(call, made, service, named_
     assert service.ended(job)["rowsSynced"] == 20_000
 
 
-def test_everything_is_there_after_a_restart(call, made, service):
+def test_everything_exists_after_a_restart(call, made, service):
     before = [call("GET", f"/{kind}s")[1]["data"] for kind in ("workspace", "source", "destination", "connection")]
     service.end(signal.SIGKILL)
     service.start()
@@ -243,7 +243,7 @@ def test_everything_is_there_after_a_restart(call, made, service):
     assert service.sync("c")["status"] == "succeeded"
 
 
-def test_another_signing_key_cannot_open_configurations_and_says_what_to_do(call, made, service):
+def test_another_signing_key_cannot_decrypt_configurations_and_the_error_says_what_to_do(call, made, service):
     service.end(signal.SIGTERM)
     service.environment["MLOPS_AIRBYTE__SIGNING_KEY"] = "another key of thirty-two bytes or more"
     del service.client.headers["Authorization"]
@@ -276,7 +276,7 @@ def test_a_connector_that_hangs_is_ended_at_the_limit_and_one_that_fails_is_502(
         assert words in answer.json()["detail"]
 
 
-def test_the_real_connector_is_checked_with_its_own_words(new_service, tmp_path):
+def test_the_real_connectors_check_message_is_shown(new_service, tmp_path):
     service = new_service(MLOPS_AIRBYTE__CONNECTORS=str(ROOT / "airbyte" / "connectors.yaml")).start()
     workspace = service.client.post("/workspaces", json={"name": "w"}).json()["workspaceId"]
     missing = {"sourceType": "files", "streams": [{"name": "t", "url": str(tmp_path / "none.csv")}]}
@@ -288,7 +288,7 @@ def test_the_real_connector_is_checked_with_its_own_words(new_service, tmp_path)
     assert service.client.post("/sources", json=body).status_code == 200
 
 
-def test_a_stranger_gets_nothing(service):
+def test_without_a_login_nothing_is_returned(service):
     with httpx.Client(base_url=service.base, trust_env=False) as stranger:
         for kind in ("workspaces", "sources", "destinations", "connections", "streams"):
             assert stranger.get(f"/{kind}").status_code == 401

@@ -49,7 +49,7 @@ def test_health_is_open_and_everything_else_needs_a_token(scripted_service):
                 assert "/applications/token" in answer.json()["detail"]
 
 
-def test_a_token_is_given_for_forms_and_json_at_both_addresses_and_survives_a_restart(scripted_service):
+def test_tokens_are_issued_for_forms_and_json_at_both_addresses_and_survive_a_restart(scripted_service):
     service = scripted_service()
     form = {**CLIENT, "grant_type": "client_credentials"}
     tokens = []
@@ -65,7 +65,7 @@ def test_a_token_is_given_for_forms_and_json_at_both_addresses_and_survives_a_re
         assert service.client.get("/connections", headers=headers).status_code == 200
 
 
-def test_wrong_or_missing_credentials_and_other_keys_give_no_way_in(scripted_service):
+def test_wrong_or_missing_credentials_and_other_keys_are_refused(scripted_service):
     service = scripted_service()
     wrong = service.client.post("/applications/token", json={**CLIENT, "client_secret": "guessed"})
     missing = service.client.post("/applications/token", data={"client_id": "x"})
@@ -77,7 +77,7 @@ def test_wrong_or_missing_credentials_and_other_keys_give_no_way_in(scripted_ser
     assert service.client.get("/connections").status_code == 401
 
 
-def test_connections_are_listed_page_by_page_in_the_shape_of_airbyte(scripted_service):
+def test_connections_are_listed_page_by_page_in_airbytes_format(scripted_service):
     service = scripted_service("a", "b", "c")
     first = service.client.get("/connections", params={"limit": 2}).json()
     second = service.client.get(first["next"]).json()
@@ -245,7 +245,7 @@ def test_a_sync_that_hangs_is_ended_at_the_time_limit_and_the_next_one_may_start
     assert service.submit("numbers")["status"] == "running"
 
 
-def test_the_time_that_the_service_was_away_does_not_count_for_the_time_limit(scripted_service, named_pipe, query):
+def test_the_time_limit_does_not_include_time_when_the_service_was_stopped(scripted_service, named_pipe, query):
     service = scripted_service(hold=str(named_pipe))
     job = service.submit("numbers")
     service.end(signal.SIGKILL)
@@ -256,7 +256,7 @@ def test_the_time_that_the_service_was_away_does_not_count_for_the_time_limit(sc
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
+def test_the_next_service_ends_the_old_connector_and_continues_its_job(
     scripted_service, named_pipe, query, tmp_path, number
 ):
     query("create schema raw")
@@ -279,7 +279,7 @@ def test_the_next_service_goes_on_with_a_job_after_the_end_of_its_old_connector(
     assert service.ended(job["jobId"])["rowsSynced"] == 20_000
     assert query("select count(*), count(distinct id) from raw.numbers") == [(20_000, 20_000)]
     assert query("select number, status, failure_reason from airbyte.attempts order by number") == [
-        (1, "failed", "the service was stopped meanwhile"),
+        (1, "failed", "the service was stopped during this attempt"),
         (2, "succeeded", None),
     ]
     assert [*(tmp_path / "var" / "airbyte").iterdir()] == []  # no configuration with secrets stays behind
@@ -297,7 +297,7 @@ def test_a_service_that_is_killed_just_after_the_last_commit_appends_nothing_twi
     assert query(IDS) == [(1,)]
 
 
-def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, named_pipe, query):
+def test_a_job_whose_connection_was_removed_fails(scripted_service, named_pipe, query):
     service = scripted_service("numbers", "others", hold=str(named_pipe))
     job = service.submit("others")
     service.end(signal.SIGKILL)
@@ -306,7 +306,7 @@ def test_a_job_whose_connection_was_removed_meanwhile_fails(scripted_service, na
     assert (after["status"], after["failureReason"]) == ("failed", "its connection was removed")
 
 
-def test_what_may_pass_by_itself_is_tried_again(scripted_service, query):
+def test_temporary_failures_are_retried(scripted_service, query):
     service = scripted_service(environment={"MLOPS_AIRBYTE__ATTEMPTS": "2"}, exit=3, lines=records("numbers", [1]))
     assert service.sync("numbers")["failureReason"].startswith("the connector source_scripted ended with exit status 3")
     attempts = "select number, status, bytes_synced > 0, rows_synced from airbyte.attempts order by job_id, number"
@@ -384,7 +384,7 @@ def test_without_the_database_the_service_is_unavailable_and_stores_a_job_s_end_
     assert query(IDS) == [(1,)]
 
 
-def test_a_reason_that_the_database_cannot_hold_does_not_keep_the_job_running(scripted_service):
+def test_a_job_ends_even_if_the_database_cannot_store_its_reason(scripted_service):
     error = trace_error("a\0b" + "x" * 100_000)
     service = scripted_service(bytes=error.encode().hex())
     job = service.sync("numbers")
@@ -403,7 +403,7 @@ def test_a_second_service_on_one_database_refuses_and_leaves_the_jobs_of_the_fir
         [PYTHON, "-m", "airbyte_local"], cwd=ROOT, env=second.environment, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 1
-    assert "another Airbyte service works on 127.0.0.1:" in done.stderr.splitlines()[-1]
+    assert "another Airbyte service is using the database 127.0.0.1:" in done.stderr.splitlines()[-1]
     assert service.job(job["jobId"])["status"] == "running"
 
 
@@ -414,7 +414,7 @@ HELD = """
 """
 
 
-def test_threads_that_take_the_database_back_after_its_restart_do_not_hinder_each_other(database, query):
+def test_threads_that_lock_the_database_again_after_its_restart_do_not_block_each_other(database, query):
     store = JobStore({"dbname" if key == "database" else key: value for key, value in database.items()})
     assert query(f"select pg_terminate_backend(pid, 5000) from {HELD}") == [(True,)]
     with ThreadPoolExecutor(8) as pool:
@@ -422,14 +422,14 @@ def test_threads_that_take_the_database_back_after_its_restart_do_not_hinder_eac
     assert query(f"select count(*) from {HELD}") == [(1,)]
 
 
-def test_a_service_that_has_lost_its_database_to_another_is_503_with_its_words(scripted_service, query):
+def test_a_service_that_has_lost_its_database_to_another_answers_503_with_the_reason(scripted_service, query):
     service = scripted_service()
     query(f"select pg_terminate_backend(pid, 5000) from {HELD}")
     query(f"select pg_advisory_lock({jobs._LOCK})")
     body = {"connectionId": service.connection_id("numbers"), "jobType": "sync"}
     answer = service.client.post("/jobs", json=body)
     assert (answer.status_code, answer.json()["title"]) == (503, "service-unavailable")
-    assert "another Airbyte service works on" in answer.json()["detail"]
+    assert "another Airbyte service is using the database" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_the_environment_and_the_shipped_configuration_are_enough(environment):
     assert "the-password" not in repr(loaded)
 
 
-def test_variables_win_over_the_configuration_file(environment, tmp_path):
+def test_variables_take_precedence_over_the_configuration_file(environment, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(
         "airbyte: {connections: /from/file.yaml, connectors: c.yaml, check_timeout: 9, job_timeout: 7, attempts: 2}\n"
@@ -59,7 +59,7 @@ def test_variables_win_over_the_configuration_file(environment, tmp_path):
         ("MLOPS_VAR", None, "Field required"),
     ],
 )
-def test_a_setting_that_is_missing_or_wrong_is_named(environment, name, value, words):
+def test_a_setting_that_is_missing_or_wrong_is_reported(environment, name, value, words):
     environment(**{name: value})
     with pytest.raises(settings.SettingsError) as error:
         settings.load()
@@ -70,7 +70,7 @@ def test_a_setting_that_is_missing_or_wrong_is_named(environment, name, value, w
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
-def test_a_connector_is_told_how_to_reach_the_network_and_no_secret_of_anybody(monkeypatch, tmp_path, is_ours):
+def test_a_connector_gets_variables_for_the_network_and_no_secrets(monkeypatch, tmp_path, is_ours):
     told = ("PATH", "HOME", "LC_ALL", "TZ", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
     untold = ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MLOPS_VAR", "UV_INDEX", "PYTHONHOME")
     for name in (*told, *untold, "PYTHONPATH"):

@@ -37,7 +37,7 @@ def test_spec_describes_the_configuration(connector):
     assert set(specification["$defs"]["Stream"]["required"]) == {"name", "url"}
 
 
-def test_discover_offers_the_declared_streams_without_a_look_at_the_files(connector):
+def test_discover_returns_the_declared_streams_without_reading_the_files(connector):
     status, (message,) = connector("discover", "/no/such/file.csv")
     (stream,) = message.catalog.streams
     assert status == 0
@@ -91,12 +91,12 @@ def test_a_header_without_a_newline_is_a_file_without_rows(read):
     assert read(b"id,text") == []
 
 
-def test_columns_may_come_in_any_order_and_others_are_left_out_with_a_word(connector, tmp_path):
+def test_columns_may_have_any_order_and_others_are_ignored_with_a_warning(connector, tmp_path):
     (tmp_path / "texts.csv").write_bytes(b"text,more,id\na,x,1\n")
     status, messages = connector("read", tmp_path / "texts.csv")
     assert (status, rows_of(messages)) == (0, [("1", "a")])
     (log,) = [m.log for m in messages if m.log]
-    assert "columns that are not declared are not loaded: more" in log.message
+    assert "columns that are not declared are ignored: more" in log.message
 
 
 def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
@@ -117,7 +117,7 @@ def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
         (b"id;text\n1;a\n", ["row 1", "no column id, text", "'id;text'", "commas instead of ';'"]),
         (b"id\ttext\n1\ta\n", ["no column id, text", "commas instead of '\\t'"]),
         (b"id,text,text\n1,a,b\n", ["row 1", "column text occurs twice"]),
-        (b'id,"text\n1,a\n', ["row 1", "the header is no CSV"]),
+        (b'id,"text\n1,a\n', ["row 1", "the header is not valid CSV"]),
         (b"id,text,\xff\n1,a,b\n", ["row 1", "the header is not UTF-8"]),
         ("id,text\n1,a\n".encode("utf-16"), ["UTF-16", "save the file as UTF-8"]),
         (b"<!DOCTYPE html>\n<html></html>", ["HTML", "the raw file"]),
@@ -133,8 +133,8 @@ def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
         (HEADER + b'1,a\n2,"b', ["row 3", "column text", "double quote opens and is never closed"]),
         (HEADER + b'1,a\n2,"' + b"x" * (20 << 20), ["row 3, column text: longer than 8 MB", "close its quote"]),
         (HEADER + b"1,a\n" + b"2" * (20 << 20), ["row 3, column id: longer than 8 MB"]),
-        (HEADER + b"1,a\n2,b\0c\n", ["row 3, column text: the text has a NUL byte", "remove it"]),
-        (HEADER + b"\0,a\n", ["row 2, column id: the text has a NUL byte"]),
+        (HEADER + b"1,a\n2,b\0c\n", ["row 3, column text: the text contains a NUL byte", "remove it"]),
+        (HEADER + b"\0,a\n", ["row 2, column id: the text contains a NUL byte"]),
     ],
     ids=[
         "empty",
@@ -164,7 +164,7 @@ def test_a_file_of_many_blocks_arrives_whole_and_in_order(read):
         "NUL byte in the first column",
     ],
 )
-def test_a_bad_file_fails_with_file_row_column_and_remedy(connector, tmp_path, content, words):
+def test_a_bad_file_fails_with_file_row_column_and_what_to_do(connector, tmp_path, content, words):
     path = tmp_path / "texts.csv"
     path.write_bytes(content)
     status, messages = connector("read", path)
@@ -192,7 +192,7 @@ def test_a_bad_file_fails_with_file_row_column_and_remedy(connector, tmp_path, c
     ],
     ids=["plain", "line break", "CRLF", "blank lines", "quoted blank lines", "CR", "many blocks"],
 )
-def test_a_fault_is_found_at_the_row_of_a_spreadsheet_and_the_line_of_an_editor(connector, tmp_path, rows, place, bad):
+def test_an_error_has_the_row_of_a_spreadsheet_and_the_line_of_an_editor(connector, tmp_path, rows, place, bad):
     path = tmp_path / "texts.csv"
     path.write_bytes(b"\xef\xbb\xbf" + HEADER + rows + bad)
     _, messages = connector("read", path)
@@ -232,7 +232,7 @@ def memory(tmp_path):
     return run
 
 
-def test_an_endless_row_takes_no_more_memory_the_longer_it_is(memory, tmp_path):
+def test_memory_for_a_row_that_never_ends_is_limited(memory, tmp_path):
     with (tmp_path / "texts.csv").open("wb") as file:
         file.write(HEADER + b'1,a\n2,"')
         file.truncate(1 << 30)  # takes no space
@@ -269,21 +269,21 @@ def test_a_header_of_any_length_is_shown_short(connector, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"), [("absent.csv", "No such file or directory; check the path"), ("folder", "Is a directory")]
 )
-def test_a_path_that_is_no_file_is_named(connector, tmp_path, name, words):
+def test_a_path_that_is_no_file_is_reported(connector, tmp_path, name, words):
     (tmp_path / "folder").mkdir()
     status, messages = connector("read", tmp_path / name)
     assert status == 1
     assert f"{tmp_path / name}: {words}" in error_of(messages).message
 
 
-def test_a_configuration_that_is_wrong_is_named_by_setting(connector):
+def test_an_invalid_configuration_is_reported_by_setting(connector):
     status, messages = connector("read", "unused", json_schema={"type": "object"}, colour="red")
     assert status == 1
     assert "streams.0.json_schema: " in error_of(messages).message
     assert "streams.0.colour: " in error_of(messages).message
 
 
-def test_a_stream_that_the_configuration_lacks_is_named(connector, tmp_path):
+def test_a_stream_that_the_configuration_lacks_is_reported(connector, tmp_path):
     status, messages = connector("read", tmp_path / "x.csv", name="others")
     assert status == 1
     assert "stream texts; the configuration has others" in error_of(messages).message
@@ -307,7 +307,7 @@ def test_a_file_behind_http_is_read_through_redirects(connector, server):
     ],
     ids=["404", "403", "500", "HTML", "broken off"],
 )
-def test_a_url_that_gives_no_file_is_named(connector, server, write, words, failure_type):
+def test_a_url_that_returns_no_file_is_reported(connector, server, write, words, failure_type):
     server.answers["/texts.csv"] = write
     status, messages = connector("read", f"{server.url}/texts.csv")
     error = error_of(messages)
@@ -317,7 +317,7 @@ def test_a_url_that_gives_no_file_is_named(connector, server, write, words, fail
     assert error.failure_type.value == failure_type
 
 
-def test_a_url_that_nobody_answers_is_named(connector):
+def test_a_url_without_a_server_is_reported(connector):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/texts.csv"
@@ -327,7 +327,7 @@ def test_a_url_that_nobody_answers_is_named(connector):
     assert error_of(messages).failure_type.value == "transient_error"
 
 
-def test_a_url_that_is_silent_is_named(server, monkeypatch):
+def test_a_url_that_is_silent_is_reported(server, monkeypatch):
     from source_files import content
     from source_files.errors import TransientError
 
@@ -353,7 +353,7 @@ def test_no_message_has_the_login_or_the_query_of_a_url(connector, server, write
 
 
 @pytest.mark.parametrize("url", ["http://user:s3cret@127.0.0.1:port/x", "http://u:s3/cret@127.0.0.1/x", "http://[::1"])
-def test_a_url_that_is_none_is_named_without_its_login(connector, url):
+def test_an_invalid_url_is_reported_without_its_credentials(connector, url):
     _, messages = connector("read", url)
-    assert "is no valid URL" in error_of(messages).message
+    assert "is not a valid URL" in error_of(messages).message
     assert "s3cret" not in error_of(messages).message

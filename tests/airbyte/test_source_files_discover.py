@@ -109,7 +109,7 @@ def test_csv_columns_get_the_narrowest_type_that_loses_nothing(discover, tmp_pat
     assert {name: (TEXTS[name][0], kind) for name, kind in found.items()} == TEXTS
 
 
-def test_what_a_later_value_says_counts(discover, tmp_path):
+def test_later_values_count_too(discover, tmp_path):
     rows = [f'{i},"{i}\n{"x" * 100}",\n' for i in range(40_000)]  # 4 MB
     (tmp_path / "x.csv").write_text("id,text,late\n" + "".join(rows) + "007,b,2024-01-01\n")
     assert discover(tmp_path / "x.csv") == {"id": STRING, "text": STRING, "late": DATE}
@@ -120,7 +120,7 @@ def test_a_header_alone_gives_columns_of_text(discover, tmp_path):
     assert discover(tmp_path / "x.csv") == {"id": STRING, "text": STRING}
 
 
-def test_files_are_looked_at_as_they_are_declared(discover, tmp_path):
+def test_discovery_reads_files_as_they_are_declared(discover, tmp_path):
     (tmp_path / "x.csv").write_bytes("id;text\n1;-\n-;'2;é'\n".encode("utf-16"))
     settings = {"delimiter": ";", "quote": "'", "encoding": "utf-16", "null": "-"}
     assert discover(tmp_path / "x.csv", csv=settings) == {"id": INTEGER, "text": STRING}
@@ -189,23 +189,23 @@ def test_streams_are_incremental_by_themselves_and_have_the_declared_key(connect
         (b"id,,text\n", {}, "stream texts: a column has no name; name it, or declare json_schema"),
         (b"id,text,id\n", {}, "row 1: column id occurs twice; rename or remove one"),
         (b"id,text\n1,a\n2\n", {}, "row 3: 1 values, but the header has 2 columns"),
-        (b"id,text\n", {"primary_key": ["key"]}, "stream texts: no column key, which primary_key names"),
-        (b"", {"format": "jsonl"}, "stream texts: there is no row to learn the columns from; add one, or declare"),
-        (b'{"id":1}\n{"id"', {"format": "jsonl"}, "line 2: no JSON at character "),
+        (b"id,text\n", {"primary_key": ["key"]}, "stream texts: no column key, although it is in primary_key"),
+        (b"", {"format": "jsonl"}, "stream texts: there are no rows to discover the columns from; add one, or declare"),
+        (b'{"id":1}\n{"id"', {"format": "jsonl"}, "line 2: invalid JSON at character "),
     ],
     ids=["empty", "no name", "twice", "short row", "no key", "no lines", "bad line"],
 )
-def test_files_that_give_no_schema_are_named(refusal, tmp_path, content, stream, words):
+def test_files_that_give_no_schema_are_reported(refusal, tmp_path, content, stream, words):
     (tmp_path / "x").write_bytes(content)
     assert words in refusal(tmp_path / "x", **stream)
 
 
-def test_a_primary_key_that_the_declared_schema_lacks_is_named(connector):
+def test_a_primary_key_that_the_declared_schema_lacks_is_reported(connector):
     _, messages = connector("discover", "unused", primary_key=["key"])
     assert "primary_key has columns that json_schema lacks: key" in error_of(messages).message
 
 
-def test_a_look_ends_after_its_share_of_a_long_file(tmp_path, monkeypatch):
+def test_discovery_reads_only_its_share_of_a_long_file(tmp_path, monkeypatch):
     from source_files import __main__ as source
     from source_files.config import Stream
 
@@ -217,7 +217,7 @@ def test_a_look_ends_after_its_share_of_a_long_file(tmp_path, monkeypatch):
     assert found["properties"] == {"id": INTEGER, "text": STRING}
 
 
-def test_of_very_many_files_the_last_are_looked_at(tmp_path, monkeypatch):
+def test_of_very_many_files_the_last_are_examined(tmp_path, monkeypatch):
     from source_files import __main__ as source
     from source_files.config import Stream
 

@@ -43,24 +43,24 @@ def read(connector, tmp_path):
         "{}",
     ],
 )
-def test_values_are_handed_on_as_they_are(read, content, records):
+def test_values_are_not_changed(read, content, records):
     status, messages = read(content)
     assert status == 0
     assert [m.record.data for m in messages if m.record] == records
 
 
-def test_a_number_is_handed_on_digit_by_digit(read, connector, tmp_path):
+def test_a_number_keeps_all_its_digits(read, connector, tmp_path):
     (tmp_path / "numbers").write_bytes(b'{"id":1.10,"text":123456789012345678901234567890}\n')
     _, messages = connector("read", tmp_path / "numbers", format="jsonl")
     assert messages[1].record.data == {"id": 1.1, "text": 123456789012345678901234567890}
 
 
-def test_keys_that_are_not_declared_are_left_out_with_a_word(read):
+def test_undeclared_keys_are_ignored_with_a_warning(read):
     status, messages = read(b'{"id":1}\n{"more":1,"text":"a","id":2}\n{"x":1,"id":3}\n')
     assert status == 0
     assert rows_of(messages) == [(1,), (2, "a"), (3,)]
     (warning,) = warnings_of(messages)
-    assert warning.endswith("texts.jsonl, line 2: columns that are not declared are not loaded: more")
+    assert warning.endswith("texts.jsonl, line 2: columns that are not declared are ignored: more")
 
 
 def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
@@ -71,18 +71,18 @@ def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"id":1}\n\n{"id":}\n', ", line 3: no JSON at character 7: "),
-        (b'{"id":1}\n{"id":1} x\n', ", line 2: no JSON at character 10: "),
-        (b'{"id":1}\n{"id":\n1}\n', ", line 2: no JSON at character "),
-        (b'{"id":NaN}\n', ", line 1: no JSON at character 7: "),
-        (b'{"text":"\xfc"}\n', ", line 1: no JSON at character "),
-        (b'{"text":"a\0b"}\n', ", line 1: no JSON at character "),
-        (b'{"id":1}\n[1, 2]\n', ", line 2: no object but [1, 2]; write one object a line"),
-        (b'"a"', ', line 1: no object but "a"; write'),
-        (b'{"id":1}\n{"id":1,"text":"a\\u0000b"}\n', ", line 2, column text: the text has a NUL byte"),
-        (b'{"id":1}\n{"id":{"a":["\\\\\\u0000"]}}\n', ", line 2, column id: the text has a NUL byte"),
-        (b'{"id":{"\\u0000":1}}\n', ", line 1, column id: the text has a NUL byte"),
-        (b'{"id":1}\n{"id":"' + b"x" * (20 << 20), ", line 2: longer than 8 MB; write one object a line"),
+        (b'{"id":1}\n\n{"id":}\n', ", line 3: invalid JSON at character 7: "),
+        (b'{"id":1}\n{"id":1} x\n', ", line 2: invalid JSON at character 10: "),
+        (b'{"id":1}\n{"id":\n1}\n', ", line 2: invalid JSON at character "),
+        (b'{"id":NaN}\n', ", line 1: invalid JSON at character 7: "),
+        (b'{"text":"\xfc"}\n', ", line 1: invalid JSON at character "),
+        (b'{"text":"a\0b"}\n', ", line 1: invalid JSON at character "),
+        (b'{"id":1}\n[1, 2]\n', ", line 2: not an object: [1, 2]; write one object per line"),
+        (b'"a"', ', line 1: not an object: "a"; write'),
+        (b'{"id":1}\n{"id":1,"text":"a\\u0000b"}\n', ", line 2, column text: the text contains a NUL byte"),
+        (b'{"id":1}\n{"id":{"a":["\\\\\\u0000"]}}\n', ", line 2, column id: the text contains a NUL byte"),
+        (b'{"id":{"\\u0000":1}}\n', ", line 1, column id: the text contains a NUL byte"),
+        (b'{"id":1}\n{"id":"' + b"x" * (20 << 20), ", line 2: longer than 8 MB; write one object per line"),
         (b"<html></html>", ": an HTML or XML page, not a JSON Lines file"),
         ('{"id":1}\n'.encode("utf-16"), ": the text is UTF-16, not UTF-8"),
     ],
@@ -91,28 +91,28 @@ def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
         "NUL in a key", "endless line", "HTML", "UTF-16",
     ],
 )  # fmt: skip
-def test_a_bad_line_is_named(read, tmp_path, content, words):
+def test_a_bad_line_is_reported(read, tmp_path, content, words):
     status, messages = read(content)
     assert status == 1
     assert error_of(messages).message.startswith(f"{tmp_path / 'texts.jsonl'}{words}")
     assert error_of(messages).failure_type.value == "config_error"
 
 
-def test_a_nul_in_a_key_that_is_not_declared_does_no_harm(read):
+def test_a_nul_in_an_undeclared_key_is_ignored(read):
     status, messages = read(b'{"id":1,"more":"\\u0000"}\n')
     assert (status, rows_of(messages)) == (0, [(1,)])
 
 
-def test_check_looks_at_the_first_line(connector, tmp_path):
+def test_check_reads_the_first_line(connector, tmp_path):
     (tmp_path / "good").write_bytes(b'\n{"id":1}\nnone\n')
     (tmp_path / "bad").write_bytes(b"id,text\n")
     _, (good,) = connector("check", tmp_path / "good", format="jsonl")
     _, (bad,) = connector("check", tmp_path / "bad", format="jsonl")
     assert good.connectionStatus.status.value == "SUCCEEDED"
-    assert bad.connectionStatus.message.startswith(f"{tmp_path / 'bad'}, line 1: no JSON")
+    assert bad.connectionStatus.message.startswith(f"{tmp_path / 'bad'}, line 1: invalid JSON")
 
 
-def test_lines_behind_http_are_read(connector, server):
+def test_lines_at_a_url_are_read(connector, server):
     server.answers["/texts.jsonl"] = answer(200, b'{"id":1,"text":"a"}\n')
     status, messages = connector("read", f"{server.url}/texts.jsonl", format="jsonl")
     assert (status, rows_of(messages)) == (0, [(1, "a")])

@@ -75,7 +75,7 @@ def test_values_arrive_in_the_types_of_json(read, values, arrived):
     assert [value for (value,) in rows_of(messages)] == arrived
 
 
-def test_times_of_the_old_kind_arrive(read):
+def test_deprecated_int96_timestamps_arrive(read):
     moments = pa.array([datetime(2024, 1, 2, 3, 4, 5), datetime(9999, 12, 31)], pa.timestamp("us"))
     _, messages = read({"x": moments}, use_deprecated_int96_timestamps=True)
     assert rows_of(messages) == [("2024-01-02T03:04:05.000000",), ("9999-12-31T00:00:00.000000",)]
@@ -87,10 +87,10 @@ def test_many_rows_of_many_groups_arrive_whole_and_in_order(read):
     assert rows_of(messages) == [(i, str(i)) for i in range(30_000)]
 
 
-def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_a_word(read):
+def test_columns_have_the_order_of_the_catalog_and_others_are_ignored_with_a_warning(read):
     status, messages = read({"a.b": [1], "more": [b"x"], "text": ["t"]}, names=["text", "a.b"])
     assert (status, rows_of(messages)) == (0, [("t", 1)])
-    assert warnings_of(messages)[0].endswith("columns that are not declared are not loaded: more")
+    assert warnings_of(messages)[0].endswith("columns that are not declared are ignored: more")
 
 
 @pytest.mark.parametrize(
@@ -101,19 +101,23 @@ def test_columns_are_given_in_the_order_of_the_catalog_and_others_left_out_with_
         ({"x": pa.array([b"ab"], pa.binary(2))}, None, ", column x: values of type fixed_size_binary[2] cannot"),
         ({"x": [timedelta(1)]}, None, ", column x: values of type duration[us] cannot be loaded"),
         ({"x": [1]}, ["y"], ": no column y; add it, or correct its name; the file has: x"),
-        ({"x": ["a"] * 4999 + ["b\0"], "y": ["\0"] * 5000}, ["x"], ", row 5000, column x: the text has a NUL byte"),
-        ({"x": ["a", "b\0"], "y": ["\0", "a"]}, None, ", row 1, column y: the text has a NUL byte"),
-        ({"x": [[1.5]], "y": [[{"a": ["\0"]}]]}, None, ", row 1, column y: the text has a NUL byte"),
+        (
+            {"x": ["a"] * 4999 + ["b\0"], "y": ["\0"] * 5000},
+            ["x"],
+            ", row 5000, column x: the text contains a NUL byte",
+        ),
+        ({"x": ["a", "b\0"], "y": ["\0", "a"]}, None, ", row 1, column y: the text contains a NUL byte"),
+        ({"x": [[1.5]], "y": [[{"a": ["\0"]}]]}, None, ", row 1, column y: the text contains a NUL byte"),
     ],
     ids=["binary", "binary within", "fixed size", "duration", "missing", "NUL", "NUL in the first row", "NUL within"],
 )
-def test_what_cannot_be_loaded_is_named(read, tmp_path, columns, names, words):
+def test_values_that_cannot_be_loaded_are_reported(read, tmp_path, columns, names, words):
     status, messages = read(columns, names=names)
     assert status == 1
     assert error_of(messages).message.startswith(f"{tmp_path / 'texts.parquet'}{words}")
 
 
-def test_two_columns_of_one_name_are_named(connector, tmp_path):
+def test_two_columns_of_one_name_are_reported(connector, tmp_path):
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["id", "id"]), tmp_path / "x.parquet")
     _, messages = connector("read", tmp_path / "x.parquet", format="parquet", columns=schema_of("id"))
     assert "column id occurs twice; rename or remove one" in error_of(messages).message
@@ -123,13 +127,13 @@ def test_two_columns_of_one_name_are_named(connector, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no Parquet file, since it begins with b''; correct the stream's format"),
-        (b"<html>", "no Parquet file, since it begins with b'<html>'"),
+        (b"", "not a Parquet file, since it starts with b''; correct the stream's format"),
+        (b"<html>", "not a Parquet file, since it starts with b'<html>'"),
         (b"PAR1 and no more", "the Parquet file cannot be read: "),
     ],
     ids=["empty", "HTML", "broken off"],
 )
-def test_a_file_that_is_no_parquet_is_named(connector, tmp_path, command, content, words):
+def test_a_file_that_is_no_parquet_is_reported(connector, tmp_path, command, content, words):
     path = tmp_path / "x.parquet"
     path.write_bytes(content)
     _, messages = connector(command, path, format="parquet", json_schema=None)
@@ -137,7 +141,7 @@ def test_a_file_that_is_no_parquet_is_named(connector, tmp_path, command, conten
     assert said.startswith(f"{path}: {words}")
 
 
-def test_a_broken_page_is_named(connector, tmp_path):
+def test_a_broken_page_is_reported(connector, tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"id": range(1000), "text": ["a"] * 1000}), path)
     content = bytearray(path.read_bytes())
@@ -156,10 +160,10 @@ def test_a_file_behind_http_is_read_as_a_whole_and_checked_by_its_beginning(conn
     assert rows_of(connector("read", url, format="parquet")[1]) == [(1, "a"), (2, None)]
     assert connector("check", url, format="parquet")[1][0].connectionStatus.status.value == "SUCCEEDED"
     _, (bad,) = connector("check", f"{server.url}/y.parquet", format="parquet")
-    assert "no Parquet file" in bad.connectionStatus.message
+    assert "not a Parquet file" in bad.connectionStatus.message
 
 
-def test_check_looks_for_the_declared_columns(connector, tmp_path):
+def test_check_requires_the_declared_columns(connector, tmp_path):
     pq.write_table(pa.table({"id": [1]}), tmp_path / "x.parquet")
     _, (bad,) = connector("check", tmp_path / "x.parquet", format="parquet", json_schema=SCHEMA)
     assert bad.connectionStatus.message.startswith(f"{tmp_path / 'x.parquet'}: no column text")

@@ -59,15 +59,13 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(connector, tmp_path
 
 
 @pytest.mark.parametrize("command", ["check", "discover", "read"])
-def test_a_pattern_that_matches_nothing_is_named(connector, tmp_path, command):
+def test_a_pattern_that_matches_nothing_is_reported(connector, tmp_path, command):
     _, messages = connector(command, tmp_path / "*.csv", json_schema=None)
     said = messages[-1].connectionStatus.message if command == "check" else error_of(messages).message
-    assert (
-        said == f"{tmp_path}/*.csv: no file matches the pattern; check the path that SOURCE or connections.yaml gives"
-    )
+    assert said == f"{tmp_path}/*.csv: no file matches the pattern; check the path in SOURCE or connections.yaml"
 
 
-def test_a_message_names_the_file_of_the_pattern(connector, tmp_path):
+def test_a_message_names_the_file_of_a_pattern(connector, tmp_path):
     write(tmp_path / "1.csv", 1, at=1)
     (tmp_path / "2.csv").write_bytes(b"id,more,text\n1,x,a\n")
     (tmp_path / "3.csv").write_bytes(b"id\n1\n")
@@ -75,7 +73,7 @@ def test_a_message_names_the_file_of_the_pattern(connector, tmp_path):
     status, messages = connector("read", tmp_path / "*.csv")
     assert status == 1
     assert [row[0] for row in rows_of(messages)] == ["1", "1"]
-    assert warnings_of(messages) == [f"{tmp_path}/2.csv: columns that are not declared are not loaded: more"]
+    assert warnings_of(messages) == [f"{tmp_path}/2.csv: columns that are not declared are ignored: more"]
     assert error_of(messages).message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
     _, (checked,) = connector("check", tmp_path / "*.csv")
     assert checked.connectionStatus.message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
@@ -115,7 +113,7 @@ def test_only_new_and_changed_files_are_read_again(sync, tmp_path):
     assert sync(tmp_path / "*.csv", state) == ([], state)
 
 
-def test_a_sync_that_breaks_off_goes_on_behind_the_last_whole_file(connector, sync, tmp_path):
+def test_an_interrupted_sync_continues_after_the_last_complete_file(connector, sync, tmp_path):
     write(tmp_path / "1.csv", 1, at=1)
     (tmp_path / "2.csv").write_bytes(HEADER + b"2,a\n3\n")
     write(tmp_path / "3.csv", 4, at=3)
@@ -150,7 +148,7 @@ def test_other_formats_are_incremental_in_the_same_way(sync, tmp_path, format, w
     assert (ids, sync(tmp_path / "[12]", state, format=format)[0]) == ([1], [2])
 
 
-def test_a_state_is_of_its_own_stream_alone(sync, tmp_path):
+def test_a_state_belongs_only_to_its_stream(sync, tmp_path):
     write(tmp_path / "1.csv", 1, at=1)
     _, (state,) = sync(tmp_path / "1.csv")
     other = {**state, "stream": {**state["stream"], "stream_descriptor": {"name": "other"}}}
@@ -168,11 +166,11 @@ def test_a_state_is_of_its_own_stream_alone(sync, tmp_path):
             [{"type": "STREAM", "stream": {"stream_descriptor": {"name": "texts"}, "stream_state": {"cursor": 1}}}],
             "cursor",
         ),
-        ({"files": {}}, "the state is none of source_files: "),
+        ({"files": {}}, "the state is not one of source_files: "),
     ],
     ids=["legacy", "another connector's", "no list"],
 )
-def test_a_state_that_is_not_the_connectors_is_named(connector, tmp_path, state, words):
+def test_a_state_that_is_not_the_connectors_is_reported(connector, tmp_path, state, words):
     write(tmp_path / "1.csv", 1, at=1)
     status, messages = connector("read", tmp_path / "1.csv", sync_mode="incremental", state=state)
     assert status == 1
@@ -180,7 +178,7 @@ def test_a_state_that_is_not_the_connectors_is_named(connector, tmp_path, state,
     assert "full_refresh_overwrite" in error_of(messages).message
 
 
-def test_a_state_is_bounded_and_forgets_no_file(monkeypatch):
+def test_a_state_has_a_size_limit_and_no_file_is_read_twice(monkeypatch):
     monkeypatch.setattr(state_module, "HISTORY", 3)
     state, versions = State(), {f"{i}.csv": {"size": i, "mtime_ns": 10 * (i // 2)} for i in range(10)}
     for path, version in versions.items():
@@ -240,7 +238,7 @@ def test_the_server_need_not_send_what_was_read(sync, server, headers, condition
     assert state[0]["stream"]["stream_state"]["files"] == {f"{server.url}/x.csv": {"etag": '"2"'}}
 
 
-def test_two_streams_of_one_name_are_named(tmp_path):
+def test_two_streams_of_one_name_are_reported(tmp_path):
     from source_files.config import load
     from source_files.errors import SourceError
 

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from airbyte_testing import connection_of, record, records, stream, trace_error, wait_until
 
-from airbyte_local.connector import ConnectorError
-from airbyte_local.outcome import SyncError
-from airbyte_local.postgres import DestinationError
-from airbyte_local.stream import BATCH_ROWS
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.destinations.contract import DestinationError
+from airbyte_local.sync.outcome import SyncError
+from airbyte_local.sync.stream_writer import BATCH_ROWS
 
 IDS = "select id from raw.numbers order by id"
 
@@ -109,7 +109,7 @@ def test_a_value_that_does_not_fit_is_null_with_the_reason_and_counted(sync, que
     assert "WARNING numbers.id: 3 values did not fit" in log
 
 
-def test_keys_that_are_not_declared_are_left_out(sync, query):
+def test_undeclared_keys_are_ignored(sync, query):
     sync(record("numbers", {"id": 1, "text": "a", "more": "b"}))
     assert query("select count(*) from information_schema.columns where column_name = 'more'") == [(0,)]
 
@@ -136,7 +136,7 @@ def test_more_records_than_a_batch_all_arrive(sync, query, tmp_path):
     assert totals.rows == count
 
 
-def test_views_on_the_table_live_on(sync, query):
+def test_views_on_the_table_keep_working(sync, query):
     sync(*records("numbers", [1]))
     query("create view numbers_seen as select id from raw.numbers")
     before = query("select 'raw.numbers'::regclass::oid")
@@ -190,15 +190,15 @@ def test_a_changed_type_stops_the_sync_and_keeps_the_rows(sync, query):
     assert query(IDS) == [(1,)]
 
 
-def test_lines_that_are_no_json_are_logged_and_passed_over(sync, query):
+def test_lines_that_are_not_json_are_logged_and_ignored(sync, query):
     lines = ["Starting…\n", *records("numbers", [1]), "[1, 2]\n", '"text"\n', "\n", *records("numbers", [2])]
     _, log = sync(*lines)
     assert query(IDS) == [(1,), (2,)]
-    assert "connector says: Starting…" in log
-    assert "connector says: [1, 2]" in log
+    assert "connector output: Starting…" in log
+    assert "connector output: [1, 2]" in log
 
 
-def test_messages_of_every_other_kind_are_logged_or_passed_over(sync, query):
+def test_messages_of_all_other_kinds_are_logged_or_ignored(sync, query):
     descriptor = {"name": "numbers"}
     messages = [
         {"type": "LOG", "log": {"level": "WARN", "message": "slow today"}},
@@ -222,7 +222,7 @@ def test_messages_of_every_other_kind_are_logged_or_passed_over(sync, query):
     assert query(IDS) == [(1,)]
     assert "WARNING connector: slow today" in log
     assert "INFO connector: stream numbers is COMPLETE" in log
-    assert "connections.yaml stays as it is" in log
+    assert "connections.yaml is not changed" in log
     assert "SOMETHING_NEW" in log
 
 
@@ -239,7 +239,7 @@ def test_a_trace_error_fails_the_sync_with_its_message_and_keeps_the_rows(sync, 
     assert query(IDS) == [(1,)]
 
 
-def test_an_exit_status_fails_the_sync_with_the_last_words_and_keeps_the_rows(sync, query):
+def test_an_exit_status_fails_the_sync_with_the_last_output_and_keeps_the_rows(sync, query):
     sync(*records("numbers", [1]))
     with pytest.raises(ConnectorError, match=r"(?s)source_scripted ended with exit status 3 on read: .*no such thing"):
         sync(*records("numbers", [2]), stderr="no such thing\n", exit=3)
@@ -288,23 +288,23 @@ def test_the_text_of_an_escaped_nul_is_only_text(sync, query):
     assert query("select text from raw.numbers") == [(r"\u0000",)]
 
 
-def test_a_stream_that_the_source_does_not_offer_is_named(sync):
+def test_a_stream_that_the_source_does_not_offer_is_reported(sync):
     with pytest.raises(SyncError, match="connection absent: the source offers no stream absent, only numbers"):
         sync(connection=connection_of("absent"))
 
 
 def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(sync, query):
     twins = [{**stream(), "namespace": namespace} for namespace in ("shop", "crm")]
-    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; have it offer only"):
+    with pytest.raises(SyncError, match="the source offers numbers in the namespaces shop, crm; make it offer only"):
         sync(*records("numbers", [1]), streams=twins)
     sync(streams=[*twins, stream("others")], names=("others",))
     assert query("select to_regclass('raw.others')") == [("raw.others",)]
 
 
-def test_records_of_a_stream_that_is_not_selected_are_passed_over(sync, query):
+def test_records_of_a_stream_that_is_not_selected_are_ignored(sync, query):
     totals, log = sync(*records("numbers", [1]), *records("others", [2]))
     assert totals.rows == 1
-    assert "streams that are not selected were passed over: others" in log
+    assert "streams that are not selected were ignored: others" in log
     assert query("select to_regclass('raw.others')") == [(None,)]
 
 

@@ -1,4 +1,4 @@
-"""The service's page, over HTTP and in a real browser, and the description of its API."""
+"""The web pages of the service, over HTTP and in a real browser, and the description of its API."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def site_of(service):
 
 @pytest.fixture
 def pages_of():
-    """Makes clients that are logged in to a service's page and post as its own pages do."""
+    """Creates clients that are logged in to a service's pages and send requests like these pages."""
     clients = []
 
     def make(service):
@@ -42,7 +42,7 @@ def state_of(name, **content):
 
 @pytest.fixture
 def incremental_service(new_service, database, tmp_path):
-    """Starts a service whose one connection goes on from its state."""
+    """Starts a service with one incremental connection."""
 
     def start(name, *lines, **config):
         streams = [stream(name) | {"supported_sync_modes": ["incremental"], "source_defined_cursor": True}]
@@ -103,13 +103,14 @@ def test_names_reasons_and_states_from_data_are_text_and_never_markup(incrementa
     assert "&amp;amp;" in page
 
 
-@pytest.mark.parametrize("path", ["/", "/connections/nothing", "/jobs/7/log", "/style.css"])
-def test_every_answer_keeps_other_sites_out(scripted_service, pages_of, path):
-    headers = pages_of(scripted_service()).get(path).headers
-    policy = headers["content-security-policy"]
-    for rule in ("default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'self'"):
-        assert rule in policy
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
+def test_every_response_has_headers_against_other_sites(scripted_service, pages_of):
+    pages = pages_of(scripted_service())
+    for path in ("/", "/connections/nothing", "/jobs/7/log", "/style.css"):
+        headers = pages.get(path).headers
+        policy = headers["content-security-policy"]
+        for rule in ("default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'self'"):
+            assert rule in policy, path
+        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
 
 
 def test_a_post_from_another_site_is_refused(scripted_service, pages_of):
@@ -155,14 +156,14 @@ def test_a_sync_is_started_watched_and_cancelled_from_the_page(incremental_servi
 def test_a_connection_s_page_shows_its_state(incremental_service, pages_of):
     service = incremental_service("numbers", *records("numbers", [1]), state_of("numbers", at="Zürich"))
     pages, path = pages_of(service), f"/connections/{service.connection_id('numbers')}"
-    assert "None: the next sync reads all" in pages.get(path).text
+    assert "No state: the next sync reads everything" in pages.get(path).text
     service.sync("numbers")
     page = pages.get(path).text
     assert "&#34;at&#34;: &#34;Zürich&#34;\n" in page
     assert "&#34;run&#34;" not in page  # the service's own
 
 
-def test_a_destination_that_does_not_answer_shows_why_in_the_state_s_place(scripted_service, pages_of):
+def test_a_destination_that_does_not_answer_shows_the_reason_instead_of_the_state(scripted_service, pages_of):
     service = scripted_service()
     service.sync("numbers")
     (destination,) = service.client.get("/destinations").json()["data"]
@@ -208,12 +209,12 @@ def test_the_end_of_a_long_log_is_shown_as_text(scripted_service, pages_of, tmp_
     log = tmp_path / "var" / "logs" / "airbyte" / f"job-{job['jobId']}.log"
     log.write_text("".join(f"{number:>99}\n" for number in range(20_000)))
     lines = pages.get(path).text.splitlines()
-    assert lines[0] == f"… what came before is in {log}"
+    assert lines[0] == f"… for earlier lines see {log}"
     assert [*map(int, lines[1:])] == [*range(20_000 - len(lines) + 1, 20_000)]
     assert 1_000_000 < sum(map(len, lines)) < 1_100_000
 
 
-def test_what_is_not_there_is_404_in_html_with_a_way_back(scripted_service, pages_of):
+def test_missing_pages_are_404_in_html_with_a_link_back(scripted_service, pages_of):
     service = scripted_service()
     pages, job = pages_of(service), service.sync("numbers")
     log = service.job(job["jobId"])["logFile"]
@@ -230,7 +231,7 @@ def test_what_is_not_there_is_404_in_html_with_a_way_back(scripted_service, page
         assert '<a href="/">' in answer.text
 
 
-def test_the_page_says_that_the_database_is_away(scripted_service, pages_of, postgres, database):
+def test_the_page_says_that_the_database_does_not_answer(scripted_service, pages_of, postgres, database):
     pages = pages_of(scripted_service())
     postgres.psql(postgres.admin, f"alter database {database['database']} allow_connections false")
     answer = pages.get("/")
@@ -259,7 +260,7 @@ def test_the_api_s_description_has_airbyte_s_tags_and_names_and_the_token(script
     assert all(each.get("security") for each in operations if each["tags"][0] not in ("Applications", "Health"))
 
 
-def test_a_browser_syncs_reads_the_log_and_asks_the_api_without_an_error_or_a_call_elsewhere(
+def test_in_a_browser_sync_log_and_api_work_without_errors_or_requests_to_other_servers(
     scripted_service, browser, named_pipe
 ):
     service = scripted_service(lines=records("numbers", range(12)), hold=str(named_pipe))

@@ -93,7 +93,7 @@ CASES = [
         PROJECTS,
         lambda _: None,
         LOAD_PROJECTS,
-        "/projects.csv: No such file or directory; check the path that SOURCE or connections.yaml gives",
+        "/projects.csv: No such file or directory; check the path in SOURCE or connections.yaml",
     ),
     case(
         "a missing column",
@@ -143,7 +143,7 @@ CASES = [
         PROJECTS,
         put(b"Line segmentation", b"Line\0segmentation"),
         LOAD_PROJECTS,
-        "/projects.csv, row 5 (line 6), column title: the text has a NUL byte, which no table can hold; remove it",
+        "/projects.csv, row 5 (line 6), column title: the text contains a NUL byte, which tables cannot store; remove it",
     ),
     case(
         "duplicate ids",

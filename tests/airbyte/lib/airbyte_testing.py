@@ -1,6 +1,6 @@
-"""What tests of the service share: the service as a process, and the words of declarations and messages.
+"""Helpers for tests of the service: the service as a process, declarations and messages.
 
-Only what every environment has may be imported here; the operator's tests run in Airflow's.
+Imports only packages that all environments have, since the operator's tests run in Airflow's environment.
 """
 
 import json
@@ -30,7 +30,7 @@ NUMBERS = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {
 
 
 def wait_until(condition, *, seconds=120.0):
-    """Value of `condition` as soon as it is true."""
+    """Wait until `condition` returns a true value; returns this value."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not (value := condition()):
         assert time.monotonic() < end, f"not true within {seconds} s: {condition}"
@@ -39,17 +39,17 @@ def wait_until(condition, *, seconds=120.0):
 
 
 def held(pipe):
-    """The writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector go on."""
+    """Writing end of a named pipe, once the scripted connector waits on it; closing it lets the connector continue."""
 
     def writing_end():
-        with suppress(OSError):  # nobody reads yet
+        with suppress(OSError):  # no reader yet
             return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
     return wait_until(writing_end)
 
 
 def let_go(pipe):
-    """Let the scripted connector go on that waits, or will wait, on this named pipe."""
+    """Let the scripted connector continue, once it waits on this named pipe."""
     os.close(held(pipe))
 
 
@@ -102,7 +102,7 @@ def destination_of(database):
 
 
 def declare(path, database, connections, **config):
-    """Write a declaration whose source is the scripted connector; the environment that makes a service use it."""
+    """Write a declaration whose source is the scripted connector; returns the environment variables for the service."""
     config.setdefault("streams", [stream(s["name"]) for c in connections for s in c["configurations"]["streams"]])
     declaration = {
         "workspace": {"name": "test"},
@@ -115,27 +115,62 @@ def declare(path, database, connections, **config):
 
 
 def register(folder, **connectors):
-    """Write a registry of connectors beside ours; the environment that makes a service use it."""
+    """Write a registry with additional connectors; returns the environment variables for the service."""
     path = folder / "connectors.yaml"
     path.write_text(json.dumps({"files": {"module": "source_files"}, **connectors}))
     return {"MLOPS_AIRBYTE__CONNECTORS": str(path)}
 
 
 def service_environment(database, folder):
-    """Environment of a service that works on this database, with `folder` as source and above its var."""
+    """Environment of a service on this database; sources and its `var` are in `folder`."""
     settings = {"type": "postgres", **database}
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(PYTHONPATH),
         "MLOPS_VAR": str(folder / "var"),
         "MLOPS_SOURCE": str(folder),
-        # What fails fails at once, unless a test is about trying again.
+        # No retries, except in tests of retries.
         "MLOPS_AIRBYTE__ATTEMPTS": "1",
         "MLOPS_AIRBYTE__CLIENT_ID": CLIENT["client_id"],
         "MLOPS_AIRBYTE__CLIENT_SECRET": CLIENT["client_secret"],
         "MLOPS_AIRBYTE__SIGNING_KEY": "a key of thirty-two bytes or more",
         **{f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in settings.items()},
     }
+
+
+class Forks:
+    """Starts our modules as processes by forking one that has imported them, see process_forks.py."""
+
+    def __init__(self):
+        self._process = None
+        self._lock = threading.Lock()
+
+    def start(self, module, *arguments, environment, folder, stdout, stderr, wait=False):
+        """Id of the process or, with `wait`, its exit status."""
+        request = {
+            "module": module,
+            "arguments": arguments,
+            "environment": environment,
+            "folder": str(folder),
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+            "wait": wait,
+        }
+        with self._lock:
+            if self._process is None:
+                own = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
+                self._process = subprocess.Popen(
+                    [PYTHON, LIB / "process_forks.py"],
+                    env=own,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            return int(self._process.stdout.readline())
+
+
+FORKS = Forks()
 
 
 class Service:
@@ -146,15 +181,14 @@ class Service:
         self.base = f"http://127.0.0.1:{port}/api/public/v1"
         self.environment = {**environment, "MLOPS_AIRBYTE__PORT": str(port)}
         self.log = folder / "service.log"
-        # A proxy of the machine has no business with 127.0.0.1.
+        # Do not use a proxy for 127.0.0.1.
         self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
-        self.process = None
+        self.pid = None
 
     def start(self):
-        """Start it and wait until it is healthy; the client gets a token."""
-        with self.log.open("ab") as log:
-            command = [PYTHON, "-m", "airbyte_local"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        """Start it, wait until it is healthy, and log in."""
+        where = {"folder": ROOT, "stdout": self.log, "stderr": self.log}
+        self.pid = FORKS.start("airbyte_local", environment=self.environment, **where)
         wait_until(self._healthy)
         if "Authorization" not in self.client.headers:
             token = self.client.post("/applications/token", json=CLIENT).json()["access_token"]
@@ -164,17 +198,17 @@ class Service:
         return self
 
     def plan(self, path, **options):
-        """A declaration held against this service."""
+        """The plan of a declaration for this service."""
         api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
         declaration = load(Path(path), self.environment)
         return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
 
     def apply(self, path, **options):
-        """Make what is declared; the steps."""
+        """Apply a declaration; returns the steps."""
         return list(self.plan(path, **{"lenient": True, **options}).apply())
 
     def _healthy(self):
-        assert self.process.poll() is None, self.log.read_text()
+        assert is_alive(self.pid), self.log.read_text()
         try:
             return self.client.get("/health").status_code == 200
         except httpx.TransportError:
@@ -185,25 +219,25 @@ class Service:
         return {c["name"]: c["connectionId"] for c in self.client.get("/connections").json()["data"]}[name]
 
     def submit(self, name):
-        """Start a sync; the job as answered."""
+        """Start a sync; returns the job."""
         answer = self.client.post("/jobs", json={"connectionId": self.connection_id(name), "jobType": "sync"})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def job(self, job_id):
-        """The job as it is now."""
+        """The current state of a job."""
         return self.client.get(f"/jobs/{job_id}").json()
 
     def ended(self, job_id):
-        """The job once it has ended."""
+        """Wait until a job has ended; returns it."""
         return wait_until(lambda: (job := self.job(job_id))["status"] not in ("running", "incomplete") and job)
 
     def sync(self, name):
-        """Run a sync to its end; the job."""
+        """Run a sync to its end; returns the job."""
         return self.ended(self.submit(name)["jobId"])
 
     def end(self, number):
-        """End the process with a signal, if it lives."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
-            self.process.wait(timeout=20)
+        """End the process with a signal, if it is running."""
+        if self.pid and is_alive(self.pid):
+            os.kill(self.pid, number)
+            wait_until(lambda: not is_alive(self.pid))

@@ -1,4 +1,4 @@
-"""A connector that takes the configuration of Airbyte's faker, of which it heeds `count`."""
+"""A connector that accepts the configuration of Airbyte's faker, but only uses `count`."""
 
 import json
 import sys

@@ -1,18 +1,16 @@
-"""What the tests of the connector for files share: the connector as a process, and a real HTTP server.
+"""Helpers for tests of the connector for files: the connector as a process, and a real HTTP server.
 
-PYTEST_DONT_REWRITE: the tests import it before pytest takes its fixtures, of which it would warn.
+PYTEST_DONT_REWRITE: imported before pytest collects its fixtures, so that pytest does not warn.
 """
 
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
-from airbyte_testing import PYTHONPATH
+from airbyte_testing import FORKS, PYTHONPATH
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
 HEADER = b"id,text\n"
@@ -20,7 +18,7 @@ HEADER = b"id,text\n"
 
 @pytest.fixture
 def connector(tmp_path):
-    """Runs a command of the connector on a URL; its exit status and its messages, checked by Airbyte's own models.
+    """Runs a command of the connector on a URL; returns its exit status and its messages as Airbyte's models.
 
     The stream's other settings are keywords. `columns` is the JSON schema of the configured catalog, `sync_mode` its
     mode, and `state` what the file of the state holds.
@@ -35,15 +33,18 @@ def connector(tmp_path):
             "destination_sync_mode": "append",
         }
         files = {"check": ["config"], "discover": ["config"], "read": ["config", "catalog", "state"]}.get(command, [])
-        arguments = [sys.executable, "-m", "source_files", command]
+        arguments = [command]
         for name, content in {"config": config, "catalog": {"streams": [configured]}, "state": state}.items():
             if name in files and content is not None:
                 (tmp_path / f"{name}.json").write_text(json.dumps(content))
                 arguments += [f"--{name}", str(tmp_path / f"{name}.json")]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(PYTHONPATH)}
-        done = subprocess.run(arguments, env=environment, capture_output=True, timeout=60)
-        assert done.stderr == b""
-        return done.returncode, [AirbyteMessage.model_validate_json(line) for line in done.stdout.split(b"\n")[:-1]]
+        printed, complained = tmp_path / "connector.out", tmp_path / "connector.err"
+        printed.unlink(missing_ok=True)
+        where = {"folder": os.getcwd(), "stdout": printed, "stderr": complained}
+        status = FORKS.start("source_files", *arguments, environment=environment, wait=True, **where)
+        assert complained.read_bytes() == b""
+        return status, [AirbyteMessage.model_validate_json(line) for line in printed.read_bytes().split(b"\n")[:-1]]
 
     return run
 
@@ -71,7 +72,7 @@ def server():
 
 
 def answer(status, content=b"", *, length=None, **headers):
-    """A function that answers so; `length` is the length claimed."""
+    """A function that sends this response; `length` overrides the declared length."""
 
     def write(handler):
         handler.send_response(status)
@@ -96,7 +97,7 @@ def error_of(messages):
 
 
 def states_of(messages):
-    """The states, in the form in which a connector is given them."""
+    """The states, in the format of a connector's --state file."""
     return [m.state.model_dump(mode="json", exclude_none=True) for m in messages if m.state]
 
 

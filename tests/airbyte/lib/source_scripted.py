@@ -1,4 +1,4 @@
-"""A connector that does what its configuration says, to test what the service makes of it."""
+"""A connector whose behaviour is set by its configuration, for tests of the service."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A declared connection as the service's store has it."""
+"""Converts a declared connection to one of the service's store."""
 
 import uuid
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from airbyte_local.store import Connection
 
 
 def stored(declared):
-    """The connection; the same name gives the same id."""
+    """The connection; its id depends on its name."""
     options = ConnectionOptions.model_validate(Declared.model_validate(declared).options())
     ids = [uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{options.name}") for kind in ("connection", "any", "any", "any")]
     return Connection(*ids, options, datetime.now(UTC))

@@ -1,11 +1,10 @@
-"""The destinations that this service knows, by Airbyte's names."""
+"""Configurations of destinations, with the field names that Airbyte uses."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from airbyte_local.configuration import Fault
-from airbyte_local.destination import Destination
 
 
 class _Section(BaseModel):
@@ -13,19 +12,19 @@ class _Section(BaseModel):
 
 
 class SslMode(_Section):
-    """How much of the connection is encrypted, as libpq has it; certificates are not looked at."""
+    """Whether the connection is encrypted, as in libpq; certificates are not verified."""
 
     mode: Literal["disable", "allow", "prefer", "require"]
 
 
 class Tunnel(_Section):
-    """None is made."""
+    """SSH tunnels are not supported."""
 
     tunnel_method: Literal["NO_TUNNEL"]
 
 
 class PostgresConfiguration(_Section):
-    """The fields of Airbyte's PostgreSQL destination, those that change nothing here among them."""
+    """The fields of Airbyte's PostgreSQL destination, including those that have no effect here."""
 
     destination_type: Literal["postgres"] = Field(alias="destinationType")
     host: str = Field(min_length=1)
@@ -33,36 +32,36 @@ class PostgresConfiguration(_Section):
     database: str = Field(min_length=1)
     username: str = Field(min_length=1)
     password: SecretStr = SecretStr("")
-    # Of tables without a namespace of their own.
+    # Schema of tables whose stream has no namespace.
     schema_: str = Field("public", alias="schema", min_length=1)
     ssl: bool = False
     ssl_mode: SslMode | None = None
     tunnel_method: Tunnel | None = None
     disable_type_dedupe: Literal[False] = False
     drop_cascade: Literal[False] = False
-    # A numeric column holds any number.
+    # Has no effect: a numeric column holds any number.
     unconstrained_number: bool = False
 
     @property
     def sslmode(self) -> str:
-        """As libpq has it."""
+        """The value of libpq's sslmode."""
         return self.ssl_mode.mode if self.ssl_mode else ("require" if self.ssl else "prefer")
 
 
 class LoadingMethod(_Section):
-    """How rows reach BigQuery: load jobs that are sent the files, without a bucket between."""
+    """How rows reach BigQuery: load jobs that upload the files, without a bucket."""
 
     method: Literal["Standard"] = "Standard"
 
 
 class BigQueryConfiguration(_Section):
-    """The fields of Airbyte's BigQuery destination that this service knows."""
+    """The fields of Airbyte's BigQuery destination that this service supports."""
 
     destination_type: Literal["bigquery"] = Field(alias="destinationType")
     project_id: str = Field(min_length=1)
     dataset_id: str = Field(min_length=1)
     dataset_location: str = Field(min_length=1)
-    # The content of a service account's key; None: the default credentials of where the service runs.
+    # JSON key of a service account; None: the default credentials of the environment.
     credentials_json: SecretStr | None = None
     loading_method: LoadingMethod = LoadingMethod()
 
@@ -72,7 +71,7 @@ CONFIGURATIONS: dict[str, type[Configuration]] = {"postgres": PostgresConfigurat
 
 
 def faults(configuration: dict[str, Any]) -> list[Fault]:
-    """What is wrong with a configuration, field by field; no message has a value."""
+    """Errors of a configuration, field by field; messages contain no values."""
     kind = configuration.get("destinationType")
     if not isinstance(kind, str) or kind not in CONFIGURATIONS:
         return [Fault("configuration.destinationType", f"must be one of {', '.join(CONFIGURATIONS)}")]
@@ -85,27 +84,10 @@ def faults(configuration: dict[str, Any]) -> list[Fault]:
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """JSON schema of a kind's configuration."""
+    """JSON schema of the configuration of a destination type."""
     return CONFIGURATIONS[kind].model_json_schema()
 
 
 def parse(configuration: dict[str, Any]) -> Configuration:
-    """A configuration without faults."""
+    """Parse a valid configuration."""
     return CONFIGURATIONS[configuration["destinationType"]].model_validate(configuration)
-
-
-def open_destination(configuration: Configuration, *, sync_id: int) -> Destination:
-    """Connect to a destination; see the class that is made.
-
-    Args:
-        configuration: of the destination.
-        sync_id: number of the job, which every row's metadata bears.
-    """
-    # Imported when needed: Google's libraries take 0.7 s and 40 MB.
-    if isinstance(configuration, BigQueryConfiguration):
-        from airbyte_local.bigquery import BigQueryDestination
-
-        return BigQueryDestination(configuration, sync_id=sync_id)
-    from airbyte_local.postgres import PostgresDestination
-
-    return PostgresDestination(configuration, sync_id=sync_id)

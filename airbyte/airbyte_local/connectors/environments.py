@@ -1,4 +1,4 @@
-"""Connectors from the package index, each in a locked environment of its own."""
+"""Connectors from the package index, each installed in its own locked environment."""
 
 import fcntl
 import logging
@@ -13,12 +13,12 @@ from airbyte_protocol.models import FailureType
 
 from airbyte_local.settings import installer_environment
 
-# PEP 508's names and PEP 440's versions in their canonical form.
+# Names as in PEP 508, and canonical versions as in PEP 440.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _VERSION = re.compile(r"([0-9]+!)?[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")
 _LAST_LINES = 8
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-# Words of uv, what they mean, and what kind of failure that is; the first that occur count.
+# Patterns in uv's output, what to do, and the failure type; the first match counts.
 _FAILURES = [
     (
         "network was disabled",
@@ -27,7 +27,7 @@ _FAILURES = [
     ),
     (
         "Hash mismatch",
-        "the index offers another file than the lock names: find out why before you delete the lock, {lock}",
+        "the index has another file than the lock file: find out why before you delete the lock file, {lock}",
         FailureType.config_error,
     ),
     (
@@ -37,26 +37,21 @@ _FAILURES = [
     ),
     (
         "does not satisfy Python|requires Python|no wheels with a matching",
-        "it, or something it needs, is not for Python {python} on this machine: take another version of {name}",
+        "it or a dependency does not support Python {python} on this machine: use another version of {name}",
         FailureType.config_error,
     ),
     (
         "there is no version of|not found in the package registry",
-        "it, or something it needs, does not exist: correct `package` or `version` of {name} in connectors.yaml",
+        "it or a dependency does not exist: correct `package` or `version` of {name} in connectors.yaml",
         FailureType.config_error,
     ),
-    ("No solution found", "what it needs does not go together: take another version", FailureType.config_error),
-    ("", "uv failed: mend what it says, then sync again", FailureType.system_error),
+    ("No solution found", "its dependencies conflict: use another version", FailureType.config_error),
+    ("", "uv failed: fix the error below, then sync again", FailureType.system_error),
 ]
 
 
 class ConnectorInstallError(Exception):
-    """A connector cannot be installed; the message says why and what to do.
-
-    Args:
-        message: for people.
-        failure_type: a transient_error may pass by itself.
-    """
+    """A connector cannot be installed; the message says why and what to do."""
 
     def __init__(self, message: str, failure_type: FailureType):
         super().__init__(message)
@@ -66,34 +61,33 @@ class ConnectorInstallError(Exception):
 def executable(package: str, version: str, *, folder: Path, uv: Path, run: str, log: logging.Logger) -> Path:
     """The program of a connector from the package index.
 
-    The first call resolves and installs the package with everything it needs, under `folder`/PACKAGE-VERSION: a lock
-    with hashes in `requirements.txt`, the environment in `env`. Later calls find it there. A call that was killed is
-    made good by the next one, from the same lock; of calls at the same time, in whatever processes, one installs.
+    The first call resolves and installs the package and its dependencies in `folder`/PACKAGE-VERSION: a lock file with
+    hashes, `requirements.txt`, and the environment, `env`. Later calls reuse it. If a call is killed, the next one
+    installs from the same lock file. Of concurrent calls, also in other processes, only one installs.
 
     Args:
         package: name on the package index, such as airbyte-source-faker.
-        version: exactly this one, such as 7.2.1.
-        folder: keeps the environments of all connectors.
-        uv: the program that resolves and installs.
-        run: id that marks its process, for `connector.end_orphans`.
+        version: an exact version, such as 7.2.1.
+        folder: holds the environments of all connectors.
+        uv: path of the program uv.
+        run: id that marks the process of uv, for `process.end_orphans`.
         log: of the job that needs the connector.
 
     Returns:
-        The one console script that the package declares; of several, the one of the package's own name without
-        `airbyte-`.
+        The console script of the package; if there are several, the one with the package's name without `airbyte-`.
 
     Raises:
-        ConnectorInstallError: the name or version is malformed, the package cannot be installed, or has no such script.
+        ConnectorInstallError: the name or version is invalid, or the package cannot be installed or has no such script.
     """
     if not _NAME.fullmatch(package):
         raise ConnectorInstallError(
-            f"connector package {package!r}: a name has letters, digits and single . _ - between them; correct"
+            f"connector package {package!r}: a name consists of letters and digits, with . _ - between them; correct"
             " `package` in airbyte/connectors.yaml",
             FailureType.config_error,
         )
     if not _VERSION.fullmatch(version):
         raise ConnectorInstallError(
-            f"connector package {package}, version {version!r}: one exact version is needed, such as 1.2.3; correct"
+            f"connector package {package}, version {version!r}: an exact version is required, such as 1.2.3; correct"
             " `version` in airbyte/connectors.yaml",
             FailureType.config_error,
         )
@@ -109,7 +103,7 @@ class _Environment:
         self._lock = home / "requirements.txt"
         self._env = home / "env"
         self._python = self._env / "bin" / "python"
-        # Written last; holds the path of the script.
+        # Written last; contains the path of the script.
         self._ready = home / ".ready"
         self._uv_program = uv
         self._run = run
@@ -120,12 +114,12 @@ class _Environment:
             return script
         self._home.mkdir(parents=True, exist_ok=True)
         with (self._home / ".lock").open("w") as held:
-            # uv inherits the file: were this process killed, the next one would wait for the end of its uv.
+            # uv inherits the open file: if this process is killed, the next one waits until its uv has ended.
             fcntl.flock(held, fcntl.LOCK_EX)
             return self._made() or self._make(held.fileno())
 
     def _made(self) -> Path | None:
-        """The script, unless the environment is not ready, was moved, or its Python is gone from the machine."""
+        """The script, or None if the environment is incomplete, was moved, or its Python no longer exists."""
         try:
             script = Path(self._ready.read_text())
         except FileNotFoundError:
@@ -170,7 +164,7 @@ class _Environment:
         return done.stdout
 
     def _script(self) -> str:
-        """Name of the program that is the connector."""
+        """Name of the console script that is the connector."""
         packages = sysconfig.get_path("purelib", "venv", vars={"base": str(self._env)})
         found = Distribution.discover(name=self._name, path=[packages])
         scripts = [entry.name for each in found for entry in each.entry_points.select(group="console_scripts")]
@@ -178,7 +172,7 @@ class _Environment:
         if len(scripts) != 1 and own not in scripts:
             has = f"the console scripts {', '.join(sorted(scripts))}" if scripts else "no console script"
             raise self._error(
-                f"it has {has}, so it is no connector; correct `package` in airbyte/connectors.yaml",
+                f"it has {has}, so it is not a connector; correct `package` in airbyte/connectors.yaml",
                 FailureType.config_error,
             )
         return scripts[0] if len(scripts) == 1 else own

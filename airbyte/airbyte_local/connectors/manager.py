@@ -1,4 +1,4 @@
-"""Source connectors by their sourceType: made ready to run, and asked what they have to say."""
+"""Installs connectors by their sourceType, and runs their commands spec, check and discover."""
 
 import logging
 import sys
@@ -9,52 +9,48 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airbyte_protocol.models import AirbyteCatalog, AirbyteStream
+from airbyte_protocol.models import AirbyteStream
 
-from airbyte_local import images
-from airbyte_local.connector import Connector, ConnectorError, end_orphans
-from airbyte_local.environments import executable
-from airbyte_local.registry import Image, Module, Program, RegistryError, find, has_images
+from airbyte_local.connectors import images
+from airbyte_local.connectors.environments import executable
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.connectors.process import Connector, end_orphans
+from airbyte_local.connectors.registry import Image, Module, Program, RegistryError, find, has_images
 from airbyte_local.settings import Settings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Connectors:
-    """The connectors of this service, and those that are asked at the moment."""
+class ConnectorManager:
+    """The connectors of this service.
+
+    Methods raise RegistryError if there is no connector of this sourceType, ConnectorInstallError if it cannot be
+    installed, and ConnectorError if it fails or does not answer.
+    """
 
     def __init__(self, settings: Settings, folder: Path):
-        """End what a former process of this service asked, and all of its containers.
-
-        Args:
-            settings: of the service.
-            folder: where files for connectors live while they run.
-        """
+        """End the connectors and containers that an earlier process of this service left behind."""
         self._settings = settings
         self._folder = folder
         warehouse = settings.warehouse
-        # What the marks of connectors begin with that are asked by the service of this database.
+        # Run ids of commands start with this; the same for every process of the service of this database.
         self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{warehouse.host}:{warehouse.port}/{warehouse.database}"))
-        self._asked: set[Connector] = set()
+        self._active: set[Connector] = set()
         self._lock = threading.Lock()
         self._specs: dict[Program, dict[str, Any]] = {}
         end_orphans(self._run)
-        with suppress(RegistryError):  # it is told to those who need a connector
+        with suppress(RegistryError):  # reported when a connector is needed
             if has_images(settings.airbyte.connectors):
                 images.end_orphans(self._run)
 
     def connector(self, configuration: dict[str, Any], *, run: str, log: logging.Logger) -> Connector:
-        """A connector that has not been started; a package is installed and an image pulled first, if it has to be.
+        """Create a connector; installs its package or pulls its image if necessary.
 
         Args:
-            configuration: with sourceType, which names the connector.
+            configuration: of the source, with sourceType.
             run: id that marks every process that it starts.
-            log: takes what it says.
-
-        Raises:
-            RegistryError: there is no connector of this name.
-            ConnectorInstallError: it cannot be installed.
+            log: gets its output.
         """
         own = self._settings
         program = find(own.airbyte.connectors, configuration["sourceType"])
@@ -79,55 +75,36 @@ class Connectors:
         )
 
     def schema(self, source_type: str) -> dict[str, Any]:
-        """JSON schema of a connector's configuration, without sourceType.
-
-        Raises:
-            RegistryError: there is no connector of this name.
-            ConnectorInstallError: it cannot be installed.
-            ConnectorError: it failed or did not say.
-        """
+        """JSON schema of a connector's configuration, without sourceType."""
         program = find(self._settings.airbyte.connectors, source_type)
         if program not in self._specs:
-            spec = self._ask({"sourceType": source_type}, lambda connector: connector.spec())
+            spec = self._run_command({"sourceType": source_type}, lambda connector: connector.spec())
             self._specs[program] = spec.connectionSpecification
         return self._specs[program]
 
     def check(self, configuration: dict[str, Any]) -> str | None:
-        """Why a source cannot be read; None: it can.
-
-        Raises:
-            RegistryError: there is no connector of this name.
-            ConnectorInstallError: it cannot be installed.
-            ConnectorError: it failed or did not say.
-        """
-        return self._ask(configuration, lambda connector: connector.check())
+        """Explain why a source cannot be read, or return None if it can."""
+        return self._run_command(configuration, lambda connector: connector.check())
 
     def streams(self, configuration: dict[str, Any]) -> list[AirbyteStream]:
-        """The streams that a source offers.
-
-        Raises:
-            RegistryError: there is no connector of this name.
-            ConnectorInstallError: it cannot be installed.
-            ConnectorError: it failed or did not say.
-        """
-        catalog: AirbyteCatalog = self._ask(configuration, lambda connector: connector.discover())
-        return catalog.streams
+        """The streams that a source offers."""
+        return self._run_command(configuration, lambda connector: connector.discover()).streams
 
     def close(self) -> None:
-        """End those that are asked at the moment."""
+        """End the connectors that run a command."""
         with self._lock:
-            for connector in self._asked:
+            for connector in self._active:
                 connector.stop()
 
-    def _ask(self, configuration: dict[str, Any], question: Callable[[Connector], T]) -> T:
+    def _run_command(self, configuration: dict[str, Any], command: Callable[[Connector], T]) -> T:
         connector, limit = self.connector(configuration, run=f"{self._run}/{uuid.uuid4()}", log=log), threading.Event()
         with self._lock:
-            self._asked.add(connector)
+            self._active.add(connector)
         timer = threading.Timer(self._settings.airbyte.check_timeout, lambda: (limit.set(), connector.stop()))
         timer.daemon = True
         timer.start()
         try:
-            return question(connector)
+            return command(connector)
         except ConnectorError as error:
             if not limit.is_set():
                 raise
@@ -137,4 +114,4 @@ class Connectors:
         finally:
             timer.cancel()
             with self._lock:
-                self._asked.discard(connector)
+                self._active.discard(connector)

@@ -1,36 +1,38 @@
-"""Rows on their way into BigQuery: Parquet files, and which values its types cannot hold."""
+"""Parquet files for load jobs of BigQuery, and the values that BigQuery's types cannot hold."""
 
 import tempfile
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from airbyte_protocol.models import AirbyteRecordMessageMetaChange, Change, Reason
+from pyarrow import compute
 
 from airbyte_local.columns import Column, Kind
 
-# What moments are in Parquet, and the first and the last of them that BigQuery knows.
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
+
+# Arrow type of dates and times, with the first and last value that BigQuery supports.
 _MOMENTS = {
     Kind.DATE: (pa.date32(), -719_162, 2_932_896),
     Kind.TIMESTAMP: (pa.timestamp("us"), -62_135_596_800_000_000, 253_402_300_799_999_999),
     Kind.TIMESTAMP_TZ: (pa.timestamp("us", "UTC"), -62_135_596_800_000_000, 253_402_300_799_999_999),
 }
-# Numbers that fit BIGNUMERIC at a glance; and digits after its point.
+# Numbers that certainly fit BIGNUMERIC, and the number of digits it has after the point.
 _PLAIN_NUMBER = r"^[+-]?[0-9]{0,38}(\.[0-9]{0,38})?$"
 _SCALE = 38
-# Characters kept of a value that does not fit its type.
+# Characters that are kept of a value that does not fit its type.
 _SHOWN = 100
 
 
+@dataclass
 class Gathering:
-    """A Parquet file that rows are added to."""
+    """A Parquet file that rows are added to; created with the first rows."""
 
-    def __init__(self):
-        """Nothing has gathered."""
-        self._file: Any = None
-        self._writer: pq.ParquetWriter | None = None
+    _file: Any = None
+    _writer: Any = None
 
     @property
     def size(self) -> int:
@@ -40,13 +42,13 @@ class Gathering:
     def add(self, rows: pa.Table) -> None:
         """Write rows to the file."""
         if self._file is None:
-            # Without a name, so it is gone when the process ends, however it ends.
+            # Unnamed, so it disappears even if the process is killed.
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 it stays open
             self._writer = pq.ParquetWriter(self._file, rows.schema, compression="zstd")
         self._writer.write_table(rows)
 
     def take(self) -> Any:
-        """The file, complete and at its end, so that the next rows begin another; None: there is none."""
+        """The complete file, positioned at its end, or None if there are no rows; the next rows start another file."""
         if self._file is None:
             return None
         self._writer.close()
@@ -55,13 +57,17 @@ class Gathering:
 
 
 def staged(column: Column, values: pa.Array) -> tuple[pa.Array, list[int]]:
-    """A column's values as Parquet has them, and the indexes of those that do not fit and are null in it."""
+    """Convert a column's values for Parquet.
+
+    Returns:
+        The values, and the indexes of those that BigQuery's type cannot hold, which are null.
+    """
     wrong = []
     if column.kind is Kind.NUMBER:
         odd = pc.indices_nonzero(pc.invert(pc.match_substring_regex(values, _PLAIN_NUMBER)).fill_null(False))
         wrong = [index for index in odd.to_pylist() if not _fits(values[index].as_py())]
     elif column.kind is Kind.TIME:
-        # Arrow reads no times alone.
+        # Arrow cannot parse times without a date.
         moments = pc.binary_join_element_wise("1970-01-01T", values, "")
         values = moments.cast(pa.timestamp("us")).cast(pa.time64("us"))
     elif column.kind in _MOMENTS:
@@ -78,18 +84,18 @@ def staged(column: Column, values: pa.Array) -> tuple[pa.Array, list[int]]:
 
 
 def _fits(text: str) -> bool:
-    """Whether BIGNUMERIC holds a number without loss."""
-    _, digits, exponent = Decimal(text).as_tuple()
-    number = int("".join(map(str, digits)))
+    """Whether BIGNUMERIC can hold a number without loss."""
+    _, digits, power = Decimal(text).as_tuple()
+    number, exponent = int("".join(map(str, digits))), int(power)
     while number and number % 10 == 0:
         number, exponent = number // 10, exponent + 1
     shift = exponent + _SCALE
-    # Of 77 digits, all of which the first ones may not have.
+    # The largest values of 77 digits do not fit.
     return number == 0 or (0 <= shift <= 77 and number * 10**shift < 2**255)
 
 
 def nulled(column: str, value: str) -> dict[str, Any]:
-    """Airbyte's note of a value that BigQuery's type cannot hold, with the value beside."""
+    """Airbyte's note on a value that BigQuery's type cannot hold, with the value itself."""
     change = AirbyteRecordMessageMetaChange(
         field=column, change=Change.NULLED, reason=Reason.DESTINATION_FIELD_SIZE_LIMITATION
     )

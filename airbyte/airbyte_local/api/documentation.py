@@ -1,4 +1,4 @@
-"""The API's description, and the page at /docs that shows it; nothing on it comes from elsewhere."""
+"""The OpenAPI description, and the page at /docs that shows it without loading anything from other servers."""
 
 import base64
 import hashlib
@@ -17,19 +17,19 @@ from pydantic.alias_generators import to_camel
 BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="accessToken",
-    description="The access_token that POST /applications/token gives for the client's id and secret.",
+    description="The access_token that POST /applications/token returns for the client id and secret.",
 )
 _FILES = "/docs/files"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def application(lifespan: Any) -> FastAPI:
-    """An application that has no routes yet but those of its description."""
+    """An application whose only routes are those of its description."""
     app = _Described(
         title="Airbyte, local",
-        description="Airbyte's public API, as far as a stack on one machine needs it.",
+        description="The part of Airbyte's public API that a stack on one machine needs.",
         lifespan=lifespan,
-        # FastAPI's own pages load their scripts from elsewhere.
+        # FastAPI's own pages load scripts from other servers.
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
@@ -40,7 +40,7 @@ def application(lifespan: Any) -> FastAPI:
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The description of a request that is read by hand: a form or JSON."""
+    """The OpenAPI description of a body that may be a form or JSON."""
     kinds = ("application/json", "application/x-www-form-urlencoded")
     return {
         "requestBody": {"required": True, "content": {kind: {"schema": model.model_json_schema()} for kind in kinds}}
@@ -49,7 +49,7 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
 
 class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The description, with Airbyte's tags: an operation's is the collection that it is about."""
+        """The description, with Airbyte's tags: each operation has the tag of its collection."""
         schema = super().openapi()
         for path, operations in schema["paths"].items():
             for operation in operations.values():
@@ -58,22 +58,22 @@ class _Described(FastAPI):
 
 
 def _operation_id(route: APIRoute) -> str:
-    """As Airbyte has them, such as listJobs."""
+    """Operation ids like Airbyte's, such as listJobs."""
     return to_camel(route.name)
 
 
 def _routes(app: FastAPI) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     page = get_swagger_ui_html(
-        openapi_url=app.openapi_url,
+        openapi_url=app.openapi_url or "",
         title=f"{app.title}: API",
         swagger_js_url=f"{_FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{_FILES}/swagger-ui.css",
         swagger_favicon_url=f"{_FILES}/favicon-32x32.png",
-        # No service elsewhere is asked whether the description is valid.
+        # Do not ask another server to validate the description.
         swagger_ui_parameters={"validatorUrl": None},
     )
-    (script,) = _INLINE.findall(page.body.decode())
+    (script,) = _INLINE.findall(bytes(page.body).decode())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self';"

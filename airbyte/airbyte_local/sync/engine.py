@@ -1,4 +1,4 @@
-"""One attempt of a sync: a connector's records into a destination's tables, from the state of before to a new one."""
+"""One attempt of a sync: moves the records of a connector into the tables of a destination."""
 
 import logging
 import threading
@@ -8,35 +8,29 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from airbyte_protocol.models import (
-    AirbyteCatalog,
-    AirbyteStream,
-    ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteStream,
-    DestinationSyncMode,
-    SyncMode,
-)
+from airbyte_protocol import models as protocol
 
 from airbyte_declaration.streams import StreamConfiguration
-from airbyte_local import record_lines
-from airbyte_local.checkpoints import Checkpoints
 from airbyte_local.columns import columns
-from airbyte_local.connector import Connector, Messages
-from airbyte_local.destination import OUR_NAMESPACE, Destination, State, Table
-from airbyte_local.outcome import SyncError, Totals, as_text
+from airbyte_local.connectors.messages import Messages
+from airbyte_local.connectors.process import Connector
+from airbyte_local.destinations.contract import OUR_NAMESPACE, Destination, State, Table
 from airbyte_local.store import Connection
-from airbyte_local.stream import Stream, are_bare
+from airbyte_local.sync import record_lines
+from airbyte_local.sync.checkpoints import Checkpoints
+from airbyte_local.sync.outcome import SyncError, Totals, as_text
+from airbyte_local.sync.stream_writer import StreamWriter, are_bare
 
 _MODES = {
-    "full_refresh_overwrite": (SyncMode.full_refresh, DestinationSyncMode.overwrite),
-    "full_refresh_append": (SyncMode.full_refresh, DestinationSyncMode.append),
-    "incremental_append": (SyncMode.incremental, DestinationSyncMode.append),
-    "incremental_deduped_history": (SyncMode.incremental, DestinationSyncMode.append_dedup),
+    "full_refresh_overwrite": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.overwrite),
+    "full_refresh_append": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.append),
+    "incremental_append": (protocol.SyncMode.incremental, protocol.DestinationSyncMode.append),
+    "incremental_deduped_history": (protocol.SyncMode.incremental, protocol.DestinationSyncMode.append_dedup),
 }
 
 
 class Sync:
-    """Runs once; `stop` may come from another thread."""
+    """Runs once; `stop` may be called from another thread."""
 
     def __init__(
         self,
@@ -49,37 +43,27 @@ class Sync:
         sync_id: int,
         run: str,
     ):
-        """Nothing is started yet.
-
-        Args:
-            connection: what to sync.
-            connector: its source.
-            open_destination: connects to its destination.
-            totals: counts as the sync goes.
-            log: of the job.
-            sync_id: number of the job.
-            run: id of the job, which no other has in any service.
-        """
+        """Does not start yet."""
         self._connection = connection
         self._connector = connector
         self._open_destination = open_destination
         self._totals = totals
         self._log = log
         self._sync_id = sync_id
-        # Kept with the last commit: a later attempt has nothing to do, should the service be killed just after it.
+        # Stored with the final commit: if the service is killed just after it, the next attempt has nothing to do.
         self._done = State(OUR_NAMESPACE, "run", orjson.dumps({"run": run}))
         self._destination: Destination | None = None
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Read from the state of before, and commit rows with the state that covers them.
+        """Read from the stored state, and commit rows together with the state that covers them.
 
-        Rows of a full refresh become visible at the end, all at once; those of an incremental stream with each commit.
+        Rows of a full refresh become visible with the final commit, those of an incremental stream with each commit.
 
         Raises:
-            SyncError: a record or the declaration cannot be loaded, or `stop` was called.
+            SyncError: a record or the declaration is invalid, or `stop` was called.
             ConnectorError: the connector failed.
-            DestinationError: the tables are not as declared.
+            DestinationError: the tables do not match the declaration.
             DestinationUnavailableError, psycopg.Error: the database failed.
         """
         catalog = self._configure(self._connector.discover())
@@ -87,30 +71,32 @@ class Sync:
             self._destination = destination
             states = destination.states(self._connection.connection_id)
             if self._done in states:
-                self._log.info("an attempt of before has committed all rows")
+                self._log.info("an earlier attempt has committed all rows")
                 return
             self._checkpoints = Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
                 stream, table = configured.stream, self._table(configured, destination.schema)
-                self._streams[stream.namespace, stream.name] = Stream(stream.name, table, destination, self._totals)
+                self._streams[stream.namespace, stream.name] = StreamWriter(
+                    stream.name, table, destination, self._totals
+                )
             destination.open([stream.table for stream in self._streams.values()])
             states = [state for state in states if state.namespace != OUR_NAMESPACE]
-            self._read(catalog, self._checkpoints.to_go_on_from(states))
-            self._commit(final=True)
+            self._read(destination, catalog, self._checkpoints.start_state(states))
+            self._commit(destination, final=True)
         for stream in self._streams.values():
             self._log.info("stream %s: %d rows into %s", stream.name, stream.rows, stream.table)
         for column, count in self._totals.nulled.items():
             self._log.warning("%s: %d values did not fit their type and are null; see _airbyte_meta", column, count)
 
     def stop(self) -> None:
-        """End the connector and whatever the database does; `run` raises unless it has committed already."""
+        """End the connector and interrupt the database; `run` raises an error unless it has committed already."""
         self._stopped.set()
         self._connector.stop()
         if self._destination:
             self._destination.cancel()
 
-    def _configure(self, offered: AirbyteCatalog) -> ConfiguredAirbyteCatalog:
+    def _configure(self, offered: protocol.AirbyteCatalog) -> protocol.ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
         wanted = self._connection.options.configurations.streams
         if missing := [each.name for each in wanted if each.name not in known]:
@@ -123,11 +109,15 @@ class Sync:
             if len(namespaces) > 1:
                 raise SyncError(
                     f"connection {self._connection.name}: the source offers {each.name} in the namespaces"
-                    f" {', '.join(namespaces)}; have it offer only one of them, such as by naming its schemas"
+                    f" {', '.join(namespaces)}; make it offer only one of them, for example by naming its schemas"
                 )
-        return ConfiguredAirbyteCatalog(streams=[self._configure_stream(known[each.name], each) for each in wanted])
+        return protocol.ConfiguredAirbyteCatalog(
+            streams=[self._configure_stream(known[each.name], each) for each in wanted]
+        )
 
-    def _configure_stream(self, offered: AirbyteStream, wanted: StreamConfiguration) -> ConfiguredAirbyteStream:
+    def _configure_stream(
+        self, offered: protocol.AirbyteStream, wanted: StreamConfiguration
+    ) -> protocol.ConfiguredAirbyteStream:
         sync_mode, destination_sync_mode = _MODES[wanted.sync_mode]
         where = f"connection {self._connection.name}, stream {wanted.name}"
         if sync_mode not in offered.supported_sync_modes:
@@ -135,70 +125,75 @@ class Sync:
             raise SyncError(f"{where}: the source offers {modes}, not {wanted.sync_mode}; choose another syncMode")
         cursor = wanted.cursor_field or offered.default_cursor_field or []
         key = wanted.primary_key or offered.source_defined_primary_key or []
-        if sync_mode is SyncMode.incremental and not cursor and not offered.source_defined_cursor:
-            raise SyncError(f"{where}: {wanted.sync_mode} needs a cursorField, the column that tells what is new")
+        if sync_mode is protocol.SyncMode.incremental and not cursor and not offered.source_defined_cursor:
+            raise SyncError(
+                f"{where}: {wanted.sync_mode} needs a cursorField, the column that shows which rows are new"
+            )
         properties = offered.json_schema.get("properties", {})
-        if destination_sync_mode is DestinationSyncMode.append_dedup:
+        if destination_sync_mode is protocol.DestinationSyncMode.append_dedup:
             if not key:
-                raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that tell rows apart")
+                raise SyncError(f"{where}: {wanted.sync_mode} needs a primaryKey, the columns that identify a row")
             for path in [*key, *filter(None, [cursor])]:
                 if len(path) != 1 or path[0] not in properties:
                     raise SyncError(
-                        f"{where}: {'.'.join(path)} is no column of the stream, which has {', '.join(properties)};"
+                        f"{where}: {'.'.join(path)} is not a column of the stream, which has {', '.join(properties)};"
                         " correct primaryKey or cursorField"
                     )
-        is_overwritten = destination_sync_mode is DestinationSyncMode.overwrite
-        return ConfiguredAirbyteStream(
+        is_overwritten = destination_sync_mode is protocol.DestinationSyncMode.overwrite
+        return protocol.ConfiguredAirbyteStream(
             stream=offered,
             sync_mode=sync_mode,
             destination_sync_mode=destination_sync_mode,
             cursor_field=cursor or None,
             primary_key=key or None,
-            # Each overwrite is a generation of its own.
+            # Each overwrite is a new generation.
             generation_id=self._sync_id if is_overwritten else 0,
             minimum_generation_id=self._sync_id if is_overwritten else 0,
             sync_id=self._sync_id,
         )
 
-    def _table(self, configured: ConfiguredAirbyteStream, schema: str) -> Table:
-        stream, is_dedup = configured.stream, configured.destination_sync_mode is DestinationSyncMode.append_dedup
+    def _table(self, configured: protocol.ConfiguredAirbyteStream, schema: str) -> Table:
+        stream, is_dedup = (
+            configured.stream,
+            configured.destination_sync_mode is protocol.DestinationSyncMode.append_dedup,
+        )
         return Table(
             self._connection.namespace(stream.namespace, schema),
             self._connection.options.prefix + stream.name,
             columns(stream.json_schema),
             mode=configured.destination_sync_mode,
-            key=tuple(name for (name,) in configured.primary_key) if is_dedup else (),
+            key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
             cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
-            at_end=configured.sync_mode is SyncMode.full_refresh,
+            at_end=configured.sync_mode is protocol.SyncMode.full_refresh,
         )
 
-    def _read(self, catalog: ConfiguredAirbyteCatalog, state: Any) -> None:
+    def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
         for messages in self._connector.read(catalog, state, take=self._take_lines):
             if messages.kind == "STATE":
                 for content in messages.contents:
                     self._checkpoints.add(content)
                 if self._checkpoints.is_due(self._totals.rows):
-                    self._commit(final=False)
+                    self._commit(destination, final=False)
             elif messages.kind == "RECORD":
                 unknown |= self._take(messages)
         if unknown:
-            self._log.warning("records of streams that are not selected were passed over: %s", ", ".join(unknown))
+            self._log.warning("records of streams that are not selected were ignored: %s", ", ".join(unknown))
 
     def _take_lines(self, lines: bytes) -> bool:
-        """Hand lines to their stream, if they are RECORD messages of one that can be read together."""
+        """Add lines to their stream, if they are RECORD messages of one stream that Arrow can read."""
         first = record_lines.first_record(lines)
         try:
             stream = self._streams.get((first.get("namespace"), first.get("stream"))) if first else None
         except TypeError:
             return False
-        if stream is None or not stream.add_lines(lines, first):
+        if stream is None or first is None or not stream.add_lines(lines, first):
             return False
         self._totals.bytes += len(lines) + 1
         return True
 
     def _take(self, messages: Messages) -> set[str]:
-        """Hand records to their streams; the names of those that are not selected."""
+        """Add records to their streams; returns the names of streams that are not selected."""
         self._totals.bytes += messages.size
         unknown, share = set(), messages.size / len(messages.contents)
         for key, records in _by_stream(messages.contents):
@@ -212,19 +207,19 @@ class Sync:
                 unknown.add(str(key[1]))
         return unknown
 
-    def _commit(self, *, final: bool) -> None:
+    def _commit(self, destination: Destination, *, final: bool) -> None:
         for stream in self._streams.values():
             stream.flush()
         if self._stopped.is_set():
             raise SyncError("the sync was stopped")
         states = self._checkpoints.states(final=final) + ([self._done] if final else [])
-        self._destination.commit(self._connection.connection_id, states, final=final)
+        destination.commit(self._connection.connection_id, states, final=final)
         self._checkpoints.committed(self._totals.rows)
         self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
 
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
-    """Records that follow each other in one stream, with its namespace and name."""
+    """Groups of successive records of one stream, with its namespace and name."""
     names = [record.get("stream") for record in records]
     if names.count(names[0]) == len(names) and are_bare(records):
         yield (None, names[0]), records

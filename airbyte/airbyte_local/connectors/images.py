@@ -11,34 +11,34 @@ from pathlib import Path
 
 from airbyte_protocol.models import FailureType
 
-from airbyte_local.environments import ConnectorInstallError
+from airbyte_local.connectors.environments import ConnectorInstallError
 from airbyte_local.settings import SILENCE, installer_environment
 
 log = logging.getLogger(__name__)
 
 _SERVICE = "airbyte-local.service"
 _RUN = "airbyte-local.run"
-# Seconds that the engine may take to answer anything but a pull.
+# Seconds that the engine may take to answer any command except a pull.
 _PATIENCE = 30
 _LAST_LINES = 8
-# Of a socket's peer: process, user, group; the process is 0 where it cannot be seen from here.
+# Process, user and group of a socket's peer; the process is 0 if it is in another container.
 _CREDENTIALS = struct.Struct("3i")
-_INSTEAD = "or take a {package: …, version: …} in connectors.yaml"
-# Words of Docker and of registries, what they mean, and what kind of failure that is; the first that occur count.
+_INSTEAD = "or use a {package: …, version: …} in connectors.yaml"
+# Patterns in Docker's output, what to do, and the failure type; the first match counts.
 _FAILURES = [
     (
         "manifest unknown|manifest for .* not found|repository does not exist|access denied|unauthorized",
-        "there is no such image, or it is not for everybody: correct `image` or `tag`, or give `docker login`",
+        "the image does not exist or is not public: correct `image` or `tag`, or run `docker login`",
         FailureType.config_error,
     ),
     (
         "no matching manifest",
-        f"it is not made for this machine's processor: take another tag, {_INSTEAD}",
+        f"it does not support this machine's processor: use another tag, {_INSTEAD}",
         FailureType.config_error,
     ),
     (
         "toomanyrequests",
-        "the registry allows no more pulls for now: wait, or give `docker login`, then sync again",
+        "the registry allows no more pulls for now: wait, or run `docker login`, then sync again",
         FailureType.transient_error,
     ),
     (
@@ -46,7 +46,7 @@ _FAILURES = [
         "the registry does not answer: check the network, then sync again",
         FailureType.transient_error,
     ),
-    ("", "docker failed: mend what it says, then sync again", FailureType.system_error),
+    ("", "docker failed: fix the error below, then sync again", FailureType.system_error),
 ]
 
 
@@ -55,7 +55,7 @@ class Container:
     """The container of one connector.
 
     Attributes:
-        service: id of the service, by which a later process of it finds what this one left.
+        service: id of the service, so that its next process can end containers that this one left behind.
         run: id of the run, by which the container is found and ended.
     """
 
@@ -63,25 +63,21 @@ class Container:
     run: str
 
     def command(self, folder: Path) -> list[str]:
-        """What comes before the image and its arguments; opens `folder` to the image's user.
-
-        Args:
-            folder: with the files for the connector, under one that only this user can enter.
-        """
-        # An image's files are made for a user of its own, so it keeps it, whatever ours is. Others on this machine
-        # cannot come as far as this folder; the container gets it itself.
+        """Beginning of the command line, before the image. Makes `folder` readable for the image's user."""
+        # The image keeps its own user, since its files are made for it. Other users of this machine cannot reach this
+        # folder; the container can, since it is mounted.
         folder.chmod(0o755)
         for file in folder.iterdir():
             file.chmod(0o644)
         options = {
-            "pull": "never",  # a pull belongs into the job's log, see `fetch`
+            "pull": "never",  # pulls are logged by `fetch`
             "label": f"{_RUN}={self.run}",
-            # Unlike --volume, it does not make a folder that the engine does not see.
+            # Unlike --volume, this does not create a folder that does not exist for the engine.
             "mount": f'type=bind,"source={folder}","target={folder}",readonly',
-            # Airbyte starts connectors the same way, see containerSecurityContext in its Helm chart.
+            # As Airbyte does, see containerSecurityContext in its Helm chart.
             "cap-drop": "ALL",
             "security-opt": "no-new-privileges",
-            # The engine would keep every record on its disk.
+            # Otherwise the engine would store every record on its disk.
             "log-driver": "none",
             "add-host": "host.docker.internal:host-gateway",
         }
@@ -90,29 +86,20 @@ class Container:
         return ["docker", "run", "--rm", "-i", f"--label={_SERVICE}={self.service}", *given, *silence]
 
     def end(self) -> None:
-        """Kill and remove it, if there is one."""
+        """Kill and remove the container, if it exists."""
         _remove(f"{_RUN}={self.run}", self.service)
 
 
 def end_orphans(service: str) -> None:
-    """Kill and remove every container that a former process of this service left behind.
-
-    Args:
-        service: id of the service.
-    """
+    """Kill and remove every container that an earlier process of this service left behind."""
     _remove(f"{_SERVICE}={service}", service)
 
 
 def fetch(image: str, *, run: str, log: logging.Logger) -> None:
-    """Have an image on this machine; the first call pulls it.
-
-    Args:
-        image: name and tag.
-        run: id that marks its process, for `connector.end_orphans`.
-        log: of the job that needs the image.
+    """Pull an image unless this machine has it.
 
     Raises:
-        ConnectorInstallError: it cannot be pulled, or there is no engine that could run it.
+        ConnectorInstallError: it cannot be pulled, or no usable engine runs.
     """
     _check_engine(run)
     try:
@@ -122,7 +109,7 @@ def fetch(image: str, *, run: str, log: logging.Logger) -> None:
         raise _unusable(text, FailureType.transient_error) from None
     if found.returncode == 0:
         return
-    if found.returncode < 0:  # by `end_orphans`: no pull may follow
+    if found.returncode < 0:  # killed by `end_orphans`: do not pull
         raise _unusable("docker was ended", FailureType.system_error)
     log.info("pulling the image %s", image)
     last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -136,7 +123,7 @@ def fetch(image: str, *, run: str, log: logging.Logger) -> None:
         env=installer_environment(run),
     )
     with pull:
-        for line in pull.stdout:
+        for line in pull.stdout or ():
             last.append(line.rstrip())
             log.info("docker pull: %s", last[-1])
     if pull.returncode:
@@ -146,52 +133,54 @@ def fetch(image: str, *, run: str, log: logging.Logger) -> None:
 
 
 def _check_engine(run: str) -> None:
-    """Raise ConnectorInstallError unless Docker's engine answers and sees this process's files."""
+    """Raise ConnectorInstallError unless Docker's engine answers and can access this process's files."""
     try:
         asked = _docker(run, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     except FileNotFoundError:
-        raise _unusable(f"there is no program `docker`: install Docker Engine, {_INSTEAD}") from None
+        raise _unusable(f"the program `docker` is missing: install Docker Engine, {_INSTEAD}") from None
     if asked.returncode:
         raise _unusable(f"correct Docker's configuration: {asked.stderr.strip()}")
     scheme, _, address = asked.stdout.strip().partition("://")
     if scheme != "unix":
         raise _unusable(
-            f"docker is set to {asked.stdout.strip()}, and only an engine on this machine sees the connector's files:"
-            " unset DOCKER_HOST, or give `docker context use default`"
+            f"docker is set to {asked.stdout.strip()}, but only an engine on this machine can access the connector's"
+            " files: unset DOCKER_HOST, or run `docker context use default`"
         )
     with socket.socket(socket.AF_UNIX) as engine:
         engine.settimeout(_PATIENCE)
         try:
             engine.connect(address)
         except PermissionError:
-            raise _unusable(f"this user may not open {address}: add it to the group docker, then log in anew") from None
+            raise _unusable(
+                f"this user may not open {address}: add the user to the group docker, then log in again"
+            ) from None
         except OSError as error:
             raise _unusable(
-                f"the engine does not run ({address}: {error.strerror or error}): start it, such as with"
+                f"the engine is not running ({address}: {error.strerror or error}): start it, for example with"
                 " `systemctl start docker`, then sync again",
                 FailureType.transient_error,
             ) from None
         peer = engine.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    # A file like /.dockerenv says less: an engine of the same container's own can be used.
+    # Checking for /.dockerenv would also refuse an engine that runs in the same container.
     if _CREDENTIALS.unpack(peer)[0] == 0:
         raise _unusable(
-            "this is the inside of a container, and the engine is outside, where the connector's files are not: run the"
-            f" stack on the machine itself, {_INSTEAD}"
+            "this service runs in a container, and the engine outside of it cannot access the connector's files: run"
+            f" the stack directly on the machine, {_INSTEAD}"
         )
 
 
 def _remove(label: str, service: str) -> None:
-    """Kill and remove the containers that bear a label; where that fails, it stands in the service's log."""
+    """Kill and remove the containers with a label; failures are logged in the service's log."""
     try:
-        # Not the run's mark, by which this very process would be ended.
+        # Marked with the service instead of the run, since `end_orphans` would kill this process too.
         found = _docker(service, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}")
         ids = found.stdout.split()
         done = _docker(service, "rm", "--force", *ids) if ids else found
-        # One that has just ended is being removed already.
+        # A container that has just ended is already being removed.
         if done.returncode and not re.search("already in progress|No such container", done.stderr):
-            log.warning("containers with the label %s may be left: %s", label, done.stderr.strip())
+            log.warning("containers with the label %s may be left over: %s", label, done.stderr.strip())
     except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("containers with the label %s may be left: %s", label, error)
+        log.warning("containers with the label %s may be left over: %s", label, error)
 
 
 def _docker(run: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A stream's records on their way into its table: gathered, converted, handed over."""
+"""Collects the records of a stream, converts them and writes them to the destination."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,25 +7,27 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from airbyte_protocol.models import AirbyteRecordMessageMetaChange, Change, Reason
+from pyarrow import compute
 
-from airbyte_local import record_lines
 from airbyte_local.columns import Kind
-from airbyte_local.destination import Destination, Rows, Table
-from airbyte_local.outcome import SyncError, Totals, as_text
+from airbyte_local.destinations.contract import Destination, Rows, Table
+from airbyte_local.sync import record_lines
+from airbyte_local.sync.outcome import SyncError, Totals, as_text
 
-# Rows go to the destination as soon as there are so many of them or of bytes.
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
+
+# Rows are written to the destination after this number of rows or bytes.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 4 << 20
-# Characters kept of a value that does not fit its type.
+# Characters that are kept of a value that does not fit its type.
 _SHOWN = 100
 # Milliseconds since 1970, up to the year 9999.
 _MOMENTS = range(253_402_300_800_000)
 
 
-class Stream:
-    """A stream's records on their way into its table."""
+class StreamWriter:
+    """Writes the records of one stream."""
 
     def __init__(self, name: str, table: Table, destination: Destination, totals: Totals):
         self.name = name
@@ -38,7 +40,7 @@ class Stream:
         self._may_have_nul = False
 
     def add(self, records: list[dict[str, Any]], size: int, *, may_have_nul: bool) -> None:
-        """Take records, which are `size` bytes."""
+        """Add records with a total size of `size` bytes."""
         self._records += records
         self._bytes += size
         self._may_have_nul |= may_have_nul
@@ -47,7 +49,7 @@ class Stream:
             self.flush()
 
     def add_lines(self, lines: bytes, first: dict[str, Any]) -> bool:
-        """Take RECORD messages as they were printed, of which one is known; whether they can be read together."""
+        """Add RECORD messages as they were printed; returns False if they have to be parsed one by one."""
         found = record_lines.read(lines, first, self.table.columns)
         if not found:
             return False
@@ -61,7 +63,7 @@ class Stream:
         return True
 
     def flush(self) -> None:
-        """Hand over what has gathered."""
+        """Write the collected records."""
         records, self._records, self._bytes = self._records, [], 0
         if not records:
             return
@@ -85,10 +87,7 @@ class Stream:
         self._write(self._values(data), pa.array(emitted_at, pa.int64()), changes)
 
     def _write(
-        self,
-        values: Sequence[Sequence[Any] | pa.Array],
-        emitted_at: pa.Array,
-        changes: dict[int, list[dict[str, Any]]],
+        self, values: Sequence[Sequence[Any] | pa.Array], emitted_at: pa.Array, changes: dict[int, list[dict[str, Any]]]
     ) -> None:
         converted = []
         for column, given in zip(self.table.columns, values, strict=True):
@@ -100,7 +99,7 @@ class Stream:
         self.rows += len(emitted_at)
 
     def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
-        """The values of each column; null where a record does not have it."""
+        """The values of each column; None where a record lacks it."""
         names = [column.name for column in self.table.columns]
         if len(names) > 1:
             try:
@@ -110,7 +109,7 @@ class Stream:
         return [[row.get(name) for row in data] for name in names]
 
     def _nulled(self, column: str, value: Any) -> dict[str, Any]:
-        """Airbyte's note of a change, with the value beside, so that a gate can show what was in the source."""
+        """Count a value that became null; returns Airbyte's note, with the value, so that a checkpoint can show it."""
         key = f"{self.name}.{column}"
         self._totals.nulled[key] = self._totals.nulled.get(key, 0) + 1
         change = AirbyteRecordMessageMetaChange(
@@ -125,12 +124,12 @@ class Stream:
             for column in self.table.columns:
                 value = row.get(column.name)
                 if column.kind is Kind.JSON and isinstance(value, str):
-                    with suppress(orjson.JSONDecodeError):  # what is no JSON becomes null
+                    with suppress(orjson.JSONDecodeError):  # invalid JSON becomes null
                         value = orjson.loads(value)
                 if "\0" in _strings(value):
                     raise SyncError(
                         f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
-                        " (\\u0000), which PostgreSQL cannot hold; remove it from the source"
+                        " (\\u0000), which PostgreSQL cannot store; remove it from the source"
                     )
 
     def _broken(self, records: list[dict[str, Any]], error: Exception) -> str:
@@ -143,19 +142,19 @@ class Stream:
 
 
 def are_bare(records: list[dict[str, Any]]) -> bool:
-    """Whether all have a stream, data and emitted_at, and nothing else; a quick look, which most records pass."""
+    """Whether all records have just three fields: stream, data and emitted_at."""
     return set(map(len, records)) == {3}
 
 
 def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the connector itself says it changed in a record."""
+    """Changes to a record that the connector itself reports."""
     meta = record.get("meta")
     changes = meta.get("changes") if isinstance(meta, dict) else None
     return list(changes) if isinstance(changes, list) else []
 
 
 def _strings(value: Any) -> str:
-    """All text within a JSON value."""
+    """All text in a JSON value."""
     if isinstance(value, dict):
         return "".join(key + _strings(item) for key, item in value.items())
     if isinstance(value, list):

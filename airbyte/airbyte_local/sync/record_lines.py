@@ -1,4 +1,4 @@
-"""RECORD lines that all look alike, read by Arrow many at once; the rest is left to those who look at each message."""
+"""Reads many similar RECORD lines at once with Arrow; other lines have to be parsed one by one."""
 
 import re
 from collections.abc import Sequence
@@ -6,26 +6,24 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
 from pyarrow import json as arrow_json
 
 from airbyte_local import long_numbers
 from airbyte_local.columns import Column, Kind
 
+pc: Any = compute  # creates its functions at import, so type checkers do not see them
+
 _RECORD = re.compile(rb'\{"type": ?"RECORD",')
-# Texts that Arrow would read otherwise than orjson, or that need a look at each record.
+# Lines with these are parsed one by one: Arrow reads them differently, or each record matters.
 _HARD = (b"\\u0000", b'"meta"')
-# Integers of a float64 that stand for no others.
+# Integers below this are exact in a float64.
 _EXACT = 2.0**53
 _JSON_TYPES = {Kind.INTEGER: pa.int64(), Kind.NUMBER: pa.float64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
 
 
 def first_record(lines: bytes) -> dict[str, Any] | None:
-    """The record of the first line, if all lines begin as RECORD messages do and none is hard to read.
-
-    Args:
-        lines: what a connector printed, without the last line's end.
-    """
+    """The record of the first line, if all lines start like RECORD messages and Arrow can read them, else None."""
     found = _RECORD.match(lines)
     if not found or any(hard in lines for hard in _HARD) or lines.count(b"\n" + found[0]) != lines.count(b"\n"):
         return None
@@ -37,16 +35,16 @@ def first_record(lines: bytes) -> dict[str, Any] | None:
 
 
 def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tuple[list[pa.Array], pa.Array] | None:
-    """Columns of records of one stream.
+    """Read records of one stream.
 
     Args:
-        lines: RECORD messages, a line each.
-        first: record of the first one; the others must have the same stream, and JSON types of its kinds.
+        lines: RECORD messages, one per line.
+        first: record of the first line; the others must have the same stream and the same JSON types.
         columns: of the stream.
 
     Returns:
-        The values of each column as their JSON has them, and emitted_at of each record in milliseconds; None where the
-        lines have to be looked at one by one.
+        The JSON values of each column, and emitted_at of each record in milliseconds; or None if the lines have to be
+        parsed one by one.
     """
     if any(column.kind is Kind.JSON for column in columns):
         return None
@@ -63,7 +61,7 @@ def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tupl
                 explicit_schema=pa.schema([("record", pa.struct(own.items()))]), unexpected_field_behavior="ignore"
             ),
         )
-        table.validate(full=True)  # else invalid UTF-8 passes
+        table.validate(full=True)  # otherwise invalid UTF-8 is accepted
     except pa.ArrowInvalid:
         return None
     records = table.column("record").combine_chunks()
@@ -79,7 +77,7 @@ def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tupl
 
 
 def _type(column: Column, value: Any) -> pa.DataType:
-    """Type of a column's JSON values, of which one is known."""
+    """Arrow type of a column's JSON values, given one of them."""
     return pa.string() if isinstance(value, str) else _JSON_TYPES.get(column.kind, pa.string())
 
 
@@ -90,7 +88,7 @@ def _all_are(texts: pa.Array, wanted: str | None) -> bool:
 
 
 def _is_exact(column: Column, values: pa.Array) -> bool:
-    """Whether floats are what the JSON says, which is no float where it is a long integer or not finite."""
+    """Whether floats equal the JSON values: long integers and infinite values may differ."""
     if not pa.types.is_floating(values.type) or values.null_count == len(values):
         return True
     bounds = pc.min_max(values)

@@ -1,9 +1,10 @@
-"""Errors in the shape that Airbyte's API answers with (RFC 9457)."""
+"""Error responses in the format of Airbyte's API (RFC 9457)."""
 
 import logging
+import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -12,27 +13,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airbyte_local.configuration import Fault
+from airbyte_local.connectors.environments import ConnectorInstallError
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.connectors.registry import RegistryError
 from airbyte_local.jobs import OtherServiceError
-from airbyte_local.store import SealedError
+from airbyte_local.store import InUseError, SealedError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-# Airbyte's names of its problem types; identifiers, not pages to open.
+# Airbyte's names of problem types; identifiers, not pages.
 _TYPES = "https://reference.airbyte.com/reference/errors"
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """An answer other than success."""
+class Problem(Exception):  # noqa: N818 - the name in RFC 9457
+    """An error response."""
 
     def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None):
-        """Describe it.
-
-        Args:
-            status: of HTTP.
-            title: Airbyte's name of the problem.
-            detail: what is wrong and what to do.
-            data: facts for programs.
-        """
+        """Describe the problem."""
         super().__init__(detail)
         self.status = status
         self.title = title
@@ -46,38 +44,49 @@ def unauthorized(detail: str) -> Problem:
 
 
 def not_found(detail: str) -> Problem:
-    """404: no such thing."""
+    """404: it does not exist."""
     return Problem(404, "resource-not-found", detail)
 
 
+def missing(kind: str, thing_id: uuid.UUID | int) -> Problem:
+    """404: nothing of this kind has this id."""
+    return not_found(f"no {kind} has the id {thing_id}; GET …/{kind}s lists them")
+
+
+def require(thing: T | None, kind: str, thing_id: uuid.UUID | int) -> T:
+    """Return a thing that was looked up by its id.
+
+    Raises:
+        Problem: it is None.
+    """
+    if thing is None:
+        raise missing(kind, thing_id)
+    return thing
+
+
 def conflict(detail: str) -> Problem:
-    """409: not in this state."""
+    """409: not possible in the current state."""
     return Problem(409, "state-conflict", detail)
 
 
 def forbidden(detail: str) -> Problem:
-    """403: not from there."""
+    """403: not allowed from this origin."""
     return Problem(403, "forbidden", detail)
 
 
-def connector_failed(detail: str) -> Problem:
-    """502: the connector that was asked did not answer as it should."""
-    return Problem(502, "connector-failed", detail)
-
-
 def invalid(faults: Sequence[Fault]) -> Problem:
-    """422: a request that its types allow says what cannot be, field by field."""
+    """422: values that are not allowed, field by field."""
     detail = "; ".join(f"{each.field}: {each.message}" for each in faults)
     return Problem(422, "unprocessable-entity", detail, {"errors": [each._asdict() for each in faults]})
 
 
 def unprocessable(errors: Sequence[Any]) -> Problem:
-    """422: Pydantic's errors, field by field."""
+    """422: validation errors of Pydantic, field by field."""
     return invalid([Fault(".".join(map(str, each["loc"])), each["msg"]) for each in errors])
 
 
 def problem_of(request: Request, error: Exception) -> Problem:
-    """What an error is to a client."""
+    """The response to an error."""
     match error:
         case Problem():
             return error
@@ -90,16 +99,18 @@ def problem_of(request: Request, error: Exception) -> Problem:
             log.error("the database does not answer: %s", error)
             return Problem(503, "service-unavailable", "the service's database does not answer; try again")
         case psycopg.DataError():
-            return Problem(422, "unprocessable-entity", f"a text cannot be stored: {error}")
-        case SealedError():
+            return Problem(422, "unprocessable-entity", f"the database cannot store a text: {error}")
+        case SealedError() | InUseError():
             return conflict(str(error))
+        case ConnectorError() | ConnectorInstallError() | RegistryError():
+            return Problem(502, "connector-failed", str(error))
         case OtherServiceError():
             return Problem(503, "service-unavailable", str(error))
     return Problem(500, "unexpected-problem", f"unexpected failure of the service: {error!r}")
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` answer as a problem."""
+    """Make `app` answer every error with a problem."""
 
     def answer(request: Request, error: Exception) -> JSONResponse:
         problem = problem_of(request, error)
@@ -116,7 +127,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-# What Starlette handles as an Exception alone, it logs with a stack.
+# Listed one by one, since Starlette logs a stack trace for errors that only the handler of Exception handles.
 _KINDS = (
     Problem,
     RequestValidationError,
@@ -124,6 +135,10 @@ _KINDS = (
     psycopg.OperationalError,
     psycopg.DataError,
     SealedError,
+    InUseError,
+    ConnectorError,
+    ConnectorInstallError,
+    RegistryError,
     OtherServiceError,
     Exception,
 )

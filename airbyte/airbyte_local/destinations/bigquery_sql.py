@@ -1,27 +1,21 @@
-"""The SQL of the BigQuery destination; names of tables come quoted, those of columns not."""
+"""SQL of the BigQuery destination. Arguments: names of tables are quoted already, names of columns are not."""
 
 # ruff: noqa: S608
-# Values are literals, since the emulator knows no parameters in scripts; names are checked before.
+# Values are literals, since the emulator does not support parameters in scripts; names were checked before.
 
 import uuid
 from collections.abc import Mapping, Sequence
 
 import orjson
 
-from airbyte_local.destination import State
+from airbyte_local.destinations.contract import State
 
-# Part of the error of a script whose attempt does not have the connection any more.
-FENCED = "a later attempt of this connection has begun"
+# Error of a script whose attempt no longer owns the connection.
+FENCED = "a later attempt of this connection has started"
 
 
 def claim(states: str, connection_id: uuid.UUID, attempt: str) -> str:
-    """Script that makes a connection an attempt's, and then selects the connection's states.
-
-    Args:
-        states: table of the connection's states, which may not be there yet.
-        connection_id: the connection's.
-        attempt: the attempt's own name.
-    """
+    """Script that assigns a connection to an attempt, and then selects the connection's states."""
     null = "cast(null as STRING)"
     return f"""
         create table if not exists {states}
@@ -33,12 +27,12 @@ def claim(states: str, connection_id: uuid.UUID, attempt: str) -> str:
 
 
 def transaction(statements: Sequence[str]) -> str:
-    """Script that does all of this or nothing."""
+    """Script that runs all statements or none."""
     return ";\n".join(["begin transaction", *statements, "commit transaction"])
 
 
 def fence(states: str, attempt: str) -> list[str]:
-    """Statements that fail unless the connection is this attempt's, and stays so until the transaction's end."""
+    """Statements that fail unless this attempt owns the connection until the end of the transaction."""
     own = f"stream is null and message = {_literal(attempt)}"
     return [
         f"update {states} set updated_at = current_timestamp() where {own}",
@@ -47,7 +41,7 @@ def fence(states: str, attempt: str) -> list[str]:
 
 
 def keep(table: str, connection_id: uuid.UUID, states: Sequence[State]) -> list[str]:
-    """Statements that store states."""
+    """Statements that store states; those without a message are deleted."""
     if not states:
         return []
     keys = [f"(namespace = {_literal(state.namespace)} and stream = {_literal(state.stream)})" for state in states]
@@ -65,18 +59,12 @@ def keep(table: str, connection_id: uuid.UUID, states: Sequence[State]) -> list[
 
 
 def delete_all(table: str) -> str:
-    """Statement that empties a table."""
+    """Statement that deletes all rows of a table."""
     return f"delete from {table} where true"
 
 
 def insert(table: str, staging: str, values: Mapping[str, str]) -> str:
-    """Statement that adds the staged rows.
-
-    Args:
-        table: where to.
-        staging: where from.
-        values: expression of each column.
-    """
+    """Statement that adds the staged rows; `values` has an expression for each column."""
     return f"insert into {table} ({_names(values)}) select {', '.join(values.values())} from {staging}"
 
 
@@ -87,18 +75,18 @@ def merge(
     key: Sequence[str],
     cursor: str | None,
     order: Sequence[str],
-    gone: Sequence[str],
+    removed: Sequence[str],
 ) -> str:
-    """Statement that has the latest staged row of each key take the place of the table's, unless that is later.
+    """Statement that replaces each row by the latest staged row with the same key, unless the existing row is later.
 
     Args:
-        table: where to.
-        staging: where from.
+        table: the target.
+        staging: the staging table.
         values: expression of each column.
-        key: columns that tell rows apart.
-        cursor: the column that says which row is later.
-        order: columns that say so of staged rows with the same cursor.
-        gone: columns that the new rows do not have.
+        key: columns of the primary key.
+        cursor: the column that tells which row is later.
+        order: columns that tell so for staged rows with the same cursor.
+        removed: columns of the table that the new rows do not have.
     """
     latest, later = [f"`{name}` desc" for name in order], ""
     if cursor:
@@ -106,7 +94,7 @@ def merge(
         later = f"and (target.`{cursor}` is null or source.`{cursor}` >= target.`{cursor}`)"
     converted = {name: f"`{name}`" for name in order} | dict(values)
     rows = ", ".join(f"{value} as `{name}`" for name, value in converted.items())
-    updates = {name: f"source.`{name}`" for name in values} | dict.fromkeys(gone, "null")
+    updates = {name: f"source.`{name}`" for name in values} | dict.fromkeys(removed, "null")
     return f"""
         merge into {table} as target using (
             select * from (select {rows} from {staging}) where true
@@ -118,13 +106,13 @@ def merge(
 
 
 def add_columns(table: str, types: Mapping[str, str]) -> str:
-    """Statement that gives a table more columns."""
+    """Statement that adds columns to a table."""
     added = [f"add column if not exists `{name}` {kind}" for name, kind in types.items()]
     return f"alter table {table} {', '.join(added)}"
 
 
 def same_keys(table: str, key: Sequence[str]) -> str:
-    """Query of a key that several rows have."""
+    """Query that finds a key that several rows have."""
     present = " and ".join(f"`{name}` is not null" for name in key)
     return f"select {_names(key)} from {table} where {present} group by {_names(key)} having count(*) > 1 limit 1"
 
@@ -134,5 +122,5 @@ def _names(names: Sequence[str] | Mapping[str, str]) -> str:
 
 
 def _literal(text: str) -> str:
-    """Text in SQL: what JSON escapes, BigQuery reads the same."""
+    """Text as an SQL literal; BigQuery has the same escapes as JSON."""
     return orjson.dumps(text).decode()

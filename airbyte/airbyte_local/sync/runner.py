@@ -1,9 +1,9 @@
-"""Runs jobs, a thread each, and sees that every one ends: by itself, by cancel, by time limit or after a restart."""
+"""Runs each job in a thread, and ensures that it ends: by itself, by cancel, at the time limit or after a restart."""
 
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,28 +14,30 @@ from typing import Any
 import psycopg
 from airbyte_protocol.models import FailureType
 
-from airbyte_local.connector import ConnectorError, end_orphans
-from airbyte_local.connectors import Connectors
-from airbyte_local.destination import DestinationError, DestinationUnavailableError
-from airbyte_local.destinations import open_destination, parse
-from airbyte_local.environments import ConnectorInstallError
+from airbyte_local.connectors.environments import ConnectorInstallError
+from airbyte_local.connectors.manager import ConnectorManager
+from airbyte_local.connectors.messages import ConnectorError
+from airbyte_local.connectors.process import end_orphans
+from airbyte_local.connectors.registry import RegistryError
+from airbyte_local.destinations.config_models import parse
+from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
+from airbyte_local.destinations.factory import open_destination
 from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError
-from airbyte_local.outcome import SyncError, Totals
-from airbyte_local.registry import RegistryError
 from airbyte_local.store import Connection, SealedError, Store
-from airbyte_local.sync import Sync
+from airbyte_local.sync.engine import Sync
+from airbyte_local.sync.outcome import SyncError, Totals
 
 log = logging.getLogger(__name__)
 
-# Seconds: that `cancel` waits for a sync to end, between two tries to store something, before the second attempt and,
-# since each wait is twice as long as the one before, before any other.
+# All in seconds: how long `cancel` waits for a sync to end, the pause before storing something again, and the pauses
+# between attempts: the first, which doubles each time, and the longest.
 _CANCEL_WAIT = 10
 _STORE_RETRY = 1
 _BACK_OFF = 1
 _LONGEST_BACK_OFF = 60
 # Characters of a failure's reason that are stored.
 _REASON_LENGTH = 4000
-# Bytes of a job's log, and of the older part that is kept beside it.
+# Size limit of a job's log, in bytes; the previous part is kept in a second file.
 _LOG_BYTES = 10 << 20
 
 
@@ -45,9 +47,9 @@ class _Running:
     # Marks the processes of its connector.
     run: str
     sync: Sync | None = None
-    # Of the attempt that goes on.
+    # Of the current attempt.
     totals: Totals = field(default_factory=Totals)
-    # Why the sync was told to stop.
+    # How the job ends if the sync was stopped on request.
     verdict: End | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -59,22 +61,22 @@ class Runner:
         self,
         store: Store,
         jobs: JobStore,
-        connectors: Connectors,
+        connectors: ConnectorManager,
         *,
         folder: Path,
         logs: Path,
         job_timeout: float,
         attempts: int,
     ):
-        """Go on with the jobs that a former process of this service left, after the end of its connectors.
+        """Continue the jobs that an earlier process of this service left unfinished; ends its connectors first.
 
         Args:
-            store: of the connections.
-            jobs: of the jobs.
-            connectors: makes them.
+            store: sources, destinations and connections.
+            jobs: jobs and their attempts.
+            connectors: creates connectors.
             folder: for the connectors' files; emptied now.
             logs: folder of the jobs' logs.
-            job_timeout: seconds of this process after which a sync is ended and fails.
+            job_timeout: seconds after which a sync is ended and fails; starts again with this process.
             attempts: how often a sync is tried.
         """
         self._store = store
@@ -99,15 +101,15 @@ class Runner:
                 jobs.finish(job.job_id, End("failed", "its connection was removed", FailureType.config_error.value))
 
     def log_file(self, job_id: int) -> Path:
-        """Where a job's log is."""
+        """Path of a job's log."""
         return self._logs / f"job-{job_id}.log"
 
     def submit(self, connection: Connection, job_type: str) -> Job:
         """Start a job.
 
         Raises:
-            RunningJobError: the connection has one that has not ended.
-            OtherServiceError: another service has taken the database meanwhile.
+            RunningJobError: the connection has a job that has not ended.
+            OtherServiceError: another service has taken over the database.
         """
         self._jobs.hold()
         job = self._jobs.create(connection.connection_id, job_type)
@@ -115,26 +117,26 @@ class Runner:
         return job
 
     def progress(self, job_id: int) -> Totals | None:
-        """What the attempt of a job has read so far; None: the job does not run."""
+        """What the current attempt of a job has read so far, or None if the job is not running."""
         with self._lock:
             running = self._running.get(job_id)
-        return running and running.totals
+        return running.totals if running else None
 
     def live(self, job: Job) -> Job:
-        """A job with what its attempt has read so far among its numbers, if it runs."""
+        """A job whose numbers include what its current attempt has read so far."""
         so_far = self.progress(job.job_id) if job.is_active else None
         if so_far is None:
             return job
         return replace(job, rows_synced=job.rows_synced + so_far.rows, bytes_synced=job.bytes_synced + so_far.bytes)
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job and wait until it has ended; one that has ended, or is about to commit, ends as it would."""
+        """Stop a job and wait until it has ended; a job that has ended or is just committing is not affected."""
         running = self._stop(job_id, End("cancelled", "the job was cancelled"))
         if running:
             running.thread.join(_CANCEL_WAIT)
 
     def close(self) -> None:
-        """Stop every job, and wait for that; the next process of the service goes on with them."""
+        """Stop all jobs and wait until they have stopped; the next process of the service continues them."""
         self._closing.set()
         with self._lock:
             threads = [(job_id, running.thread) for job_id, running in self._running.items()]
@@ -159,12 +161,12 @@ class Runner:
             if running.sync:
                 running.sync.stop()
             else:
-                end_orphans(running.run)  # its connector is being installed
+                end_orphans(running.run)  # its connector may be being installed
         return running
 
     def _run(self, job: Job, connection: Connection) -> None:
         limit = f"the sync took longer than airbyte.job_timeout, {self._job_timeout:g} s, and was ended"
-        # Not from the job's start: the service may have been away since.
+        # Not from the start of the job, since the service may have been stopped for some time.
         timer = threading.Timer(self._job_timeout, self._stop, (job.job_id, End("failed", limit)))
         timer.daemon = True
         timer.start()
@@ -184,7 +186,7 @@ class Runner:
             del self._running[job.job_id]
 
     def _try(self, job: Job, connection: Connection, running: _Running, job_log: logging.Logger) -> End:
-        """Make attempts until one succeeds, or none can help any more."""
+        """Make attempts until one succeeds or another would not help."""
         while True:
             number = self._keep(self._jobs.start_attempt, job.job_id)
             if number is None:
@@ -203,9 +205,9 @@ class Runner:
             if end.status == "succeeded" or verdict or is_final:
                 return end
             pause = min(_BACK_OFF << (number - 1), _LONGEST_BACK_OFF)
-            job_log.warning("attempt %d failed: %s; the next one begins in %d s", number, end.reason, pause)
+            job_log.warning("attempt %d failed: %s; the next one starts in %d s", number, end.reason, pause)
             self._keep(self._jobs.pause, job.job_id)
-            if running.stopped.wait(pause):
+            if running.stopped.wait(pause) and running.verdict:
                 return running.verdict
 
     def _attempt(
@@ -233,6 +235,8 @@ class Runner:
     ) -> None:
         source = self._store.actor("source", connection.source_id)
         destination = self._store.actor("destination", connection.destination_id)
+        assert source
+        assert destination
         configuration = self._store.whole_configuration(source)
         connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
         target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
@@ -244,29 +248,29 @@ class Runner:
         sync.run()
 
     def _keep(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Store something of a job, however long the database is away; None: the service ends first."""
+        """Store data of a job, retrying until the database answers; returns None if the service ends before."""
         while True:
             try:
                 return call(*args, **kwargs)
             except psycopg.Error as error:
-                log.error("what became of job %d could not be stored: %s", args[0], error)
+                log.error("the progress of job %d could not be stored: %s", args[0], error)
                 if self._closing.wait(_STORE_RETRY):
-                    return None  # the next process of the service goes on with the job
+                    return None  # the next process of the service continues the job
 
     @contextmanager
-    def _log_of(self, job: Job) -> Iterator[logging.Logger]:
-        """The job's log, whose lines do not go to the service's log; a flood of them drives out the oldest."""
+    def _log_of(self, job: Job) -> Generator[logging.Logger, None, None]:
+        """The log of a job, separate from the service's log; if it grows too large, the oldest lines are dropped."""
         handler = RotatingFileHandler(
             self.log_file(job.job_id), maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace"
         )
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        job_log = logging.Logger(f"job-{job.job_id}")  # not of the tree of loggers, so it goes with its job
+        job_log = logging.Logger(f"job-{job.job_id}")  # not registered, so that it is freed with its job
         job_log.addHandler(handler)
         with closing(handler):
             yield job_log
 
     def _report(self, job_log: logging.Logger, job: Job, connection: Connection, end: End) -> None:
-        """Write a job's end to its own log and to the service's."""
+        """Log how a job ended, in its own log and in the service's log."""
         level = logging.INFO if end.status == "succeeded" else logging.ERROR
         text = f": {end.reason}" if end.reason else ""
         job_log.log(level, "%s%s", end.status, text)

@@ -1,4 +1,4 @@
-"""airbyte/connectors.yaml: which program each sourceType is."""
+"""airbyte/connectors.yaml: the program of each sourceType."""
 
 import importlib.util
 from pathlib import Path
@@ -11,7 +11,7 @@ from airbyte_declaration.streams import Name
 
 
 class RegistryError(Exception):
-    """connectors.yaml is wrong or lacks a connector; the message names the file and the remedy."""
+    """connectors.yaml is invalid or lacks a connector; the message names the file and says what to do."""
 
 
 class _Entry(BaseModel):
@@ -19,22 +19,22 @@ class _Entry(BaseModel):
 
 
 class Module(_Entry):
-    """A Python module beside the service's own."""
+    """A Python module in the folder airbyte/."""
 
     module: Name
 
 
 class Package(_Entry):
-    """A package of the package index."""
+    """A package from the package index."""
 
     package: Name
     version: Name
 
 
 class Image(_Entry):
-    """A container image, for the Docker engine of this machine."""
+    """A container image, run by the Docker engine of this machine."""
 
-    # As Docker has them; what begins with a hyphen would be an option of `docker run`.
+    # Docker's rules for names; a leading hyphen would be an option of `docker run`.
     image: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9][a-z0-9._-]*(:[0-9]+/)?[a-z0-9._/-]*\z")]
     tag: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\z")]
 
@@ -52,39 +52,32 @@ class _Registry(RootModel[dict[str, Program]]):
 
 
 def find(path: Path, source_type: str) -> Program:
-    """The program of a connector; the file is read anew each time, so that an edit counts at once.
-
-    Args:
-        path: of connectors.yaml.
-        source_type: the connector's name.
+    """The program of a connector. Reads the file each time, so that edits take effect immediately.
 
     Raises:
-        RegistryError: the file is wrong, or has no such connector.
+        RegistryError: the file is invalid or lacks the connector.
     """
     known = _read(path)
     if source_type not in known:
-        raise RegistryError(f"{path} has no connector {source_type!r}, only {', '.join(known)}: add a line for it")
+        raise RegistryError(f"{path} has no connector {source_type!r}, only {', '.join(known)}; add a line for it")
     program = known[source_type]
     if isinstance(program, Module) and (
         not program.module.isidentifier() or importlib.util.find_spec(program.module) is None
     ):
-        raise RegistryError(f"{path}: {source_type}: there is no module {program.module} beside the service")
+        raise RegistryError(f"{path}: {source_type}: the folder airbyte/ has no module {program.module}")
     if isinstance(program, Image) and program.tag == "latest":
         raise RegistryError(
-            f"{path}: {source_type}: the tag latest is another image tomorrow, so that no sync could be repeated:"
-            " name one version, such as 1.2.3"
+            f"{path}: {source_type}: the tag latest may be another image tomorrow, so syncs would not be repeatable;"
+            " use the tag of one version, such as 1.2.3"
         )
     return program
 
 
 def has_images(path: Path) -> bool:
-    """Whether a connector is a container image.
-
-    Args:
-        path: of connectors.yaml.
+    """Whether any connector is a container image.
 
     Raises:
-        RegistryError: the file is wrong.
+        RegistryError: the file is invalid.
     """
     return any(isinstance(program, Image) for program in _read(path).values())
 

@@ -1,0 +1,245 @@
+"""Runs a source connector: starts its process, reads its messages, and ends its whole process group."""
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any, TypeVar
+
+import orjson
+from airbyte_protocol.models import AirbyteCatalog, ConfiguredAirbyteCatalog, ConnectorSpecification, Status
+from pydantic import BaseModel, ValidationError
+
+from airbyte_local.columns import columns
+from airbyte_local.connectors.images import Container
+from airbyte_local.connectors.messages import LOGGED, ConnectorError, Messages, Output, shown
+from airbyte_local.settings import RUN_VARIABLE, connector_environment, installer_environment
+
+T = TypeVar("T", bound=BaseModel)
+
+# Bytes that are read at once, and the size limit of a line.
+_READ = 1 << 20
+_LINE = 64 << 20
+
+
+class Connector:
+    """A program that speaks the Airbyte protocol, run in a process group of its own.
+
+    Commands are run by one thread; `stop` may be called from another. They raise ConnectorError if the connector fails
+    or does not answer.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        configuration: dict[str, Any],
+        *,
+        is_ours: bool,
+        run: str,
+        folder: Path,
+        log: logging.Logger,
+        container: Container | None = None,
+    ):
+        """Does not start it yet.
+
+        Args:
+            program: command line without the arguments of the protocol, or the image to run in `container`.
+            configuration: content of the connector's `--config` file.
+            is_ours: whether it is one of our own modules.
+            run: id that marks every process of this connector, for `end_orphans`.
+            folder: for temporary files.
+            log: gets the connector's log messages and any other output.
+            container: runs the program, or None.
+        """
+        self._program = list(program)
+        self._name = Path(program[-1]).name
+        self._configuration = configuration
+        self._is_ours = is_ours
+        self._run = run
+        self._folder = folder
+        self._log = log
+        self._container = container
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def spec(self) -> ConnectorSpecification:
+        """The specification of the connector's configuration."""
+        return self._described(ConnectorSpecification, "spec", "SPEC")
+
+    def check(self) -> str | None:
+        """Explain why the source cannot be read with this configuration, or return None if it can."""
+        answer = self._answer("check", "CONNECTION_STATUS")
+        return None if answer.get("status") == Status.SUCCEEDED.value else str(answer.get("message"))
+
+    def discover(self) -> AirbyteCatalog:
+        """The streams that the source offers."""
+        catalog = self._described(AirbyteCatalog, "discover", "CATALOG")
+        for stream in catalog.streams:
+            try:
+                columns(stream.json_schema)
+            except (AttributeError, TypeError):
+                schema = shown(orjson.dumps(stream.json_schema))
+                raise ConnectorError(
+                    f"the connector {self._name} printed a broken schema of the stream {stream.name}: {schema}"
+                ) from None
+        return catalog
+
+    def read(
+        self, catalog: ConfiguredAirbyteCatalog, state: Any = None, *, take: Callable[[bytes], bool] = lambda _: False
+    ) -> Iterator[Messages]:
+        """RECORD and STATE messages in the order in which the connector prints them.
+
+        Args:
+            catalog: the streams to read.
+            state: content of the connector's `--state` file, from which it continues; None: read from the beginning.
+            take: called with lines as they were printed, without the last line break; if it returns True, the lines
+                are not parsed here.
+
+        Raises:
+            ConnectorError: at the end, after a TRACE error or an exit status other than 0; or immediately, if a message
+                is broken or a line is too long.
+        """
+        files = {"catalog": catalog.model_dump(mode="json", exclude_none=True), "state": state}
+        return self._messages("read", take, **files)
+
+    def stop(self) -> None:
+        """End the process group, and start no other."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._kill(self._process)
+
+    def _described(self, model: type[T], command: str, kind: str) -> T:
+        answer = self._answer(command, kind)
+        try:
+            return model.model_validate(answer)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+            raise ConnectorError(f"the connector {self._name} printed a broken {kind}: {'; '.join(faults)}") from None
+
+    def _answer(self, command: str, kind: str) -> dict[str, Any]:
+        found = [each for group in self._messages(command) if group.kind == kind for each in group.contents]
+        if not found:
+            raise ConnectorError(f"the connector {self._name} printed no {kind} message on {command}")
+        return found[-1]
+
+    def _messages(
+        self, command: str, take: Callable[[bytes], bool] = lambda _: False, **files: Any
+    ) -> Iterator[Messages]:
+        output = Output(self._name, self._log)
+        with TemporaryDirectory(dir=self._folder) as folder:
+            process, stdout, stderr = self._start(command, Path(folder), files)
+            drain = threading.Thread(target=_drain, args=(stderr, output), daemon=True)
+            drain.start()
+            watch = threading.Thread(target=self._watch, args=(process,), daemon=True)
+            watch.start()
+            try:
+                for chunk in self._chunks(stdout):
+                    if not take(chunk):
+                        yield from output.parse(chunk.split(b"\n"))
+                # Waits without reaping, so that no other process can get this group's id.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            finally:
+                self._end(process, stdout)
+                drain.join()
+                watch.join()
+        output.check(command, process.returncode)
+
+    def _start(
+        self, command: str, folder: Path, files: dict[str, Any]
+    ) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+        given = []
+        if command != "spec":
+            files = {"config": self._configuration} | files
+        for name, content in files.items():
+            if content is not None:
+                (folder / f"{name}.json").write_bytes(orjson.dumps(content))
+                given += [f"--{name}", str(folder / f"{name}.json")]
+        container = self._container.command(folder) if self._container else []
+        # The docker client gets this environment, the container does not.
+        environment = (
+            installer_environment(self._run)
+            if container
+            else connector_environment(self._run, folder, is_ours=self._is_ours)
+        )
+        with self._lock:
+            if self._stopped:
+                raise ConnectorError("the connector was stopped")
+            process = subprocess.Popen(
+                [*container, *self._program, command, *given],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+                bufsize=0,
+            )
+            self._process, stdout, stderr = process, process.stdout, process.stderr
+        assert stdout
+        assert stderr
+        with suppress(OSError):  # the limit of this user may be lower
+            fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, _READ)
+        return process, stdout, stderr
+
+    def _chunks(self, stdout: IO[bytes]) -> Iterator[bytes]:
+        """As many whole lines at once as are available, without the last line break."""
+        pieces: list[bytes] = []  # of an incomplete line
+        size = 0
+        while piece := stdout.read(_READ):
+            end = piece.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*pieces, piece[: end - 1]))
+                pieces, size = [], 0
+            pieces.append(piece[end:])
+            size += len(pieces[-1])
+            if size > _LINE:
+                start = shown(next(filter(None, pieces)))
+                raise ConnectorError(f"the connector {self._name} printed a line of over {_LINE >> 20} MB: {start}")
+        if size:
+            yield b"".join(pieces)
+
+    def _end(self, process: subprocess.Popen[bytes], stdout: IO[bytes]) -> None:
+        with self._lock:
+            self._process = None
+            self._kill(process)
+        process.wait()
+        stdout.close()
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        end_orphans(self._run)  # processes that have left the group
+        if self._container:
+            self._container.end()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """End the processes that the connector leaves behind, since they may hold its output open for ever."""
+        with suppress(ChildProcessError):  # it has been ended and reaped already
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            with self._lock:
+                if self._process is process:
+                    self._kill(process)
+
+
+def end_orphans(run: str) -> None:
+    """Kill every process that connectors left behind in runs whose id starts with `run`."""
+    mark = f"{RUN_VARIABLE}={run}".encode()
+    # glob("[0-9]*/environ") would fail if a process ends at the same time.
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(variable.startswith(mark) for variable in (process / "environ").read_bytes().split(b"\0")):
+                os.kill(int(process.name), signal.SIGKILL)
+        except OSError:
+            continue  # belongs to another user, or has ended
+
+
+def _drain(stderr: IO[bytes], output: Output) -> None:
+    with stderr, open(stderr.fileno(), "rb", closefd=False) as lines:
+        while line := lines.readline(LOGGED):
+            output.text(line)

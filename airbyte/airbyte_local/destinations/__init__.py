@@ -1,0 +1,1 @@
+"""Destinations: the contract that the sync engine relies on, and PostgreSQL and BigQuery behind it."""

@@ -1,0 +1,228 @@
+"""The BigQuery destination: load jobs into staging tables, then one transaction for the rows and the states.
+
+- `write` collects rows in unnamed Parquet files. A load job copies a file into a staging table when the file is large
+  or a commit is due. A staging table belongs to one commit of one attempt. It is dropped after the commit, and expires
+  if the attempt is killed.
+- `commit` is one script: BEGIN TRANSACTION, the fence, DELETE, INSERT or MERGE from the staging tables, the states,
+  COMMIT TRANSACTION. BigQuery rolls back all of it if any part fails. BigQuery allows no DDL in transactions, so tables
+  and new columns are created just before: after a failure they may exist, but empty.
+- Each connection has its own table of states, since BigQuery runs only one transaction that changes a table at a time.
+  The table is created together with the fence: a row whose stream is null, which names the attempt that owns the
+  connection's tables. `states` writes its attempt into the fence and then reads the states. Every commit updates the
+  fence if it names the commit's own attempt, and fails otherwise. Of two such updates, one waits for the other or
+  fails, so a commit is either complete before the states are read, or it fails. Thus an attempt that was believed dead,
+  or a job that it left running, cannot commit after a later attempt has started.
+  https://cloud.google.com/bigquery/docs/transactions#transaction_concurrency
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pyarrow as pa
+from airbyte_protocol.models import DestinationSyncMode
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.bigquery import TableReference
+
+from airbyte_local.destinations import bigquery_sql as sql
+from airbyte_local.destinations import bigquery_tables as tables_of
+from airbyte_local.destinations.bigquery_client import Project, reported
+from airbyte_local.destinations.bigquery_files import Gathering, nulled, staged
+from airbyte_local.destinations.config_models import BigQueryConfiguration
+from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError, Rows, State, Table
+
+# Size of a Parquet file, which is read into memory when it is uploaded.
+_FILE_BYTES = 32 << 20
+# How long staging tables of a killed attempt are kept; longer than any sync.
+_STAGING_LIFE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """A staging table (its name in SQL and its reference in the API) and the file that will be loaded into it."""
+
+    name: str
+    reference: TableReference
+    file: Gathering = field(default_factory=Gathering)
+
+
+class BigQueryDestination:
+    """The database connection of one attempt; see `Destination`."""
+
+    def __init__(self, configuration: BigQueryConfiguration, *, sync_id: int):
+        """Does not connect yet.
+
+        Raises:
+            DestinationError: credentials_json is not a valid key.
+            DestinationUnavailableError: there are no default credentials.
+        """
+        self.schema = configuration.dataset_id
+        self._project = Project(configuration)
+        self._sync_id = sync_id
+        self._attempt = uuid.uuid4().hex
+        self._states = ""
+        self._tables: Sequence[Table] = ()
+        # For tables that have all columns of their stream: the columns that only the table has.
+        self._removed: dict[Table, list[str]] = {}
+        self._staging: dict[Table, _Staging] = {}
+        self._numbers, self._positions = count(), 0
+
+    def close(self) -> None:
+        """See `Destination`."""
+        for staging in self._staging.values():
+            if file := staging.file.take():
+                file.close()
+            self._project.drop_table(staging.reference)
+        self._project.client.close()
+
+    def cancel(self) -> None:
+        """See `Destination`."""
+        self._project.cancel()
+
+    def check(self) -> str | None:
+        """See `Destination`."""
+        try:
+            with reported():
+                self._project.query("select 1")
+        except DestinationUnavailableError as error:
+            return str(error)
+        return None
+
+    @reported()
+    def states(self, connection_id: uuid.UUID) -> list[State]:
+        """See `Destination`."""
+        self._project.create_dataset(self.schema)
+        self._states = self._project.quoted(self.schema, _states_table(connection_id))
+        found = self._project.query(sql.claim(self._states, connection_id, self._attempt))
+        return [State(row.namespace, row.stream, row.message.encode()) for row in found]
+
+    @reported()
+    def peek(self, connection_id: uuid.UUID) -> list[State]:
+        """See `Destination`."""
+        rows = self._project.rows(self.schema, _states_table(connection_id))
+        found = [State(row.namespace, row.stream, row.message.encode()) for row in rows if row.stream is not None]
+        return sorted(found, key=lambda each: (each.namespace, each.stream))
+
+    @reported()
+    def open(self, tables: Sequence[Table]) -> None:
+        """See `Destination`."""
+        self._tables = tables
+        for table in tables:
+            tables_of.check_names(table)
+            columns = self._project.columns(table.namespace, table.name)
+            if columns is not None:
+                self._adapt(table, columns)
+                self._check_key(table)
+
+    @reported()
+    def write(self, table: Table, rows: Rows) -> None:
+        """See `Destination`."""
+        changes = {index: list(found) for index, found in rows.changes.items()}
+        columns = {}
+        for column, values in zip(table.columns, rows.columns, strict=True):
+            columns[column.name], wrong = staged(column, values)
+            for index in wrong:
+                changes.setdefault(index, []).append(nulled(column.name, values[index].as_py()))
+            if column.name in table.key and columns[column.name].null_count:
+                raise DestinationError(
+                    f"table {table}: a record has no value in {column.name}, a column of its primary key; set"
+                    " primaryKey in connections.yaml to columns that always have a value"
+                )
+        number = len(rows.emitted_at)
+        moments = rows.emitted_at.cast(pa.timestamp("ms", "UTC"))
+        columns["_airbyte_extracted_at"] = moments.cast(pa.timestamp("us", "UTC"))
+        columns["_airbyte_meta"] = replace(rows, changes=changes).metadata(self._sync_id)
+        columns[tables_of.POSITION] = pa.arange(self._positions, self._positions + number)
+        self._positions += number
+        batch = pa.table(columns)
+        if table not in self._staging:
+            self._staging[table] = self._stage(table, batch.schema)
+        staging = self._staging[table]
+        staging.file.add(batch)
+        if staging.file.size > _FILE_BYTES:
+            self._load(staging)
+
+    @reported()
+    def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
+        """See `Destination`."""
+        due = [table for table in self._tables if final or (table in self._staging and not table.at_end)]
+        statements = []
+        for table in due:
+            if table not in self._removed:
+                self._create(table)
+            if table.mode is DestinationSyncMode.overwrite:
+                statements.append(sql.delete_all(self._target(table)))
+            if staging := self._staging.get(table):
+                self._load(staging)
+                statements.append(self._move(table, staging))
+        statements += sql.keep(self._states, connection_id, states)
+        try:
+            self._project.query(sql.transaction([*sql.fence(self._states, self._attempt), *statements]))
+        except GoogleAPICallError as error:
+            if sql.FENCED not in str(error):
+                raise
+            raise DestinationError(
+                f"{sql.FENCED}, so this one was stopped; run each connection in one service only"
+            ) from None
+        for table in due:
+            if staging := self._staging.pop(table, None):
+                self._project.drop_table(staging.reference)
+
+    def _move(self, table: Table, staging: _Staging) -> str:
+        """Statement that moves staged rows into their table."""
+        types = tables_of.types_of(table)
+        values = {name: tables_of.FROM_TEXT.get(kind, "{}").format(f"`{name}`") for name, kind in types.items()}
+        values["_airbyte_raw_id"] = "generate_uuid()"
+        if table.mode is not DestinationSyncMode.append_dedup:
+            return sql.insert(self._target(table), staging.name, values)
+        order = ["_airbyte_extracted_at", tables_of.POSITION]
+        removed = self._removed[table]
+        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, order, removed)
+
+    def _stage(self, table: Table, schema: pa.Schema) -> _Staging:
+        """Create a staging table."""
+        types = tables_of.types_of(table) | {tables_of.POSITION: "INT64"}
+        staged_types = {name: "STRING" if types[name] in tables_of.FROM_TEXT else types[name] for name in schema.names}
+        name = f"airbyte_staging_{self._attempt}_{next(self._numbers)}"
+        expires = datetime.now(UTC) + _STAGING_LIFE
+        reference = self._project.create_table(self.schema, name, staged_types, expires=expires)
+        return _Staging(self._project.quoted(self.schema, name), reference)
+
+    def _load(self, staging: _Staging) -> None:
+        """Load the collected file, if any."""
+        if file := staging.file.take():
+            with file:
+                self._project.load(file, staging.reference)
+
+    def _create(self, table: Table) -> None:
+        self._project.create_dataset(table.namespace)
+        self._project.create_table(table.namespace, table.name, tables_of.types_of(table))
+        # Another sync may have created it.
+        self._adapt(table, self._project.columns(table.namespace, table.name) or {})
+
+    def _adapt(self, table: Table, columns: dict[str, str]) -> None:
+        """Add the missing columns of a table."""
+        missing, self._removed[table] = tables_of.compare(table, columns)
+        if missing:
+            self._project.query(sql.add_columns(self._target(table), missing))
+
+    def _check_key(self, table: Table) -> None:
+        """Check that no two rows of a table have the same key; BigQuery has no unique indexes."""
+        if not table.key:
+            return
+        same = list(self._project.query(sql.same_keys(self._target(table), table.key)))
+        if same:
+            values = ", ".join(map(str, same[0].values()))
+            raise DestinationError(
+                f"table {table} has rows with the same {', '.join(table.key)} ({values}); delete all but one of each,"
+                " or sync once with full_refresh_overwrite"
+            )
+
+    def _target(self, table: Table) -> str:
+        return self._project.quoted(table.namespace, table.name)
+
+
+def _states_table(connection_id: uuid.UUID) -> str:
+    return f"airbyte_states_{connection_id.hex}"

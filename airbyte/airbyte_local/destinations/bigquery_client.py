@@ -1,0 +1,137 @@
+"""BigQuery's API as the destination uses it: queries, load jobs, datasets and tables of one project."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from threading import Event
+from typing import IO, Any
+
+from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+from google.oauth2 import service_account
+from requests import RequestException
+
+from airbyte_local.destinations.bigquery_tables import columns_of
+from airbyte_local.destinations.config_models import BigQueryConfiguration
+from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
+
+_ERRORS = (GoogleAPIError, GoogleAuthError, RequestException)
+# Repeats a failed API call for up to 60 seconds; then the runner repeats the whole attempt.
+_RETRY = bigquery.DEFAULT_RETRY.with_timeout(60)
+_ONCE = bigquery.DEFAULT_RETRY.with_predicate(lambda _: False)
+
+
+@contextmanager
+def reported() -> Generator[None, None, None]:
+    """Raise DestinationUnavailableError for errors of Google's libraries; also a decorator."""
+    try:
+        yield
+    except _ERRORS as error:
+        raise DestinationUnavailableError(str(error)) from error
+
+
+class Project:
+    """A project; methods raise the errors of Google's libraries."""
+
+    def __init__(self, configuration: BigQueryConfiguration):
+        """Does not connect yet.
+
+        Raises:
+            DestinationError: credentials_json is not a valid key.
+            DestinationUnavailableError: there are no default credentials.
+        """
+        self._name = configuration.project_id
+        self._location = configuration.dataset_location
+        self._job: bigquery.QueryJob | bigquery.LoadJob | None = None
+        self._stopped = Event()
+        with reported():
+            self.client = bigquery.Client(self._name, _credentials(configuration), location=self._location)
+
+    def cancel(self) -> None:
+        """Cancel the running job, if any, and every later one."""
+        self._stopped.set()
+        if job := self._job:
+            with suppress(*_ERRORS):
+                job.cancel(retry=_RETRY)
+
+    def query(self, statement: str) -> Any:
+        """Run a statement or script; returns its rows."""
+        return self._wait(self.client.query(statement, retry=_RETRY, job_retry=None))
+
+    def load(self, file: IO[bytes], table: bigquery.TableReference) -> None:
+        """Append the rows of a Parquet file, positioned at its end, to a table."""
+        how = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+        )
+        self._wait(self.client.load_table_from_file(file, table, rewind=True, size=file.tell(), job_config=how))
+
+    def create_dataset(self, name: str) -> None:
+        """Create a dataset if it is missing."""
+        try:
+            # A user who may write to a dataset may lack the right to create one.
+            self.client.get_dataset(f"{self._name}.{name}", retry=_RETRY)
+        except NotFound:
+            dataset = bigquery.Dataset(f"{self._name}.{name}")
+            dataset.location = self._location
+            self.client.create_dataset(dataset, exists_ok=True, retry=_RETRY)
+
+    def create_table(
+        self, dataset: str, name: str, types: dict[str, str], *, expires: datetime | None = None
+    ) -> bigquery.TableReference:
+        """Create a table, if it is missing, with columns of these names and types."""
+        fields = [bigquery.SchemaField(column, kind) for column, kind in types.items()]
+        table = bigquery.Table(f"{self._name}.{dataset}.{name}", fields)
+        table.expires = expires
+        self.client.create_table(table, exists_ok=True, retry=_RETRY)
+        return table.reference
+
+    def drop_table(self, table: bigquery.TableReference) -> None:
+        """Drop a table; ignores errors."""
+        with suppress(*_ERRORS):
+            self.client.delete_table(table, retry=_ONCE, timeout=10, not_found_ok=True)
+
+    def columns(self, dataset: str, name: str) -> dict[str, str] | None:
+        """Names and types of a table's columns, or None if the table does not exist."""
+        try:
+            return columns_of(self.client.get_table(f"{self._name}.{dataset}.{name}", retry=_RETRY))
+        except NotFound:
+            return None
+
+    def rows(self, dataset: str, name: str) -> list[Any]:
+        """All rows of a table, none if it does not exist; unlike a query, this is free of charge."""
+        try:
+            return [*self.client.list_rows(f"{self._name}.{dataset}.{name}", retry=_RETRY)]
+        except NotFound:
+            return []
+
+    def quoted(self, dataset: str, name: str) -> str:
+        """Name of a table in SQL."""
+        return f"`{self._name}.{dataset}.{name}`"
+
+    def _wait(self, job: bigquery.QueryJob | bigquery.LoadJob) -> Any:
+        self._job = job
+        # `cancel` may have been called before the job existed.
+        if self._stopped.is_set():
+            job.cancel(retry=_RETRY)
+        try:
+            return job.result(retry=_RETRY)
+        finally:
+            self._job = None
+
+
+def _credentials(configuration: BigQueryConfiguration) -> service_account.Credentials | None:
+    """The declared credentials; None: the default credentials."""
+    if configuration.credentials_json is None:
+        return None
+    try:
+        key = json.loads(configuration.credentials_json.get_secret_value())
+        return service_account.Credentials.from_service_account_info(key)
+    except (ValueError, AttributeError):
+        raise DestinationError(
+            "credentials_json is not the key of a service account; set it to the content of the key file, or remove it"
+            " to use the default credentials"
+        ) from None

@@ -1,0 +1,149 @@
+"""The interface between a sync and a destination, whichever database it is."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import pyarrow as pa
+from airbyte_protocol.models import DestinationSyncMode, FailureType
+
+from airbyte_local.columns import Column
+
+# Namespace of the service's own entry among the states of a connection.
+OUR_NAMESPACE = "airbyte_local"
+
+
+class DestinationError(Exception):
+    """The destination cannot store the rows; the message names the table and says what to do."""
+
+    failure_type = FailureType.config_error
+
+
+class DestinationUnavailableError(Exception):
+    """The destination failed; another attempt may succeed."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of a stream, and how rows are written to it.
+
+    Attributes:
+        namespace: schema or dataset.
+        name: name of the table in it.
+        columns: columns of the stream.
+        mode: overwrite: the rows replace all rows of the table; append: they are added; append_dedup: a row replaces
+            the row with the same key, unless that row has a later cursor.
+        key: names of the primary key's columns; for append_dedup only.
+        cursor: name of the column that tells which row is newer; None: the row that arrives last is.
+        at_end: whether rows become visible only with the final commit; otherwise with every commit.
+    """
+
+    namespace: str
+    name: str
+    columns: tuple[Column, ...]
+    mode: DestinationSyncMode = DestinationSyncMode.overwrite
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    at_end: bool = True
+
+    def __str__(self) -> str:
+        """The table's name with its schema."""
+        return f"{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, stored by column.
+
+    Attributes:
+        columns: arrays as `Column.convert` returns them, in the order of the table's columns.
+        emitted_at: when each row was read, in milliseconds since 1970; int64.
+        changes: notes on changed values, by index of the row; rows without changes are left out.
+    """
+
+    columns: list[pa.Array]
+    emitted_at: pa.Array
+    changes: dict[int, list[dict[str, Any]]]
+
+    def metadata(self, sync_id: int) -> pa.Array:
+        """The column _airbyte_meta, as JSON."""
+        plain = orjson.dumps({"sync_id": sync_id, "changes": []}).decode()
+        if not self.changes:
+            return pa.repeat(plain, len(self.emitted_at))
+        metas = [plain] * len(self.emitted_at)
+        for index, changes in self.changes.items():
+            metas[index] = orjson.dumps({"sync_id": sync_id, "changes": changes}).decode()
+        return pa.array(metas, pa.string())
+
+
+@dataclass(frozen=True)
+class State:
+    """What a connector needs to continue where it stopped.
+
+    Attributes:
+        namespace: namespace of the stream; empty if it has none.
+        stream: name of the stream; empty for the state of the whole source.
+        message: content of the STATE message, as JSON; None: delete the stored state.
+    """
+
+    namespace: str
+    stream: str
+    message: bytes | None
+
+
+class Destination(Protocol):
+    """The database connection of one attempt; `cancel` may be called from another thread.
+
+    Rows and the state that covers them become visible in the same transaction. Rows that were not committed are lost
+    when the process ends or is killed. If the database fails, methods raise DestinationUnavailableError or the error
+    of the database driver.
+    """
+
+    # Schema or dataset of streams without a namespace.
+    schema: str
+
+    def check(self) -> str | None:
+        """Explain why rows cannot be loaded, or return None if they can."""
+
+    def states(self, connection_id: uuid.UUID) -> list[State]:
+        """The states of a connection. Reserves the connection's tables for this attempt."""
+
+    def peek(self, connection_id: uuid.UUID) -> list[State]:
+        """The states of a connection, for display: locks and creates nothing, so it does not disturb a running sync."""
+
+    def open(self, tables: Sequence[Table]) -> None:
+        """Prepare to write to these tables.
+
+        Raises:
+            DestinationError: a column has another type than the stream declares, or the database does not allow the
+                name of a table or column.
+        """
+
+    def write(self, table: Table, rows: Rows) -> None:
+        """Write rows to an opened table; they become visible with `commit`.
+
+        Raises:
+            DestinationError: a row has no value in a column of the primary key; may also be raised by `commit`.
+        """
+
+    def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
+        """Commit the written rows and these states in one transaction.
+
+        Tables are never replaced by others, so views on them keep working; readers see the old rows until the commit.
+
+        Args:
+            connection_id: connection that the states belong to.
+            states: states that cover the rows.
+            final: whether this is the last commit, which also publishes tables with `at_end`.
+
+        Raises:
+            DestinationError: several rows of a table have the same key, or a later attempt has started.
+        """
+
+    def cancel(self) -> None:
+        """Interrupt the statement that the database runs for this attempt, if any."""
+
+    def close(self) -> None:
+        """Close the database connection."""
