@@ -34,13 +34,18 @@ class ExpectationsStore(store.ExpectationsStore):
     changed after loading cannot be run.
     """
 
+    @functools.cached_property
+    def _settings(self) -> Settings:
+        """Read once: a run of a checkpoint loads its suite eleven times."""
+        return Settings()
+
     def deserialize(self, value: str) -> dict[str, Any]:
         """Read a suite.
 
         Raises:
             AttributeError: a parameter is not the name of a setting; the message says which.
         """
-        suite, settings = json.loads(value), Settings()
+        suite, settings = json.loads(value), self._settings
         for expectation in suite["expectations"]:
             expectation["kwargs"] = {name: _bound(kwarg, settings) for name, kwarg in expectation["kwargs"].items()}
         suite["expectations"] = [each for each in suite["expectations"] if None not in each["kwargs"].values()]

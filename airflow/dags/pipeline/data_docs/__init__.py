@@ -4,11 +4,13 @@ Great Expectations' own pages load styles and scripts, which fill in the tables,
 returns the content of a page, and the view renders it with the template of that name.
 """
 
-from collections.abc import Iterable
+import functools
+import json
 from datetime import UTC, datetime
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.render.renderer import site_builder
 from jinja2 import Environment, PackageLoader
 
@@ -16,8 +18,7 @@ from pipeline import findings
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult, ExpectationValidationResult
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from great_expectations.render import RenderedAtomicContent, RenderedAtomicValue
+    from great_expectations.render import RenderedAtomicValue
 
 
 class SiteBuilder(site_builder.SiteBuilder):
@@ -68,8 +69,7 @@ class SuiteRenderer:
 
     def render(self, suite: "ExpectationSuite") -> dict[str, Any]:
         """The page's content."""
-        suite.render()
-        expectations = [_expected(each.configuration, each.rendered_content) for each in suite.expectations]
+        expectations = [_expected(each.configuration) for each in suite.expectations]
         home = _home(suite.name, folders=1)
         return {"template": "suite.j2", "home": home, "suite": suite.name, "expectations": expectations}
 
@@ -99,20 +99,27 @@ def _home(suite: str, folders: int) -> str:
 
 
 def _checked(result: "ExpectationValidationResult") -> dict[str, Any]:
-    result.render()
-    expectation = findings.configuration(result)
-    return {**findings.check(result), **_expected(expectation, expectation.rendered_content or [])}
+    return {**findings.check(result), **_expected(findings.configuration(result))}
 
 
-def _expected(expectation: "ExpectationConfiguration", rendered: "Iterable[RenderedAtomicContent]") -> dict[str, Any]:
+def _expected(expectation: ExpectationConfiguration) -> dict[str, Any]:
+    kwargs = {name: kwarg for name, kwarg in expectation.kwargs.items() if name != "batch_id"}
     return {
         "subject": findings.subject(expectation),
-        "sentence": expectation.description or " ".join(_sentence(each.value) for each in rendered),
+        "sentence": expectation.description or _rendered(expectation.type, json.dumps(kwargs, sort_keys=True)),
         "notes": expectation.notes,
     }
 
 
+@functools.cache
+def _rendered(expectation_type: str, kwargs: str) -> str:
+    """Great Expectations' own description; cached, since rendering takes long and a suite's page repeats a result's."""
+    expectation = ExpectationConfiguration(type=expectation_type, kwargs=json.loads(kwargs)).to_domain_obj()
+    expectation.render()
+    return " ".join(_sentence(each.value) for each in expectation.rendered_content or [])
+
+
 def _sentence(value: "RenderedAtomicValue") -> str:
-    """Great Expectations' own description; empty where it would draw a graph or a table."""
+    """The text of a value; empty if it is a graph or a table."""
     parameters = {name: f"`{parameter['value']}`" for name, parameter in (value.params or {}).items()}
     return Template(value.template or "").safe_substitute(parameters)
