@@ -245,7 +245,7 @@ CASES = [
 URL_CASES = [
     UrlCase("a URL that does not answer", "silence", "/data/projects.csv could not be read: ", True),
     UrlCase("a URL that answers 500", "500", "/data/projects.csv answered 500 Internal Server Error; try again", True),
-    UrlCase("a URL that answers HTML", "HTML", "/data/projects.csv: an HTML or XML page, not a CSV file; give", False),
+    UrlCase("a URL that answers HTML", "HTML", "/data/projects.csv: an HTML or XML page, not a CSV file; use", False),
 ]
 # What the good files have, as in the table.
 LET_THROUGH = ("a byte-order mark", "tags for unknown projects", "a project without a tag", "blank lines")
