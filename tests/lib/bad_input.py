@@ -143,7 +143,7 @@ CASES = [
         PROJECTS,
         put(b"Line segmentation", b"Line\0segmentation"),
         LOAD_PROJECTS,
-        "/projects.csv, row 5 (line 6), column title: the text contains a NUL byte, which tables cannot store; remove it",
+        "/projects.csv, row 5 (line 6), column title: the text contains a NUL byte, which tables cannot store",
     ),
     case(
         "duplicate ids",
