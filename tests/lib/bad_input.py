@@ -290,6 +290,8 @@ def serving():
         running.url = f"http://{LOGIN}@{running.address}/data"
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
