@@ -17,9 +17,13 @@ ENVIRONMENTS = ROOT / "var" / "env"
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the longest files: of two at a time, none is left for the end alone."""
+    """Run the longest files first, and each file in one process unless it names a group of its own."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 class PostgresServer:
