@@ -1,4 +1,4 @@
-"""A stack of its own for the end-to-end tests: its folder, its ports, and the commands of the Makefile on it."""
+"""Instances of the stack for the end-to-end tests: own folders, own ports, and the commands of the Makefile on them."""
 
 import json
 import subprocess
@@ -9,21 +9,50 @@ import psutil
 import psycopg
 import pytest
 import yaml
+from xdist.scheduler import LoadFileScheduling
 
+from devtools import instance as tools
 from devtools.ports import free_port
+from devtools.torture.rounds import disk
 from stack.cli import running
 from stack.embedded.settings import load
 from stack.settings import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
+# Enough for a model, where the trials are not the point.
+SEARCH = {"trials": 2, "workers": 1, "folds": 3}
+# Files of tests that share an instance, in the order in which they use it; the longest group begins.
+GROUPS = (
+    ("test_up.py", "test_watch.py", "test_torture.py"),
+    ("test_first_run.py", "test_further_runs.py", "test_demo_failure.py"),
+)
+ORDER = [name for group in GROUPS for name in group]
+
+
+class SharedInstances(LoadFileScheduling):
+    """Sends the files of a group to the same worker, and each other file to any."""
+
+    def _split_scope(self, nodeid):
+        scope = super()._split_scope(nodeid)
+        return next((str(group) for group in GROUPS if Path(scope).name in group), scope)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return SharedInstances(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put the files of the groups first, in their order."""
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
 
 
 class Instance:
     """One instance of the stack under a folder of its own."""
 
     def __init__(self, folder: Path, **settings: object):
-        """`settings` are laid over config/ beside ports of its own."""
+        """`settings` are laid over config/, together with free ports."""
         self.var = folder / "var"
         self.config = folder / "ports.yaml"
         ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres")}
@@ -40,7 +69,7 @@ class Instance:
         return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def summary(self) -> dict:
-        """The last run's facts."""
+        """The last run's summary."""
         return json.loads((self.var / "summary.json").read_text())
 
     def settings(self):
@@ -52,7 +81,7 @@ class Instance:
         return running(self.settings(), list(names))
 
     def rows(self, query: str) -> list[tuple]:
-        """What the warehouse answers; needs its server."""
+        """Rows from the warehouse; PostgreSQL has to run."""
         with psycopg.connect(**self.settings().database("warehouse")) as connection:
             return connection.execute(query).fetchall()
 
@@ -79,13 +108,32 @@ class Instance:
 
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory):
-    """An instance whose stack is down after the tests."""
-    instance = Instance(tmp_path_factory.mktemp("instance"))
+    """An instance whose stack is down between the tests."""
+    instance = Instance(tmp_path_factory.mktemp("instance"), search=SEARCH | {"trials": 4, "workers": 2})
     yield instance
     instance.make("down")
 
 
 @pytest.fixture(scope="session")
 def first_run(instance):
-    """The main job on the source files, once for all tests: the finished process."""
+    """The finished first `make run` of the instance."""
     return instance.make("run", SOURCE=SOURCE)
+
+
+@pytest.fixture(scope="session")
+def watching(tmp_path_factory):
+    """An instance that watches its source, which is the only thing that starts dataops; on a small disk if possible."""
+    with disk(tmp_path_factory.mktemp("watching")) as folder:
+        config = folder / "watching.yaml"
+        config.write_text(yaml.safe_dump({"search": SEARCH, "watch": {"seconds": 1}, "dataops_schedule": None}))
+        instance = tools.Instance(folder / "instance", source=None, config=config)
+        yield instance
+        instance.make("down")
+
+
+@pytest.fixture(scope="session")
+def up(watching):
+    """The finished first `make up` of that instance."""
+    done = watching.make("up")
+    assert done.returncode == 0, done.stdout
+    return done

@@ -1,4 +1,4 @@
-"""`make demo-failure`, looked at from outside."""
+"""`make demo-failure`: its output, and what consumers read before and after it."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def contents(instance):
-    """Function that returns all that consumers of the tables read."""
+    """Returns all rows of the published tables."""
 
     def contents():
         tables = ("marts.labeled_projects", "marts.predictions")
@@ -21,7 +21,7 @@ def contents(instance):
 
 @pytest.fixture(scope="module")
 def demo(first_run, instance, contents):
-    """The finished process, with what consumers `read` before and after it, and what the instance's `files` held."""
+    """The finished process, with the rows `read` and the `files` of the instance before and after it."""
     assert first_run.returncode == 0, first_run.stdout
     kept = instance.var / "config.yaml", instance.var / "summary.json"
     read, files = contents(), [path.read_text() for path in kept]
@@ -31,7 +31,7 @@ def demo(first_run, instance, contents):
     return done
 
 
-def test_the_gate_stops_the_bad_rows_and_says_why(demo, instance):
+def test_the_gate_stops_the_bad_rows_and_names_the_failed_expectations(demo, instance):
     assert demo.returncode == 0, demo.stdout
     assert "✗ dataops.validate_projects" in demo.stdout
     assert "The gate validate_projects stopped them" in demo.stdout
@@ -48,7 +48,7 @@ def test_the_link_leads_to_the_failed_expectation(demo):
     assert re.search(r"unique|null", section.partition("</section>")[0])
 
 
-def test_what_consumers_read_is_shown_unchanged_and_is(demo):
+def test_the_published_tables_and_the_champion_are_unchanged(demo):
     assert demo.stdout.count("unchanged") == 3
     assert "CHANGED" not in demo.stdout
     before, after = demo.read

@@ -1,4 +1,4 @@
-"""The first `make run` of a new user, looked at from outside: the screen, warehouse, registry and data docs."""
+"""The first `make run` of a new user: its output, the warehouse, the registry and the data docs."""
 
 import csv
 import re
@@ -31,8 +31,8 @@ def source(first_run, instance):
 
 @pytest.fixture(scope="module")
 def outside(first_run, instance):
-    """The instance with its PostgreSQL and MLflow servers up."""
-    with instance.services("postgres", "mlflow"):
+    """The instance with PostgreSQL, MLflow and Airflow's API up."""
+    with instance.services("postgres", "mlflow", "airflow-api-server"):
         yield instance
 
 
@@ -41,7 +41,7 @@ def test_the_first_run_succeeds_and_leaves_no_process(first_run, instance):
     assert instance.processes() == []
 
 
-def test_the_screen_has_a_line_a_task_and_the_champion(first_run):
+def test_the_output_has_a_line_per_task_and_the_champion(first_run):
     for dag_id, tasks in (("dataops", DATAOPS), ("mlops", MLOPS)):
         for task in tasks:
             assert f"✓ {dag_id}.{task}" in first_run.stdout
@@ -60,7 +60,7 @@ def test_the_summary_has_the_same_facts(first_run, instance, source):
         *("dataops.validate_projects", "dataops.validate_tags", "dataops.validate_transforms", "mlops.validate")
     }
     assert all(one["evaluated"] == one["successful"] > 0 for one in facts["expectations"].values())
-    assert facts["study"] | {"name": None} == {"name": None, "trials": 20, "run": 20, "reused": False}
+    assert facts["study"] | {"name": None} == {"name": None, "trials": 4, "run": 4, "reused": False}
     assert facts["candidate"]["version"] == facts["champion"]["version"]
     assert facts["gate"]["decision"] == "promoted"
 
@@ -141,7 +141,7 @@ def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run,
     assert re.search(r"extract_and_load_projects Airbyte job [12] read", text)
     assert f"Loaded {len(source)} + {len(source)} projects + tags Published {len(source)}" in text
     assert text.count("★ Best") == 1
-    assert "20 trials, 20 run now" in text
+    assert "4 trials, 4 run now" in text
     assert re.search(r'href="http://localhost:\d+/#/experiments/\d+/runs/[0-9a-f]{32}"', html)
     for run_id in (facts["dataops"]["run_id"], facts["mlops"]["run_id"]):
         assert run_id in text
@@ -163,3 +163,13 @@ def test_predict_tags_a_file_with_the_champion(outside, tmp_path):
         (row,) = csv.DictReader(file)
     assert (row["id"], row["tag"]) == ("7", "computer-vision")
     assert 0 < float(row["probability"]) <= 1
+
+
+def test_explain_writes_the_same_page_for_the_runs_of_both_graphs(outside):
+    facts = outside.summary()
+    done = [outside.make("explain", RUN=facts[dag_id]["run_id"]) for dag_id in ("dataops", "mlops")]
+    latest = outside.make("explain")
+    assert [each.returncode for each in (*done, latest)] == [0, 0, 0], [each.stdout for each in (*done, latest)]
+    (page,) = {Path(each.stdout.split()[-1]) for each in done}
+    assert f"version {facts['champion']['version']}" in page.read_text(encoding="utf-8")
+    assert Path(latest.stdout.split()[-1]).parent == page.parent
