@@ -17,10 +17,12 @@ SERVICES = (
 LATEST = 3
 # Rows of a table, and a digest of them in any order without the columns that a sync or a run makes anew.
 DIGEST = """
-    select count(*), md5(string_agg(line, '' order by line))
-    from (select (to_jsonb(t) - array(
-        select key from jsonb_object_keys(to_jsonb(t)) as key where starts_with(key, '_airbyte_') or key in ({columns})
-    ))::text as line from {table} t) as lines
+    select count(*), md5(string_agg(line, '' order by line)) from (
+        select (to_jsonb(whole) - array(
+            select key from jsonb_object_keys(to_jsonb(whole)) as key
+            where starts_with(key, '_airbyte_') or key in ({columns})
+        ))::text as line from {table} as whole
+    ) as lines
 """
 
 
