@@ -2,19 +2,15 @@
 
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from devtools.bench import airbyte, compose, run
 from devtools.bench.table import Options, measure
 from devtools.torture import rounds
-from stack.cli import FAILURES
+from stack.cli.common import console, errors_as_lines, settings_options
 from stack.settings import ROOT
 
 # By place: the groups of measurements, each a function that yields rows as it measures them.
@@ -22,9 +18,6 @@ GROUPS = {
     "embedded": {"run": run.measure, "airbyte": airbyte.measure},
     "compose": {"compose": compose.measure},
 }
-console = Console(soft_wrap=True)
-source_option = click.option("--source", help="Folder or base URL of the source files.")
-config_option = click.option("--config", type=click.Path(path_type=Path), help="YAML file laid over config/.")
 
 
 @click.group()
@@ -41,43 +34,29 @@ def main(context: click.Context, var: Path) -> None:
 
 
 @main.command()
-@source_option
-@config_option
+@settings_options
 @click.option("--only", help="Measure this group only.")
 @click.option("--rounds", type=click.IntRange(1), help="How often each thing is measured.")
 @click.option("--place", type=click.Choice(list(GROUPS)), default="embedded", help="Where the stack runs.")
 @click.pass_obj
 def bench(var: Path, place: str, only: str | None, **options: Any) -> None:
     """Measure, and compare the results with their bounds."""
-    with _errors_shown():
+    with errors_as_lines():
         all_ok = measure(GROUPS[place], Options(var, console, **options), only=only)
     sys.exit(0 if all_ok else 1)
 
 
 @main.command()
-@source_option
-@config_option
+@settings_options
 @click.option("--only", help="Use this strike only.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="How often each strike is used.")
 @click.option("--seed", type=int, default=1, help="Chooses the moments.")
 @click.pass_obj
 def torture(var: Path, **options: Any) -> None:
     """Break runs on purpose, and check that they or the next ones succeed."""
-    with _errors_shown():
+    with errors_as_lines():
         succeeded = rounds.torture(var / "torture", console, **options)
     sys.exit(0 if succeeded else 1)
-
-
-@contextmanager
-def _errors_shown() -> Generator[None]:
-    """Print errors that the user can fix as one line, and exit with status 1."""
-    try:
-        yield
-    except FAILURES as error:
-        console.print(f"[red]{escape(str(error) or repr(error))}[/]", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

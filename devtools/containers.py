@@ -94,7 +94,7 @@ class ContainerInstance:
     def api(self) -> AirflowApi:
         """Airflow's API, which waits while a container is being restarted."""
         # PostgreSQL's port is not published.
-        ports = Ports(**{name: self.ports.get(name, free_port()) for name in Ports.model_fields})
+        ports = Ports(**self.ports, postgres=free_port())
         login = {"admin": self.logins["airflow"][1]}
         api = AirflowApi(Settings(var=self.folder, config=self.config, ports=ports, secrets=login))
         api.patience = RESTART

@@ -4,19 +4,22 @@ import csv
 import io
 import shutil
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
 import psutil
 import yaml
+from rich.console import Console
 
 from devtools.ports import free_port
+from stack.demo import fetch
+from stack.embedded.place import Place
 from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
 from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
-from stack.settings import ROOT, inherited_environment, write_private
+from stack.settings import ROOT, Settings, inherited_environment, write_private
 
 # Variables of an outer make, which must not reach an inner one.
 MAKE_VARIABLES = ("MAKE", "MFLAGS")
@@ -84,9 +87,18 @@ class Instance:
         """Environment variables of these commands."""
         return {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
 
+    def running(self, *services: str) -> AbstractContextManager[None]:
+        """Context in which services run: those that are up already, or else ones that end with it."""
+        return running(self.settings, *services)
+
     def processes(self) -> list[psutil.Process]:
         """Processes that belong to this instance."""
         return processes_of(self.settings.var)
+
+
+def running(settings: Settings, *services: str) -> AbstractContextManager[None]:
+    """Context in which services of the embedded place run; see Place.running."""
+    return Place(settings, Console()).running(services)
 
 
 def start(command: list[str], environment: dict[str, str], output: IO[str]) -> subprocess.Popen[bytes]:
@@ -132,18 +144,3 @@ def renewed(text: str, number: int) -> str:
     changed = io.StringIO(newline="")
     csv.writer(changed).writerows([header, *rows])
     return changed.getvalue()
-
-
-def fetch(source: str, name: str) -> str:
-    """The text of a file of a source, which is a folder or a URL.
-
-    Raises:
-        StackError: the file cannot be read.
-        httpx.HTTPError: the source's server does not answer, or refuses.
-    """
-    if source.startswith("http"):
-        return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
-    try:
-        return (Path(source) / name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"{source}/{name}: cannot be read ({error}); take another source, SOURCE=…") from None

@@ -15,7 +15,6 @@ from typing import Any
 
 from devtools.bench.instance import MeasuredInstance, timed, two_cores
 from devtools.bench.table import Options, Row
-from stack.cli import running
 from stack.environments import common_environment, task_environment
 from stack.errors import StackError
 from stack.runs import dag_runs
@@ -67,9 +66,9 @@ def measure(options: Options) -> Generator[Row]:
                 _make_run(instance, seconds, "unchanged_snapshot", is_new=False)
             yield from _rows(seconds, "unchanged_snapshot")
             yield Row("peak_memory", instance.peak / 1e9, "GB", PEAK_MEMORY_GB, rounds=_unless_all(number))
-        with running(instance.settings, ["postgres", "airflow-api-server"]):
+        with instance.running("postgres", "airflow-api-server"):
             graphs = median(_graphs(instance.settings, facts) for facts in runs)
-        with running(instance.settings, SERVICES):
+        with instance.running(*SERVICES):
             for number in range(1, rounds + 1):
                 with status(f"run: a new snapshot by the shell script, {number} of {rounds}"):
                     instance.renew_source()

@@ -14,9 +14,8 @@ import psycopg
 
 from airbyte_declaration.client import ACTIVE
 from devtools.bench import records
-from devtools.instance import Instance, start
+from devtools.instance import Instance, running, start
 from stack import airbyte
-from stack.cli import running
 from stack.embedded.services import Service, services
 from stack.embedded.supervision import START_TIMEOUT
 from stack.embedded.supervisor import STOP_TIMEOUT
@@ -61,11 +60,11 @@ def serving(instance: Instance) -> Generator["MeasuredService"]:
     config = instance.settings.config
     own = config["airbyte"] | {"connections": str(_declare(folder)), "connectors": str(_register(folder))}
     settings = instance.settings.model_copy(update={"config": config | {"airbyte": own}})
-    service = next(each for each in services(settings) if each.name == "airbyte")
+    service = next(each for each in services(settings, stay=False) if each.name == "airbyte")
     environment = common_environment(settings) | service.environment
     environment["PYTHONPATH"] += f"{os.pathsep}{CONNECTORS}"
     log = instance.folder / "service.log"
-    with running(settings, ["postgres"]), log.open("w") as output:
+    with running(settings, "postgres"), log.open("w") as output:
         process = start(service.command, environment, output)
         try:
             deadline = time.monotonic() + START_TIMEOUT

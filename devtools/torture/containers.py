@@ -36,7 +36,9 @@ class ContainerTorture:
             instance: one that is up, and whose latest run succeeded without a strike.
         """
         self._instance = instance
-        self._tasks = [(dag_id, task) for dag_id in ("dataops", "mlops") for task in instance.api.task_ids(dag_id)]
+        self._tasks = [
+            (dag_id, task) for dag_id in ("dataops", "mlops") for task in instance.api.upstream_tasks(dag_id)
+        ]
         self._tables, self._score = self._digests(), instance.metrics()[SCORE]
 
     def strike(self, *services: str, seed: int) -> Outcome:

@@ -8,12 +8,11 @@ import httpx
 from devtools.instance import Instance
 from devtools.torture import example
 from devtools.torture.runs import PROCESSES
-from stack.cli import running
 from stack.embedded.supervision import Stack
 from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
 
-SERVICES = ["postgres", "mlflow", "airflow-api-server"]
+SERVICES = ("postgres", "mlflow", "airflow-api-server")
 # Processes that no run leaves behind, even where the services stay up.
 ENDING = ("command", "launcher")
 
@@ -24,7 +23,7 @@ def faults(instance: Instance) -> list[str]:
     if Stack(instance.settings).is_up():
         left = [line for line in left if any(PROCESSES[name] in line for name in ENDING)]
     found = [f"left running: {'; '.join(left)}"] if left else []
-    with running(instance.settings, SERVICES):
+    with instance.running(*SERVICES):
         return [*found, *_model(instance), *_runs(instance.settings)]
 
 

@@ -14,11 +14,10 @@ import psycopg
 from psycopg import sql
 
 from airbyte_declaration.client import ACTIVE, AirbyteError
-from devtools.instance import Instance
+from devtools.instance import Instance, running
 from devtools.torture.runs import PROCESSES
 from devtools.torture.strikes import Outcome
 from stack import airbyte
-from stack.cli import running
 from stack.errors import StackError
 
 # What is killed.
@@ -67,7 +66,7 @@ class SyncTorture:
         Raises:
             StackError: a sync fails without a strike.
         """
-        with running(self._settings, ["postgres", "airbyte"]):
+        with running(self._settings, "postgres", "airbyte"):
             self._ids, self._api = airbyte.apply(self._settings), airbyte.local_api(self._settings)
             for mode in MODES:
                 untouched = self._strike(mode, None, 0)

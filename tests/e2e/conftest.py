@@ -1,20 +1,21 @@
 """Instances of the stack for the end-to-end tests: own folders, own ports, and the commands of the Makefile on them."""
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import psycopg
 import pytest
 import yaml
-from xdist.scheduler import LoadFileScheduling
 
 from devtools import instance as tools
 from devtools.ports import free_port
 from devtools.torture.rounds import disk
-from stack.cli import running
 from stack.embedded.settings import load
 from stack.settings import ROOT
 
@@ -22,30 +23,21 @@ SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
 # Enough for a model, where the trials are not the point.
 SEARCH = {"trials": 2, "workers": 1, "folds": 3}
-# Files of tests that share an instance, in the order in which they use it; the longest group begins.
-GROUPS = (
-    ("test_up.py", "test_watch.py", "test_torture.py"),
-    ("test_first_run.py", "test_further_runs.py", "test_demo_failure.py"),
-)
-ORDER = [name for group in GROUPS for name in group]
-
-
-class SharedInstances(LoadFileScheduling):
-    """Sends the files of a group to the same worker, and each other file to any."""
-
-    def _split_scope(self, nodeid):
-        scope = super()._split_scope(nodeid)
-        return next((str(group) for group in GROUPS if Path(scope).name in group), scope)
-
-
-def pytest_xdist_make_scheduler(config, log):
-    return SharedInstances(config, log)
+# Files whose tests share an instance, in the order in which they use it: a group goes to one worker.
+GROUPS = {
+    "instance": ("test_first_run.py", "test_further_runs.py", "test_place.py"),
+    "watching": ("test_up.py", "test_watch.py", "test_torture.py"),
+}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the files of the groups first, in their order."""
-    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
+    """Put the files of the groups first, in their order; each other file is a group of its own."""
+    names = [name for group in GROUPS.values() for name in group]
+    items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
+    for item in items:
+        group = next((group for group, names in GROUPS.items() if item.path.name in names), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(group), append=False)
 
 
 class Instance:
@@ -55,7 +47,7 @@ class Instance:
         """`settings` are laid over config/, together with free ports."""
         self.var = folder / "var"
         self.config = folder / "ports.yaml"
-        ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres")}
+        ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres", "docs")}
         self.config.write_text(yaml.safe_dump({"ports": ports, **settings}))
 
     def command(self, target: str, **variables: object) -> list[str]:
@@ -78,7 +70,7 @@ class Instance:
 
     def services(self, *names: str):
         """Context in which these services run."""
-        return running(self.settings(), list(names))
+        return tools.running(self.settings(), *names)
 
     def rows(self, query: str) -> list[tuple]:
         """Rows from the warehouse; PostgreSQL has to run."""
@@ -115,8 +107,26 @@ def instance(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def first_run(instance):
-    """The finished first `make run` of the instance."""
+def interrupted(instance):
+    """A `make run` of the new instance that Ctrl-C ended during dataops; `second` is one that was started meanwhile."""
+    command = instance.command("run", SOURCE=SOURCE)
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if "dataops." in line:
+                break
+        second = instance.make("run")
+        # To the whole group, as a terminal does.
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=120)
+    facts = {"processes": instance.processes(), "summary": instance.summary()}
+    return SimpleNamespace(returncode=process.returncode, second=second, **facts)
+
+
+@pytest.fixture(scope="session")
+def first_run(instance, interrupted):
+    """The first `make run` that goes on to its end, as a finished process."""
     return instance.make("run", SOURCE=SOURCE)
 
 

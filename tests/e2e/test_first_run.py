@@ -31,8 +31,8 @@ def source(first_run, instance):
 
 @pytest.fixture(scope="module")
 def outside(first_run, instance):
-    """The instance with PostgreSQL, MLflow and Airflow's API up."""
-    with instance.services("postgres", "mlflow", "airflow-api-server"):
+    """The instance with PostgreSQL and MLflow up."""
+    with instance.services("postgres", "mlflow"):
         yield instance
 
 
@@ -137,11 +137,10 @@ def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run,
     assert page.parent == instance.var / "explain"
     html = page.read_text(encoding="utf-8")
     text = " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)).split())
-    assert f"Champion now: tagifai version {facts['champion']['version']}" in text
-    assert re.search(r"extract_and_load_projects Airbyte job [12] read", text)
-    assert f"Loaded {len(source)} + {len(source)} projects + tags Published {len(source)}" in text
-    assert text.count("★ Best") == 1
-    assert "4 trials, 4 run now" in text
+    champion = f"{facts['champion']['name']} version {facts['champion']['version']}"
+    assert [part for part in (champion, str(len(source)), *DATAOPS, *MLOPS) if part not in text] == []
+    assert text.count("★ best") == 1
+    assert "4 trials" in text
     assert re.search(r'href="http://localhost:\d+/#/experiments/\d+/runs/[0-9a-f]{32}"', html)
     for run_id in (facts["dataops"]["run_id"], facts["mlops"]["run_id"]):
         assert run_id in text
@@ -149,27 +148,3 @@ def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run,
     files = [unquote(place) for place in re.findall(r'href="(\.\./[^"]+)"', html)]
     assert len(files) > 15
     assert all((page.parent / file).exists() for file in files)
-
-
-def test_predict_tags_a_file_with_the_champion(outside, tmp_path):
-    project = {"id": "7", "title": "Пример: object detection", "description": 'boxes with "YOLO",\nin images and video'}
-    with (tmp_path / "in.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, project)
-        writer.writeheader()
-        writer.writerow(project)
-    done = outside.make("predict", INPUT=tmp_path / "in.csv", OUTPUT=tmp_path / "out.csv")
-    assert done.returncode == 0, done.stdout
-    with (tmp_path / "out.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert (row["id"], row["tag"]) == ("7", "computer-vision")
-    assert 0 < float(row["probability"]) <= 1
-
-
-def test_explain_writes_the_same_page_for_the_runs_of_both_graphs(outside):
-    facts = outside.summary()
-    done = [outside.make("explain", RUN=facts[dag_id]["run_id"]) for dag_id in ("dataops", "mlops")]
-    latest = outside.make("explain")
-    assert [each.returncode for each in (*done, latest)] == [0, 0, 0], [each.stdout for each in (*done, latest)]
-    (page,) = {Path(each.stdout.split()[-1]) for each in done}
-    assert f"version {facts['champion']['version']}" in page.read_text(encoding="utf-8")
-    assert Path(latest.stdout.split()[-1]).parent == page.parent

@@ -25,4 +25,4 @@ def test_only_the_first_up_shows_the_passwords(watching, up):
 
 
 def test_status_lists_every_service_as_running(watching, up):
-    assert watching.make("status").stdout.count("running") == len(services(watching.settings))
+    assert watching.make("status").stdout.count("running") == len(services(watching.settings, stay=True))
