@@ -12,6 +12,7 @@ import psutil
 import psycopg
 import pytest
 import yaml
+from xdist.scheduler import LoadFileScheduling
 
 from devtools import instance as tools
 from devtools.ports import free_port
@@ -30,14 +31,23 @@ GROUPS = {
 }
 
 
+class SharedInstances(LoadFileScheduling):
+    """Sends the files of a group to the same worker; `--dist=loadgroup` has no effect with this version of pytest."""
+
+    def _split_scope(self, nodeid):
+        scope = super()._split_scope(nodeid)
+        return next((group for group, names in GROUPS.items() if Path(scope).name in names), scope)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return SharedInstances(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the files of the groups first, in their order; each other file is a group of its own."""
+    """Put the files of the groups first, in their order."""
     names = [name for group in GROUPS.values() for name in group]
     items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
-    for item in items:
-        group = next((group for group, names in GROUPS.items() if item.path.name in names), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group), append=False)
 
 
 class Instance:
