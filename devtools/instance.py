@@ -4,7 +4,7 @@ import csv
 import io
 import shutil
 import subprocess
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,6 @@ from stack.demo import fetch
 from stack.embedded.place import Place
 from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
-from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
 from stack.settings import ROOT, Settings, inherited_environment, write_private
 
@@ -92,8 +91,14 @@ class Instance:
         return running(self.settings, *services)
 
     def processes(self) -> list[psutil.Process]:
-        """Processes that belong to this instance."""
-        return processes_of(self.settings.var)
+        """Processes of this instance, connectors too, whose environment only has a folder of the instance."""
+        found = []
+        for process in psutil.process_iter(["name", "cmdline"]):
+            with suppress(psutil.Error):
+                environment, var = process.environ(), str(self.settings.var)
+                if environment.get("MLOPS_VAR") == var or environment.get("TMPDIR", "").startswith(f"{var}/"):
+                    found.append(process)
+        return found
 
 
 def running(settings: Settings, *services: str) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from stack.settings import Settings
 
 SERVICES = ("postgres", "mlflow", "airflow-api-server")
 # Processes that no run leaves behind, even where the services stay up.
-ENDING = ("command", "launcher")
+ENDING = ("connector", "command", "launcher")
 
 
 def faults(instance: Instance) -> list[str]:

@@ -126,21 +126,12 @@ class SyncTorture:
             path.with_suffix(".new").rename(path)
 
     def _kill(self, name: str) -> bool:
-        for process in self._instance.processes() + self._connectors():
+        for process in self._instance.processes():
             with suppress(psutil.Error):
                 if PROCESSES[name] in " ".join(process.cmdline()):
                     process.kill()
                     return True
         return False
-
-    def _connectors(self) -> list[psutil.Process]:
-        """The connectors, whose environment does not name the instance."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if str(self._instance.folder) in process.environ().get("TMPDIR", ""):
-                    found.append(process)
-        return found
 
     def _wrong(self, mode: str) -> Iterator[str]:
         """What differs from the files after a sync has ended."""
@@ -152,7 +143,8 @@ class SyncTorture:
             yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
         if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
             yield f"the state of {mode} has {read} of {self._files[mode]} files"
-        if left := self._connectors():
+        lines = [" ".join(each.info["cmdline"] or []) for each in self._instance.processes()]
+        if left := [line for line in lines if PROCESSES["connector"] in line]:
             yield f"left running: {left}"
 
     def _read_files(self, mode: str, *, otherwise: int) -> int:
