@@ -5,16 +5,34 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
 # Files that take minutes.
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
+
+
+class SharedScheduling(LoadFileScheduling):
+    """Sends a file's tests to one worker, with those of the files that have the same mark xdist_group.
+
+    `--dist=loadgroup` would send every test to any worker: xdist 3.8 has no effect on the ids of tests of pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        found = re.search(r'^pytestmark = pytest.mark.xdist_group\("(.+)"\)', (ROOT / file).read_text(), re.MULTILINE)
+        return found[1] if found else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return SharedScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):

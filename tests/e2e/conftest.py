@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import pytest
 import yaml
-from xdist.scheduler import LoadFileScheduling
+from bad_input import good_files
 
 from devtools import instance as tools
 from devtools.ports import free_port
@@ -24,30 +24,17 @@ SHARED = ROOT.parent / "shared" / "data"
 SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
 # Enough for a model, where the trials are not the point.
 SEARCH = {"trials": 2, "workers": 1, "folds": 3}
-# Files whose tests share an instance, in the order in which they use it: a group goes to one worker.
-GROUPS = {
-    "instance": ("test_first_run.py", "test_further_runs.py", "test_place.py"),
-    "watching": ("test_up.py", "test_watch.py", "test_torture.py"),
-}
-
-
-class SharedInstances(LoadFileScheduling):
-    """Sends the files of a group to the same worker; `--dist=loadgroup` has no effect with this version of pytest."""
-
-    def _split_scope(self, nodeid):
-        scope = super()._split_scope(nodeid)
-        return next((group for group, names in GROUPS.items() if Path(scope).name in names), scope)
-
-
-def pytest_xdist_make_scheduler(config, log):
-    return SharedInstances(config, log)
+# Files whose tests share an instance, in the order in which they use it.
+ORDER = (
+    *("test_first_run.py", "test_further_runs.py", "test_place.py", "test_bad_input.py"),
+    *("test_up.py", "test_watch.py", "test_torture.py"),
+)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the files of the groups first, in their order."""
-    names = [name for group in GROUPS.values() for name in group]
-    items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
+    """Put these files first, in their order."""
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
 
 
 class Instance:
@@ -110,16 +97,25 @@ class Instance:
 
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory):
-    """An instance whose stack is down between the tests."""
+    """An instance in which nothing has run."""
     instance = Instance(tmp_path_factory.mktemp("instance"), search=SEARCH | {"trials": 4, "workers": 2})
     yield instance
     instance.make("down")
 
 
 @pytest.fixture(scope="session")
-def interrupted(instance):
+def folder(tmp_path_factory):
+    """The source of that instance: the sample, with everything in it that is let through."""
+    folder = tmp_path_factory.mktemp("source")
+    for name, content in good_files().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def interrupted(instance, folder):
     """A `make run` of the new instance that Ctrl-C ended during dataops; `second` is one that was started meanwhile."""
-    command = instance.command("run", SOURCE=SOURCE)
+    command = instance.command("run", SOURCE=folder)
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
@@ -135,9 +131,43 @@ def interrupted(instance):
 
 
 @pytest.fixture(scope="session")
-def first_run(instance, interrupted):
+def first_run(instance, interrupted, folder):
     """The first `make run` that goes on to its end, as a finished process."""
-    return instance.make("run", SOURCE=SOURCE)
+    return instance.make("run", SOURCE=folder)
+
+
+class Place:
+    """The instance that is up after its first run, as PlaceContract needs it."""
+
+    def __init__(self, instance, folder):
+        self.instance = instance
+        self._folder = folder
+
+    def make(self, target, **variables):
+        """Run a target of the Makefile; `output` is the text that the last one printed."""
+        source = {"SOURCE": self._folder} if target in ("up", "run") else {}
+        done = self.instance.make(target, **(source | variables))
+        self.output = done.stdout
+        return done
+
+    def read(self, name):
+        return (self.instance.var / name).read_text(encoding="utf-8")
+
+    def open(self, address):
+        return httpx.get(address, timeout=60).text if "://" in address else Path(address).read_text(encoding="utf-8")
+
+    def get(self, path):
+        return httpx.get(f"{self.instance.settings().url('docs')}{path}", timeout=60)
+
+
+@pytest.fixture(scope="session")
+def place(instance, first_run, folder):
+    """The instance, which stays up."""
+    assert first_run.returncode == 0, first_run.stdout
+    place = Place(instance, folder)
+    up = place.make("up")
+    assert up.returncode == 0, up.stdout
+    return place
 
 
 @pytest.fixture(scope="session")

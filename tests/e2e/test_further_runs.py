@@ -3,6 +3,9 @@
 import socket
 
 import psycopg
+import pytest
+
+pytestmark = pytest.mark.xdist_group("instance")
 
 
 def test_a_second_run_at_once_is_refused_and_ctrl_c_ends_every_process_of_the_first(interrupted):

@@ -1,49 +1,12 @@
 """The embedded place keeps the contract of a place; and what is known of its files beside."""
 
 import re
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import pytest
 from place_contract import PlaceContract
 
-from tests.e2e.conftest import SOURCE
-
-
-class Place:
-    """The instance that is up after its first run."""
-
-    def __init__(self, instance):
-        self.instance = instance
-
-    def make(self, target, **variables):
-        """Run a target of the Makefile; `output` is what the last one printed."""
-        given = {"SOURCE": SOURCE} if target in ("up", "run") else {}
-        done = self.instance.make(target, **given, **variables)
-        self.output = done.stdout
-        return done
-
-    def read(self, name):
-        return (self.instance.var / name).read_text(encoding="utf-8")
-
-    def open(self, address):
-        return httpx.get(address, timeout=60).text if "://" in address else Path(address).read_text(encoding="utf-8")
-
-    def get(self, path):
-        return httpx.get(f"{self.instance.settings().url('docs')}{path}", timeout=60)
-
-
-@pytest.fixture(scope="module")
-def place(instance, first_run):
-    assert first_run.returncode == 0, first_run.stdout
-    place = Place(instance)
-    try:
-        up = place.make("up")
-        assert up.returncode == 0, up.stdout
-        yield place
-    finally:
-        instance.make("down")
+pytestmark = pytest.mark.xdist_group("instance")
 
 
 class TestEmbedded(PlaceContract):

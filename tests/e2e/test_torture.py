@@ -8,6 +8,7 @@ from devtools.torture.rounds import disk
 from devtools.torture.runs import PROCESSES, Run
 from devtools.torture.strikes import Torture
 
+pytestmark = pytest.mark.xdist_group("watching")
 # The task during which each process is killed.
 KILLS = {
     "connector": "dataops.extract_and_load_projects",

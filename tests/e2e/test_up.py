@@ -1,8 +1,11 @@
 """`make up` on a new instance."""
 
 import httpx
+import pytest
 
 from stack.embedded.services import services
+
+pytestmark = pytest.mark.xdist_group("watching")
 
 
 def test_up_serves_airflow_behind_a_login_and_mlflow(watching, up):

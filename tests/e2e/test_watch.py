@@ -6,10 +6,12 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 
 from devtools.torture.runs import PROCESSES
 from stack.runs.airflow_api import AirflowApi
 
+pytestmark = pytest.mark.xdist_group("watching")
 # Seconds within which a change has started dataops, with the restart of what was killed.
 LIMIT = 300
 # The version of the source in each event.
