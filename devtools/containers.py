@@ -77,8 +77,8 @@ class ContainerInstance:
 
     @functools.cached_property
     def logins(self) -> dict[str, tuple[str, str]]:
-        """User and password of each UI, as `make password` prints them; they never change."""
-        lines = self.make("--silent", "password").stdout.splitlines()
+        """User and password of each UI, as `make password PLACE=compose` prints them; they never change."""
+        lines = self.make("--silent", "password", "PLACE=compose").stdout.splitlines()
         words = [line.split() for line in lines if " password " in line]
         return {each[0].lower(): (each[3], each[5]) for each in words}
 
