@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import httpx
+import psycopg
 import pytest
 
 from stack.settings import ROOT
@@ -40,6 +41,14 @@ def outside(first_run, instance):
 
 def test_the_first_run_succeeds_and_leaves_no_process(first_run, instance):
     assert first_run.returncode == 0, first_run.stdout
+    assert instance.processes() == []
+
+
+def test_explain_of_an_unknown_run_lists_the_known_ones_and_stops_its_services(first_run, instance):
+    done = instance.make("explain", RUN="nonsense")
+    assert done.returncode != 0
+    assert "there is no run nonsense" in done.stdout
+    assert instance.summary()["dataops"]["run_id"] in done.stdout
     assert instance.processes() == []
 
 
@@ -151,3 +160,9 @@ def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run,
     files = [unquote(place) for place in re.findall(r'href="(\.\./[^"]+)"', html)]
     assert len(files) > 15
     assert all((page.parent / file).exists() for file in files)
+
+
+def test_no_run_is_left_unfinished_though_the_run_before_was_interrupted(outside):
+    with psycopg.connect(**outside.settings().database("airflow")) as connection:
+        unfinished = "select dag_id, state from dag_run where state in ('running', 'queued')"
+        assert connection.execute(unfinished).fetchall() == []
