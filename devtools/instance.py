@@ -1,30 +1,31 @@
-"""An instance of the stack beside the user's: its own folder and ports, a copy of the source, `make run` on it."""
+"""A separate instance of the stack: its own folder and ports, a copy of the source files, and `make` commands on it."""
 
 import csv
 import io
 import shutil
 import subprocess
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-import httpx
 import psutil
 import yaml
+from rich.console import Console
 
 from devtools.ports import free_port
+from stack.demo import fetch
+from stack.embedded.place import Place
 from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
-from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
-from stack.settings import ROOT, inherited_environment, write_private
+from stack.settings import ROOT, Settings, inherited_environment, write_private
 
-FILES = ("projects.csv", "tags.csv")
-# Of the outer make; what it was called with is not meant for an inner one.
+# Variables of an outer make, which must not reach an inner one.
 MAKE_VARIABLES = ("MAKE", "MFLAGS")
 
 
 class Instance:
-    """One instance under `folder`; whatever an earlier one left there is ended and deleted.
+    """One instance under `folder`; what an earlier one left there is stopped and deleted.
 
     Attributes:
         folder: of everything; the instance's own `var` is in it.
@@ -33,16 +34,16 @@ class Instance:
     """
 
     def __init__(self, folder: Path, *, source: str | None, config: Path | None):
-        """Make the folder, choose free ports and fetch the source.
+        """Make the folder, choose free ports and copy the source files.
 
         Args:
-            folder: deleted if it is there.
+            folder: deleted if it exists.
             source: folder or URL of the source files; None: the config's.
             config: YAML file laid over config/; None: none.
 
         Raises:
             ConfigError: a setting is wrong.
-            StackError: the source lacks a file.
+            StackError: a source file is missing.
             httpx.HTTPError: the source's server does not answer, or refuses.
         """
         var = folder / "var"
@@ -52,36 +53,61 @@ class Instance:
         chosen = load(var, source=source, config=config).config
         self.folder, self.source, self._snapshots = folder, folder / "source", 0
         self._config = folder / "config.yaml"
-        self._files = {name: fetch(chosen["source"], name) for name in FILES}
+        self._files = source_files(chosen)
+        self.source.mkdir()
+        self._write_source()
         ports = {name: free_port() for name in chosen["ports"]}
         own = chosen | {"source": str(self.source), "ports": ports}
         self._config.write_text(yaml.safe_dump(own, allow_unicode=True), encoding="utf-8")
         self.settings = load(var, config=self._config)
 
     def renew_source(self) -> None:
-        """Change a word of one row, so that the next snapshot, and with it the study, is new and as large as before."""
+        """Change one value, so that the next snapshot, and with it the study, is new and of the same size."""
         self._snapshots += 1
-        self.source.mkdir(exist_ok=True)
-        for name, text in self._files.items():
-            write_private(self.source / name, renewed(text, self._snapshots) if name == "projects.csv" else text)
+        self._write_source()
+
+    def _write_source(self) -> None:
+        for number, (name, text) in enumerate(self._files.items()):
+            changed = renewed(text, self._snapshots) if number == 0 and self._snapshots else text
+            write_private(self.source / name, changed)
 
     def command(self, target: str) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
         places = {"VAR": self.settings.var, "CONFIG": self._config, "SOURCE": self.source}
         return ["make", target, *(f"{name}={value}" for name, value in places.items())]
 
+    def make(self, target: str) -> subprocess.CompletedProcess[str]:
+        """Run a target of the Makefile; its output is text."""
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(self.command(target), cwd=ROOT, env=self.environment, **output, text=True)
+
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables of that command."""
+        """Environment variables of these commands."""
         return {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
 
+    def running(self, *services: str) -> AbstractContextManager[None]:
+        """Context in which services run: those that are up already, or else ones that end with it."""
+        return running(self.settings, *services)
+
     def processes(self) -> list[psutil.Process]:
-        """Processes that were told that they are this instance's."""
-        return processes_of(self.settings.var)
+        """Processes of this instance, connectors too, whose environment only has a folder of the instance."""
+        found = []
+        for process in psutil.process_iter(["name", "cmdline"]):
+            with suppress(psutil.Error):
+                environment, var = process.environ(), str(self.settings.var)
+                if environment.get("MLOPS_VAR") == var or environment.get("TMPDIR", "").startswith(f"{var}/"):
+                    found.append(process)
+        return found
 
 
-def start(command: list[str], environment: dict[str, str], output: IO) -> subprocess.Popen:
-    """Start a command from the repository's root in a session of its own; it is told to end when this process ends.
+def running(settings: Settings, *services: str) -> AbstractContextManager[None]:
+    """Context in which services of the embedded place run; see Place.running."""
+    return Place(settings, Console()).running(services)
+
+
+def start(command: list[str], environment: dict[str, str], output: IO[str]) -> subprocess.Popen[bytes]:
+    """Start a command from the repository's root in its own session; it gets SIGTERM when this process ends.
 
     Args:
         command: what is run.
@@ -99,35 +125,27 @@ def start(command: list[str], environment: dict[str, str], output: IO) -> subpro
     )
 
 
-def renewed(projects: str, number: int) -> str:
-    """The text of projects.csv with `number` behind the description of its first project that has one.
+def source_files(config: dict[str, Any]) -> dict[str, str]:
+    """Text of each source file by name, in the order of the setting `watch.files`.
 
     Raises:
-        StackError: no row has a description.
-    """
-    reader = csv.DictReader(io.StringIO(projects, newline=""))
-    rows = list(reader)
-    first = next((row for row in rows if row.get("description")), None)
-    if first is None:
-        raise StackError("projects.csv has no row with a description; take another source, SOURCE=…")
-    first["description"] += f" {number}"
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, reader.fieldnames)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def fetch(source: str, name: str) -> str:
-    """The text of a file of a source, which is a folder or a URL.
-
-    Raises:
-        StackError: it cannot be read.
+        StackError: a file cannot be read.
         httpx.HTTPError: the source's server does not answer, or refuses.
     """
-    if source.startswith("http"):
-        return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
-    try:
-        return (Path(source) / name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"{source}/{name}: cannot be read ({error}); take another source, SOURCE=…") from None
+    return {name: fetch(config["source"], name) for name in config["watch"]["files"]}
+
+
+def renewed(text: str, number: int) -> str:
+    """A CSV file's text with `number` behind the last column of the first row that has a value there.
+
+    Raises:
+        StackError: the last column is empty in all rows.
+    """
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    row = next((row for row in rows if len(row) == len(header) and row[-1]), None)
+    if row is None:
+        raise StackError(f"the column {header[-1]} is empty in all rows; take another source, SOURCE=…")
+    row[-1] += f" {number}"
+    changed = io.StringIO(newline="")
+    csv.writer(changed).writerows([header, *rows])
+    return changed.getvalue()

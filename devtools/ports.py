@@ -1,15 +1,15 @@
-"""Ports for instances that live beside others: those of tests, of the benchmark, of the torture."""
+"""Free ports for the instances of tests, benchmarks and torture tests."""
 
 import itertools
 import random
 import socket
 
-# Below those that the system hands out itself; each process has an order of its own, and none twice.
+# Below the range that the system assigns itself; shuffled, so that processes rarely try the same port.
 _PORTS = itertools.cycle(random.sample(range(20_000, 30_000), 10_000))
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    """A TCP port of 127.0.0.1 that is free now."""
     while True:
         port = next(_PORTS)
         with socket.socket() as probe:

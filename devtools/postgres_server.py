@@ -1,6 +1,6 @@
-"""A throw-away PostgreSQL server for tests, as a process: `python -m devtools.postgres_server DIRECTORY`.
+"""A temporary PostgreSQL server for tests: `python -m devtools.postgres_server DIRECTORY`.
 
-It prints one line, its address as JSON, and lives until its standard input closes, however its parent ended.
+It prints its address as one line of JSON, and ends when its standard input closes, so it never outlives its parent.
 """
 
 import json
@@ -26,7 +26,7 @@ def main() -> None:
     try:
         while not postgres.is_ready(port):
             if server.poll() is not None:
-                raise RuntimeError(f"PostgreSQL ended at once: {(directory.parent / 'postgres.log').read_text()}")
+                raise RuntimeError(f"PostgreSQL did not start: {(directory.parent / 'postgres.log').read_text()}")
             time.sleep(0.05)
         psql = str(postgres.BIN / "psql")
         print(json.dumps({"host": "127.0.0.1", "port": port, "password": password, "psql": psql}), flush=True)

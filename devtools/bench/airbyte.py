@@ -1,7 +1,7 @@
-"""The group `airbyte`: syncs of the local service against psycopg's COPY of the same file into the same PostgreSQL.
+"""The group `airbyte`: syncs of the local service, compared with psycopg's COPY of the same file into PostgreSQL.
 
-A first sync of each connection, which does not count, makes its table; the others replace as many rows as they bring.
-After each, its table must hold what COPY makes of the file.
+A first sync of each connection, not measured, makes its table; the others replace as many rows as they bring. After
+each sync the table must equal the one that COPY makes of the file.
 """
 
 import json
@@ -32,15 +32,15 @@ OPERATE = Path(__file__).with_name("operate.py")
 
 
 def measure(options: Options) -> Generator[Row]:
-    """Yield the rows, and each again after every further round; that of ten million records once, at the end."""
+    """Yield the rows, each again after every round; the one of ten million records once, at the end."""
     rounds, status = options.rounds or ROUNDS, options.console.status
     if shutil.disk_usage(options.var).free < ROOM:
-        raise StackError(f"the group airbyte needs {ROOM // 10**9} GB in {options.var}, and less is free: free some")
+        raise StackError(f"the group airbyte needs {ROOM // 10**9} GB of free disk space in {options.var}")
     instance = Instance(options.var / "bench" / "airbyte", source=None, config=options.config)
     seconds: dict[str, list[float]] = defaultdict(list)
     peak = 0
     with two_cores(), serving(instance) as service:
-        with status("airbyte: the files, and a first sync of each connection, which does not count"):
+        with status("airbyte: the files, and a first sync of each connection, not measured"):
             service.make("million", "quarter", "ten")
             service.make_messages()
             for names in (*([name] for name in RATIOS), PARTS, ["ten"]):
@@ -72,7 +72,7 @@ def measure(options: Options) -> Generator[Row]:
             service.make("ten_million")
             _, peak = service.sync("ten_million")
         yield Row("memory_ten_million", peak / 1e6, "MB", PEAK_MEMORY_MB)
-    # Gigabytes that nobody needs; where something failed, they stay to be looked at.
+    # Gigabytes of files; they stay where something failed.
     shutil.rmtree(instance.folder)
 
 
@@ -80,7 +80,7 @@ def operate(service: MeasuredService, folder: Path) -> float:
     """Run the DAG's operator once on the connection `ten`, in Airflow's environment.
 
     Args:
-        service: that it calls.
+        service: the one that it calls.
         folder: for the log.
 
     Returns:
@@ -90,7 +90,7 @@ def operate(service: MeasuredService, folder: Path) -> float:
         StackError: the task failed, or the table is wrong.
     """
     result = folder / "operator.json"
-    # -P: the script's folder has modules that are none of Airflow's.
+    # -P: Airflow must not import the modules of the script's folder.
     command = command_of("airflow", "python", "-P", str(OPERATE), "ten", service.ids["ten"], str(result))
     environment = common_environment(service.settings) | airflow_environment(service.settings)
     timed(command, environment | {"PYTHONPATH": str(ROOT / "airflow" / "dags")}, folder / "operator.log")

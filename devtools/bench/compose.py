@@ -1,19 +1,19 @@
-"""The group `compose`: the container stack against the clock and the limits of memory and disk."""
+"""The group `compose`: time, memory and disk space of the container stack."""
 
 import json
 import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from datetime import datetime
 from pathlib import Path
 from statistics import median
 
 from devtools.bench.table import Options, Row
 from devtools.containers import RESTART, ContainerInstance, docker, wait_until
-from devtools.instance import FILES, fetch, renewed
+from devtools.instance import renewed, source_files
 from stack.embedded.settings import load
 from stack.errors import StackError
+from stack.runs import dag_runs
 from stack.settings import ROOT
 
 ROUNDS = 3
@@ -22,17 +22,17 @@ BOUNDS = {"up": 60, "run": 75, "dag_edit": 10, "rebuild": 20, "cold_build": 600}
 IDLE_MEMORY_GB = 2.5
 # GB.
 IMAGES = {"airflow": 1.8, "airflow-scheduler": 1.8, "airbyte": 1, "mlflow": 1, "docs": 1, "init": 1}
-# Seconds without work after which memory is read.
+# Seconds without work before memory is measured.
 IDLE = 60
 
 
 def measure(options: Options) -> Generator[Row]:
-    """Yield the rows, and those of several rounds again after every further one."""
+    """Yield the rows; those measured in several rounds again after each round."""
     rounds, status = options.rounds or ROUNDS, options.console.status
     folder = options.var / "bench" / "compose"
     shutil.rmtree(folder, ignore_errors=True)
-    chosen = load(options.var, source=options.source, config=options.config).config["source"]
-    files = {name: fetch(chosen, name) for name in FILES}
+    files = source_files(load(options.var, source=options.source, config=options.config).config)
+    renewed_file = next(iter(files))
     source = folder / "source"
     source.mkdir(parents=True)
     for name, text in files.items():
@@ -48,15 +48,15 @@ def measure(options: Options) -> Generator[Row]:
         return Row(name, median(seconds[name]), "s", BOUNDS[name], rounds=number if number < rounds else None)
 
     try:
-        with status("compose: the first start and run, which do not count"):
+        with status("compose: a first start and run, not measured"):
             instance.compose("up", "--wait")
             _run(instance)
         for number in range(1, rounds + 1):
             with status(f"compose: {number} of {rounds}"):
                 instance.compose("stop")
                 yield timed("up", lambda: instance.compose("up", "--wait"))
-                text = renewed(files["projects.csv"], number)
-                (source / "projects.csv").write_text(text, encoding="utf-8")
+                text = renewed(files[renewed_file], number)
+                (source / renewed_file).write_text(text, encoding="utf-8")
                 yield timed("run", lambda: _run(instance))
                 yield timed("dag_edit", lambda number=number: _edit_dag(instance, f"edit-{number}"))
         with status("compose: idle"):
@@ -69,7 +69,7 @@ def measure(options: Options) -> Generator[Row]:
                 _append(instance.folder / "tagifai" / "__init__.py", f"# {number}\n")
                 yield timed("rebuild", lambda: instance.compose("build"))
         with status("compose: a build without a cache"):
-            # From the repository: these images are the user's again.
+            # Unchanged, so that the images are those of the repository.
             shutil.copy(ROOT / "tagifai" / "__init__.py", instance.folder / "tagifai" / "__init__.py")
             began = time.monotonic()
             instance.compose("build", "--no-cache")
@@ -80,18 +80,16 @@ def measure(options: Options) -> Generator[Row]:
 
 def _run(instance: ContainerInstance) -> float:
     """Seconds from the start of dataops to the end of the run of mlops that it starts."""
-    airflow = instance.airflow()
-    run_id = instance.trigger(airflow)
-    states = instance.ended(airflow, run_id)
+    run_id = instance.api.trigger("dataops", "benchmark")
+    states = instance.ended(run_id)
     if states != {"dataops": "success", "mlops": "success"}:
-        raise StackError(f"the run that is measured ended as {states}; see `docker compose logs` of {instance.folder}")
-    began = airflow.get(f"/dags/dataops/dagRuns/{run_id}").json()["start_date"]
-    ended = airflow.get(f"/dags/mlops/dagRuns/{instance.mlops_run(airflow, run_id)}").json()["end_date"]
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+        raise StackError(f"the measured run ended as {states}; see `docker compose logs` in {instance.folder}")
+    runs = [instance.api.run("dataops", run_id), instance.api.run("mlops", str(instance.mlops_run(run_id)))]
+    return dag_runs.seconds(runs) or 0.0
 
 
 def _edit_dag(instance: ContainerInstance, tag: str) -> None:
-    """Give dataops another tag, and wait until Airflow knows it."""
+    """Give dataops another tag, and wait until Airflow has it."""
     file = instance.folder / "airflow" / "dags" / "dataops.py"
     file.write_text((ROOT / "airflow" / "dags" / "dataops.py").read_text().replace('["dataops"]', f'["{tag}"]'))
     airflow = instance.airflow()
@@ -99,7 +97,7 @@ def _edit_dag(instance: ContainerInstance, tag: str) -> None:
 
 
 def _memory(instance: ContainerInstance) -> float:
-    """Bytes that the containers use, as `docker stats` has them."""
+    """Bytes of memory that the containers use, from `docker stats`."""
     names = [each["Name"].lstrip("/") for each in instance.containers().values() if each["State"]["Running"]]
     output = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *names)
     units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -1,11 +1,11 @@
-"""An instance of the stack that is measured: how long its `make run` takes, and how much memory."""
+"""Time and memory of `make run` on an instance of the stack."""
 
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,33 +18,33 @@ from stack.errors import StackError
 
 
 class MeasuredInstance(Instance):
-    """An instance beside the user's.
+    """An instance whose `make run` is measured.
 
     Attributes:
-        peak: most memory that a watched `make run` used at once, in bytes.
+        peak: highest memory use of a watched `make run`, in bytes.
     """
 
     peak = 0
 
     def make_run(self, *, watched: bool) -> tuple[float, dict[str, Any]]:
-        """Run `make run`, from nothing running to its end.
+        """Run `make run` with its own start and stop of the services.
 
         Args:
-            watched: whether it counts for `peak`; looking costs it a few hundredths of its time.
+            watched: whether it counts for `peak`; this costs a few hundredths of its time.
 
         Returns:
-            Wall-clock seconds, and the facts of its summary.
+            Wall-clock seconds, and the content of its summary.
 
         Raises:
-            StackError: it failed.
+            StackError: the run failed.
         """
         with self._memory_watched() if watched else nullcontext():
             seconds = timed(self.command("run"), self.environment, self.folder / "make-run.log")
         return seconds, json.loads((self.settings.var / "summary.json").read_text(encoding="utf-8"))
 
     @contextmanager
-    def _memory_watched(self) -> Iterator[None]:
-        """Keep `peak`, with a look a second."""
+    def _memory_watched(self) -> Generator[None]:
+        """Update `peak` once a second."""
         ended = threading.Event()
 
         def watch() -> None:
@@ -61,10 +61,10 @@ class MeasuredInstance(Instance):
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
-    """Run a command from the repository's root, as long as this process lives.
+    """Run a command from the repository's root; it is stopped when this process ends.
 
     Args:
-        command: what is run.
+        command: program and arguments.
         environment: all its variables.
         log: where its output goes.
 
@@ -72,7 +72,7 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
         Wall-clock seconds from start to end.
 
     Raises:
-        StackError: it failed; the message has the end of its output.
+        StackError: the command failed; the message has the end of its output.
     """
     with log.open("w") as output:
         began = time.monotonic()
@@ -87,19 +87,19 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
                 process.wait()
     if code:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:])
-        raise StackError(f"`{' '.join(command)}` failed, so there is nothing to measure; see {log}\n{tail}")
+        raise StackError(f"`{' '.join(command)}` failed; see {log}\n{tail}")
     return seconds
 
 
 def memory(var: Path) -> int:
-    """Proportional set size, in bytes, of all below this process and all that were told that `var` is theirs."""
+    """Proportional set size, in bytes, of all descendants of this process and all processes of the instance `var`."""
     found = {process.pid: process for process in [*psutil.Process().children(recursive=True), *processes_of(var)]}
     return sum(_pss(process) for process in found.values())
 
 
 @contextmanager
-def two_cores() -> Iterator[None]:
-    """Let this process and those that it starts meanwhile use two cores, however many there are."""
+def two_cores() -> Generator[None]:
+    """Limit this process and those that it starts to two cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:2])
     try:

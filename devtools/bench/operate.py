@@ -1,6 +1,6 @@
 """Run a connection as the DAG `dataops` does: `python operate.py NAME ID RESULT`, in Airflow's environment.
 
-RESULT gets the job, and the seconds from the start of the task to its end; Airflow itself does not run.
+It writes the job, and the seconds from the start of the task to its end, to RESULT. Airflow itself does not run.
 """
 
 import json
@@ -15,9 +15,9 @@ from pipeline.syncs import extract_and_load
 def main(name: str, connection_id: str, result: str) -> None:
     """Execute the operator once."""
     task = extract_and_load(name)
-    # What its template would give.
+    # The value of its template.
     task.connection_id = connection_id
-    # A failed job is told as its XCom, which nobody reads here; its reason is the error.
+    # XComs have no reader here; why a job failed is in the error.
     context = {"ti": SimpleNamespace(xcom_push=lambda **content: None)}
     began = time.monotonic()
     job = task.execute(context)

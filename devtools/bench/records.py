@@ -1,4 +1,4 @@
-"""Records that stand for no data in particular, the same on every machine: as a CSV file and as prepared messages."""
+"""Generated records, the same on every machine, as a CSV file and as prepared messages."""
 
 import csv
 import io
@@ -29,13 +29,13 @@ COLUMNS = (
 NAMES = tuple(name for name, _, _ in COLUMNS)
 JSON_SCHEMA = {"type": "object", "properties": {name: schema for name, schema, _ in COLUMNS}}
 SEED = 4
-# All ids are of eight digits: records have as many bytes wherever they are.
+# All ids have eight digits, so that all records are equally long.
 FIRST_ID = 10_000_000
-# Records after which all but the ids comes again.
+# Number of records after which all values but the ids repeat.
 PERIOD = 100_000
 DAYS = tuple((date(2000, 1, 1) + timedelta(days)).isoformat() for days in range(8192))
 TEXTS = ("tokens", "plain text", "baseline", "dataset", "1e5", "007")
-# What a reader must not stumble over: a fifth of all texts.
+# Texts that are hard to read correctly: a fifth of all.
 HARD_TEXTS = ('"yes", twice', "Ünïcødé, 数据", '"quoted"', "a, b, c", "naïve 😀")
 
 
@@ -56,7 +56,7 @@ def write_csv(path: Path, count: int) -> None:
 
 
 def write_messages(path: Path, count: int, stream: str) -> None:
-    """Write what a connector prints that reads the same records as a stream: two statuses, a RECORD message each."""
+    """Write the output of a connector that reads the same records as a stream: a RECORD message each, two statuses."""
     record = {"stream": stream, "emitted_at": 1_700_000_000_000, "data": {}}
     start = _message("RECORD", record).removesuffix("}}}")
     rows = [_json(dict(zip(NAMES[1:], values, strict=True)))[1:] for values in _values()]
@@ -68,7 +68,7 @@ def write_messages(path: Path, count: int, stream: str) -> None:
 
 @cache
 def _values() -> list[tuple[Any, ...]]:
-    """All columns but the id, as JSON values, of as many records as differ in them."""
+    """All columns but the id, as JSON values, of the records of one period."""
     chance = random.Random(SEED)  # noqa: S311 - no secret
     found = []
     for _ in range(PERIOD):

@@ -1,7 +1,7 @@
-"""The group `run`: the main job against the clock, and against the same commands in one shell script.
+"""The group `run`: time and memory of the main job, also compared with the same commands in one shell script.
 
-A first run, which does not count, makes the database and compiles bytecode; before each of the others nothing runs.
-A new snapshot is the source with one word changed: as much to do as ever, and nothing of it done.
+A first run, not measured, makes the databases and compiles bytecode. Each measured run starts and stops its services.
+A new snapshot is the source with one value changed: all of the work has to be done again.
 """
 
 import json
@@ -13,13 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psycopg
-
 from devtools.bench.instance import MeasuredInstance, timed, two_cores
 from devtools.bench.table import Options, Row
-from stack.cli import running
 from stack.environments import common_environment, task_environment
 from stack.errors import StackError
+from stack.runs import dag_runs
+from stack.runs.airflow_api import AirflowApi
 from stack.settings import ENVIRONMENTS, Settings
 
 ROUNDS = 5
@@ -44,7 +43,7 @@ COMMANDS = {
     "command_mlflow": ("promote", "predict"),
 }
 SCRIPT = Path(__file__).with_name("script.sh")
-# All that the script needs; Airflow would only slow it down.
+# What the script needs; Airflow would only slow it down.
 SERVICES = ["postgres", "airbyte", "mlflow"]
 
 
@@ -52,7 +51,7 @@ def measure(options: Options) -> Generator[Row]:
     """Yield the rows, and each again after every further round."""
     rounds, status = options.rounds or ROUNDS, options.console.status
     with two_cores():
-        with status("run: a first run, which does not count"):
+        with status("run: a first run, not measured"):
             instance = MeasuredInstance(options.var / "bench" / "run", source=options.source, config=options.config)
             instance.renew_source()
             instance.make_run(watched=True)
@@ -67,8 +66,9 @@ def measure(options: Options) -> Generator[Row]:
                 _make_run(instance, seconds, "unchanged_snapshot", is_new=False)
             yield from _rows(seconds, "unchanged_snapshot")
             yield Row("peak_memory", instance.peak / 1e9, "GB", PEAK_MEMORY_GB, rounds=_unless_all(number))
-        with running(instance.settings, SERVICES):
+        with instance.running("postgres", "airflow-api-server"):
             graphs = median(_graphs(instance.settings, facts) for facts in runs)
+        with instance.running(*SERVICES):
             for number in range(1, rounds + 1):
                 with status(f"run: a new snapshot by the shell script, {number} of {rounds}"):
                     instance.renew_source()
@@ -82,7 +82,7 @@ def _make_run(
     instance: MeasuredInstance, seconds: dict[str, list[float]], name: str, *, is_new: bool
 ) -> dict[str, Any]:
     """Add the seconds of a `make run` and of its graphs; returns the facts of its summary."""
-    # What is done again needs no more memory than what is new.
+    # An unchanged snapshot needs no more memory than a new one.
     whole, facts = instance.make_run(watched=is_new)
     _check_trials(instance.settings, facts["study"]["run"], is_new=is_new)
     seconds[name].append(whole)
@@ -93,13 +93,8 @@ def _make_run(
 
 def _graphs(settings: Settings, facts: dict[str, Any]) -> float:
     """Seconds from the start of a run of dataops to the end of the mlops run that it started."""
-    query = """
-        select extract(epoch from max(end_date) - min(start_date))::float8 from dag_run
-        where (dag_id, run_id) in (('dataops', %s), ('mlops', %s))
-    """
-    with psycopg.connect(**settings.database("airflow")) as connection:
-        row = connection.execute(query, [facts["dataops"]["run_id"], facts["mlops"]["run_id"]]).fetchone()
-    return row[0]
+    api = AirflowApi(settings)
+    return dag_runs.seconds([api.run(dag_id, facts[dag_id]["run_id"]) for dag_id in ("dataops", "mlops")]) or 0.0
 
 
 def _run_script(instance: MeasuredInstance, seconds: dict[str, list[float]], *, tasks: set[str]) -> None:
@@ -136,11 +131,11 @@ def _run_script(instance: MeasuredInstance, seconds: dict[str, list[float]], *, 
 
 
 def _check_trials(settings: Settings, run: int, *, is_new: bool) -> None:
-    """A study of a new snapshot begins with nothing, one of the same snapshot has all its trials."""
+    """Check that a study of a new snapshot ran all its trials, and one of the same snapshot none."""
     expected = settings.config["search"]["trials"] if is_new else 0
     if run != expected:
         kind = "a new" if is_new else "an unchanged"
-        raise StackError(f"{run} trials were run on {kind} snapshot, not {expected}: this measures something else")
+        raise StackError(f"{run} trials ran on {kind} snapshot, not {expected}: the measurement is wrong")
 
 
 def _rows(seconds: dict[str, list[float]], *names: str) -> Iterator[Row]:

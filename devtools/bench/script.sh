@@ -1,10 +1,10 @@
-# The tasks of dataops and mlops, in the same order and side by side where the graphs have them so, without Airflow.
+# The commands of the tasks of dataops and mlops without Airflow, in the same order, side by side where the graphs are.
 #
-# ENVIRONMENTS is the folder of the locked environments, RESULTS an empty folder, WORKERS their number, PYTHON any;
-# and what tasks are told.
+# ENVIRONMENTS is the folder of the locked environments, RESULTS an empty folder, WORKERS the number of workers, PYTHON
+# any Python; and the environment variables of tasks.
 set -e
 
-# Run a command, and note when the step of this name began and ended.
+# Run a command as a step, and write down when it began and ended.
 step() {
   local name=$1 began=$EPOCHREALTIME
   shift
@@ -22,7 +22,7 @@ dbt() { step "$1" "$ENVIRONMENTS/dbt/bin/python" dbt_transforms/transform.py "${
 
 tagifai() { step "$1" "$ENVIRONMENTS/tagifai/bin/tagifai" "${@:2}" --result "$RESULTS/$1.json"; }
 
-# What a step returned under this name.
+# A value of a step's result.
 returned() {
   "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$RESULTS/$1.json" "$2"
 }

@@ -1,9 +1,9 @@
-"""The Airbyte service that is measured: its connections, the time and memory of syncs, and whether tables are right."""
+"""The measured Airbyte service: its connections, time and memory of syncs, and checks of the tables."""
 
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,11 @@ from typing import Any
 import httpx
 import psutil
 import psycopg
-from psycopg import sql
 
 from airbyte_declaration.client import ACTIVE
 from devtools.bench import records
-from devtools.instance import Instance, start
+from devtools.instance import Instance, running, start
 from stack import airbyte
-from stack.cli import running
 from stack.embedded.services import Service, services
 from stack.embedded.supervision import START_TIMEOUT
 from stack.embedded.supervisor import STOP_TIMEOUT
@@ -46,13 +44,13 @@ BLOCK = 1 << 20  # bytes
 
 
 @contextmanager
-def serving(instance: Instance) -> Iterator["MeasuredService"]:
-    """Run PostgreSQL, and the service with the connections that are measured.
+def serving(instance: Instance) -> Generator["MeasuredService"]:
+    """Run PostgreSQL, and the service with the measured connections.
 
-    The service is a child of this process: the supervisor's would not find the connector of prepared messages.
+    The service is a child of this process: that of the supervisor would not find the connector of prepared messages.
 
     Args:
-        instance: whose services do not run; the sources' files go to its folder.
+        instance: one whose services do not run; the sources' files go to its folder.
 
     Raises:
         StackError: a service does not start.
@@ -62,11 +60,11 @@ def serving(instance: Instance) -> Iterator["MeasuredService"]:
     config = instance.settings.config
     own = config["airbyte"] | {"connections": str(_declare(folder)), "connectors": str(_register(folder))}
     settings = instance.settings.model_copy(update={"config": config | {"airbyte": own}})
-    service = next(each for each in services(settings) if each.name == "airbyte")
+    service = next(each for each in services(settings, stay=False) if each.name == "airbyte")
     environment = common_environment(settings) | service.environment
     environment["PYTHONPATH"] += f"{os.pathsep}{CONNECTORS}"
     log = instance.folder / "service.log"
-    with running(settings, ["postgres"]), log.open("w") as output:
+    with running(settings, "postgres"), log.open("w") as output:
         process = start(service.command, environment, output)
         try:
             deadline = time.monotonic() + START_TIMEOUT
@@ -81,7 +79,7 @@ def serving(instance: Instance) -> Iterator["MeasuredService"]:
 
 
 def _declare(folder: Path) -> Path:
-    """Write the declaration of connections from the files of `folder` to the instance's warehouse; returns its path."""
+    """Write the declaration of connections from the files of `folder` to the warehouse; returns its path."""
     address = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
     warehouse = {"destinationType": "postgres", "username": "${MLOPS_WAREHOUSE__USER}", "schema": SCHEMA, **address}
     declaration = {
@@ -96,7 +94,7 @@ def _declare(folder: Path) -> Path:
 
 
 def _register(folder: Path) -> Path:
-    """Write which program each sourceType is; returns the file's path."""
+    """Write the program of each sourceType; returns the file's path."""
     path = folder / "connectors.yaml"
     path.write_text(
         json.dumps({name: {"module": f"source_{name}"} for name in ("files", "prepared")}), encoding="utf-8"
@@ -163,7 +161,7 @@ class MeasuredService:
             self._sums[file] = self._sum(COPIED)
 
     def make_messages(self) -> None:
-        """Make what the prepared source prints: the records of its connection's file."""
+        """Write what the prepared source prints: the records of its connection's file."""
         records.write_messages(self._folder / MESSAGES, FILES[CONNECTIONS["prepared"]], "prepared")
 
     def touch(self, file: str) -> None:
@@ -176,9 +174,8 @@ class MeasuredService:
         with psycopg.connect(**self._warehouse) as connection:
             connection.execute(f"create schema if not exists {SCHEMA}")
             connection.execute(f"drop table if exists {table}")
-            connection.execute(
-                f"create table {table} ({', '.join(f'{name} {kind}' for name, _, kind in records.COLUMNS)})"
-            )
+            columns = ", ".join(f"{name} {kind}" for name, _, kind in records.COLUMNS)
+            connection.execute(f"create table {table} ({columns})".encode())
         began = time.monotonic()
         statement = f"copy {table} from stdin (format csv, header)"
         with (
@@ -191,14 +188,14 @@ class MeasuredService:
         return time.monotonic() - began
 
     def sync(self, *names: str) -> tuple[float, int]:
-        """Run syncs, all at once, and compare their tables with what COPY made of the same files.
+        """Run syncs, all at once, and compare their tables with those that COPY made of the same files.
 
         Returns:
-            Seconds from before the first was submitted until all were seen to have ended; and the most memory that the
-            service and its connectors used at once meanwhile, in bytes.
+            Seconds from before the first was submitted until all were seen to have ended; and the highest memory use of
+            the service and its connectors, in bytes.
 
         Raises:
-            StackError: one failed, moved another number of records than its file has, or its table is wrong.
+            StackError: a sync failed, its number of records is not that of its file, or its table is wrong.
         """
         began, peak = time.monotonic(), 0
         jobs = {name: self._api.submit(self.ids[name]) for name in names}
@@ -212,14 +209,14 @@ class MeasuredService:
         return seconds, peak
 
     def check(self, name: str, job: dict[str, Any]) -> None:
-        """See that a sync did what it should.
+        """Check the result of a sync.
 
         Args:
             name: of its connection.
-            job: as the service tells it.
+            job: from the service's API.
 
         Raises:
-            StackError: it did not.
+            StackError: the sync failed, or its table is wrong.
         """
         file = CONNECTIONS[name]
         if job["status"] != "succeeded":
@@ -232,20 +229,19 @@ class MeasuredService:
             rows, wanted = found[0], self._sums[file][0]
             raise StackError(
                 f"{SCHEMA}.{name} has {rows} rows, and COPY makes {wanted} of the same file, or their values differ:"
-                " what was measured is wrong"
+                " the measurement is wrong"
             )
 
     def _sum(self, table: str) -> tuple[int, int]:
         """Rows of a table, and a sum over all their values that is the same in any order."""
-        # A number may have zeros behind it.
+        # The two may write a number with different zeros at its end.
         values = ", ".join(f"trim_scale({name})" if kind == "numeric" else name for name, _, kind in records.COLUMNS)
-        query = "select count(*), sum(hashtextextended(row({})::text, 0)) from {}"
-        query = sql.SQL(query).format(sql.SQL(values), sql.Identifier(SCHEMA, table))
+        query = f"select count(*), sum(hashtextextended(row({values})::text, 0)) from {SCHEMA}.{table}"  # noqa: S608
         with psycopg.connect(**self._warehouse) as connection:
-            return connection.execute(query).fetchone()
+            return connection.execute(query.encode()).fetchone() or (0, 0)
 
     def _memory(self) -> int:
-        """Proportional set size of the service and all below it, in bytes."""
+        """Proportional set size of the service and its descendants, in bytes."""
         found = 0
         for process in (self._process, *self._process.children(recursive=True)):
             with suppress(psutil.Error):

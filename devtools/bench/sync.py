@@ -1,6 +1,6 @@
 """Run a connection of the local Airbyte service to its end: `python sync.py NAME`, with the standard library alone.
 
-AIRBYTE_ADDRESS is the service's host and port, AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET are its client's.
+The environment has AIRBYTE_ADDRESS (host and port of the service), AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The rows of `make bench`: measured, merged into bench.json one by one, printed as a table."""
+"""The rows of `make bench`: merged into bench.json one by one as they are measured, and printed as a table."""
 
 import fcntl
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,16 @@ from stack.settings import write_private
 
 @dataclass(frozen=True)
 class Row:
-    """A number that was measured, and the limit that it is held against.
+    """A measured number and its limit.
 
     Attributes:
         name: of the row in its group.
-        value: what was measured.
+        value: the measured number.
         unit: of the value.
-        bound: highest ratio to the rival or, where there is no rival, highest value that is ok.
-        rival: what the value is divided by, in words.
+        bound: highest ratio to the rival or, without a rival, highest value that is ok.
+        rival: what the value is compared with, in words.
         rival_value: the rival's value, of the same unit and measured in the same run.
-        rounds: how many rounds the value is of, where they are not as many as the group asks for.
+        rounds: number of rounds, where it is not the number that the group asks for.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Row:
     rounds: int | None = None
 
     def facts(self, group: str) -> dict[str, Any]:
-        """The row as bench.json holds it."""
+        """The row as it is stored in bench.json."""
         value = round(self.value, 2)
         ratio = round(self.value / self.rival_value, 2) if self.rival_value else None
         facts = {"name": f"{group}/{self.name}", "value": value, "unit": self.unit, "rival": self.rival}
@@ -48,14 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """What a group is told.
+    """Options of a group.
 
     Attributes:
-        var: the instance's folder; a group works in `var`/bench/ and leaves the rest alone.
-        console: where progress goes.
+        var: the instance's folder; a group writes to `var`/bench/ only.
+        console: where progress is printed.
         source: folder or URL of the source files; None: the config's.
         config: YAML file laid over config/; None: none.
-        rounds: how often each thing is measured; None: as the group asks.
+        rounds: how often each thing is measured; None: the group's own number.
     """
 
     var: Path
@@ -65,14 +65,14 @@ class Options:
     rounds: int | None = None
 
 
-# A row that is yielded again, as the median of more rounds, replaces the one before.
+# A row yielded again, as the median of more rounds, replaces the earlier one.
 Group = Callable[[Options], Generator[Row]]
 
 
 def measure(groups: Mapping[str, Group], options: Options, *, only: str | None = None) -> bool:
     """Measure groups, one after the other, and print a table.
 
-    Each row is merged into `var`/bench.json as soon as it is there, so that what is broken off loses none.
+    Each row is merged into `var`/bench.json at once, so that an interrupted bench loses none.
 
     Args:
         groups: by name.
@@ -80,13 +80,13 @@ def measure(groups: Mapping[str, Group], options: Options, *, only: str | None =
         only: the one group to measure; None: all.
 
     Returns:
-        Whether every row that was measured is ok.
+        Whether every measured row is ok.
 
     Raises:
-        StackError: there is no such group, another bench is at work, or something could not be measured.
+        StackError: the group is unknown, another bench is running, or a measurement failed.
     """
     if only and only not in groups:
-        raise StackError(f"there is no group {only} to measure; ONLY=… takes one of: {', '.join(groups)}")
+        raise StackError(f"unknown group {only}; ONLY=… takes one of: {', '.join(groups)}")
     measured: dict[str, dict[str, Any]] = {}
     try:
         with _alone(options.var / "bench"):
@@ -104,7 +104,7 @@ def measure(groups: Mapping[str, Group], options: Options, *, only: str | None =
 
 
 def merge(facts: dict[str, Any], path: Path) -> None:
-    """Put a row in the place of the one of the same name, or behind all others; the file is replaced in one step."""
+    """Replace the row of the same name, or append one; the file is replaced in one step."""
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     by_name = {row["name"]: row for row in rows} | {facts["name"]: facts}
     write_private(path, json.dumps(list(by_name.values()), indent=2, ensure_ascii=False) + "\n")
@@ -129,12 +129,12 @@ def _progress(facts: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other benches of this instance out: they would measure each other."""
+def _alone(folder: Path) -> Generator[None]:
+    """Lock out other benches of this instance, which would disturb each other."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StackError(f"another bench is at work in {folder}: wait for its end") from None
+            raise StackError(f"another bench is running in {folder}: wait until it ends") from None
         yield

@@ -1,4 +1,4 @@
-"""A wall clock that can be set for one run, since the machine's is not ours to set."""
+"""A wall clock that can be set for single runs, without setting that of the machine."""
 
 import shutil
 import struct
@@ -9,17 +9,17 @@ CODE = Path(__file__).with_suffix(".c")
 
 
 class Clock:
-    """The wall clock of the runs that are told of it.
+    """A wall clock for processes that are started with its environment.
 
     Attributes:
-        environment: variables that tell a process, and those that it starts.
+        environment: variables that make a process, and those that it starts, read this clock.
     """
 
     def __init__(self, folder: Path):
-        """Compile what reads it, and set it right.
+        """Compile the library that reads it, and set it right.
 
         Args:
-            folder: where that is kept.
+            folder: where the library is kept.
         """
         self._offset, library = folder / "clock-offset", folder / "clock.so"
         self._offset.touch()
@@ -34,6 +34,6 @@ class Clock:
 
     def set(self, seconds: int) -> None:
         """Make it wrong by so many seconds; 0: right."""
-        # In place: whoever reads it has it mapped.
+        # In place: its readers have the file mapped.
         with self._offset.open("r+b") as file:
             file.write(struct.pack("=q", seconds))

@@ -1,68 +1,55 @@
-"""What a run must not leave behind, however it was struck."""
+"""Check what a run has left behind, through the services' own APIs."""
 
-import csv
 from collections.abc import Iterator
+from typing import Any
 
-import psycopg
+import httpx
 
 from devtools.instance import Instance
+from devtools.torture import example
+from devtools.torture.runs import PROCESSES
 from stack.embedded.supervision import Stack
+from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
 
-CHAMPION = """
-    select v.version from registered_model_aliases a join model_versions v on v.name = a.name and v.version = a.version
-    where a.alias = 'champion' and a.name = %s and v.status = 'READY'
-"""
+SERVICES = ("postgres", "mlflow", "airflow-api-server")
+# Processes that no run leaves behind, even where the services stay up.
+ENDING = ("connector", "command", "launcher")
 
 
 def faults(instance: Instance) -> list[str]:
-    """What is not as a run has to leave it, of an instance that does not run."""
+    """What a run has left wrong; starts the services that it asks where they are not up."""
     left = [" ".join(each.info["cmdline"] or [each.info["name"]]) for each in instance.processes()]
+    if Stack(instance.settings).is_up():
+        left = [line for line in left if any(PROCESSES[name] in line for name in ENDING)]
     found = [f"left running: {'; '.join(left)}"] if left else []
-    stack = Stack(instance.settings)
-    stack.start(["postgres"], stay=False)
-    try:
-        return found + [fault for look in (_tables, _champion, _runs) for fault in look(instance)]
-    finally:
-        stack.stop()
+    with instance.running(*SERVICES):
+        return [*found, *_model(instance), *_runs(instance.settings)]
 
 
-def _tables(instance: Instance) -> Iterator[str]:
-    """Whether the published rows are the source's, and each of them has one prediction, by the champion."""
-    settings, folder = instance.settings, instance.source
-    with (folder / "projects.csv").open(newline="") as projects, (folder / "tags.csv").open(newline="") as tags:
-        tag = {row["id"]: row["tag"] for row in csv.DictReader(tags)}
-        rows = [
-            (int(row["id"]), row["title"].strip(), row["description"].strip(), tag[row["id"]])
-            for row in csv.DictReader(projects)
-        ]
-    published = _query(settings, "warehouse", "select id, title, description, tag from marts.labeled_projects")
-    if sorted(published) != sorted(rows):
-        yield f"labeled_projects has {len(published)} rows, which are not the source's {len(rows)}"
-    (champion,) = _query(settings, "mlflow", CHAMPION, settings.config["model"]["name"]) or [(None,)]
-    predicted = _query(settings, "warehouse", "select id, model_version::int from marts.predictions")
-    if sorted(predicted) != sorted((row[0], champion[0]) for row in rows):
-        yield f"predictions are not one for each row, by the champion, version {champion[0]}"
-
-
-def _champion(instance: Instance) -> Iterator[str]:
-    """Whether there is one champion, and no model was registered twice."""
+def _model(instance: Instance) -> Iterator[str]:
+    """Check that there is one champion, and that tables and registry are right."""
     settings, name = instance.settings, instance.settings.config["model"]["name"]
-    champions = _query(settings, "mlflow", CHAMPION, name)
-    if len(champions) != 1:
-        yield f"there are {len(champions)} champions"
-    twice = "select value from model_version_tags where key = 'fingerprint' group by value having count(*) > 1"
-    if found := _query(settings, "mlflow", twice):
-        yield f"registered more than once: {found}"
+    versions = _mlflow(settings, "model-versions/search", filter=f"name = '{name}'").get("model_versions", [])
+    alias = _mlflow(settings, "registered-models/alias", name=name, alias="champion")
+    champion = alias.get("model_version", {}).get("version", "")
+    ready = [each["version"] for each in versions if each["status"] == "READY"]
+    if champion not in ready:
+        yield f"the champion {champion or 'is missing'} is not among the versions {ready}"
+    yield from example.faults(settings.database("warehouse"), instance.source, versions, champion)
 
 
-def _runs(instance: Instance) -> Iterator[str]:
-    """Whether no DAG run is left unfinished."""
-    unfinished = "select dag_id, run_id, state from dag_run where state in ('running', 'queued')"
-    if found := _query(instance.settings, "airflow", unfinished):
-        yield f"unfinished DAG runs: {found}"
+def _runs(settings: Settings) -> Iterator[str]:
+    """Check that no DAG run is left unfinished."""
+    api = AirflowApi(settings)
+    for dag_id in ("dataops", "mlops"):
+        runs = api.last_runs(dag_id, limit=100)
+        if found := [run["dag_run_id"] for run in runs if run["state"] in ("running", "queued")]:
+            yield f"unfinished runs of {dag_id}: {', '.join(found)}"
 
 
-def _query(settings: Settings, database: str, query: str, *values: object) -> list[tuple]:
-    with psycopg.connect(**settings.database(database)) as connection:
-        return connection.execute(query, values).fetchall()
+def _mlflow(settings: Settings, path: str, **params: str) -> dict[str, Any]:
+    """Answer of MLflow's REST API; an object that does not exist is an answer without its key."""
+    url = f"{settings.url('mlflow')}/api/2.0/mlflow/{path}"
+    answer = httpx.get(url, params=params, timeout=60, trust_env=False)
+    return {} if answer.status_code == httpx.codes.NOT_FOUND else answer.raise_for_status().json()

@@ -1,12 +1,13 @@
-"""Strikes on the main job at seeded moments, and what comes of them."""
+"""Strikes on the main job: kills, a full disk, a wrong clock; and a check of what they lead to."""
 
 import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import psutil
 
@@ -20,20 +21,22 @@ from stack.errors import StackError
 SLEEP = 30
 JUMP = 3600
 
-# What is done to a run, or to the one process; returns whether it struck, since either may have ended.
+# What is done to a run, or to one process of it; returns whether it had not ended before.
 Strike = Callable[[Run, psutil.Process], bool]
+# The process that a strike is due on now; None: it is not due.
+Due = Callable[[Run], psutil.Process | None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the strikes on one run.
+    """What the strikes on one run led to.
 
     Attributes:
         strikes: each with its second of the run and the last step that was done by then.
         missed: names of those whose moment did not come before the run ended.
         seconds: of the run.
-        error: why the run failed; None: it succeeded all the same.
-        faults: what is wrong after it or, where it failed, after the next run; none: all is well.
+        error: why the run failed; None: it succeeded.
+        faults: what is wrong afterwards; none: all is well.
     """
 
     strikes: list[str]
@@ -47,28 +50,38 @@ class Torture:
     """An instance whose runs are struck again and again."""
 
     def __init__(self, instance: Instance):
-        """Run the main job twice without a strike: to make its databases, and to learn when there is what to strike.
+        """Keep an instance.
 
         Args:
             instance: a new one.
-
-        Raises:
-            StackError: the run fails.
         """
         self._instance = instance
         self._clock = Clock(instance.folder) if Clock.can_be_made() else None
+        self._untouched: Run | None = None
+
+    def calibrate(self) -> Run:
+        """Run the main job twice without a strike: to make its databases, and to learn when each process runs.
+
+        Returns:
+            The second run.
+
+        Raises:
+            StackError: a run fails.
+        """
         for _ in range(2):
-            instance.renew_source()
-            self._untouched = Run(instance)
-            while not self._untouched.has_ended:
-                self._untouched.look()
+            self._instance.renew_source()
+            run = Run(self._instance)
+            while not run.has_ended:
+                run.look()
                 time.sleep(LOOK)
-            wrong = faults(instance) if self._untouched.wait() else [self._error()]
+            wrong = faults(self._instance) if run.wait() else [self._error()]
             if wrong:
                 raise StackError(f"the main job fails without a strike: {'; '.join(wrong)}")
+            self._untouched = run
+        return run
 
     def strikes(self) -> dict[str, Strike]:
-        """The strikes that can be done here, by name."""
+        """The strikes that are possible here, by name."""
         found: dict[str, Strike] = dict.fromkeys(PROCESSES, _kill)
         found |= {"ctrl-c": lambda run, _: run.interrupt(), "sleep": _sleep}
         if os.path.ismount(self._instance.folder.parent):
@@ -79,38 +92,49 @@ class Torture:
         return found
 
     def strike(self, *names: str, seed: int) -> Outcome:
-        """Strike one run on a new snapshot and see what comes of it.
+        """Strike one run on a new snapshot at random moments; if it fails, run again; then check what is left.
 
         Args:
             names: of the strikes.
             seed: chooses the moments.
         """
         choose = random.Random(f"{seed} {names}")  # noqa: S311
-        plan = {name: self._moment(name, choose) for name in names}
+        plan = {name: partial(_due_at, _subject(name), self._moment(name, choose)) for name in names}
         self._instance.renew_source()
         clock = self._clock if any("clock" in name for name in names) else None
         if clock:
             clock.set(0)
+        outcome = self._run(plan, clock)
+        # By now the disk has room, and the machine's clock is right.
+        failed_again = outcome.error and not Run(self._instance).wait()
+        wrong = [f"the next run fails: {self._error()}"] if failed_again else []
+        return replace(outcome, faults=wrong + faults(self._instance))
+
+    def strike_in(self, tasks: Mapping[str, str]) -> Outcome:
+        """Strike one run on the present source, each strike as soon as a task is at work; check nothing.
+
+        Args:
+            tasks: by name of the strike, a task as DAG.TASK.
+        """
+        return self._run({name: partial(_due_in, _subject(name), task) for name, task in tasks.items()}, None)
+
+    def _run(self, plan: dict[str, Due], clock: Clock | None) -> Outcome:
         strikes, run = [], Run(self._instance, clock=clock)
         while plan and not run.has_ended:
             run.look()
-            for name, moment in list(plan.items()):
+            for name, due in list(plan.items()):
                 after = run.steps[-1] if run.steps else "its start"
-                process = run.process_at(_subject(name), moment)
+                process = due(run)
                 if process and self.strikes()[name](run, process):
                     strikes.append(f"{name} at {run.age:.1f} s, after {after}")
                     del plan[name]
             time.sleep(LOOK)
         error = None if run.wait() else self._error()
-        seconds = run.age
-        # By now the disk has room, and the machine's clock is right.
-        failed_again = error and not Run(self._instance).wait()
-        wrong = [f"the next run fails: {self._error()}"] if failed_again else []
-        return Outcome(strikes, list(plan), seconds, error, wrong + faults(self._instance))
+        return Outcome(strikes, list(plan), run.age, error, [])
 
     def _moment(self, name: str, choose: random.Random) -> Moment:
-        """A moment of what a strike is aimed at; each is as likely as any other."""
-        lives = self._untouched.lives(_subject(name))
+        """A moment in the life of what a strike is aimed at; each is as likely as any other."""
+        lives = (self._untouched or self.calibrate()).lives(_subject(name))
         (number,) = choose.choices(range(len(lives)), [life.seconds + LOOK for life in lives])
         return Moment(number, choose.uniform(0, lives[number].seconds))
 
@@ -133,16 +157,27 @@ class Torture:
     def _error(self) -> str:
         """Why the last run failed."""
         summary = self._instance.settings.var / "summary.json"
-        return json.loads(summary.read_text(encoding="utf-8"))["error"] or "it was ended before it could say why"
+        error = json.loads(summary.read_text(encoding="utf-8"))["error"]
+        return error or "it was killed before it could report an error"
+
+
+def _due_at(subject: str, moment: Moment, run: Run) -> psutil.Process | None:
+    """The process whose moment has come."""
+    return run.process_at(subject, moment)
+
+
+def _due_in(subject: str, task: str, run: Run) -> psutil.Process | None:
+    """A process of this name, once a task has begun."""
+    return run.process_of(subject) if task in run.begun else None
 
 
 def _subject(name: str) -> str:
-    """What of PROCESSES a strike is aimed at; the launcher lives as long as the run."""
+    """Name in PROCESSES of what a strike is aimed at; the launcher lives as long as the run."""
     return name if name in PROCESSES else "launcher"
 
 
 def _kill(_: Run, process: psutil.Process) -> bool:
-    """End a process without a warning."""
+    """Kill a process."""
     with suppress(psutil.NoSuchProcess):
         process.kill()
         return True

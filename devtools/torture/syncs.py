@@ -1,23 +1,23 @@
-"""Kills in the middle of incremental syncs: every record has to arrive once, and no state may go back."""
+"""Kills during incremental syncs: every record must arrive once, and no state may go back."""
 
 import csv
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
+from psycopg import sql
 
 from airbyte_declaration.client import ACTIVE, AirbyteError
-from devtools.instance import Instance
+from devtools.instance import Instance, running
 from devtools.torture.runs import PROCESSES
 from devtools.torture.strikes import Outcome
 from stack import airbyte
-from stack.cli import running
 from stack.errors import StackError
 
 # What is killed.
@@ -30,7 +30,7 @@ SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"
 # Seconds: between two looks, and until a sync has to end.
 LOOK = 0.05
 LIMIT = 300
-# Of an untouched sync's time: the end that is seen comes after that of the work.
+# Latest moment of a kill, as a share of an untouched sync's time: its end is seen later than it comes.
 LATEST = 0.7
 READ_FILES = """
     select count(*) from airbyte.states s, json_object_keys(s.message -> 'stream' -> 'stream_state' -> 'files')
@@ -39,7 +39,7 @@ READ_FILES = """
 
 
 class SyncTorture:
-    """A service whose syncs are struck; use it within `serving`."""
+    """A service whose syncs are struck, in the context `serving`."""
 
     def __init__(self, instance: Instance):
         """Declare the connections.
@@ -60,13 +60,13 @@ class SyncTorture:
         self._settings = instance.settings.model_copy(update={"config": own})
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self) -> Generator[None]:
         """Context in which the service runs; learns how long a sync takes.
 
         Raises:
-            StackError: a sync fails that nobody strikes.
+            StackError: a sync fails without a strike.
         """
-        with running(self._settings, ["postgres", "airbyte"]):
+        with running(self._settings, "postgres", "airbyte"):
             self._ids, self._api = airbyte.apply(self._settings), airbyte.local_api(self._settings)
             for mode in MODES:
                 untouched = self._strike(mode, None, 0)
@@ -76,7 +76,7 @@ class SyncTorture:
             yield
 
     def strike(self, name: str, *, seed: int) -> Outcome:
-        """Kill a process while a sync of new files goes on, and see what is in the table in the end.
+        """Kill a process during a sync of new files, and check the table in the end.
 
         Args:
             name: of NAMES.
@@ -92,14 +92,14 @@ class SyncTorture:
         while job["status"] in ACTIVE:
             age = time.monotonic() - began
             if age > LIMIT:
-                raise StackError(f"the sync {mode} does not end within {LIMIT} s; see {job['logFile']}")
+                raise StackError(f"the sync {mode} did not end within {LIMIT} s; see {job['logFile']}")
             if name and not struck and age >= moment and self._kill(name):
                 struck.append(f"{name} at {age:.2f} s of the sync {mode}")
             read, before = self._read_files(mode, otherwise=read), read
             if read < before:
                 faults.append(f"the state of {mode} went back from {before} files to {read}")
             time.sleep(LOOK)
-            with suppress(AirbyteError):  # the service is away
+            with suppress(AirbyteError):  # the service restarts
                 job = self._api.job(job)
         error = job["failureReason"] if job["status"] != "succeeded" else None
         if error and self._wait(self._api.submit(self._ids[mode]))["status"] != "succeeded":
@@ -108,15 +108,16 @@ class SyncTorture:
         return Outcome(struck, missed, time.monotonic() - began, error, faults + list(self._wrong(mode)))
 
     def _make_files(self, mode: str) -> None:
-        """New files in place of those of before, whose rows go too: the disk is small."""
+        """Replace the files by new ones, and delete the rows of the old ones: the disk is small."""
         for path in (self._folder / mode).glob("*.csv"):
             path.unlink()
         with psycopg.connect(**self._settings.database("warehouse")) as connection:
-            if connection.execute("select to_regclass(%s)", [f"torture.{mode}"]).fetchone()[0]:
-                connection.execute(f"truncate torture.{mode}")
+            table = sql.Identifier("torture", mode)
+            if connection.execute("select 1 where to_regclass(%s) is not null", [f"torture.{mode}"]).fetchone():
+                connection.execute(sql.SQL("truncate {}").format(table))
         for _ in range(FILES):
             number = self._files[mode] = self._files[mode] + 1
-            # Beside, then renamed: nobody is to read half a file.
+            # Renamed when complete, so that nobody reads half a file.
             path = self._folder / mode / f"{number:05}.csv"
             with path.with_suffix(".new").open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
@@ -125,42 +126,34 @@ class SyncTorture:
             path.with_suffix(".new").rename(path)
 
     def _kill(self, name: str) -> bool:
-        for process in self._instance.processes() + self._connectors():
+        for process in self._instance.processes():
             with suppress(psutil.Error):
                 if PROCESSES[name] in " ".join(process.cmdline()):
                     process.kill()
                     return True
         return False
 
-    def _connectors(self) -> list[psutil.Process]:
-        """The connectors, which are told nothing of the instance."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if str(self._instance.folder) in process.environ().get("TMPDIR", ""):
-                    found.append(process)
-        return found
-
     def _wrong(self, mode: str) -> Iterator[str]:
-        """What is not as the files have it, once a sync has ended."""
+        """What differs from the files after a sync has ended."""
         first, wanted = (self._files[mode] - FILES) * RECORDS, FILES * RECORDS
         with psycopg.connect(**self._settings.database("warehouse")) as connection:
-            query = f"select count(*), count(distinct id), min(id), max(id) from torture.{mode}"  # noqa: S608
-            found = connection.execute(query).fetchone()
+            query = sql.SQL("select count(*), count(distinct id), min(id), max(id) from {}")
+            found = connection.execute(query.format(sql.Identifier("torture", mode))).fetchone() or (0, 0)
         if found != (wanted, wanted, first, first + wanted - 1):
             yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
         if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
             yield f"the state of {mode} has {read} of {self._files[mode]} files"
-        if left := self._connectors():
+        lines = [" ".join(each.info["cmdline"] or []) for each in self._instance.processes()]
+        if left := [line for line in lines if PROCESSES["connector"] in line]:
             yield f"left running: {left}"
 
     def _read_files(self, mode: str, *, otherwise: int) -> int:
-        """Files that the state covers, where the database answers."""
+        """Number of files in the state; `otherwise` if the database does not answer."""
         with (
             suppress(psycopg.Error),
             psycopg.connect(**self._settings.database("warehouse"), connect_timeout=5) as connection,
         ):
-            return connection.execute(READ_FILES, [mode]).fetchone()[0]
+            return (connection.execute(READ_FILES, [mode]).fetchone() or (otherwise,))[0]
         return otherwise
 
     def _wait(self, job: dict[str, Any]) -> dict[str, Any]:

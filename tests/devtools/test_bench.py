@@ -1,4 +1,4 @@
-"""`make bench`: what becomes of the rows that groups yield, and what the group `run` measures with."""
+"""`make bench`: the rows that groups yield, and the tools of the group `run`."""
 
 import csv
 import fcntl
@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from devtools import bench
+from devtools.__main__ import GROUPS, main
 from devtools.bench import instance, table
+from devtools.bench.run import SCRIPT
 from devtools.bench.table import Options, Row
 from devtools.instance import renewed
-from stack import cli
 from stack.errors import StackError
 from stack.settings import ROOT
 
@@ -30,7 +30,7 @@ TASKS = (
 
 @pytest.fixture
 def measure(tmp_path):
-    """Measure these groups; returns whether all is ok and what the screen shows."""
+    """Measures groups; returns whether all rows are ok, and the text on the screen."""
 
     def call(groups, **kwargs):
         screen = io.StringIO()
@@ -42,7 +42,7 @@ def measure(tmp_path):
 
 @pytest.fixture
 def rows(tmp_path):
-    """What bench.json holds now."""
+    """Returns the content of bench.json."""
     return lambda: json.loads((tmp_path / "bench.json").read_text())
 
 
@@ -50,19 +50,19 @@ def group(*rows):
     return lambda options: (row for row in rows)
 
 
-def test_a_row_has_its_group_in_its_name_and_nothing_else_than_agreed(measure, rows):
+def test_a_stored_row_has_these_keys_and_its_group_in_its_name(measure, rows):
     measure({"a": group(Row("speed", 1.234, "s", 2))})
     expected = {"name": "a/speed", "value": 1.23, "unit": "s", "rival": None, "ratio": None, "bound": 2, "ok": True}
     assert rows() == [expected]
 
 
-def test_rows_of_other_groups_and_rows_not_measured_now_stay(measure, rows):
+def test_rows_that_are_not_measured_again_are_kept(measure, rows):
     measure({"a": group(Row("x", 1, "s", 2), Row("y", 1, "s", 2)), "b": group(Row("x", 1, "s", 2))})
     measure({"a": group(Row("y", 1.5, "s", 2), Row("z", 1, "s", 2)), "b": group(Row("x", 9, "s", 2))}, only="a")
     assert [(row["name"], row["value"]) for row in rows()] == [("a/x", 1), ("a/y", 1.5), ("b/x", 1), ("a/z", 1)]
 
 
-def test_a_row_that_is_yielded_again_replaces_the_one_before_and_the_table_shows_it_once(measure, rows):
+def test_a_row_that_is_yielded_again_replaces_the_earlier_one_in_the_file_and_in_the_table(measure, rows):
     _, screen = measure({"a": group(Row("x", 1, "s", 2, rounds=1), Row("x", 1.5, "s", 2, rounds=2))})
     assert [(row["value"], row["rounds"]) for row in rows()] == [(1.5, 2)]
     lines = screen.partition("bound")[2].splitlines()
@@ -79,14 +79,14 @@ def test_a_row_that_is_yielded_again_replaces_the_one_before_and_the_table_shows
         (Row("x", 26.2, "s", 1.3, "a rival", 20), 1.31, False),
     ],
 )
-def test_the_bound_decides_on_the_ratio_or_where_there_is_no_rival_on_the_value(measure, rows, row, ratio, ok):
+def test_the_bound_applies_to_the_ratio_or_without_a_rival_to_the_value(measure, rows, row, ratio, ok):
     all_ok, _ = measure({"a": group(row)})
     assert [(row["ratio"], row["ok"]) for row in rows()] == [(ratio, ok)]
     assert all_ok is ok
 
 
-def test_an_unknown_group_is_answered_with_the_known_ones(measure):
-    with pytest.raises(StackError, match=r"no group c .* takes one of: a, b$"):
+def test_the_error_for_an_unknown_group_lists_the_known_ones(measure):
+    with pytest.raises(StackError, match=r"unknown group c; .* takes one of: a, b$"):
         measure({"a": group(), "b": group()}, only="c")
 
 
@@ -104,7 +104,7 @@ def test_the_file_is_replaced_in_one_step(tmp_path, monkeypatch):
     assert path.read_text() == before
 
 
-def test_a_bench_that_is_broken_off_keeps_and_shows_its_rows_and_its_group_cleans_up(tmp_path, rows, monkeypatch):
+def test_an_interrupted_bench_keeps_and_shows_its_rows_and_its_group_cleans_up(tmp_path, rows, monkeypatch):
     ended = []
 
     def measured(options):
@@ -121,7 +121,7 @@ def test_a_bench_that_is_broken_off_keeps_and_shows_its_rows_and_its_group_clean
 
     merge, screen = table.merge, io.StringIO()
     monkeypatch.setattr(table, "merge", interrupted)
-    # The exception is kept, and with it all that would otherwise be cleaned up by chance.
+    # Keeping the exception keeps the generator alive, so that only the bench can have closed it.
     with pytest.raises(KeyboardInterrupt) as error:
         table.measure({"a": measured}, Options(tmp_path, Console(file=screen)))
     assert error is not None
@@ -130,7 +130,7 @@ def test_a_bench_that_is_broken_off_keeps_and_shows_its_rows_and_its_group_clean
     assert "bound" in screen.getvalue()
 
 
-def test_a_kill_between_two_rows_loses_none(tmp_path, rows):
+def test_a_kill_after_a_row_does_not_lose_it(tmp_path, rows):
     code = """
 import os, signal, sys
 from pathlib import Path
@@ -149,27 +149,27 @@ measure({"a": killed}, Options(Path(sys.argv[1]), Console()))
     assert [row["name"] for row in rows()] == ["a/x"]
 
 
-def test_a_second_bench_is_refused_while_one_is_at_work(tmp_path, measure):
+def test_a_second_bench_at_the_same_time_is_refused(tmp_path, measure):
     (tmp_path / "bench").mkdir()
     with (tmp_path / "bench" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StackError, match=f"another bench is at work in {tmp_path}"):
+        with pytest.raises(StackError, match=f"another bench is running in {tmp_path}"):
             measure({"a": group(Row("x", 1, "s", 2))})
     assert not (tmp_path / "bench.json").exists()
 
 
 @pytest.mark.parametrize(("bound", "status"), [(2, 0), (1, 1)])
-def test_the_command_ends_with_1_where_a_row_is_not_ok(tmp_path, monkeypatch, bound, status):
+def test_the_command_fails_if_a_row_is_not_ok(tmp_path, monkeypatch, bound, status):
     told = []
 
     def fake(options):
         told.append(options.rounds)
         yield Row("x", 1.5, "s", bound)
 
-    monkeypatch.setitem(bench.GROUPS, "fake", fake)
+    monkeypatch.setitem(GROUPS["compose"], "fake", fake)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    arguments = ["--var", str(tmp_path), "bench", "--only", "fake", "--rounds", "3"]
-    done = CliRunner().invoke(cli.main, arguments)
+    arguments = ["--var", str(tmp_path), "bench", "--place", "compose", "--only", "fake", "--rounds", "3"]
+    done = CliRunner().invoke(main, arguments)
     for number, handler in handlers.items():
         signal.signal(number, handler)
     assert (done.exit_code, told) == (status, [3]), done.output
@@ -177,7 +177,7 @@ def test_the_command_ends_with_1_where_a_row_is_not_ok(tmp_path, monkeypatch, bo
 
 @pytest.fixture
 def environments(tmp_path):
-    """Programs in place of those of the environments: each writes down its call and returns what the next ones read."""
+    """Programs that replace those of the environments: each logs its call, and writes a result for the next ones."""
     facts = {"uri": "u", "study": "s", "model": "m", "mlflow": {"model": "deeper"}}
     program = f"""#!/bin/bash
 set -e
@@ -199,13 +199,13 @@ done
 
 @pytest.fixture
 def script(environments, tmp_path):
-    """Run the shell script on those programs; returns its exit status, the calls and the steps that ended well."""
+    """Runs the shell script on those programs; returns its exit status, the calls and the steps that succeeded."""
 
     def run(failing="nothing fails"):
         (tmp_path / "results").mkdir()
         own = {"ENVIRONMENTS": str(environments), "RESULTS": str(tmp_path / "results"), "WORKERS": "2"}
         own["PYTHON"] = sys.executable
-        done = subprocess.run(["bash", bench.run.SCRIPT], cwd=ROOT, env=os.environ | own | {"FAILING": failing})
+        done = subprocess.run(["bash", SCRIPT], cwd=ROOT, env=os.environ | own | {"FAILING": failing})
         times = (tmp_path / "results" / "times").read_text().splitlines()
         calls = (tmp_path / "results" / "calls").read_text().splitlines()
         return done.returncode, calls, [line.split()[0] for line in times]
@@ -213,7 +213,7 @@ def script(environments, tmp_path):
     return run
 
 
-def test_the_script_has_the_tasks_of_both_graphs_as_its_steps_in_their_order(script):
+def test_the_steps_of_the_script_are_the_tasks_of_both_graphs_in_their_order(script):
     status, calls, steps = script()
     assert status == 0
     assert sorted(steps) == sorted(TASKS)
@@ -235,7 +235,7 @@ def test_the_script_stops_at_a_command_that_fails(script, failing, not_run):
     assert not any(not_run in call for call in calls)
 
 
-def test_a_new_snapshot_differs_in_one_description_from_all_others():
+def test_each_renewed_file_differs_from_all_others_in_one_value_of_the_last_column():
     text = (ROOT / "data" / "sample" / "projects.csv").read_text()
     tables = [
         list(csv.DictReader(io.StringIO(each, newline=""))) for each in (text, renewed(text, 1), renewed(text, 2))
@@ -246,16 +246,16 @@ def test_a_new_snapshot_differs_in_one_description_from_all_others():
     assert tables[1] != tables[2]
 
 
-def test_a_command_that_fails_is_named_with_the_end_of_its_output(tmp_path):
+def test_the_error_of_a_failed_command_has_the_end_of_its_output(tmp_path):
     with pytest.raises(StackError, match=r"`bash -c .*` failed(?s:.*)see .*/log\nout of order"):
         instance.timed(["bash", "-c", "echo out of order; exit 2"], dict(os.environ), tmp_path / "log")
 
 
-def test_memory_counts_processes_below_and_those_that_were_told_of_the_folder(tmp_path):
+def test_memory_counts_child_processes_and_those_of_the_instance(tmp_path):
     size = 50_000_000
     code = f"import sys; held = b'x' * {size}; print('ready', flush=True); sys.stdin.read()"
     below = ([sys.executable, "-c", code], dict(os.environ))
-    # Nobody's child by then.
+    # Its parent ends before it is measured.
     orphan = (["bash", "-c", '"$@" <&0 &', "bash", *below[0]], os.environ | {"MLOPS_VAR": str(tmp_path)})
     before, processes = instance.memory(tmp_path), []
     try:

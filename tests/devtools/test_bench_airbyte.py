@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from devtools.bench import GROUPS, airbyte, records, service
+from devtools.__main__ import GROUPS
+from devtools.bench import airbyte, records, service
 from devtools.bench.table import Options
 from devtools.instance import Instance
 from stack.errors import StackError
@@ -24,7 +25,7 @@ def messages_of(text):
 
 @pytest.fixture(scope="module")
 def few():
-    """Files of so few records that their syncs take no time worth mentioning."""
+    """Files of few records, so that syncs are quick."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "FILES", dict.fromkeys(service.FILES, 1000) | {"ten": 10})
         yield
@@ -32,7 +33,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def running(few, tmp_path_factory):
-    """The real service, measured, with the file `million` and the prepared messages of as many records."""
+    """The real service with the file `million` and as many prepared messages."""
     with service.serving(Instance(tmp_path_factory.mktemp("bench") / "b", source=None, config=None)) as measured:
         measured.make("million")
         measured.make_messages()
@@ -41,7 +42,7 @@ def running(few, tmp_path_factory):
 
 @pytest.fixture
 def execute(running):
-    """Runs SQL in the warehouse; returns its rows, if it gives any."""
+    """Runs SQL in the warehouse; returns its rows, if any."""
     with psycopg.connect(**running.settings.database("warehouse"), autocommit=True) as connection:
 
         def run(statement):
@@ -51,7 +52,7 @@ def execute(running):
         yield run
 
 
-def test_a_file_is_the_same_each_time_and_has_82_bytes_a_record(tmp_path):
+def test_a_file_is_the_same_each_time_and_has_82_bytes_per_record(tmp_path):
     for name, count in {"one.csv": 100_000, "other.csv": 100_000, "longer.csv": 100_100}.items():
         records.write_csv(tmp_path / name, count)
     one, other, longer = ((tmp_path / name).read_bytes() for name in ("one.csv", "other.csv", "longer.csv"))
@@ -60,7 +61,7 @@ def test_a_file_is_the_same_each_time_and_has_82_bytes_a_record(tmp_path):
     assert 82 <= len(one) / 100_000 < 83
 
 
-def test_a_file_has_eight_columns_ids_of_its_own_and_a_fifth_of_its_texts_is_hard_to_read(tmp_path):
+def test_a_file_has_eight_columns_unique_ids_and_a_fifth_of_texts_that_are_hard_to_read(tmp_path):
     count = records.PERIOD + 1000
     records.write_csv(tmp_path / "file.csv", count)
     with (tmp_path / "file.csv").open(encoding="utf-8", newline="") as file:
@@ -72,7 +73,7 @@ def test_a_file_has_eight_columns_ids_of_its_own_and_a_fifth_of_its_texts_is_har
         assert 0.19 < hard / count < 0.21
 
 
-def test_messages_have_the_records_of_the_file_and_its_stream(tmp_path):
+def test_messages_have_the_records_of_the_file_and_the_name_of_the_stream(tmp_path):
     records.write_csv(tmp_path / "file.csv", 1000)
     records.write_messages(tmp_path / "messages.jsonl", 1000, "numbers")
     with (tmp_path / "file.csv").open(encoding="utf-8", newline="") as file:
@@ -85,13 +86,13 @@ def test_messages_have_the_records_of_the_file_and_its_stream(tmp_path):
     assert [{k: json.dumps(v) if not isinstance(v, str) else v for k, v in each.items()} for each in told] == rows
 
 
-def test_the_prepared_connector_speaks_the_protocol_and_prints_its_messages_as_they_are(tmp_path):
+def test_the_prepared_connector_follows_the_protocol_and_prints_its_messages_unchanged(tmp_path):
     def run(command, *more):
         program = [sys.executable, service.CONNECTORS / "source_prepared.py", command, *more]
         return subprocess.run(program, capture_output=True, check=True).stdout
 
     catalog = {"streams": [{"name": "numbers", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}]}
-    # Larger than a pipe and than what is sent at once.
+    # More than a pipe holds, and than is sent at once.
     messages = b'{"type": "RECORD"}\n' * 200_000
     (tmp_path / "messages.jsonl").write_bytes(messages)
     config = {"catalog": catalog, "messages": str(tmp_path / "messages.jsonl")}
@@ -104,7 +105,7 @@ def test_the_prepared_connector_speaks_the_protocol_and_prints_its_messages_as_t
 
 
 @pytest.mark.parametrize("name", ["overwrite", "prepared", "dedup"])
-def test_a_sync_of_the_same_again_is_measured_and_leaves_what_copy_makes_of_the_file(running, execute, name):
+def test_repeated_syncs_are_measured_and_leave_the_table_that_copy_makes(running, execute, name):
     for _ in range(2):
         running.touch("million")
         seconds, peak = running.sync(name)
@@ -120,29 +121,29 @@ def test_a_sync_of_the_same_again_is_measured_and_leaves_what_copy_makes_of_the_
     "change",
     ["delete from {} where id = (select min(id) from {})", "update {} set note = note || '!' where id % 1000 = 7"],
 )
-def test_a_table_that_is_not_what_copy_makes_of_the_file_is_no_measurement(running, execute, change):
+def test_a_table_that_differs_from_that_of_copy_is_an_error(running, execute, change):
     running.sync("overwrite")
     execute(change.replace("{}", "bench.overwrite"))
     with pytest.raises(StackError, match=r"bench.overwrite has .* rows, and COPY makes 1000 of the same file"):
         running.check("overwrite", {"status": "succeeded", "rowsSynced": 1000})
 
 
-def test_a_sync_that_failed_or_moved_other_records_than_the_file_has_is_no_measurement(running):
+def test_a_failed_sync_or_a_wrong_number_of_records_is_an_error(running):
     with pytest.raises(StackError, match=r"the sync dedup moved 0 records, not 1000: see /the/log"):
         running.check("dedup", {"status": "succeeded", "rowsSynced": 0, "logFile": "/the/log"})
     with pytest.raises(StackError, match=r"the sync dedup failed: no such file; see /the/log"):
         running.check("dedup", {"status": "failed", "failureReason": "no such file", "logFile": "/the/log"})
 
 
-def test_the_dags_operator_is_timed_from_its_start_to_the_end_of_its_job(running, execute, tmp_path):
+def test_the_operator_of_the_dag_is_timed_from_its_start_to_the_end_of_its_job(running, execute, tmp_path):
     running.make("ten")
-    # It looks after a second first.
+    # It waits a second before its first look.
     assert airbyte.operate(running, tmp_path) > 1
     assert execute("select count(*) from bench.ten") == [(10,)]
 
 
 class Measured:
-    """In place of the service: every sync takes a second a connection, and the n-th uses n MB."""
+    """Replaces the service: every sync takes a second per connection, and the n-th uses n MB."""
 
     def __init__(self):
         self.synced = []
@@ -164,7 +165,7 @@ class Measured:
         return len(names), len(self.synced) * 1e6
 
 
-def test_the_rows_are_those_that_are_agreed_and_come_again_after_each_round(tmp_path, monkeypatch):
+def test_the_group_yields_these_rows_again_after_each_round(tmp_path, monkeypatch):
     measured = Measured()
 
     @contextmanager
@@ -173,7 +174,7 @@ def test_the_rows_are_those_that_are_agreed_and_come_again_after_each_round(tmp_
 
     monkeypatch.setattr(airbyte, "serving", serving)
     monkeypatch.setattr(airbyte, "operate", lambda service, folder: 3)
-    rows = list(GROUPS["airbyte"](Options(tmp_path, Console(), rounds=2)))
+    rows = list(GROUPS["embedded"]["airbyte"](Options(tmp_path, Console(), rounds=2)))
     round_of = ["overwrite", "prepared", "dedup", "memory", "four", "operator"]
     assert [row.name for row in rows] == [*round_of, *round_of, "memory_ten_million"]
     facts = {row.name: row.facts("airbyte") for row in rows}
@@ -181,7 +182,7 @@ def test_the_rows_are_those_that_are_agreed_and_come_again_after_each_round(tmp_
         "overwrite": (2, 10),
         "prepared": (2, 6),
         "dedup": (2, 20),
-        # Of the syncs of a million alone, and the first ones of each connection do not count.
+        # Of the syncs of a million only, without the first ones of each connection.
         "memory": (13, 300),
         "four": (2, 2.2),
         "operator": (3, 4),
@@ -190,5 +191,5 @@ def test_the_rows_are_those_that_are_agreed_and_come_again_after_each_round(tmp_
     assert {each["rival"] for each in facts.values()} == {"psycopg COPY", "two connections", None}
     assert [row.rounds for row in rows] == [1] * 6 + [2] * 6 + [None]
     assert measured.synced[:5] == [("overwrite",), ("prepared",), ("dedup",), service.PARTS, ("ten",)]
-    # What it made is gigabytes when it is real.
+    # Real files would take gigabytes.
     assert not (tmp_path / "bench" / "airbyte").exists()

@@ -1,4 +1,4 @@
-"""`make airbyte-plan`, `airbyte-apply` and `airbyte-sync` against the local service, as a person types them."""
+"""`make airbyte-plan`, `airbyte-apply` and `airbyte-sync` with the local service."""
 
 import pytest
 
@@ -13,8 +13,15 @@ def own(tmp_path_factory):
     instance.make("down")
 
 
+@pytest.fixture(scope="module")
+def served(own):
+    """That instance with its service up, so that each command need not start it."""
+    with own.services("postgres", "airbyte"):
+        yield own
+
+
 def changes(process):
-    """The lines of a plan that would change something, without their reasons."""
+    """The lines of a plan that change something, without their reasons."""
     assert process.returncode == 0, process.stdout
     return [
         line.split(":")[0].split() for line in process.stdout.splitlines() if line.strip()[:1] in "+~-" and line.strip()
@@ -30,26 +37,30 @@ CREATED = [
 ]
 
 
-def test_a_plan_changes_nothing_and_apply_is_needed_once(own):
+def test_a_plan_starts_and_stops_the_service(own):
     assert changes(own.make("airbyte-plan", SOURCE=SOURCE)) == CREATED
-    assert changes(own.make("airbyte-apply", SOURCE=SOURCE)) == CREATED
-    assert changes(own.make("airbyte-apply", SOURCE=SOURCE)) == []
-    assert changes(own.make("airbyte-plan", SOURCE=SOURCE)) == []
+    assert own.processes() == []
 
 
-def test_a_sync_tells_what_was_moved(own):
-    done = own.make("airbyte-sync", NAME="tags", SOURCE=SOURCE)
+def test_a_plan_changes_nothing_and_one_apply_is_enough(served):
+    assert changes(served.make("airbyte-apply", SOURCE=SOURCE)) == CREATED
+    assert changes(served.make("airbyte-apply", SOURCE=SOURCE)) == []
+    assert changes(served.make("airbyte-plan", SOURCE=SOURCE)) == []
+
+
+def test_a_sync_prints_how_many_records_it_moved(served):
+    done = served.make("airbyte-sync", NAME="tags", SOURCE=SOURCE)
     assert done.returncode == 0, done.stdout
     assert "✓ tags succeeded: 764 records" in done.stdout or "✓ tags succeeded: 320 records" in done.stdout
     assert "records/s" in done.stdout
 
 
-def test_a_source_that_cannot_be_read_is_not_applied_and_is_told(own, tmp_path):
-    done = own.make("airbyte-apply", SOURCE=tmp_path)
+def test_a_source_that_cannot_be_read_is_an_error_and_is_not_applied(served, tmp_path):
+    done = served.make("airbyte-apply", SOURCE=tmp_path)
     assert done.returncode == 2
     assert f"the check failed: {tmp_path}/projects.csv" in done.stdout
     assert "Traceback" not in done.stdout
-    assert changes(own.make("airbyte-plan", SOURCE=SOURCE)) == []
+    assert changes(served.make("airbyte-plan", SOURCE=SOURCE)) == []
 
 
 @pytest.mark.parametrize(
@@ -60,12 +71,12 @@ def test_a_source_that_cannot_be_read_is_not_applied_and_is_told(own, tmp_path):
         ("airbyte-plan", {"PLACE": "mars"}, "connections.mars.yaml is missing: make it, or give one of PLACE=embedded"),
     ],
 )
-def test_what_there_is_not_is_told_with_what_there_is(own, target, given, words):
-    done = own.make(target, SOURCE=SOURCE, **given)
+def test_the_error_for_an_unknown_name_lists_the_known_ones(served, target, given, words):
+    done = served.make(target, SOURCE=SOURCE, **given)
     assert (done.returncode, words in done.stdout, "Traceback" in done.stdout) == (2, True, False), done.stdout
 
 
-def test_a_declaration_that_is_wrong_is_told_with_its_key(own, tmp_path):
+def test_the_error_for_a_wrong_declaration_names_its_keys(own, tmp_path):
     (tmp_path / "wrong.yaml").write_text("workspace: {name: w}\nsources: []\ndestinations: []\nconections: []\n")
     config = tmp_path / "config.yaml"
     config.write_text(f"{own.config.read_text()}\nairbyte:\n  connections: {tmp_path / 'wrong.yaml'}\n")

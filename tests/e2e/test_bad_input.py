@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from bad_input import CASES, LOAD_PROJECTS, UNKNOWN, UNTAGGED, URL_CASES, good_files, serving
+from bad_input import CASES, LOAD_PROJECTS, UNKNOWN, UNTAGGED, URL_CASES, serving
 
 from stack.runs.airflow_api import AirflowApi
-from tests.e2e.conftest import Instance
+
+pytestmark = pytest.mark.xdist_group("instance")
 
 # One that the sync stops, and one that a checkpoint stops.
 FILES = [case for case in CASES if case.name in ("bytes that are not UTF-8", "null titles")]
@@ -18,26 +19,9 @@ FILES = [case for case in CASES if case.name in ("bytes that are not UTF-8", "nu
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The source folder, with good files at first."""
-    folder = tmp_path_factory.mktemp("source")
-    for name, content in good_files().items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def up(folder, tmp_path_factory):
-    """A running instance after one run on the good files."""
-    search = {"trials": 2, "workers": 1, "folds": 3}
-    instance = Instance(tmp_path_factory.mktemp("bad-input"), search=search)
-    try:
-        for target in ("up", "run"):
-            done = instance.make(target, SOURCE=folder)
-            assert done.returncode == 0, done.stdout
-        yield instance
-    finally:
-        instance.make("down")
+def up(place):
+    """The instance that is up after runs on the good files."""
+    return place.instance
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""A connector that only prints prepared messages, so that nothing of the time is its own.
+"""A connector that prints prepared messages, and so takes hardly any time itself.
 
-Its configuration: `catalog`, as `discover` tells it, and `messages`, path of a file of what `read` prints.
+Its configuration: `catalog`, the answer of `discover`, and `messages`, path of the file that `read` prints.
 """
 
 import json
@@ -22,7 +22,7 @@ def main(command: str, *arguments: str) -> None:
     if command == "discover":
         return _say("CATALOG", "catalog", config["catalog"])
     with open(config["messages"], "rb") as messages:
-        # From file to pipe without a look at it.
+        # Copied by the kernel from file to pipe.
         while os.sendfile(sys.stdout.fileno(), messages.fileno(), None, 1 << 20):
             pass
     return None
