@@ -28,7 +28,9 @@ def need_images(names):
 
 @pytest.fixture(scope="session")
 def engine():
-    """A Docker engine that responds."""
+    """A Docker engine that responds; a `make images` that is running has ended."""
+    if (lock := ROOT / "var" / "build" / "lock").exists():
+        run("flock", lock, "true")
     need(shutil.which("docker"), "docker not found: install docker.io")
     need(run("docker", "info", check=False).returncode == 0, "the Docker engine does not respond")
     yield
