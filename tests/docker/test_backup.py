@@ -103,7 +103,7 @@ def test_a_restore_that_was_killed_while_it_unpacked_removes_later_changes_when_
 
 
 def test_tables_champion_and_passwords_are_back_after_nuke_and_restore(kept, backup):
-    logins = kept.make("password").stdout
+    logins = kept.make("password", "PLACE=compose").stdout
     refused = kept.make("nuke", check=False)
     assert (refused.returncode, f"{kept.name}_var" in refused.stdout) == (2, True)
     assert "YES=1" in refused.stdout
@@ -114,7 +114,7 @@ def test_tables_champion_and_passwords_are_back_after_nuke_and_restore(kept, bac
     kept.make("restore", f"FILE={backup}")
     assert kept.running() == {}
     kept.up("postgres", "mlflow")
-    assert kept.make("password").stdout == logins
+    assert kept.make("password", "PLACE=compose").stdout == logins
     assert_restored(kept)
 
 

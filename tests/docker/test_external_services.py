@@ -93,7 +93,7 @@ def test_external_services_are_used_and_the_own_ones_are_not_started(connected, 
         "projects",
         "tags",
     ]
-    shown = connected.make("--silent", "password").stdout
+    shown = connected.make("--silent", "password", "PLACE=compose").stdout
     assert f"{settings['MLFLOW_URL']}  user far  password {PASSWORD}" in shown
     assert connected.init() == [READY]
     assert server[1].sql(OWNERS) == DATABASES

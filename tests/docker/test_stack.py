@@ -50,9 +50,9 @@ def started(stack):
 
 
 def test_up_again_changes_nothing(stack):
-    before = stack.make("password").stdout, started(stack)
+    before = stack.make("password", "PLACE=compose").stdout, started(stack)
     stack.compose("up", "--wait")
-    assert (stack.make("password").stdout, started(stack)) == before
+    assert (stack.make("password", "PLACE=compose").stdout, started(stack)) == before
 
 
 def test_a_start_with_a_missing_source_folder_leaves_the_running_stack_unchanged(stack, monkeypatch):
