@@ -12,7 +12,7 @@ from docker_testing import run, wait_until
 pytestmark = pytest.mark.xdist_group("scripts")
 
 BASES = ["python:3.11-slim-bookworm", "postgres:17"]
-TOOLS = "awk bash cat df dirname env find id mkdir mktemp paste rm sed sleep tail timeout tr"
+TOOLS = "awk bash cat df dirname env find flock id mkdir mktemp paste rm sed sleep tail timeout tr"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 # Neither the images nor a registry are available.
 DOCKER = """
