@@ -88,6 +88,8 @@ def public(source: str) -> str:
 def write(facts: dict[str, Any], path: Path) -> None:
     """Write the facts as JSON in one step, without the headlines, which repeat them as text."""
     kept = {key: value for key, value in facts.items() if key != "headlines"}
+    # A wrong setting of a new instance is found before anything else is written.
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -73,6 +73,11 @@ def test_the_file_has_the_facts_without_their_texts_for_the_screen(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text()) == facts
 
 
+def test_the_file_is_written_into_a_folder_that_does_not_exist_yet(tmp_path):
+    summary.write(summary.empty(None), tmp_path / "var" / "summary.json")
+    assert json.loads((tmp_path / "var" / "summary.json").read_text())["state"] == "failed"
+
+
 def test_the_file_of_any_run_has_the_documented_keys():
     keys = {*summary.empty("files")} - {"headlines"}
     assert keys == {
