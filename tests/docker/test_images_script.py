@@ -159,7 +159,7 @@ def test_ctrl_c_leaves_no_files_of_a_stand_in(script):
         wait_until(lambda: len(list(script.temporary.glob("*/root"))) == len(BASES))
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) != 0
-    assert list(script.temporary.iterdir()) == []
+    wait_until(lambda: list(script.temporary.iterdir()) == [])
 
 
 def test_the_last_lines_of_debootstrap_are_shown(script):
