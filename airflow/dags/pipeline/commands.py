@@ -43,31 +43,23 @@ class CommandOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the command; its output is the task's log."""
-        with reports.pushed(context) as report:
-            status, output, facts = self._run()
-            report.update(facts.pop(reports.KEY, {}))
-            if "error" in facts:
-                kind = AirflowException if status == os.EX_TEMPFAIL else AirflowFailException
-                raise kind(facts["error"])
-            if status:
-                raise AirflowException(f"`{' '.join(self.command)}` ended with {status}: {output}")
-        return facts
-
-    def _run(self) -> tuple[int, str, dict[str, Any]]:
-        """The command's exit status, its last line of output and its result; an empty one if it wrote none."""
-        settings = Settings()
-        program, *arguments = self.command
-        with TemporaryDirectory() as folder:
-            result = Path(folder) / "result.json"
-            program = str(settings.runner.root / self.environment / "bin" / program)
+        with reports.pushed(context) as report, TemporaryDirectory() as folder:
+            settings, result = Settings(), Path(folder) / "result.json"
+            program = str(settings.runner.root / self.environment / "bin" / self.command[0])
             ended = self._hook.run_command(
                 # The kernel kills the command when its task ends in any way, so that a retry never meets the first try.
-                ["setpriv", "--pdeathsig", "KILL", program, *arguments, "--result", str(result)],
+                ["setpriv", "--pdeathsig", "KILL", program, *self.command[1:], "--result", str(result)],
                 env=settings.task_environment(),
                 cwd=str(settings.runner.project),
             )
             facts = json.loads(result.read_text()) if result.exists() else {}
-        return ended.exit_code, ended.output, facts
+            report.update(facts.pop(reports.KEY, {}))
+            if "error" in facts:
+                kind = AirflowException if ended.exit_code == os.EX_TEMPFAIL else AirflowFailException
+                raise kind(facts["error"])
+            if ended.exit_code:
+                raise AirflowException(f"`{' '.join(self.command)}` ended with {ended.exit_code}: {ended.output}")
+        return facts
 
     def on_kill(self) -> None:
         """Stop the command and all its processes."""
