@@ -41,28 +41,11 @@ class Settings(BaseSettings):
 
     var: Path = PROJECT.parent / "var"
 
-    @property
-    def target(self) -> Path:
-        """Folder of dbt's artifacts, kept between runs for partial parsing."""
-        return self.var / "dbt" / "target"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of dbt's log."""
-        return self.var / "dbt" / "logs"
-
-    @property
-    def docs(self) -> Path:
-        """Folder of the documentation: one page that works without a server."""
-        return self.var / "dbt" / "docs"
-
 
 class TransformError(Exception):
     """The tables could not be built; the message says what failed, why and what to do.
 
-    Args:
-        message: for the user.
-        status: exit status: 1, or os.EX_TEMPFAIL if another try may succeed.
+    The exit status is 1, or os.EX_TEMPFAIL if another try may succeed.
     """
 
     def __init__(self, message: str, *, status: int = os.EX_TEMPFAIL):
@@ -70,8 +53,12 @@ class TransformError(Exception):
         self.status = status
 
 
-def build(settings: Settings) -> dict[str, Any]:
+def build(home: Path) -> dict[str, Any]:
     """Build and test the models, and write their documentation; if the build fails, the old documentation stays.
+
+    Args:
+        home: folder of `target` (dbt's artifacts, kept between runs for partial parsing), `logs` and `docs` (one page
+            that works without a server).
 
     Returns:
         `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests and of the
@@ -80,7 +67,7 @@ def build(settings: Settings) -> dict[str, Any]:
     Raises:
         TransformError: a model or a test failed, or dbt could not start.
     """
-    ended, _ = _dbt(settings, "build")
+    ended, _ = _dbt(home, "build")
     if not isinstance(ended.result, RunExecutionResult):
         raise TransformError(
             f"dbt cannot start to build: {_one_line(ended.exception)}. "
@@ -92,7 +79,7 @@ def build(settings: Settings) -> dict[str, Any]:
         more = f" And {len(failed) - EXPLAINED} more." if len(failed) > EXPLAINED else ""
         # Another try does not help against a failed test; an error may come from a server that restarts.
         status = 1 if all(result.status == NodeStatus.Fail for result in failed) else os.EX_TEMPFAIL
-        rows = _failing_rows(settings, [result.node.name for result in failed[:EXPLAINED] if _is_data_test(result)])
+        rows = _failing_rows(home, [result.node.name for result in failed[:EXPLAINED] if _is_data_test(result)])
         explained = [_explain(result, rows.get(result.node.name, [])) for result in failed[:EXPLAINED]]
         raise TransformError(" ".join(explained) + more, status=status)
     warnings = [f"{result.node.name}: {result.message}" for result in results if result.status == NodeStatus.Warn]
@@ -100,20 +87,17 @@ def build(settings: Settings) -> dict[str, Any]:
         "models": sum(result.node.resource_type == "model" for result in results),
         "tests": sum(result.status == NodeStatus.Pass for result in results),
         "rows": {result.node.name: result for result in results}["labeled_projects"].adapter_response["rows_affected"],
-        "warnings": warnings + _write_docs(settings),
+        "warnings": warnings + _write_docs(home),
     }
 
 
-def publish(settings: Settings) -> dict[str, Any]:
-    """Make the candidate the published table, in one transaction.
-
-    Returns:
-        `rows` published.
+def publish(home: Path) -> dict[str, Any]:
+    """Make the candidate the published table, in one transaction; returns the `rows` published.
 
     Raises:
         TransformError: the warehouse refused; the published table is unchanged.
     """
-    ended, events = _dbt(settings, "run-operation", "publish")
+    ended, events = _dbt(home, "run-operation", "publish")
     if not ended.success:
         reason = ended.exception or next(events[name].exc for name in PUBLISH_ERRORS if name in events)
         raise TransformError(
@@ -129,23 +113,23 @@ def main() -> None:
     parser.add_argument("verb", choices=["build", "publish"])
     parser.add_argument("--result", type=Path, required=True, help="file for the JSON object")
     arguments = parser.parse_args()
-    settings = Settings()
+    home = Settings().var / "dbt"
     try:
-        facts = {"build": build, "publish": publish}[arguments.verb](settings)
+        facts = {"build": build, "publish": publish}[arguments.verb](home)
     except TransformError as error:
-        log = settings.logs / "dbt.log"
+        log = home / "logs" / "dbt.log"
         report = {"note": str(error), "links": {"dbt log": str(log)} if log.exists() else {}}
         _write(arguments.result, json.dumps({"error": str(error), "report": report}))
         print(error, file=sys.stderr)
         sys.exit(error.status)
-    _write(arguments.result, json.dumps(facts | {"report": _report(settings, facts)}))
+    _write(arguments.result, json.dumps(facts | {"report": _report(home, facts)}))
 
 
-def _report(settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
+def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """The report of a verb that succeeded; build has no rows in, since it reads several tables."""
     if "models" not in facts:
         return {"rows_in": facts["rows"], "rows_out": facts["rows"], "note": "published in one transaction"}
-    page = settings.docs / "index.html"
+    page = home / "docs" / "index.html"
     warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
     return {
         "rows_out": facts["rows"],
@@ -155,32 +139,27 @@ def _report(settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dbt(settings: Settings, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
+def _dbt(home: Path, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
     """Run a command of dbt; returns how it ended and the data of the last event of each name."""
     events: dict[str, Any] = {}
-    paths = {
-        "--project-dir": PROJECT,
-        "--profiles-dir": PROJECT,
-        "--target-path": settings.target,
-        "--log-path": settings.logs,
-    }
-    options = [str(part) for option in paths.items() for part in option]
+    options = [f"--project-dir={PROJECT}", f"--profiles-dir={PROJECT}"]
+    options += [f"--target-path={home / 'target'}", f"--log-path={home / 'logs'}"]
     runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
     return runner.invoke([*command, *options]), events
 
 
-def _write_docs(settings: Settings) -> list[str]:
+def _write_docs(home: Path) -> list[str]:
     """Replace the documentation in one step; returns warnings, since a problem here is no reason to build again."""
     # The build has compiled everything already.
-    ended, _ = _dbt(settings, "docs", "generate", "--static", "--no-compile", "--quiet")
+    ended, _ = _dbt(home, "docs", "generate", "--static", "--no-compile", "--quiet")
     if not isinstance(ended.result, CatalogArtifact):
         return [f"the documentation stays as it was: {_one_line(ended.exception)}"]
     try:
-        page = (settings.target / "static_index.html").read_text()
+        page = (home / "target" / "static_index.html").read_text()
         for unfilled, fixed in UNFILLED.items():
             page = page.replace(unfilled, fixed)
-        settings.docs.mkdir(exist_ok=True)
-        _write(settings.docs / "index.html", page)
+        (home / "docs").mkdir(exist_ok=True)
+        _write(home / "docs" / "index.html", page)
     except OSError as error:
         return [f"the documentation stays as it was: {error}"]
     errors = ended.result.errors or []
@@ -188,15 +167,14 @@ def _write_docs(settings: Settings) -> list[str]:
 
 
 def _is_data_test(result: RunResult) -> bool:
-    """Whether it is a data test that has found rows."""
     return result.status == NodeStatus.Fail and isinstance(result.node, DATA_TESTS)
 
 
-def _failing_rows(settings: Settings, tests: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _failing_rows(home: Path, tests: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Some rows that each of these data tests finds, by its name; none if the query fails."""
     if not tests:
         return {}
-    ended, _ = _dbt(settings, "show", "--quiet", "--select", *tests, "--limit", str(EXAMPLES))
+    ended, _ = _dbt(home, "show", "--quiet", "--select", *tests, "--limit", str(EXAMPLES))
     results = ended.result.results if isinstance(ended.result, RunExecutionResult) else []
     return {
         result.node.name: [dict(row) for row in result.agate_table.rows] for result in results if result.agate_table

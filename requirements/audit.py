@@ -39,10 +39,10 @@ def accepted_ids(file: Path) -> list[str]:
     """The ids in a file of lines such as `GHSA-xxxx  # why it cannot hurt here`."""
     ids = []
     for line in file.read_text(encoding="utf-8").splitlines():
-        name, _, reason = line.partition("#")
-        if name.strip() and not reason.strip():
-            sys.exit(f"{file.name}: {name.strip()} has no reason; write it behind a #")
-        ids += [name.strip()] if name.strip() else []
+        name, _, reason = map(str.strip, line.partition("#"))
+        if name and not reason:
+            sys.exit(f"{file.name}: {name} has no reason; write it behind a #")
+        ids += [name] if name else []
     return ids
 
 

@@ -1,9 +1,10 @@
 """Files under the artifact root, a folder or a bucket; a file is either whole or missing."""
 
 import os
-from typing import IO
 
 import fsspec
+
+from tagifai.errors import TagifaiError
 
 
 def exists(uri: str) -> bool:
@@ -12,14 +13,13 @@ def exists(uri: str) -> bool:
     return filesystem.exists(path)
 
 
-def open_input(uri: str) -> IO[bytes]:
-    """Open a file for reading.
-
-    Raises:
-        FileNotFoundError: it does not exist.
-    """
+def read(uri: str, *, missing: str) -> bytes:
+    """Content of a file; if it does not exist, a TagifaiError with the message `missing`."""
     filesystem, path = fsspec.url_to_fs(uri)
-    return filesystem.open(path, "rb")
+    try:
+        return filesystem.cat_file(path)
+    except FileNotFoundError:
+        raise TagifaiError(missing) from None
 
 
 def write(uri: str, content: bytes) -> None:

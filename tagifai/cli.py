@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,11 +13,25 @@ import click
 
 from tagifai.errors import ServiceError, TagifaiError
 
-SNAPSHOT = click.option("--snapshot", "uri", required=True, help="URI that extract returned.")
-MODEL = click.option("--model", "folder", required=True, help="URI that train returned.")
-RESULT = click.option(
-    "--result", type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
+SNAPSHOT = click.Option(["--snapshot", "uri"], required=True, help="URI that extract returned.")
+STUDY = click.Option(["--study"], required=True, help="Name that optimize returned.")
+MODEL = click.Option(["--model", "folder"], required=True, help="URI that train returned.")
+WORKER = click.Option(["--worker"], type=int, default=0, show_default=True, help="Number of this worker, from 0.")
+INPUT = click.Option(["--input", "source"], help="CSV or Parquet file with id, title, description.")
+OUTPUT = click.Option(["--output", "target"], help="CSV or Parquet file to write: id, tag, probability.")
+FOLDER = click.Option(["--folder"], required=True, help="Folder with copies of the source files.")
+RESULT = click.Option(
+    ["--result"], type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
 )
+COMMANDS = {
+    "extract": ("Write the labelled projects of the warehouse as a snapshot.", []),
+    "optimize": ("Run a worker's share of a snapshot's trials.", [SNAPSHOT, WORKER]),
+    "train": ("Fit a model with the best parameters of the study.", [SNAPSHOT, STUDY]),
+    "evaluate": ("Measure a candidate on the held-out rows.", [SNAPSHOT, MODEL]),
+    "promote": ("Register a candidate and make it champion if it is no worse.", [SNAPSHOT, MODEL]),
+    "predict": ("Tag all projects of the warehouse, or those of a file, with the champion.", [INPUT, OUTPUT]),
+    "spoil": ("Append bad rows to projects.csv, to demonstrate the gate that stops them.", [FOLDER]),
+}
 
 
 @click.group()
@@ -26,78 +41,15 @@ def main() -> None:
     logging.getLogger("tagifai").setLevel(logging.INFO)
 
 
-@main.command()
-@RESULT
-def extract(result: str | None) -> None:
-    """Write the labelled projects of the warehouse as a snapshot."""
-    _run("extract", result)
-
-
-@main.command()
-@SNAPSHOT
-@click.option("--worker", type=int, default=0, show_default=True, help="Number of this worker, from 0.")
-@RESULT
-def optimize(result: str | None, **options: Any) -> None:
-    """Run a worker's share of a snapshot's trials."""
-    _run("optimize", result, **options)
-
-
-@main.command()
-@SNAPSHOT
-@click.option("--study", required=True, help="Name that optimize returned.")
-@RESULT
-def train(result: str | None, **options: Any) -> None:
-    """Fit a model with the best parameters of the study."""
-    _run("train", result, **options)
-
-
-@main.command()
-@SNAPSHOT
-@MODEL
-@RESULT
-def evaluate(result: str | None, **options: Any) -> None:
-    """Measure a candidate on the held-out rows."""
-    _run("evaluate", result, **options)
-
-
-@main.command()
-@SNAPSHOT
-@MODEL
-@RESULT
-def promote(result: str | None, **options: Any) -> None:
-    """Register a candidate and make it champion if it is no worse."""
-    _run("promote", result, **options)
-
-
-@main.command()
-@click.option("--input", "source", help="CSV or Parquet file with id, title, description.")
-@click.option("--output", "target", help="CSV or Parquet file to write: id, tag, probability.")
-@RESULT
-def predict(result: str | None, source: str | None, target: str | None) -> None:
-    """Tag all projects of the warehouse, or those of a file, with the champion."""
-    if bool(source) != bool(target):
-        raise click.UsageError(
-            "--input and --output go together; without both, the projects of the warehouse are tagged"
-        )
-    if source:
-        _run("predict", result, function="predict_file", source=source, target=target)
-    else:
-        _run("predict", result)
-
-
-@main.command()
-@click.option("--folder", required=True, help="Folder with copies of the source files.")
-@RESULT
-def spoil(result: str | None, folder: str) -> None:
-    """Append bad rows to projects.csv, to demonstrate the gate that stops them."""
-    _run("spoil", result, folder=folder)
-
-
-def _run(command: str, result: str | None, *, function: str | None = None, **options: Any) -> None:
-    """Call a command's function, by default the one with its name in the module with its name.
+def _run(command: str, result: str | None, **options: Any) -> None:
+    """Call the function of a command, which has its name, in the module with its name.
 
     The module is imported only here, so that a command starts without the libraries of the others.
     """
+    if bool(options.get("source")) != bool(options.get("target")):
+        raise click.UsageError(
+            "--input and --output go together; without both, the projects of the warehouse are tagged"
+        )
     from tagifai import artifacts, imports, reports, settings
 
     settings.prepare_libraries()
@@ -109,12 +61,16 @@ def _run(command: str, result: str | None, *, function: str | None = None, **opt
     try:
         with imports.quick():
             loaded = settings.load()
-            call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{command}"), function or command)
+            call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{command}"), command)
             facts = call(loaded, **options)
-            report = reports.of(command, loaded, facts, options)
+            report = reports.REPORTS[command](loaded, facts, options)
     except TagifaiError as error:
         message = " ".join(str(error).split())
-        write({"error": message, "report": reports.of_failure(message)})
+        write({"error": message, "report": {"note": message}})
         print(message, file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL if isinstance(error, ServiceError) else 1)
     write(facts | {"report": report})
+
+
+for _name, (_help, _options) in COMMANDS.items():
+    main.add_command(click.Command(_name, help=_help, params=[*_options, RESULT], callback=partial(_run, _name)))

@@ -5,8 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from tagifai import artifacts, dataset, train
-from tagifai.settings import Settings
-from tagifai.slices import slices
+from tagifai.settings import Settings, Slices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
+# Texts of the slice `cnn_or_transformer`.
+ARCHITECTURES = r"(?i)\bcnns?\b|convolution|convnet|transformer"
 
 
 def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
@@ -34,12 +35,7 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
 
 
 def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict[str, Any]:
-    """Metrics of a model on rows that it was not trained on.
-
-    Args:
-        model: has `predict`, which takes the columns `title` and `description`.
-        test: columns `title`, `description`, `tag`.
-        settings: `slices`.
+    """Metrics of a model on rows (columns `title`, `description`, `tag`) that it was not trained on.
 
     Returns:
         What `scores` returns; `test_rows`; `slices`: `rows` and weighted F1 of each, None for a slice without rows.
@@ -47,7 +43,6 @@ def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict
     import pandas as pd
 
     tags, predicted = test["tag"], pd.Series(model.predict(test), index=test.index)
-    masks = slices(test, settings.slices)
     return {
         **scores(tags, predicted),
         "test_rows": len(test),
@@ -56,8 +51,17 @@ def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict
                 "rows": int(mask.sum()),
                 "f1_weighted": scores(tags[mask], predicted[mask])["f1_weighted"] if mask.any() else None,
             }
-            for name, mask in masks.items()
+            for name, mask in slices(test, settings.slices).items()
         },
+    }
+
+
+def slices(projects: "pd.DataFrame", bounds: Slices) -> "dict[str, pd.Series]":
+    """For each part of the rows that is evaluated separately a mask over the rows; columns `title`, `description`."""
+    text = projects["title"] + " " + projects["description"]
+    return {
+        "short_text": text.str.split().str.len() < bounds.short_text_words,
+        "cnn_or_transformer": text.str.contains(ARCHITECTURES),
     }
 
 

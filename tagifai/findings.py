@@ -4,22 +4,14 @@ import json
 from typing import Any, TypedDict
 
 from tagifai import artifacts
-from tagifai.errors import TagifaiError
 from tagifai.settings import Settings
 
 
 class Trial(TypedDict):
-    """A complete trial.
-
-    Attributes:
-        number: in the study, from 0.
-        value: cross-validated weighted F1.
-        seconds: how long it took.
-        params: a value for each name of the search space.
-        new: whether the latest call of its worker ran it; otherwise it is reused.
-    """
+    """A complete trial; it is `new` if the latest call of its worker ran it, otherwise it is reused."""
 
     number: int
+    # Cross-validated weighted F1.
     value: float
     seconds: float
     params: dict[str, Any]
@@ -27,15 +19,7 @@ class Trial(TypedDict):
 
 
 class Findings(TypedDict):
-    """What a study has found.
-
-    Attributes:
-        trials: number of complete trials.
-        best_value: cross-validated weighted F1 of the best trial.
-        best_params: parameters of the best trial.
-        train_rows: rows that every trial cross-validated on.
-        history: all complete trials in the order of their numbers.
-    """
+    """What a study has found; `history` has all complete trials in the order of their numbers."""
 
     trials: int
     best_value: float
@@ -55,13 +39,8 @@ def read(settings: Settings, name: str) -> Findings:
     Raises:
         TagifaiError: there is no such study.
     """
-    try:
-        with artifacts.open_input(_uri(settings, name)) as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise TagifaiError(
-            f"there is no study {name}: run optimize and pass on the name of the study that it returns"
-        ) from None
+    missing = f"there is no study {name}: run optimize and pass on the name of the study that it returns"
+    return json.loads(artifacts.read(_uri(settings, name), missing=missing))
 
 
 def _uri(settings: Settings, name: str) -> str:

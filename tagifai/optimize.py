@@ -13,11 +13,6 @@ def optimize(settings: Settings, *, uri: str, worker: int) -> dict[str, Any]:
     Processes with different `worker` may run at once; a second one with the same waits for the first. After a crash
     the next call continues where the last one stopped.
 
-    Args:
-        settings: `search` says how many trials and workers there are.
-        uri: the snapshot.
-        worker: number of this worker, from 0.
-
     Returns:
         `study`, its name; `trials` that are complete, of all workers; `run` by this call; `reused`, whether this call
         had no trial to run; `best_value`, the cross-validated weighted F1, and `best_params` so far.
@@ -35,5 +30,5 @@ def optimize(settings: Settings, *, uri: str, worker: int) -> dict[str, Any]:
         with study.locked(settings, name):
             found = study.findings_of(opened)
             findings.write(settings, name, found)
-    best = {"trials": found["trials"], "best_value": found["best_value"], "best_params": found["best_params"]}
+    best = {key: found[key] for key in ("trials", "best_value", "best_params")}
     return {"study": name, "run": run, "reused": run == 0, **best}

@@ -24,15 +24,23 @@ COLUMNS = ("id", "title", "description")
 FORMATS = (".csv", ".parquet")
 
 
-def predict(settings: Settings) -> dict[str, Any]:
-    """Tag all projects of marts.labeled_projects and replace marts.predictions, in one transaction.
+def predict(settings: Settings, *, source: str | None = None, target: str | None = None) -> dict[str, Any]:
+    """Tag the projects of a file, or all of marts.labeled_projects and replace marts.predictions in one transaction.
+
+    Args:
+        settings: where the champion and the warehouse are.
+        source: CSV (UTF-8) or Parquet file with columns `id`, `title`, `description`, and any others; None: the table.
+        target: CSV or Parquet file; gets `id`, `tag`, `probability` in the same order, in one step.
 
     Returns:
-        `rows` written; `model_version`; `mlflow`: where the champion is, as in registry.place.
+        `rows` written; `model_version`; without a file `mlflow`: where the champion is, as in registry.place.
 
     Raises:
-        TagifaiError: there is no champion, the warehouse or MLflow does not answer, or the table is missing.
+        TagifaiError: there is no champion, MLflow or the warehouse does not answer, the table or the source is missing,
+            or a file cannot be read or written; the message says why.
     """
+    if source and target:
+        return _predict_file(settings, source, target)
     import pyarrow as pa
 
     champion, model = _champion(settings)
@@ -48,35 +56,6 @@ def predict(settings: Settings) -> dict[str, Any]:
     warehouse.replace_predictions(settings.warehouse, predictions)
     logger.info("%d predictions of version %s", len(tagged), version)
     return {"rows": len(tagged), "model_version": version, "mlflow": registry.place(settings, champion)}
-
-
-def predict_file(settings: Settings, *, source: str, target: str) -> dict[str, Any]:
-    """Tag the projects of a file.
-
-    Args:
-        settings: where the champion is.
-        source: CSV (UTF-8) or Parquet file with columns `id`, `title`, `description`, and any others.
-        target: CSV or Parquet file; gets `id`, `tag`, `probability` in the same order, in one step.
-
-    Returns:
-        `rows` written; `model_version`.
-
-    Raises:
-        TagifaiError: the target is neither CSV nor Parquet, the source is missing or cannot be read, a column is
-            missing, there is no champion, or MLflow does not answer.
-    """
-    if _suffix(target) not in FORMATS:
-        raise TagifaiError(f"{target}: the name of the output file must end in {' or '.join(FORMATS)}")
-    projects = read_projects(source)
-    champion, model = _champion(settings)
-    tagged, content = tag(model, projects), io.BytesIO()
-    if _suffix(target) == ".csv":
-        tagged.to_csv(content, index=False)
-    else:
-        tagged.to_parquet(content, index=False)
-    artifacts.write(target, content.getvalue())
-    logger.info("%s: %d projects tagged by version %s", target, len(tagged), champion.version)
-    return {"rows": len(tagged), "model_version": str(champion.version)}
 
 
 def read_projects(source: str) -> pd.DataFrame:
@@ -120,6 +99,21 @@ def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
     probabilities = model.predict_proba(projects)
     tags = model.named_steps["classifier"].decide(probabilities)
     return pd.DataFrame({"id": projects["id"].to_numpy(), "tag": tags, "probability": probabilities.max(axis=1)})
+
+
+def _predict_file(settings: Settings, source: str, target: str) -> dict[str, Any]:
+    if _suffix(target) not in FORMATS:
+        raise TagifaiError(f"{target}: the name of the output file must end in {' or '.join(FORMATS)}")
+    projects = read_projects(source)
+    champion, model = _champion(settings)
+    tagged, content = tag(model, projects), io.BytesIO()
+    if _suffix(target) == ".csv":
+        tagged.to_csv(content, index=False)
+    else:
+        tagged.to_parquet(content, index=False)
+    artifacts.write(target, content.getvalue())
+    logger.info("%s: %d projects tagged by version %s", target, len(tagged), champion.version)
+    return {"rows": len(tagged), "model_version": str(champion.version)}
 
 
 def _suffix(path: str) -> str:

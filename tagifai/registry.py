@@ -1,4 +1,7 @@
-"""The model registry in MLflow: versions with their fingerprint, and the champion among them."""
+"""The model registry in MLflow: versions with their fingerprint, and the champion among them.
+
+Every function raises a ServiceError if MLflow does not answer.
+"""
 
 import logging
 import subprocess
@@ -17,6 +20,7 @@ from tagifai.settings import Settings, Split, prepare_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models.model import ModelInfo
     from sklearn.pipeline import Pipeline
@@ -28,11 +32,7 @@ MODEL_FILE = "model.skops"
 
 
 def champion(settings: Settings) -> "ModelVersion | None":
-    """The version with the alias; None if there is none yet.
-
-    Raises:
-        ServiceError: MLflow does not answer.
-    """
+    """The version with the alias; None if there is none yet."""
     with _mlflow(settings) as mlflow:
         try:
             return mlflow.MlflowClient().get_model_version_by_alias(settings.model.name, CHAMPION)
@@ -58,16 +58,9 @@ def load(settings: Settings, version: "ModelVersion") -> "Pipeline":
 
 
 def split_of(settings: Settings, version: "ModelVersion") -> Split | None:
-    """How rows were held out when a version was trained; None if no run of tagifai made it.
-
-    Raises:
-        ServiceError: MLflow does not answer.
-    """
-    # Others may register a model without a run.
-    if not version.run_id:
-        return None
-    with _mlflow(settings) as mlflow:
-        params = mlflow.MlflowClient().get_run(version.run_id).data.params
+    """How rows were held out when a version was trained; None if no run of tagifai made it."""
+    run = _run_of(settings, version)
+    params = run.data.params if run else {}
     known = {name: params[f"split_{name}"] for name in Split.model_fields if f"split_{name}" in params}
     return Split(**known) if len(known) == len(Split.model_fields) else None
 
@@ -86,9 +79,6 @@ def register(
 
     Returns:
         The version with that fingerprint.
-
-    Raises:
-        ServiceError: MLflow does not answer.
     """
     name, fingerprint = settings.model.name, facts[FINGERPRINT]
     with _mlflow(settings) as mlflow:
@@ -108,7 +98,8 @@ def register(
             "git_revision": settings.git_revision or _git_revision(),
         }
         with mlflow.start_run(run_name=fingerprint, tags=tags):
-            mlflow.log_params(_params(facts))
+            split = {f"split_{name}": setting for name, setting in facts["split"].items()}
+            mlflow.log_params(facts["params"] | split | {name: facts[name] for name in ("threshold", "trials")})
             logged = _log_model(mlflow, model, example, tags=tags)
             # After the model, which would otherwise request the history of each metric.
             mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
@@ -119,28 +110,21 @@ def register(
 
 
 def make_champion(settings: Settings, version: "ModelVersion") -> None:
-    """Move the alias to a version, in one step.
-
-    Raises:
-        ServiceError: MLflow does not answer.
-    """
+    """Move the alias to a version, in one step."""
     with _mlflow(settings) as mlflow:
         mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
 def place(settings: Settings, version: "ModelVersion") -> dict[str, str]:
-    """Where a version is in MLflow: `model`, `version` and, if it has a run, the ids of `experiment` and `run`.
+    """Where a version is in MLflow: `model`, `version` and, if it has a run, the ids of `experiment` and `run`."""
+    run, known = _run_of(settings, version), {"model": version.name, "version": str(version.version)}
+    return known | {"experiment": run.info.experiment_id, "run": run.info.run_id} if run else known
 
-    Raises:
-        ServiceError: MLflow does not answer.
-    """
-    known = {"model": version.name, "version": str(version.version)}
-    # Others may register a model without a run.
-    if not version.run_id:
-        return known
+
+def _run_of(settings: Settings, version: "ModelVersion") -> "Run | None":
+    """The run that made a version; others may register a model without a run."""
     with _mlflow(settings) as mlflow:
-        experiment = mlflow.MlflowClient().get_run(version.run_id).info.experiment_id
-    return known | {"experiment": experiment, "run": version.run_id}
+        return mlflow.MlflowClient().get_run(version.run_id) if version.run_id else None
 
 
 @contextmanager
@@ -173,7 +157,6 @@ def _import_mlflow() -> ModuleType:
 
 
 def _find(mlflow: ModuleType, name: str, fingerprint: str) -> "ModelVersion | None":
-    """The version with that fingerprint; None if there is none yet."""
     client, query = mlflow.MlflowClient(), f"name = '{name}' and tags.{FINGERPRINT} = '{fingerprint}'"
     version, *twins = client.search_model_versions(query, order_by=["version_number ASC"]) or [None]
     # The client of MLflow repeats a request if its answer was lost, although the server has executed it.
@@ -193,11 +176,6 @@ def _log_model(mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *
         pip_requirements=[f"{package}=={version_of(package)}" for package in ("scikit-learn", "skops", "pandas")],
         skops_trusted_types=list(persistence.TRUSTED_TYPES),
     )
-
-
-def _params(facts: dict[str, Any]) -> dict[str, Any]:
-    settings = {f"split_{name}": setting for name, setting in facts["split"].items()}
-    return facts["params"] | settings | {"threshold": facts["threshold"], "trials": facts["trials"]}
 
 
 def _metrics(facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]:

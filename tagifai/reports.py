@@ -19,23 +19,6 @@ SHOWN_TRIALS = 50
 METRICS = ("f1_weighted", "f1_macro", "precision", "recall")
 
 
-def of(command: str, settings: Settings, facts: Facts, options: Facts) -> Facts:
-    """The report of a command that succeeded.
-
-    Args:
-        command: its name.
-        settings: that it had.
-        facts: that it returned.
-        options: that it was called with.
-    """
-    return REPORTS[command](settings, facts, options)
-
-
-def of_failure(message: str) -> Facts:
-    """The report of a command that failed."""
-    return {"note": message}
-
-
 def _extract(settings: Settings, facts: Facts, options: Facts) -> Facts:
     return {"rows_in": facts["rows"], "rows_out": facts["rows"], "note": f"snapshot {facts['snapshot'][:12]}"}
 

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tagifai import artifacts
-from tagifai.errors import TagifaiError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,22 +15,15 @@ COLUMNS = ("id", "created_on", "title", "description", "tag")
 
 
 def content_hash(table: "pa.Table") -> str:
-    """Hash of a table's column names, types and values.
+    """Hash of a table's column names, types and values, 32 hexadecimal digits.
 
     It does not depend on the order of the rows, the chunks in memory, or the encoding of the Parquet file.
-
-    Args:
-        table: any table whose columns can be sorted.
-
-    Returns:
-        32 hexadecimal digits.
     """
     import pyarrow.csv
 
     table = table.sort_by([(name, "ascending") for name in table.column_names])
-    fingerprint = hashlib.blake2b(
-        "".join(f"{field.name} {field.type}\n" for field in table.schema).encode(), digest_size=16
-    )
+    columns = "".join(f"{field.name} {field.type}\n" for field in table.schema)
+    fingerprint = hashlib.blake2b(columns.encode(), digest_size=16)
     text = io.BytesIO()
     # Every value is quoted, so a null and an empty text differ.
     pyarrow.csv.write_csv(table, text, pyarrow.csv.WriteOptions(quoting_style="all_valid"))
@@ -40,11 +32,7 @@ def content_hash(table: "pa.Table") -> str:
 
 
 def write(table: "pa.Table", root: str) -> tuple[str, str]:
-    """Write a table to `root`/snapshots, unless it exists there.
-
-    Returns:
-        The hash of the content, and the URI of the file.
-    """
+    """Write a table to `root`/snapshots, unless it exists there; returns its content's hash and the file's URI."""
     name = content_hash(table)
     uri = f"{root}/snapshots/{name}.parquet"
     if not artifacts.exists(uri):
@@ -64,11 +52,8 @@ def read(uri: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    try:
-        with artifacts.open_input(uri) as file:
-            return pd.read_parquet(file)
-    except FileNotFoundError:
-        raise TagifaiError(f"there is no snapshot {uri}: run extract and pass on the uri that it returns") from None
+    missing = f"there is no snapshot {uri}: run extract and pass on the uri that it returns"
+    return pd.read_parquet(io.BytesIO(artifacts.read(uri, missing=missing)))
 
 
 def hash_of(uri: str) -> str:

@@ -22,12 +22,9 @@ def spoil(settings: Settings, *, folder: str) -> dict[str, Any]:
         TagifaiError: the file is missing, is no UTF-8 text, has no row, or lacks a column.
     """
     file = f"{folder}/projects.csv"
+    content = artifacts.read(file, missing=f"there is no {file}: copy the files of the source to {folder} first")
     try:
-        with artifacts.open_input(file) as opened:
-            text = opened.read().decode("utf-8")
-        spoiled, bad = _spoiled(text)
-    except FileNotFoundError:
-        raise TagifaiError(f"there is no {file}: copy the files of the source to {folder} first") from None
+        spoiled, bad = _spoiled(content.decode("utf-8"))
     except (KeyError, ValueError, IndexError) as error:
         raise TagifaiError(
             f"{file} cannot be spoiled ({error}): it must be UTF-8 text with rows and the columns id (a whole number), "

@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tagifai import dataset, fingerprint, snapshot
 from tagifai.errors import ServiceError
-from tagifai.findings import Findings
-from tagifai.settings import Search, Settings
+from tagifai.findings import Findings, Trial
+from tagifai.settings import Settings
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -45,10 +45,7 @@ def open_study(settings: Settings, name: str) -> optuna.Study:
 
 
 def run_share(study: optuna.Study, settings: Settings, uri: str, *, worker: int) -> int:
-    """Run the trials that a worker still has to run; call it with the worker's lock.
-
-    Returns:
-        How many this call has run.
+    """Run the trials that a worker still has to run, and return their number; call it with the worker's lock.
 
     Raises:
         TagifaiError: the snapshot is missing, or a class has too few rows.
@@ -57,7 +54,10 @@ def run_share(study: optuna.Study, settings: Settings, uri: str, *, worker: int)
         if trial.user_attrs.get(WORKER) == worker:
             # Its process has ended, since this one has its lock.
             study.tell(trial.number, state=TrialState.FAIL)
-    done, share = {trial.number for trial in _complete(study, worker)}, _share(settings.search, worker)
+    done = {trial.number for trial in _complete(study, worker)}
+    share, remainder = divmod(settings.search.trials, settings.search.workers)
+    if worker == 0:
+        share += remainder
     if len(done) < share:
         _run(study, settings, uri, worker=worker, done=len(done), share=share)
     latest = [trial.number for trial in _complete(study, worker) if trial.number not in done]
@@ -67,23 +67,26 @@ def run_share(study: optuna.Study, settings: Settings, uri: str, *, worker: int)
 
 def findings_of(study: optuna.Study) -> Findings:
     """What the complete trials of all workers have found so far, at least one."""
-    attributes, best, complete = study.user_attrs, study.best_trial, _complete(study)
+    attributes = study.user_attrs
     new = {number for name, latest in attributes.items() if name.startswith(LATEST) for number in latest}
+    history: list[Trial] = [
+        {
+            "number": trial.number,
+            # The types do not tell that a complete trial has both.
+            "value": trial.value or 0.0,
+            "seconds": trial.duration.total_seconds() if trial.duration else 0.0,
+            "params": trial.params,
+            "new": trial.number in new,
+        }
+        for trial in _complete(study)
+    ]
+    best = max(history, key=lambda trial: trial["value"])
     return {
-        "trials": len(complete),
-        "best_value": _value(best),
-        "best_params": best.params,
+        "trials": len(history),
+        "best_value": best["value"],
+        "best_params": best["params"],
         "train_rows": attributes[TRAIN_ROWS],
-        "history": [
-            {
-                "number": trial.number,
-                "value": _value(trial),
-                "seconds": trial.duration.total_seconds() if trial.duration else 0.0,
-                "params": trial.params,
-                "new": trial.number in new,
-            }
-            for trial in complete
-        ],
+        "history": history,
     }
 
 
@@ -127,18 +130,6 @@ def _run(study: optuna.Study, settings: Settings, uri: str, *, worker: int, done
     study.optimize(own_objective, n_trials=share - done, callbacks=[log])
 
 
-def _share(search: Search, worker: int) -> int:
-    """Trials of a worker; the first takes the remainder."""
-    share, remainder = divmod(search.trials, search.workers)
-    return share + (remainder if worker == 0 else 0)
-
-
 def _complete(study: optuna.Study, worker: int | None = None) -> list[FrozenTrial]:
-    """Complete trials, of one worker or of all."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial for trial in trials if worker is None or trial.user_attrs.get(WORKER) == worker]
-
-
-def _value(trial: FrozenTrial) -> float:
-    """The value of a complete trial, which is never None."""
-    return float(trial.value or 0.0)

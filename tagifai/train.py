@@ -58,11 +58,7 @@ def facts_of(folder: str) -> dict[str, Any]:
     Raises:
         TagifaiError: the folder has no complete model.
     """
-    try:
-        with artifacts.open_input(f"{folder}/{FACTS_FILE}") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise TagifaiError(f"there is no model in {folder}: run train and pass on the model that it returns") from None
+    return json.loads(_read(folder, FACTS_FILE))
 
 
 def load(folder: str) -> "Pipeline":
@@ -71,9 +67,14 @@ def load(folder: str) -> "Pipeline":
     Raises:
         TagifaiError: the folder has no complete model, or not one of tagifai.
     """
+    # The facts are written last: without them the model is incomplete.
     facts_of(folder)
-    with artifacts.open_input(f"{folder}/{MODEL_FILE}") as file:
-        return persistence.loads(file.read(), origin=f"{folder}/{MODEL_FILE}")
+    return persistence.loads(_read(folder, MODEL_FILE), origin=f"{folder}/{MODEL_FILE}")
+
+
+def _read(folder: str, name: str) -> bytes:
+    missing = f"there is no model in {folder}: run train and pass on the model that it returns"
+    return artifacts.read(f"{folder}/{name}", missing=missing)
 
 
 def _fit(settings: Settings, uri: str, folder: str, facts: dict[str, Any]) -> None:
@@ -90,6 +91,5 @@ def _fit(settings: Settings, uri: str, folder: str, facts: dict[str, Any]) -> No
         "test_rows": len(sides.test),
     }
     artifacts.write(f"{folder}/{MODEL_FILE}", persistence.dumps(fitted))
-    # The facts come last: if they exist, the model is complete.
     artifacts.write(f"{folder}/{FACTS_FILE}", json.dumps(facts, indent=2).encode())
     logger.info("model %s: %d training rows", folder, len(sides.train))

@@ -37,8 +37,14 @@ def read_labeled_projects(warehouse: Warehouse, columns: tuple[str, ...]) -> "pa
         ServiceError: the warehouse does not answer, or the table is missing.
         TagifaiError: the table is empty.
     """
-    with _connection(warehouse) as connection:
-        table = _query(connection, f"select {', '.join(columns)} from {LABELED_PROJECTS} order by id")  # noqa: S608
+    # The DB-API layer of the driver would import pandas, which takes longer than the rest of `extract`.
+    import pyarrow as pa
+    from adbc_driver_manager import AdbcStatement
+
+    with _connection(warehouse) as connection, AdbcStatement(connection) as statement:
+        statement.set_sql_query(f"select {', '.join(columns)} from {LABELED_PROJECTS} order by id")  # noqa: S608
+        stream, _ = statement.execute_query()
+        table = pa.RecordBatchReader.from_stream(stream).read_all()
     if not table.num_rows:
         raise TagifaiError(f"{LABELED_PROJECTS} in {_address(warehouse)} is empty: run dataops on source files first")
     return table
@@ -74,17 +80,6 @@ def replace_predictions(warehouse: Warehouse, predictions: "pa.Table") -> None:
             statement.bind_stream(predictions.to_reader())
             statement.execute_update()
         connection.commit()
-
-
-def _query(connection: "AdbcConnection", sql: str) -> "pa.Table":
-    # The DB-API layer of the driver would import pandas, which takes longer than the rest of `extract`.
-    import pyarrow as pa
-    from adbc_driver_manager import AdbcStatement
-
-    with AdbcStatement(connection) as statement:
-        statement.set_sql_query(sql)
-        stream, _ = statement.execute_query()
-        return pa.RecordBatchReader.from_stream(stream).read_all()
 
 
 @contextmanager

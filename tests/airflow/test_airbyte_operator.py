@@ -93,10 +93,8 @@ def test_our_operator_returns_and_reports_the_job_with_its_rows_and_nulled_value
 
 def test_an_airbyte_whose_jobs_have_only_the_fields_of_the_api_has_a_report_too():
     job = {"jobId": 7, "status": "succeeded", "jobType": "sync", "bytesSynced": 1234567}
-    assert syncs._report(job) == {
-        "note": "Airbyte job 7 read 1,234,567 bytes",
-        "links": {"Airbyte job": "airbyte:/jobs/7/log"},
-    }
+    assert syncs._note(job) == "Airbyte job 7 read 1,234,567 bytes"
+    assert syncs._report(job) == {"links": {"Airbyte job": "airbyte:/jobs/7/log"}}
 
 
 def test_our_operator_reports_why_no_job_was_submitted(start, pipe):

@@ -15,5 +15,4 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_files_in_a_bucket_work_like_those_in_a_folder():
     assert not artifacts.exists("memory://models/one.json")
     artifacts.write("memory://models/one.json", b"{}")
-    with artifacts.open_input("memory://models/one.json") as file:
-        assert file.read() == b"{}"
+    assert artifacts.read("memory://models/one.json", missing="none") == b"{}"

@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 
-from tagifai.evaluate import measure, scores
-from tagifai.slices import slices
+from tagifai.evaluate import measure, scores, slices
 
 TAGS = ["a", "a", "a", "a", "b", "b", "c", "c"]
 PREDICTED = ["a", "a", "a", "b", "b", "c", "c", "other"]

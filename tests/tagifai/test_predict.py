@@ -8,7 +8,7 @@ from sklearn.dummy import DummyClassifier
 
 from tagifai import imports, model, persistence, registry
 from tagifai.errors import TagifaiError
-from tagifai.predict import predict, predict_file, read_projects, tag
+from tagifai.predict import predict, read_projects, tag
 
 NAME = "tagger"
 HEADER = b"id,title,description\n"
@@ -100,7 +100,7 @@ def test_a_csv_file_with_unusual_texts_is_tagged(connected, tmp_path):
     source, target = tmp_path / "projects.csv", tmp_path / "new" / "tagged.csv"
     with source.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("extra", "title", "id", "description"), *((0, t, i, d) for i, t, d in rows)])
-    assert predict_file(connected, source=str(source), target=str(target)) == {"rows": 4, "model_version": "2"}
+    assert predict(connected, source=str(source), target=str(target)) == {"rows": 4, "model_version": "2"}
     assert read_projects(str(source)).to_numpy().tolist() == [list(row) for row in rows]
     with target.open(newline="", encoding="utf-8") as file:
         header, *tagged = csv.reader(file)
@@ -115,7 +115,7 @@ def test_a_csv_file_with_unusual_texts_is_tagged(connected, tmp_path):
 def test_a_parquet_file_is_tagged_and_ids_keep_their_type(connected, fitted, projects, tmp_path):
     source, target = tmp_path / "projects.parquet", tmp_path / "tagged.PARQUET"
     projects.to_parquet(source)
-    predict_file(connected, source=str(source), target=str(target))
+    predict(connected, source=str(source), target=str(target))
     tagged = pd.read_parquet(target)
     assert tagged["id"].dtype == "int64"
     assert tagged["tag"].tolist() == fitted.predict(projects).tolist()
@@ -128,7 +128,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column_name(tmp_path):
 
 def test_a_file_without_rows_gives_a_file_without_rows(connected, tmp_path):
     (tmp_path / "a.csv").write_text("id,title,description\n")
-    predict_file(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
+    predict(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
     assert (tmp_path / "b.csv").read_text() == "id,tag,probability\n"
 
 
@@ -166,12 +166,12 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, con
 
 def test_an_unknown_output_format_is_refused_before_any_work(settings, tmp_path):
     with pytest.raises(TagifaiError, match=r"tagged\.json: the name of the output file must end in \.csv or \.parquet"):
-        predict_file(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
+        predict(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
 
 
 def test_a_failure_leaves_the_old_output(settings, tmp_path):
     target = tmp_path / "tagged.csv"
     target.write_text("old")
     with pytest.raises(TagifaiError, match="does not exist"):
-        predict_file(settings, source=str(tmp_path / "gone.csv"), target=str(target))
+        predict(settings, source=str(tmp_path / "gone.csv"), target=str(target))
     assert target.read_text() == "old"

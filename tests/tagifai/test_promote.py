@@ -99,7 +99,7 @@ def test_the_first_candidate_becomes_champion_and_its_version_records_how_it_was
         "version": "1",
     }
     assert facts["git_revision"] == "0123abc"
-    report = reports.of("promote", connected, facts, {"uri": uri, "folder": good})
+    report = reports.REPORTS["promote"](connected, facts, {"uri": uri, "folder": good})
     assert report["links"] == {
         "MLflow run": f"mlflow:/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
         "MLflow experiment": f"mlflow:/#/experiments/{run.info.experiment_id}",

@@ -85,7 +85,7 @@ def test_evaluate_writes_the_metrics_of_the_held_out_rows_beside_the_model(searc
     assert metrics["recall"] == pytest.approx(accuracy)
     assert metrics["test_rows"] == len(test)
     assert json.loads(Path(folder, "metrics.json").read_text()) == metrics
-    report = reports.of("evaluate", settings, metrics, {"uri": uri, "folder": folder})
+    report = reports.REPORTS["evaluate"](settings, metrics, {"uri": uri, "folder": folder})
     assert report["rows_in"] == len(test)
     assert [row[0] for row in report["sections"][0]["rows"]] == [*sorted(set(test["tag"])), "weighted", "macro"]
 
@@ -99,7 +99,7 @@ def test_train_needs_the_findings_of_the_study_and_not_its_database(searched, ur
     alone = settings.model_copy(update={"studies": SecretStr("postgresql+psycopg2://none:none@127.0.0.1:1/none")})
     facts = train.train(alone, uri=uri, study=study["study"])
     assert facts["params"] == study["best_params"]
-    report = reports.of("train", alone, facts, {"uri": uri, "study": study["study"]})
+    report = reports.REPORTS["train"](alone, facts, {"uri": uri, "study": study["study"]})
     assert report["headlines"] == {"trials": "2, 2 run now"}
     assert [row[0] for row in report["sections"][0]["rows"]] in ([0, 1], [1, 0])
 

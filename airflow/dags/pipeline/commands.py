@@ -13,7 +13,6 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pipeline import reports
 from pipeline.links import DbtDocs, MlflowModel, MlflowRun
-from pipeline.reports import Report
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ class CommandOperator(BaseOperator):
 
     The object's member `report` becomes the XCom `report` and is not part of what is returned.
 
-    Args:
-        environment: name of the locked environment.
-        command: program of that environment with its arguments; a template.
+    `command` is a program of the locked `environment` with its arguments, a template.
 
     Raises:
         AirflowFailException: the command wrote an `error` that a retry would not help.
@@ -46,37 +43,23 @@ class CommandOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the command; its output is the task's log."""
-        report: Report = {}
-        try:
-            status, output, facts = self._run()
-            report = facts.pop(reports.KEY, report)
-            if "error" in facts:
-                kind = AirflowException if status == os.EX_TEMPFAIL else AirflowFailException
-                raise kind(facts["error"])
-            if status:
-                raise AirflowException(f"`{' '.join(self.command)}` ended with {status}: {output}")
-        except Exception as error:
-            failed: Report = {"note": reports.first_line(error)}
-            reports.push(context, {**failed, **report})
-            raise
-        reports.push(context, report)
-        return facts
-
-    def _run(self) -> tuple[int, str, dict[str, Any]]:
-        """The command's exit status, its last line of output and its result; an empty one if it wrote none."""
-        settings = Settings()
-        program, *arguments = self.command
-        with TemporaryDirectory() as folder:
-            result = Path(folder) / "result.json"
-            program = str(settings.runner.root / self.environment / "bin" / program)
+        with reports.pushed(context) as report, TemporaryDirectory() as folder:
+            settings, result = Settings(), Path(folder) / "result.json"
+            program = str(settings.runner.root / self.environment / "bin" / self.command[0])
             ended = self._hook.run_command(
                 # The kernel kills the command when its task ends in any way, so that a retry never meets the first try.
-                ["setpriv", "--pdeathsig", "KILL", program, *arguments, "--result", str(result)],
+                ["setpriv", "--pdeathsig", "KILL", program, *self.command[1:], "--result", str(result)],
                 env=settings.task_environment(),
                 cwd=str(settings.runner.project),
             )
             facts = json.loads(result.read_text()) if result.exists() else {}
-        return ended.exit_code, ended.output, facts
+            report.update(facts.pop(reports.KEY, {}))
+            if "error" in facts:
+                kind = AirflowException if ended.exit_code == os.EX_TEMPFAIL else AirflowFailException
+                raise kind(facts["error"])
+            if ended.exit_code:
+                raise AirflowException(f"`{' '.join(self.command)}` ended with {ended.exit_code}: {ended.output}")
+        return facts
 
     def on_kill(self) -> None:
         """Stop the command and all its processes."""
@@ -89,11 +72,9 @@ def dbt(verb: str, *, task_id: str, **kwargs: Any) -> CommandOperator:
     return CommandOperator(task_id=task_id, environment="dbt", command=command, **kwargs)
 
 
-def tagifai(*command: str, task_id: str | None = None, **kwargs: Any) -> CommandOperator:
+def tagifai(*command: str, task_id: str | None = None) -> CommandOperator:
     """Task that runs a command of tagifai; `task_id` is the command's name by default."""
-    return CommandOperator(
-        task_id=task_id or command[0], environment="tagifai", command=["tagifai", *command], **kwargs
-    )
+    return CommandOperator(task_id=task_id or command[0], environment="tagifai", command=["tagifai", *command])
 
 
 def tagifai_mapped(*command: str, over: Iterable[int]) -> "MappedOperator":

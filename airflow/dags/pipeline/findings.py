@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from pipeline.reports import Check
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def observed(result: "ExpectationValidationResult") -> str:
 
 
 def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
-    """Rows that fail, as values by column: first the columns that identify the row; long texts are cut."""
+    """Rows that fail, as values by column: first the columns that identify the row; long texts are cut, nulls None."""
     found, columns = result.result, _columns(configuration(result))
     # Compound uniqueness has no ids on SQL; without ids in the checkpoint's result format, values have no names.
     rows = found.get("partial_unexpected_index_list") or found.get("partial_unexpected_list") or []
@@ -65,7 +67,8 @@ def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
     if any(sources):
         named = [row | {SOURCE: source} for row, source in zip(named, sources, strict=True)]
     order = {column: place for place, column in enumerate([*columns, SOURCE], start=1)}
-    return [dict(sorted(row.items(), key=lambda item: order.get(item[0], 0))) for row in named]
+    ordered = [sorted(row.items(), key=lambda item: order.get(item[0], 0)) for row in named]
+    return [{name: None if pd.isna(value) else value for name, value in row} for row in ordered]
 
 
 def exception(result: "ExpectationValidationResult") -> str:

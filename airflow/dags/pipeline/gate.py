@@ -15,7 +15,7 @@ from great_expectations.data_context.types.resource_identifiers import Validatio
 
 from pipeline import findings
 from pipeline.data_context import DataContext
-from pipeline.reports import Check, Report
+from pipeline.reports import Report
 from pipeline.settings import Settings
 
 # Failing rows that an error message shows for each expectation.
@@ -26,12 +26,7 @@ class Gate:
     """A checkpoint and, after its run, its result."""
 
     def __init__(self, context: DataContext, name: str, snapshot: str | None = None):
-        """Find the checkpoint.
-
-        Args:
-            context: an open Data Context.
-            name: of a checkpoint in great_expectations/checkpoints/.
-            snapshot: URI of the Parquet file that the checkpoint `snapshot` reads, in any form that fsspec accepts.
+        """Find a checkpoint of great_expectations/; `snapshot` is the URI of the Parquet file that one of them reads.
 
         Raises:
             DataContextError: there is no such checkpoint, or a file of great_expectations/ is invalid.
@@ -46,8 +41,7 @@ class Gate:
         """Check the data, store the validation result and update the data docs."""
         if self._snapshot:
             # With nullable types a missing id does not turn the other ids into floats.
-            frame = pd.read_parquet(self._snapshot, dtype_backend="numpy_nullable")
-            batch_parameters = {"dataframe": frame}
+            batch_parameters = {"dataframe": pd.read_parquet(self._snapshot, dtype_backend="numpy_nullable")}
         self._result = self._checkpoint.run(batch_parameters=batch_parameters)
         _update_data_docs(self._context, self._result)
         return self
@@ -72,32 +66,28 @@ class Gate:
     def report(self) -> Report:
         """The report of the task that ran the checkpoint."""
         results, page = self._results(), self._page(*self._result.run_results)
-        passed = [_check(result) for result in results if result.success]
-        failed = [_check(result) for result in results if not result.success]
+        passed = [findings.check(result) for result in results if result.success]
+        failed = [findings.check(result) for result in results if not result.success]
         report: Report = {
             "note": f"{len(passed)} of {len(results)} expectations met",
             "links": {"data docs": page},
             "checks": {"page": page, "failed": failed, "passed": passed},
         }
-        rows = [result.result["element_count"] for result in results if "element_count" in result.result]
-        if rows:
+        if rows := [result.result["element_count"] for result in results if "element_count" in result.result]:
             report |= {"rows_in": max(rows), "rows_out": max(rows) if self.success else 0}
         return report
 
     def failures(self) -> Iterator[str]:
         """A line for each failed expectation: what was expected and found, examples, and what to do."""
         failed = [result for result in self._results() if not result.success]
-        for result in failed:
-            if result.result:
-                yield _failure(result)
+        yield from (_failure(result) for result in failed if result.result)
         # Usually they share one cause: the table or a column is missing, or the server does not answer.
-        unchecked = [result for result in failed if not result.result]
-        if unchecked:
+        if unchecked := [result for result in failed if not result.result]:
             yield f"{len(unchecked)} expectations could not be checked: {findings.exception(unchecked[0])}"
 
     def passed(self) -> list[str]:
         """The expectations that are met."""
-        return [_check(result)["subject"] for result in self._results() if result.success]
+        return [findings.check(result)["subject"] for result in self._results() if result.success]
 
     def error_message(self) -> str:
         """Why the checkpoint failed: a head line, then the failures."""
@@ -123,15 +113,8 @@ class Gate:
         return [result for suite in self._result.run_results.values() for result in suite.results]
 
 
-def _check(result: ExpectationValidationResult) -> Check:
-    """What is shown of a result, with None for every kind of null that pandas has."""
-    check = findings.check(result)
-    rows = [{name: None if pd.isna(value) else value for name, value in row.items()} for row in check["examples"]]
-    return {**check, "examples": rows}
-
-
 def _failure(result: ExpectationValidationResult) -> str:
-    check, notes = _check(result), findings.configuration(result).notes
+    check, notes = findings.check(result), findings.configuration(result).notes
     found = f"found {check['observed']}"
     if rows := check["examples"][:EXAMPLES]:
         found += f", such as {'; '.join(map(_row, rows))}"
@@ -151,8 +134,8 @@ def _update_data_docs(context: DataContext, result: CheckpointResult) -> None:
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = [key for key in store.list_keys() if isinstance(key, ValidationResultIdentifier)]
-        newest_first = sorted(keys, key=lambda key: key.run_id.run_time, reverse=True)
-        expired = newest_first[settings.checks.keep_results :]
+        keys.sort(key=lambda key: key.run_id.run_time, reverse=True)
+        expired = keys[settings.checks.keep_results :]
         for key in expired:
             store.remove_key(key)
         pages: list[Any] = [*result.run_results, *(key.expectation_suite_identifier for key in result.run_results)]

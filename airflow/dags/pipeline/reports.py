@@ -1,6 +1,8 @@
 """The report that every task leaves for the launcher, as an XCom beside its result."""
 
-import math
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, TypedDict
 
@@ -26,54 +28,47 @@ class Checks(TypedDict):
 
 
 class Report(TypedDict, total=False):
-    """What a task did; every key is optional.
-
-    Attributes:
-        rows_in: rows that the task read.
-        rows_out: rows that it hands on.
-        note: a few words on what was done, or why it failed.
-        links: addresses by label: a URL, an absolute path or "SERVICE:/path".
-        headlines: lines of the run's summary, by name.
-        sections: tables of the run's page, each with `title`, `text`, `columns` and `rows`.
-        checks: the expectations of a checkpoint.
-        summary: keys to merge into var/summary.json.
-    """
+    """What a task did; every key is optional."""
 
     rows_in: int
     rows_out: int
+    # A few words on what was done, or why it failed.
     note: str
+    # Addresses by label: a URL, an absolute path or "SERVICE:/path".
     links: dict[str, str]
+    # Lines of the run's summary, by name.
     headlines: dict[str, str]
+    # Tables of the run's page, each with `title`, `text`, `columns` and `rows`.
     sections: list[dict[str, Any]]
     checks: Checks
+    # Keys to merge into var/summary.json.
     summary: dict[str, Any]
 
 
-def push(context: Any, report: Report) -> None:
-    """Push a report as the XCom `report` of the running task.
+@contextmanager
+def pushed(context: Any) -> Generator[Report]:
+    """A report to fill in, which becomes the XCom `report` of the running task at the end of the block.
 
-    Args:
-        context: the task's context.
-        report: it may hold any values; numbers that JSON does not have become null, other types become texts.
+    If the block fails, the report is pushed too; its note is then the first line of the error, unless it has one. It
+    may hold any values: numbers that JSON does not have become null, other types become texts.
     """
-    context["ti"].xcom_push(key=KEY, value=_json_types(report))
+    report: Report = {}
+    try:
+        yield report
+    except Exception as error:
+        report.setdefault("note", str(error).strip().partition("\n")[0] or type(error).__name__)
+        _push(context, report)
+        raise
+    _push(context, report)
 
 
-def first_line(error: BaseException | str) -> str:
-    """The first line of an error message, or the error's type where it has none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _push(context: Any, report: Report) -> None:
+    text = json.dumps(report, default=_plain)
+    context["ti"].xcom_push(key=KEY, value=json.loads(text, parse_constant=lambda name: None))
 
 
-def _json_types(value: Any) -> Any:
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, dict):
-        return {str(name): _json_types(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_types(each) for each in value]
+def _plain(value: Any) -> int | float | str:
     # Types of NumPy are among these two.
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    return str(value)
+    return float(value) if isinstance(value, Real) else str(value)

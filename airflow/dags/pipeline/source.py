@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,9 +19,7 @@ Files = dict[str, dict[str, int | str]]
 def look(source: str, names: Iterable[str]) -> Files:
     """The state of each file: `size` and `mtime_ns`, headers of a HEAD request, or `key` in an object storage.
 
-    Args:
-        source: folder, http(s) URL or URL of an object storage that Airflow supports, such as gs://bucket/folder.
-        names: of the files in it.
+    `source` is a folder, an http(s) URL or the URL of an object storage that Airflow supports, as gs://bucket/folder.
 
     Raises:
         FileNotFoundError: a file is missing; the message is its name.
@@ -30,9 +27,13 @@ def look(source: str, names: Iterable[str]) -> Files:
     """
     if source.startswith(("http://", "https://")):
         return _served(source, names)
-    if "://" in source:
-        return {name: _stored(source, name) for name in names}
-    return {name: _local(source, name) for name in names}
+    state, found = _stored if "://" in source else _local, Files()
+    for name in names:
+        try:
+            found[name] = state(source, name)
+        except FileNotFoundError:
+            raise FileNotFoundError(name) from None
+    return found
 
 
 def version(files: Files) -> str:
@@ -41,10 +42,7 @@ def version(files: Files) -> str:
 
 
 def _local(source: str, name: str) -> dict[str, int | str]:
-    try:
-        status = os.stat(Path(PROJECT, source, name))
-    except FileNotFoundError:
-        raise FileNotFoundError(name) from None
+    status = Path(PROJECT, source, name).stat()
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
@@ -77,7 +75,4 @@ def _stored(source: str, name: str) -> dict[str, int | str]:
     path = ObjectStoragePath(source) / name
     # File systems of object storages cache their listings.
     path.fs.invalidate_cache()
-    try:
-        return {"key": path.ukey()}
-    except FileNotFoundError:
-        raise FileNotFoundError(name) from None
+    return {"key": path.ukey()}

@@ -29,22 +29,23 @@ class SyncOperator(AirbyteTriggerSyncOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Submit the job and wait until it has ended."""
         job: dict[str, Any] = {}
-        try:
-            super().execute(context)
-            job = self._job()
-        except Exception as error:
-            # The service may be the reason of the failure.
-            with suppress(Exception):
+        with reports.pushed(context) as report:
+            try:
+                super().execute(context)
                 job = self._job()
-            if job:
-                context["ti"].xcom_push(key="return_value", value=job)
-            reason = job.get("failureReason") if job.get("status") == "failed" else None
-            reports.push(context, _report(job, failure=reports.first_line(reason or error)))
-            if not reason:
-                raise
-            kind = AirflowFailException if job["failureType"] == "config_error" else AirflowException
-            raise kind(reason) from error
-        reports.push(context, _report(job))
+            except Exception as error:
+                # The service may be the reason of the failure.
+                with suppress(Exception):
+                    job = self._job()
+                if job:
+                    context["ti"].xcom_push(key="return_value", value=job)
+                report.update({**_report(job), "rows_out": 0})
+                reason = job.get("failureReason") if job.get("status") == "failed" else None
+                if not reason:
+                    raise
+                kind = AirflowFailException if job["failureType"] == "config_error" else AirflowException
+                raise kind(reason) from error
+            report.update({**_report(job), "note": _note(job)})
         return job
 
     def _job(self) -> dict[str, Any]:
@@ -57,37 +58,25 @@ class SyncOperator(AirbyteTriggerSyncOperator):
         return api.jobs.get_job(request=GetJobRequest(job_id=self.job_id)).raw_response.json()
 
 
-def extract_and_load(connection: str, **kwargs: Any) -> SyncOperator:
-    """Task that runs a connection of airbyte/connections.yaml and waits until it has ended.
-
-    Args:
-        connection: the connection's name; its id is looked up in the Airflow Variable `airbyte_connections` when the
-            task runs, since every Airbyte assigns its own ids.
-        kwargs: further arguments of the operator.
-    """
+def extract_and_load(connection: str) -> SyncOperator:
+    """Task that runs a connection of airbyte/connections.yaml, given by its name, and waits until it has ended."""
     return SyncOperator(
         task_id=f"extract_and_load_{connection}",
+        # When the task runs, since every Airbyte assigns its own ids.
         connection_id=f"{{{{ var.json.airbyte_connections['{connection}'] }}}}",
         wait_seconds=1,
-        **kwargs,
     )
 
 
-def _report(job: dict[str, Any], *, failure: str | None = None) -> Report:
-    """The report on a job, which is empty if none was submitted."""
-    report: Report = {}
-    if job:
-        report["note"] = _note(job)
-        report["links"] = {"Airbyte job": f"airbyte:/jobs/{job['jobId']}/log"}
-        if log := job.get("logFile"):
-            report["links"]["Airbyte's log"] = log
+def _report(job: dict[str, Any]) -> Report:
+    """The rows and links of a job, which is empty if none was submitted."""
+    links = {"Airbyte job": f"airbyte:/jobs/{job['jobId']}/log"} if job else {}
+    if log := job.get("logFile"):
+        links["Airbyte's log"] = log
+    report: Report = {"links": links} if links else {}
     # Airbyte's API does not require it.
     rows = job.get("rowsSynced")
-    if rows is not None:
-        report |= {"rows_in": rows, "rows_out": rows}
-    if failure is not None:
-        report |= {"note": failure, "rows_out": 0}
-    return report
+    return report if rows is None else {**report, "rows_in": rows, "rows_out": rows}
 
 
 def _note(job: dict[str, Any]) -> str:

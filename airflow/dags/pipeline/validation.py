@@ -14,11 +14,8 @@ from pipeline.links import ValidationResult
 class CheckpointOperator(GXValidateCheckpointOperator):
     """The provider's operator with our Data Context and a readable error message.
 
-    Returns the validation result as XCom, also if it fails.
-
-    Args:
-        checkpoint: name of a checkpoint in great_expectations/checkpoints/.
-        snapshot: URI of the Parquet file that the checkpoint `snapshot` reads; a template.
+    Returns the validation result as XCom, also if it fails. The template `snapshot` is the URI of the Parquet file that
+    the checkpoint of that name reads.
 
     Raises:
         AirflowFailException: the data does not meet the expectations; the message says which, with examples. A retry
@@ -44,13 +41,10 @@ class CheckpointOperator(GXValidateCheckpointOperator):
         """Run the checkpoint."""
         # Airflow runs a copy of the operator, with its templates rendered; the method must belong to that copy.
         self.configure_checkpoint = self._configure
-        try:
+        with reports.pushed(context) as report:
             with suppress(GXValidationFailed):
                 super().execute(context)
-        except Exception as error:
-            reports.push(context, {"note": reports.first_line(error)})
-            raise
-        reports.push(context, self._gate.report())
+            report.update(self._gate.report())
         if not self._gate.success:
             kind = AirflowFailException if self._gate.is_checked else AirflowException
             raise kind(self._gate.error_message())
@@ -70,16 +64,10 @@ def _open_context() -> Any:
     return open_context()
 
 
-def validate(checkpoint: str, *, task_id: str | None = None, **kwargs: Any) -> CheckpointOperator:
-    """Task that runs a checkpoint of great_expectations/.
+def validate(checkpoint: str, *, task_id: str | None = None) -> CheckpointOperator:
+    """Task that runs a checkpoint of great_expectations/; `snapshot` checks the file that extract_data returned.
 
     It fails without a retry if the data fails; it is retried if it was killed or cannot reach its server.
-
-    Args:
-        checkpoint: its name; `snapshot` checks the file whose URI the task extract_data returned.
-        task_id: by default `validate_` and the checkpoint's name.
-        kwargs: further arguments of the operator.
     """
-    if checkpoint == "snapshot":
-        kwargs.setdefault("snapshot", "{{ ti.xcom_pull('extract_data')['uri'] }}")
-    return CheckpointOperator(task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, **kwargs)
+    snapshot = "{{ ti.xcom_pull('extract_data')['uri'] }}" if checkpoint == "snapshot" else None
+    return CheckpointOperator(task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, snapshot=snapshot)

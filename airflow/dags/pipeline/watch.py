@@ -59,17 +59,16 @@ class SourceTrigger(BaseTrigger):
             return
         previous, trouble = None, ""
         while True:
-            files, was, trouble, reason = None, trouble, "", None
+            files, was, trouble = None, trouble, ""
             try:
                 # In a thread, so that a slow source does not block the other triggers.
                 files = await asyncio.to_thread(source.look, settings.source, settings.watch.files)
-            except FileNotFoundError as error:
-                trouble, reason = "a file is missing", error
             # Each kind of source raises its own types; the next check may succeed.
             except Exception as error:
-                trouble, reason = "the source does not answer", error
-            if trouble and trouble != was:
-                self.log.warning("Waiting: %s (%r)", trouble, reason)
+                missing = isinstance(error, FileNotFoundError)
+                trouble = "a file is missing" if missing else "the source does not answer"
+                if trouble != was:
+                    self.log.warning("Waiting: %s (%r)", trouble, error)
             if was and not trouble:
                 self.log.info("The source answers and has all files")
             if files and files == previous and source.version(files) != self.seen:

@@ -78,7 +78,6 @@ class PageView:
     """HTML of a page; all content is escaped, since much of it is data from the source."""
 
     def __init__(self) -> None:
-        """Load the templates in this folder."""
         self._templates = Environment(
             loader=PackageLoader("pipeline", "data_docs"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
