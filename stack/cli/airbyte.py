@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from airbyte_declaration.plan import Step
 from stack import airbyte
-from stack.cli.common import Chosen, console, errors_as_lines, settings_options
+from stack.cli.common import Chosen, console, settings_options
 from stack.errors import StackError
 from stack.place import BasePlace
 from stack.runs.airflow_api import AirflowApi
@@ -36,7 +36,7 @@ delete_option = click.option("--delete", is_flag=True, help="Delete what is not 
 @click.pass_obj
 def airbyte_plan(chosen: Chosen, overlay: str | None, source: str | None, config: Path | None, *, delete: bool) -> None:
     """Show what airbyte-apply would change."""
-    with errors_as_lines(), _airbyte(chosen, overlay, source, config) as place:
+    with _airbyte(chosen, overlay, source, config) as place:
         for step in airbyte.plan(place.settings, overlay, delete=delete).steps():
             _show_step(step)
 
@@ -49,7 +49,7 @@ def airbyte_apply(
     chosen: Chosen, overlay: str | None, source: str | None, config: Path | None, *, delete: bool
 ) -> None:
     """Make Airbyte's sources, destinations and connections match the declaration."""
-    with errors_as_lines(), _airbyte(chosen, overlay, source, config) as place:
+    with _airbyte(chosen, overlay, source, config) as place:
         settings = place.settings
         plan = airbyte.plan(settings, overlay, delete=delete)
         for step in plan.apply():
@@ -73,7 +73,7 @@ def airbyte_apply(
 @click.pass_obj
 def airbyte_sync(chosen: Chosen, name: str, overlay: str | None, source: str | None, config: Path | None) -> None:
     """Run a connection and show its progress."""
-    with errors_as_lines(), _airbyte(chosen, overlay, source, config) as place:
+    with _airbyte(chosen, overlay, source, config) as place:
         if not name:
             raise StackError("name a connection: make airbyte-sync NAME=…")
         began = time.monotonic()

@@ -8,11 +8,11 @@ import httpx
 from stack.embedded import postgres
 from stack.environments import (
     DAGS,
-    HEALTH,
     airbyte_environment,
     airflow_environment,
     command_of,
     docs_environment,
+    health_url,
     mlflow_environment,
 )
 from stack.settings import ROOT, Settings
@@ -61,7 +61,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
     docs = Service(
         "docs",
         command_of("stack", "python", "-m", "stack.home"),
-        lambda: _answers(settings, "docs"),
+        lambda: _answers(health_url(settings, "docs")),
         docs_environment(settings) | {"PYTHONPATH": str(ROOT)},
         late=True,
     )
@@ -77,13 +77,13 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         Service(
             "airbyte",
             command_of("airbyte", "python", "-m", "airbyte_local"),
-            lambda: _answers(settings, "airbyte"),
+            lambda: _answers(health_url(settings, "airbyte")),
             airbyte_environment(settings),
         ),
         Service(
             "mlflow",
             command_of(settings.config["application"], "mlflow", "server"),
-            lambda: _answers(settings, "mlflow"),
+            lambda: _answers(health_url(settings, "mlflow")),
             mlflow_environment(settings),
             late=True,
         ),
@@ -103,8 +103,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
     ]
 
 
-def _answers(settings: Settings, service: str, path: str | None = None) -> bool:
-    url = settings.url(service) + (path or HEALTH[service])
+def _answers(url: str) -> bool:
     return httpx.get(url, timeout=30, trust_env=False).is_success
 
 
@@ -113,7 +112,8 @@ def _airflow_is_healthy(settings: Settings, component: str) -> bool:
 
     The api-server prepares the part that tasks talk to at the first request for it, which takes seconds: ask now.
     """
+    url = health_url(settings, "airflow")
     if component == "api-server":
-        return _answers(settings, "airflow", "/execution/health") and _answers(settings, "airflow")
-    answer = httpx.get(settings.url("airflow") + HEALTH["airflow"], timeout=5, trust_env=False)
+        return _answers(f"{settings.url('airflow')}/execution/health") and _answers(url)
+    answer = httpx.get(url, timeout=5, trust_env=False)
     return answer.is_success and answer.json()[component.replace("-", "_")]["status"] == "healthy"
