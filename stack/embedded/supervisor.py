@@ -112,7 +112,7 @@ class Supervisor:
 def processes_of(var: Path) -> list[psutil.Process]:
     """Processes of the instance in `var`, by their environment; children of services are among them."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline", "memory_info"]):
         with suppress(psutil.Error):
             if process.environ().get("MLOPS_VAR") == str(var):
                 found.append(process)
@@ -148,7 +148,6 @@ def supervisor_configuration(services: Iterable[Service], run: Path, logs: Path)
             "autorestart": "true",
             "stopsignal": service.stop_signal,
             "stopwaitsecs": str(STOP_TIMEOUT),
-            "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": _literal(logs / f"{service.name}.log"),
