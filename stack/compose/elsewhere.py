@@ -20,17 +20,17 @@ def require(settings: Settings) -> None:
         login = {"client_id": settings.airbyte_client_id, "client_secret": settings.secrets["airbyte_client_secret"]}
         url = f"{settings.url('airbyte')}/api/public/v1/applications/token"
         body = {**login, "grant-type": "client_credentials"}
-        _ask("AIRBYTE_URL", "AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET", "access_token", "POST", url, json=body)
+        _ask("AIRBYTE_URL", "AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET", "access_token", url, json=body)
     if told.mlflow_url:
         login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
         url = f"{settings.url('mlflow')}/api/2.0/mlflow/experiments/search"
         body = {"max_results": 1}
-        _ask("MLFLOW_URL", "MLFLOW_USERNAME and MLFLOW_PASSWORD", "", "POST", url, json=body, auth=login)
+        _ask("MLFLOW_URL", "MLFLOW_USERNAME and MLFLOW_PASSWORD", "", url, json=body, auth=login)
 
 
-def _ask(setting: str, login: str, expected: str, method: str, url: str, **request) -> None:
+def _ask(setting: str, login: str, expected: str, url: str, **request) -> None:
     try:
-        answer = httpx.request(method, url, timeout=TIMEOUT, **request)
+        answer = httpx.post(url, timeout=TIMEOUT, **request)
     except httpx.HTTPError as error:
         raise StackError(f"{setting}: {url} does not answer ({error!r}); correct it in .env, or start it") from None
     if answer.status_code in (400, 401, 403):
