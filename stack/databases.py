@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import scalar_row
 
-from stack.errors import StackError
+from stack.errors import StackError, end_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,14 +24,13 @@ def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
         server: host, port, user and password of a role that may create databases and roles.
         databases: role's password by database name.
     """
-    with psycopg.connect(**server, dbname="postgres", autocommit=True) as connection:
-        roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
-        present = {name for (name,) in connection.execute("select datname from pg_database")}
+    with psycopg.connect(**server, dbname="postgres", autocommit=True, row_factory=scalar_row) as connection:
+        roles = set(connection.execute("select rolname from pg_roles"))
+        present = set(connection.execute("select datname from pg_database"))
         for name, password in databases.items():
             role = sql.Identifier(name)
             verb = sql.SQL("alter" if name in roles else "create")
-            statement = sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(password))
-            connection.execute(statement)
+            connection.execute(sql.SQL("{} role {} login password {}").format(verb, role, sql.Literal(password)))
             if name not in present:
                 # Only a superuser need not be a member of the role that will own the database.
                 connection.execute(sql.SQL("grant {} to current_user").format(role))
@@ -59,7 +59,6 @@ def migrate_airflow(database: dict[str, Any], command: list[str], environment: d
             migrate = [*command, "db", "migrate"]
             code = subprocess.run(migrate, env=environment, cwd=ROOT, stdout=output, stderr=output).returncode
         if code:
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-            raise StackError(f"Airflow's database could not be migrated; see {log}\n{end}")
+            raise StackError(f"Airflow's database could not be migrated; see {log}\n{end_of(log)}")
         name = sql.Identifier(database["dbname"])
         connection.execute(sql.SQL("comment on database {} is {}").format(name, sql.Literal(lock)))

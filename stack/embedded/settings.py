@@ -15,10 +15,10 @@ class Embedded(BaseModel):
 
 
 def load(var: Path, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> Settings:
-    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets.
+    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets and `var`.
 
     Args:
-        var: folder for everything that the stack writes; made if it is missing.
+        var: folder for everything that the stack writes.
         source: folder or http(s) URL, in place of the config's.
         config: YAML file laid over the others, key by key.
         as_started: use the settings that the instance was last started with instead of config/.
