@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psycopg
 from psycopg import sql
+from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,10 +31,7 @@ SHOWN = 20
 
 
 def demonstrate(place: BasePlace) -> bool:
-    """Run dataops on the source with bad rows added, and show what stops them.
-
-    Args:
-        place: all of whose services run; if nothing is published yet, a good run comes first.
+    """Run dataops on the source with bad rows added, after a good run if nothing is published yet.
 
     Returns:
         Whether a gate stopped the run and everything that consumers read is unchanged.
@@ -89,17 +87,18 @@ def on_kill(command: list[str]) -> Generator[None]:
 
 def published(settings: Settings) -> dict[str, str]:
     """What consumers read, by name: rows and MD5 of the published tables, and the champion; empty before a good run."""
-    found = {}
-    with psycopg.connect(**settings.database("warehouse")) as connection:
+    found: dict[str, Any] = {}
+    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
         for table in settings.config["tables"]["published"].values():
-            if connection.execute("select to_regclass(%s)", (table,)).fetchone() == (None,):
+            if not connection.execute("select to_regclass(%s)", [table]).fetchone():
                 return {}
             # In an order of its own, however the rows are stored.
-            query = sql.SQL("select count(*), md5(string_agg(content, '' order by content)) from ({}) as rows").format(
-                sql.SQL("select md5(t::text) as content from {} as t").format(sql.Identifier(*table.split(".")))
-            )
-            rows, content = connection.execute(query).fetchone() or (0, None)
-            found[table] = f"{rows} rows, {content}"
+            query = """
+                select concat(count(*), ' rows, ', md5(string_agg(content, '' order by content)))
+                from (select md5(t::text) as content from {} as t) as rows
+            """
+            name = sql.Identifier(*table.split("."))
+            found[table] = connection.execute(sql.SQL(query).format(name)).fetchone()
     name = settings.config["model"]["name"]
     address = f"{settings.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
     login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
@@ -112,12 +111,7 @@ def published(settings: Settings) -> dict[str, str]:
 
 
 def fetch(source: str, name: str) -> str:
-    """The text of a file of a source, which is a folder or a URL.
-
-    Raises:
-        StackError: it cannot be read.
-        httpx.HTTPError: the source's server does not answer, or refuses.
-    """
+    """The text of a file of a source, which is a folder or a URL; a StackError if it cannot be read."""
     if source.startswith("http"):
         return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
     try:

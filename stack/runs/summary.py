@@ -64,7 +64,7 @@ def expectations(run: DagRun) -> dict[str, dict[str, int]]:
 
 def rows(settings: Settings) -> dict[str, int]:
     """Rows of each table of the setting `tables` that exists in the warehouse."""
-    found = {}
+    found: dict[str, Any] = {}
     with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
         for tables in settings.config["tables"].values():
             for name, table in tables.items():
