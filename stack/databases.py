@@ -18,11 +18,9 @@ NAMES = ("airflow", "mlflow", "optuna", "warehouse")
 
 
 def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
-    """Create each database with a role of the same name, which owns it and alone may connect.
+    """Create each database with a role of the same name and this password, which owns it and alone may connect.
 
-    Args:
-        server: host, port, user and password of a role that may create databases and roles.
-        databases: role's password by database name.
+    `server` has host, port, user and password of a role that may create databases and roles.
     """
     with psycopg.connect(**server, dbname="postgres", autocommit=True, row_factory=scalar_row) as connection:
         roles = set(connection.execute("select rolname from pg_roles"))
@@ -40,12 +38,6 @@ def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
 
 def migrate_airflow(database: dict[str, Any], command: list[str], environment: dict[str, str], log: Path) -> None:
     """Migrate Airflow's database to the schema of the locked version, once per lock: a comment on it names the lock.
-
-    Args:
-        database: arguments of a psycopg connection.
-        command: Airflow's program.
-        environment: all its variables.
-        log: file for its output.
 
     Raises:
         StackError: Airflow could not; the message has the end of the log.

@@ -1,5 +1,7 @@
 """Checks that services elsewhere, named in `.env`, answer and accept the login."""
 
+from contextlib import suppress
+
 import httpx
 
 from stack.compose.settings import Settings
@@ -36,10 +38,9 @@ def _ask(setting: str, login: str, expected: str, url: str, **request) -> None:
     if answer.status_code in (400, 401, 403):
         reason = f"{answer.status_code} {' '.join(answer.text.split())[:200]}"
         raise StackError(f"{setting}: {url} refuses the login ({reason}); correct {login} in .env")
-    try:
+    body = None
+    with suppress(ValueError):
         body = answer.json()
-    except ValueError:
-        body = None
     if not answer.is_success or not isinstance(body, dict) or (expected and expected not in body):
         raise StackError(
             f"{setting}: {url} answers {answer.status_code}, so it may be another program; correct it in .env"

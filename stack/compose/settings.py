@@ -151,11 +151,7 @@ def load(var: Path) -> Settings:
 
 
 def environment_of(file: Path, given: Mapping[str, str]) -> Environment:
-    """The settings of `.env`.
-
-    Args:
-        file: `.env`; without it, the defaults hold.
-        given: variables that override the file: of Compose's caller or, in a container, what Compose handed on.
+    """The settings of `.env`, if there is one, and of the caller's or the container's variables, which override it.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.

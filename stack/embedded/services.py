@@ -33,12 +33,9 @@ class Service:
     """A process of the stack.
 
     Attributes:
-        name: of the program and of its log file.
-        command: what is run, from the repository's root.
         is_ready: whether it works; may raise httpx.HTTPError, which means no.
         environment: variables of this service, beside the common ones.
         user: system user that it runs as; None: our own.
-        stop_signal: what asks it to end.
         late: whether a run can begin before it is ready.
     """
 
@@ -54,9 +51,7 @@ class Service:
 def services(settings: Settings, *, stay: bool) -> list[Service]:
     """All services, in the order in which they can start; those of Airflow need its database migrated.
 
-    Args:
-        settings: of the instance.
-        stay: whether they outlive the command that starts them; only then people look at the docs server.
+    Only if they `stay`, beyond the command that starts them, the docs server is one: nobody would look at it otherwise.
     """
     docs = Service(
         "docs",

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from xmlrpc.client import Fault
 
@@ -80,11 +81,7 @@ class Stack(Supervisor):
             self._release_lock()
 
     def wait_until_ready(self) -> None:
-        """Wait until the late services that were started here are ready too.
-
-        Raises:
-            StackError: one does not start.
-        """
+        """Wait until the late services that were started here are ready too; a StackError if one does not start."""
         for service in self._late:
             self._wait(service)
 
@@ -137,11 +134,9 @@ class Stack(Supervisor):
     def _wait_for(self, name: str, is_ready: Callable[[], bool], log: Path) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            try:
+            with suppress(httpx.HTTPError):
                 if is_ready():
                     return
-            except httpx.HTTPError:
-                pass
             if (self._supervisor and self._supervisor.poll() is not None) or self.states().get(name) == "FATAL":
                 raise StackError(f"{name} ended as soon as it was started; see {log}\n{end_of(log)}")
             if time.monotonic() > deadline:

@@ -120,13 +120,7 @@ def processes_of(var: Path) -> list[psutil.Process]:
 
 
 def supervisor_configuration(services: Iterable[Service], run: Path, logs: Path) -> str:
-    """Text of supervisord's configuration file.
-
-    Args:
-        services: that it may be told to start; it starts none by itself, and restarts those that end.
-        run: folder of its socket and process id.
-        logs: folder of all logs.
-    """
+    """Text of supervisord's configuration file: it starts no service by itself, and restarts those that end."""
     config = configparser.RawConfigParser()
     config["unix_http_server"] = {"file": str(run / "supervisor.sock"), "chmod": "0700"}
     config["rpcinterface:supervisor"] = {
