@@ -27,12 +27,7 @@ def local_api(settings: Settings) -> AirbyteApi:
 
 
 def declared(settings: Settings, place: str | None = None) -> Declaration:
-    """The declaration with the overlay of a place (None: this one), filled from the environment and the settings.
-
-    Raises:
-        ConfigError: there is no such overlay.
-        DeclarationError: the declaration is wrong.
-    """
+    """The declaration with the overlay of a place (None: this one), filled from the environment and the settings."""
     place = place or settings.place
     path = ROOT / settings.config["airbyte"]["connections"]
     overlay = path.with_suffix(f".{place}.yaml")
@@ -61,11 +56,8 @@ def plan(settings: Settings, place: str | None = None, *, delete: bool = False, 
     address = declaration.airbyte
     if address is None and place not in (None, settings.place):
         raise ConfigError(f"the overlay of {place} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
-    if address:
-        key = address.client_secret.get_secret_value()
-        api = AirbyteApi(address.url, address.client_id, key)
-    else:
-        key, api = settings.secrets["airbyte_client_secret"], local_api(settings)
+    key = address.client_secret.get_secret_value() if address else settings.secrets["airbyte_client_secret"]
+    api = AirbyteApi(address.url, address.client_id, key) if address else local_api(settings)
     digests = settings.var / "airbyte-applied.json"
     return Plan(declaration, api, digests, key=key, delete=delete, lenient=lenient)
 

@@ -59,14 +59,9 @@ def amount(name: str, there: float, bounds: tuple[float, float], unit: str, word
 def ports_check(
     ports: Mapping[str, int], strange: Mapping[str, str], *, in_use: bool, setting: Callable[[str], str], file: str
 ) -> Check:
-    """Check that every port is free or used by this stack.
+    """The check of the ports by service, given who else listens there, if known, and whether this stack has the rest.
 
-    Args:
-        ports: by service.
-        strange: who has a port that something else listens on, by service; empty: not known.
-        in_use: whether this stack has the others.
-        setting: name of a service's setting.
-        file: where it is set.
+    `setting` names the setting of a service's port, and `file` where it is set.
     """
     if not strange:
         listed = ", ".join(f"{name} {port}" for name, port in ports.items())

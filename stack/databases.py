@@ -37,11 +37,7 @@ def ensure(server: dict[str, Any], databases: dict[str, str]) -> None:
 
 
 def migrate_airflow(database: dict[str, Any], command: list[str], environment: dict[str, str], log: Path) -> None:
-    """Migrate Airflow's database to the schema of the locked version, once per lock: a comment on it names the lock.
-
-    Raises:
-        StackError: Airflow could not; the message has the end of the log.
-    """
+    """Migrate Airflow's database to the schema of the locked version, once per lock: a comment on it names the lock."""
     lock = hashlib.sha256((ROOT / "requirements" / "airflow.txt").read_bytes()).hexdigest()
     with psycopg.connect(**database, autocommit=True) as connection:
         noted = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"

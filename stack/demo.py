@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from stack import airbyte
 from stack.errors import StackError
@@ -35,10 +35,6 @@ def demonstrate(place: BasePlace) -> bool:
 
     Returns:
         Whether a gate stopped the run and everything that consumers read is unchanged.
-
-    Raises:
-        StackError: the good run fails, the source cannot be read, or the application has no bad rows.
-        httpx.HTTPError: the source's server or one of the services does not answer.
     """
     settings, console = place.settings, place.console
     source, folder = settings.config["source"], settings.var / "demo-failure"
@@ -143,9 +139,7 @@ def _good_run(place: BasePlace) -> None:
 
 
 def _show_rows(bad: list[dict[str, Any]], console: Console) -> None:
-    table = Table(box=None, header_style="dim")
-    for column in bad[0]:
-        table.add_column(column, no_wrap=True)
+    table = Table(*(Column(name, no_wrap=True) for name in bad[0]), box=None, header_style="dim")
     for row in bad:
         table.add_row(*(escape(str(value)) for value in row.values()))
     console.print(table, highlight=False)
@@ -178,9 +172,8 @@ def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> b
 
 
 def _show_published(before: dict[str, str], after: dict[str, str], console: Console) -> None:
-    table = Table(box=None, header_style="dim")
-    for column in ("what consumers read", "before", "after", ""):
-        table.add_column(column, no_wrap=True)
+    columns = (Column(name, no_wrap=True) for name in ("what consumers read", "before", "after", ""))
+    table = Table(*columns, box=None, header_style="dim")
     for name, was in before.items():
         now = after.get(name, "nothing")
         same = "[green]unchanged[/]" if now == was else "[red]CHANGED[/]"

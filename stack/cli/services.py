@@ -63,9 +63,7 @@ def _show_status(states: dict[str, str], settings: Settings) -> None:
     if not states:
         console.print("Nothing is running; `make up` starts the stack.")
         return
-    table = Table(box=None, header_style="dim")
-    for column in ("service", "state", "port"):
-        table.add_column(column)
+    table = Table("service", "state", "port", box=None, header_style="dim")
     ports = settings.ports.model_dump()
     for name, state in states.items():
         port = ports.get(name, ports["airflow"] if name == "airflow-api-server" else "")

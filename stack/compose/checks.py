@@ -34,11 +34,7 @@ def layout_problem(found: str) -> str:
 
 
 def require_layout(var: Path) -> None:
-    """Check the layout of the `var` volume; a volume without a number gets the present one.
-
-    Raises:
-        StackError: it is of another layout.
-    """
+    """Raise a StackError if the `var` volume has another layout; one without a number gets the present one."""
     file = var / LAYOUT_FILE
     if not file.exists():
         # Layout 1 is the first that has a number.

@@ -61,8 +61,7 @@ class Project:
 def code(project: Project) -> Check:
     """Check that the containers' user may read the mounted folders of the repository."""
     folders = [path for path in project.mounted.values() if path.is_relative_to(ROOT) and path != ROOT]
-    env = [ROOT / ".env"] if (ROOT / ".env").exists() else []
-    for path in (*folders, *env):
+    for path in (*folders, ROOT / ".env"):
         if path != project.mounted.get(SOURCE) and (closed := closed_to_others(path)):
             name = closed.relative_to(ROOT)
             remedy = f"`chmod -R a+rX {name}`"

@@ -12,11 +12,7 @@ TIMEOUT = 20
 
 
 def require(settings: Settings) -> None:
-    """Log in to Airbyte and MLflow if they run elsewhere.
-
-    Raises:
-        StackError: one does not answer as it should, or refuses the login; the message names the settings to fix.
-    """
+    """Log in to Airbyte and MLflow if they run elsewhere; a StackError names the settings to fix."""
     told = settings.environment
     if told.airbyte_url:
         login = {"client_id": settings.airbyte_client_id, "client_secret": settings.secrets["airbyte_client_secret"]}

@@ -54,11 +54,11 @@ def init(chosen: Chosen) -> None:
     _write_postgres_password(settings)
     airflow = _environment(settings, airflow_environment(settings) | {"MLOPS_LINKS__DOCS": settings.link("docs")})
     _write("airflow", "passwords.json", json.dumps({"admin": settings.secrets["admin"]}))
-    _write("airflow", "environment", _lines(airflow))
-    _write("airbyte", "environment", _lines(_environment(settings, airbyte_environment(settings))))
-    _write("docs", "environment", _lines(docs_environment(settings)))
+    _write_environment("airflow", airflow)
+    _write_environment("airbyte", _environment(settings, airbyte_environment(settings)))
+    _write_environment("docs", docs_environment(settings))
     _write("mlflow", "auth.ini", _mlflow_login(settings))
-    _write("mlflow", "environment", _lines(_environment(settings, _mlflow_environment(settings))))
+    _write_environment("mlflow", _environment(settings, _mlflow_environment(settings)))
     elsewhere.require(settings)
     server.wait(settings, messages)
     server.create_databases(settings)
@@ -115,13 +115,12 @@ def _mlflow_login(settings: Settings) -> str:
     return "\n".join(["[mlflow]", *(f"{name} = {value}".replace("%", "%%") for name, value in login.items()), ""])
 
 
-def _lines(variables: dict[str, str]) -> str:
-    """Variables as a shell reads them."""
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
-
-
 def _write(volume: str, name: str, text: str) -> None:
     write_private(OWN_VOLUMES / volume / name, text)
+
+
+def _write_environment(volume: str, variables: dict[str, str]) -> None:
+    _write(volume, "environment", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
 
 
 def _write_postgres_password(settings: Settings) -> None:

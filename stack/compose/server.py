@@ -50,11 +50,7 @@ def wait(settings: Settings, messages: Path) -> None:
 
 
 def create_databases(settings: Settings) -> None:
-    """Create the databases and their roles, unless they exist.
-
-    Raises:
-        StackError: the user may not; the message says what is needed.
-    """
+    """Create the databases and their roles, unless they exist; a StackError says what the user lacks."""
     try:
         databases.ensure(settings.superuser(), {name: settings.secrets[name] for name in databases.NAMES})
     except psycopg.errors.InsufficientPrivilege as error:

@@ -18,11 +18,7 @@ SYSTEM_USER = "pgserver"
 
 
 def system_user() -> str | None:
-    """Name of the system user that the server runs as, created if missing; None: the present user.
-
-    Raises:
-        StackError: it cannot be created.
-    """
+    """Name of the system user that the server runs as, created if missing; None: the present user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -47,9 +43,6 @@ def create_cluster(directory: Path, password: str) -> None:
     """Create a data directory with password authentication; an existing one is left unchanged.
 
     It appears in one step, so that a crash leaves none or a whole one.
-
-    Raises:
-        StackError: initdb failed; the message has its output.
     """
     user = system_user()
     if user:

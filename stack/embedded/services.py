@@ -18,12 +18,8 @@ from stack.environments import (
 from stack.settings import ROOT, Settings
 
 # Logs are read as files; a log server would outlive a killed scheduler and hold its locks.
-AIRFLOW_COMPONENTS = {
-    "api-server": (),
-    "scheduler": ("--skip-serve-logs",),
-    "dag-processor": (),
-    "triggerer": ("--skip-serve-logs",),
-}
+SKIP_SERVER = ("--skip-serve-logs",)
+AIRFLOW_COMPONENTS = {"api-server": (), "scheduler": SKIP_SERVER, "dag-processor": (), "triggerer": SKIP_SERVER}
 # Where components find modules: what the scheduler loads before it forks, and our triggers.
 MODULES = {"scheduler": str(ROOT / "airflow" / "preload"), "triggerer": DAGS}
 

@@ -40,8 +40,7 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    unknown = [key for key in over if key not in base]
-    if unknown:
+    if unknown := [key for key in over if key not in base]:
         known = ", ".join(str(key) for key in base)
         raise ConfigError(f"{path}: there is no setting `{prefix}{unknown[0]}`; known here: {known}")
     merged = dict(base)
@@ -62,11 +61,7 @@ def _restored(base: Any, saved: Any) -> Any:
 
 
 def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL unchanged, a folder as an absolute path; config files give paths relative to the repository.
-
-    Raises:
-        ConfigError: it is a URL of another kind.
-    """
+    """An http(s) URL unchanged, a folder as an absolute path; config files give paths relative to the repository."""
     text = str(source)
     if text.startswith(("http://", "https://")):
         return text.rstrip("/")

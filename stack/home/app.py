@@ -223,5 +223,5 @@ def _html(part: str, status: int = 200, **values: Any) -> HTMLResponse:
 def main() -> None:
     """Serve until it is told to end."""
     settings = Settings()
-    listen = {"host": settings.home.host, "port": settings.home.port}
-    uvicorn.run(app(settings), **listen, log_level="warning", server_header=False)
+    host, port = settings.home.host, settings.home.port
+    uvicorn.run(app(settings), host=host, port=port, log_level="warning", server_header=False)

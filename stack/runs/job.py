@@ -54,7 +54,7 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
         settings: for the Airbyte connections; None: the place's own.
 
     Raises:
-        StackError: a run failed, or a DAG is paused.
+        StackError: a run failed or cannot go on, or a DAG is paused.
     """
     api = connect(settings or place.settings)
     if not place.stays:
@@ -97,11 +97,7 @@ def _gather(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, facts: 
 
 
 def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
-    """Print a line for each task that ends, until the run has ended; returns the run's state.
-
-    Raises:
-        StackError: the disk is full, the supervisor is gone, or a DAG file can no longer be imported.
-    """
+    """Print a line for each task that ends, until the run has ended; returns the run's state."""
     told: set[tuple] = set()
     with console.status(dag_id) as status:
         while True:
@@ -127,11 +123,7 @@ def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console:
 
 
 def triggered_run(api: AirflowApi, run_id: str) -> str:
-    """Id of the mlops run that the asset event of this dataops run started.
-
-    Raises:
-        StackError: it started none.
-    """
+    """Id of the mlops run that the asset event of this dataops run started; a StackError if it started none."""
     runs = _wait_for(lambda: [run for dag, run in api.runs_started_by("dataops", run_id) if dag == "mlops"])
     if not runs:
         raise StackError(f"the asset event of dataops run {run_id} started no mlops run; is mlops paused?")
