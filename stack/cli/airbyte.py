@@ -64,7 +64,7 @@ def airbyte_apply(place: BasePlace, overlay: str | None, *, delete: bool) -> Non
         console.print(
             f"Import the connections' ids into that Airflow: airflow variables import {path}", highlight=False
         )
-    elif "airflow-api-server" in place.states() or place.stays:
+    elif place.stays or place.states().get("airflow-api-server") == "RUNNING":
         AirflowApi(place.settings).set_variable("airbyte_connections", json.dumps(ids))
         console.print("Airflow now has the connections' ids.")
     else:
