@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,7 @@ def local_api(settings: Settings) -> AirbyteApi:
 
 
 def declared(settings: Settings, place: str | None = None) -> Declaration:
-    """The declaration with the overlay of a place, filled from the environment and with the stack's own settings.
-
-    Args:
-        settings: of this instance.
-        place: name of the overlay, which may also name another Airbyte; None: this place's own.
-
-    Raises:
-        ConfigError: there is no such overlay.
-        DeclarationError: the declaration is wrong.
-    """
+    """The declaration with the overlay of a place (None: this one), filled from the environment and the settings."""
     place = place or settings.place
     path = ROOT / settings.config["airbyte"]["connections"]
     overlay = path.with_suffix(f".{place}.yaml")
@@ -45,11 +35,8 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
         known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
         raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={', '.join([settings.place, *known])}")
     # What is set for the stack counts more than what the caller's shell says.
-    return load(
-        path,
-        {**os.environ, **common_environment(settings), **task_environment(settings)},
-        overlay=overlay if overlay.exists() else None,
-    )
+    environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
+    return load(path, environment, overlay=overlay if overlay.exists() else None)
 
 
 def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:
@@ -69,20 +56,16 @@ def plan(settings: Settings, place: str | None = None, *, delete: bool = False, 
     address = declaration.airbyte
     if address is None and place not in (None, settings.place):
         raise ConfigError(f"the overlay of {place} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
-    if address:
-        key = address.client_secret.get_secret_value()
-        api = AirbyteApi(address.url, address.client_id, key)
-    else:
-        key, api = settings.secrets["airbyte_client_secret"], local_api(settings)
+    key = address.client_secret.get_secret_value() if address else settings.secrets["airbyte_client_secret"]
+    api = AirbyteApi(address.url, address.client_id, key) if address else local_api(settings)
     digests = settings.var / "airbyte-applied.json"
     return Plan(declaration, api, digests, key=key, delete=delete, lenient=lenient)
 
 
 def apply(settings: Settings) -> dict[str, str]:
-    """Make the Airbyte of this instance match the declaration, without checks: the first sync shows errors.
+    """Make the Airbyte of this instance match the declaration; returns the ids of the connections by name.
 
-    Returns:
-        Ids of the connections, by name.
+    Without checks: the first sync shows errors.
 
     Raises:
         ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte refused it.
@@ -111,11 +94,6 @@ def write_variables(settings: Settings, place: str, ids: dict[str, str]) -> Path
 def sync(found: Plan, name: str, console: Console) -> dict[str, Any]:
     """Run a connection and show records, bytes and rate; Ctrl-C cancels it.
 
-    Args:
-        found: the declaration that has the connection, and its Airbyte.
-        name: the connection's.
-        console: where the progress goes.
-
     Returns:
         The finished job as Airbyte's API returns it.
 
@@ -125,18 +103,20 @@ def sync(found: Plan, name: str, console: Console) -> dict[str, Any]:
     ids, api = found.ids(), found.api
     if name not in ids:
         raise AirbyteError(f"there is no connection {name!r}: NAME is one of {', '.join(ids)}")
-    job = api.submit(ids[name])
+    job, began = api.submit(ids[name]), time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[moved]}"))
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(name, total=None, moved="")
-            for latest, seconds in _followed(api, job):
-                job = latest
-                progress.update(task, moved=moved(job, seconds))
+            while True:
+                job = api.job(job)
+                progress.update(task, moved=moved(job, time.monotonic() - began))
+                if job["status"] not in ACTIVE:
+                    return job
+                time.sleep(POLL)
     except KeyboardInterrupt:
         api.call("DELETE", f"/jobs/{job['jobId']}")
         raise
-    return job
 
 
 def moved(job: dict[str, Any], seconds: float) -> str:
@@ -144,13 +124,3 @@ def moved(job: dict[str, Any], seconds: float) -> str:
     rows, size = job.get("rowsSynced") or 0, job.get("bytesSynced") or 0
     rate = f", {rows / seconds:,.0f} records/s" if seconds else ""
     return f"{rows:,} records, {size / 1e6:,.1f} MB in {seconds:.1f} s{rate}"
-
-
-def _followed(api: AirbyteApi, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
-    began = time.monotonic()
-    while True:
-        job = api.job(job)
-        yield job, time.monotonic() - began
-        if job["status"] not in ACTIVE:
-            return
-        time.sleep(POLL)

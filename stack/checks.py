@@ -1,7 +1,7 @@
 """Checks of a machine, each with its remedy: what the doctors of all places share."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -17,14 +17,7 @@ MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check.
-
-    Attributes:
-        name: of the check.
-        state: `fail` stops a run, `warn` does not.
-        found: what was found, in a few words.
-        remedy: how to fix it; empty if nothing is wrong.
-    """
+    """The result of one check: what was found and how to fix it; `fail` stops a run, `warn` does not."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
@@ -63,6 +56,23 @@ def amount(name: str, there: float, bounds: tuple[float, float], unit: str, word
     return Check(name, "fail" if there < stop else "warn", found, remedy)
 
 
+def ports_check(
+    ports: Mapping[str, int], strange: Mapping[str, str], *, in_use: bool, setting: Callable[[str], str], file: str
+) -> Check:
+    """The check of the ports by service, given who else listens there, if known, and whether this stack has the rest.
+
+    `setting` names the setting of a service's port, and `file` where it is set.
+    """
+    if not strange:
+        listed = ", ".join(f"{name} {port}" for name, port in ports.items())
+        return Check("ports", "ok", f"{listed}: {'used by this stack' if in_use else 'free'}")
+    found = "; ".join(f"port {ports[name]} of {name} is taken" for name in strange)
+    who = ", ".join(dict.fromkeys(filter(None, strange.values())))
+    others = ", ".join(map(setting, strange))
+    remedy = f"stop the process that listens there{who and f' ({who})'}, or set {others} in {file}"
+    return Check("ports", "fail", found, remedy)
+
+
 def instance_of(process: psutil.Process) -> str | None:
     """The `var` of the instance that a process belongs to; None: of none, or not known."""
     with suppress(psutil.Error):
@@ -70,8 +80,10 @@ def instance_of(process: psutil.Process) -> str | None:
     return None
 
 
-def describe(process: psutil.Process) -> str:
-    """Name and id of a process, and how to end it if it belongs to an instance."""
+def describe(process: psutil.Process | None) -> str:
+    """Name and id of a process, and how to end it if it belongs to an instance; empty: None."""
+    if process is None:
+        return ""
     var = instance_of(process)
     with suppress(psutil.Error):
         return f"{process.name()}, pid {process.pid}{f': make down VAR={var}' if var else ''}"

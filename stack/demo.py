@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 import psycopg
 from psycopg import sql
+from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from stack import airbyte
 from stack.errors import StackError
@@ -30,17 +31,10 @@ SHOWN = 20
 
 
 def demonstrate(place: BasePlace) -> bool:
-    """Run dataops on the source with bad rows added, and show what stops them.
-
-    Args:
-        place: all of whose services run; if nothing is published yet, a good run comes first.
+    """Run dataops on the source with bad rows added, after a good run if nothing is published yet.
 
     Returns:
         Whether a gate stopped the run and everything that consumers read is unchanged.
-
-    Raises:
-        StackError: the good run fails, the source cannot be read, or the application has no bad rows.
-        httpx.HTTPError: the source's server or one of the services does not answer.
     """
     settings, console = place.settings, place.console
     source, folder = settings.config["source"], settings.var / "demo-failure"
@@ -89,17 +83,18 @@ def on_kill(command: list[str]) -> Generator[None]:
 
 def published(settings: Settings) -> dict[str, str]:
     """What consumers read, by name: rows and MD5 of the published tables, and the champion; empty before a good run."""
-    found = {}
-    with psycopg.connect(**settings.database("warehouse")) as connection:
+    found: dict[str, Any] = {}
+    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
         for table in settings.config["tables"]["published"].values():
-            if connection.execute("select to_regclass(%s)", (table,)).fetchone() == (None,):
+            if not connection.execute("select to_regclass(%s)", [table]).fetchone():
                 return {}
             # In an order of its own, however the rows are stored.
-            query = sql.SQL("select count(*), md5(string_agg(content, '' order by content)) from ({}) as rows").format(
-                sql.SQL("select md5(t::text) as content from {} as t").format(sql.Identifier(*table.split(".")))
-            )
-            rows, content = connection.execute(query).fetchone() or (0, None)
-            found[table] = f"{rows} rows, {content}"
+            query = """
+                select concat(count(*), ' rows, ', md5(string_agg(content, '' order by content)))
+                from (select md5(t::text) as content from {} as t) as rows
+            """
+            name = sql.Identifier(*table.split("."))
+            found[table] = connection.execute(sql.SQL(query).format(name)).fetchone()
     name = settings.config["model"]["name"]
     address = f"{settings.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
     login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
@@ -112,12 +107,7 @@ def published(settings: Settings) -> dict[str, str]:
 
 
 def fetch(source: str, name: str) -> str:
-    """The text of a file of a source, which is a folder or a URL.
-
-    Raises:
-        StackError: it cannot be read.
-        httpx.HTTPError: the source's server does not answer, or refuses.
-    """
+    """The text of a file of a source, which is a folder or a URL; a StackError if it cannot be read."""
     if source.startswith("http"):
         return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
     try:
@@ -149,9 +139,7 @@ def _good_run(place: BasePlace) -> None:
 
 
 def _show_rows(bad: list[dict[str, Any]], console: Console) -> None:
-    table = Table(box=None, header_style="dim")
-    for column in bad[0]:
-        table.add_column(column, no_wrap=True)
+    table = Table(*(Column(name, no_wrap=True) for name in bad[0]), box=None, header_style="dim")
     for row in bad:
         table.add_row(*(escape(str(value)) for value in row.values()))
     console.print(table, highlight=False)
@@ -184,9 +172,8 @@ def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> b
 
 
 def _show_published(before: dict[str, str], after: dict[str, str], console: Console) -> None:
-    table = Table(box=None, header_style="dim")
-    for column in ("what consumers read", "before", "after", ""):
-        table.add_column(column, no_wrap=True)
+    columns = (Column(name, no_wrap=True) for name in ("what consumers read", "before", "after", ""))
+    table = Table(*columns, box=None, header_style="dim")
     for name, was in before.items():
         now = after.get(name, "nothing")
         same = "[green]unchanged[/]" if now == was else "[red]CHANGED[/]"

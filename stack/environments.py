@@ -1,13 +1,13 @@
 """Environment variables and command lines of the processes of the stack."""
 
 import json
+from collections.abc import Mapping
 
 from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
 
 # The locked environments beside the application's own; the Makefile and docker/Dockerfile make them.
 NAMES = ("stack", "airflow", "dbt", "airbyte")
 DAGS = str(ROOT / "airflow" / "dags")
-LOCAL = "127.0.0.1,localhost"
 # Path that answers 2xx while a service works.
 HEALTH = {
     "airflow": "/api/v2/monitor/health",
@@ -31,9 +31,14 @@ def names(settings: Settings) -> tuple[str, ...]:
 def common_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of every process of the embedded stack; none is a secret."""
     inherited = inherited_environment()
-    no_proxy = ",".join(filter(None, (inherited.get("NO_PROXY") or inherited.get("no_proxy"), LOCAL)))
-    # Services reach each other directly, whatever proxy the caller uses.
-    return {**inherited, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **own_environment(settings)}
+    return inherited | without_proxy(inherited) | own_environment(settings)
+
+
+def without_proxy(given: Mapping[str, str], *hosts: str) -> dict[str, str]:
+    """Variables by which services reach each other directly, here and on `hosts`, whatever proxy the caller uses."""
+    others = given.get("NO_PROXY") or given.get("no_proxy")
+    direct = ",".join(filter(None, (others, "127.0.0.1", "localhost", *hosts)))
+    return {"NO_PROXY": direct, "no_proxy": direct}
 
 
 def own_environment(settings: Settings) -> dict[str, str]:
@@ -61,11 +66,8 @@ def task_environment(settings: Settings) -> dict[str, str]:
     """Environment variables that the commands of tasks need, beside the common ones; some are passwords."""
     address = settings.database("warehouse")
     login = {}
-    if settings.mlflow_user:
-        login = {
-            "MLFLOW_TRACKING_USERNAME": settings.mlflow_user,
-            "MLFLOW_TRACKING_PASSWORD": settings.secrets["mlflow_admin"],
-        }
+    if user := settings.mlflow_user:
+        login = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": settings.secrets["mlflow_admin"]}
     return {
         **login,
         "MLOPS_WAREHOUSE__TYPE": "postgres",
@@ -140,15 +142,15 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def health_url(settings: Settings, service: str) -> str:
+    """URL that answers 2xx while a service works, for the stack's own processes."""
+    return settings.url(service) + HEALTH[service]
+
+
 def docs_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of the home page and docs server."""
     pages = [
-        {
-            "name": name,
-            "url": settings.link(service),
-            "health": settings.url(service) + HEALTH[service],
-            "purpose": purpose,
-        }
+        {"name": name, "url": settings.link(service), "health": health_url(settings, service), "purpose": purpose}
         for service, name, purpose in WEB_PAGES
     ]
     return {

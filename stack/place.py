@@ -16,13 +16,7 @@ PLACES = ("embedded", "compose")
 
 
 class BasePlace(ABC):
-    """One instance of the stack, in the place that a subclass is for.
-
-    Attributes:
-        name: of the place, one of PLACES.
-        settings: of the instance.
-        console: where progress is printed.
-    """
+    """One instance of the stack, in the place that a subclass is for; progress is printed on `console`."""
 
     name: ClassVar[str]
 

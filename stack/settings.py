@@ -20,18 +20,7 @@ from stack.home.folders import FOLDERS
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
 # Variables of the caller for these programs must not reach the stack's processes.
-FOREIGN_PREFIXES = (
-    "AIRFLOW",
-    "AIRBYTE",
-    "DBT_",
-    "GX_",
-    "MLFLOW",
-    "MLOPS_",
-    "OPTUNA",
-    "PG",
-    "PYTHON",
-    "VIRTUAL_ENV",
-)
+FOREIGN_PREFIXES = ("AIRFLOW", "AIRBYTE", "DBT_", "GX_", "MLFLOW", "MLOPS_", "OPTUNA", "PG", "PYTHON", "VIRTUAL_ENV")
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
     *("admin", "api_secret_key", "jwt_secret", "airbyte_client_secret", "airbyte_signing_key"),
@@ -79,7 +68,6 @@ class Settings(BaseModel):
     Attributes:
         var: folder that everything is written to.
         config: config/base.yaml, the place's file and the user's, merged.
-        ports: where the services listen.
         secrets: password or key by name, made on this machine.
     """
 
@@ -197,9 +185,7 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
         wrong = [each for each in error.errors() if each["type"] != "missing"]
-        return [
-            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}, not {each['input']!r}" for each in wrong
-        ]
+        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}" for each in wrong]
     return []
 
 
@@ -216,13 +202,7 @@ def made_secrets(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str, *, once: bool = False) -> None:
-    """Write a file that only its owner can read, in one step.
-
-    Args:
-        path: of the file.
-        text: its content.
-        once: whether an existing file stays as it is.
-    """
+    """Write a file that only its owner can read, in one step; with `once` an existing file stays as it is."""
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
         new = Path(file.name)
         try:

@@ -1,8 +1,7 @@
 """What the commands share: the console, options, and how an error becomes one line on the screen."""
 
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +24,7 @@ FAILURES = (ConfigError, StackError, DeclarationError, AirbyteError, httpx.HTTPE
 
 @dataclass(frozen=True)
 class Chosen:
-    """The place and the instance that a command was given.
-
-    Attributes:
-        place: its name.
-        var: folder of everything that the instance writes.
-    """
+    """The name of the place and the folder of the instance that a command was given."""
 
     place: str
     var: Path
@@ -49,13 +43,15 @@ def settings_options(command: Callable) -> Callable:
     return source(config_option(command))
 
 
-@contextmanager
-def errors_as_lines() -> Generator[None]:
-    """Turn errors that the user can fix into a line on the screen and exit status 1."""
-    try:
-        yield
-    except FAILURES as error:
-        console.print(f"[red]{escape(str(error) or repr(error))}[/]", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+class Commands(click.Group):
+    """Commands whose errors that the user can fix become a line on the screen and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the chosen command."""
+        try:
+            super().invoke(ctx)
+        except FAILURES as error:
+            console.print(f"[red]{escape(str(error) or repr(error))}[/]", highlight=False)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)

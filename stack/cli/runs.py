@@ -7,10 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from stack import demo
-from stack.cli.common import FAILURES, Chosen, config_option, console, errors_as_lines, settings_options
+from stack.cli.common import FAILURES, Chosen, config_option, console, settings_options
 from stack.errors import BusyError, StackError
 from stack.place import BasePlace
 from stack.runs import page, summary
@@ -37,10 +36,9 @@ def run(chosen: Chosen, source: str | None, config: Path | None) -> None:
                 run_graphs(place, facts, console)
             finally:
                 look_next |= {"summary": str(file), **_page(place, facts)}
-    except BusyError as error:
+    except BusyError:
         # The summary belongs to the other command.
-        console.print(f"[red]{escape(str(error))}[/]", highlight=False)
-        sys.exit(1)
+        raise
     except FAILURES as error:
         facts["error"] = str(error) or repr(error)
     except KeyboardInterrupt:
@@ -60,23 +58,22 @@ def run(chosen: Chosen, source: str | None, config: Path | None) -> None:
 @click.pass_obj
 def explain(chosen: Chosen, run_id: str | None) -> None:
     """Write the page of a run."""
-    with errors_as_lines():
-        place = chosen.open(as_started=True)
-        if not (place.settings.var / "airflow").exists():
-            raise StackError(f"nothing has run in {place.settings.var} yet: make run")
-        with place.running(["postgres", "airflow-api-server"]):
-            written = page.write(place, run_id)
-        console.print(place.page(written), highlight=False)
+    place = chosen.open(as_started=True)
+    if not (place.settings.var / "airflow").exists():
+        raise StackError(f"nothing has run in {place.settings.var} yet: make run")
+    with place.running(["postgres", "airflow-api-server"]):
+        written = page.write(place, run_id)
+    console.print(place.page(written), highlight=False)
 
 
 @click.command()
-@click.option("--input", "source", required=True, help="CSV or Parquet file of projects.")
+@click.option("--input", "source", required=True, help="CSV or Parquet file with the rows to tag.")
 @click.option("--output", "target", required=True, help="CSV or Parquet file to write.")
 @click.option("--to-stdout", is_flag=True, help="Print the content of the output file instead of keeping it.")
 @click.pass_obj
 def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> None:
     """Tag the rows of a file with the champion."""
-    with errors_as_lines(), TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         if not source or not target:
             raise StackError("name both files: make predict INPUT=file.csv OUTPUT=tagged.csv")
         place = chosen.open(as_started=True)
@@ -93,10 +90,8 @@ def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> Non
 @click.pass_obj
 def validate(chosen: Chosen) -> None:
     """Run the Great Expectations checkpoints without Airflow."""
-    with errors_as_lines():
-        command = ["python", "-m", "pipeline.checkpoints"]
-        status = chosen.open(as_started=True).run_command("airflow", *command, services=["postgres"])
-    sys.exit(status)
+    place = chosen.open(as_started=True)
+    sys.exit(place.run_command("airflow", "python", "-m", "pipeline.checkpoints", services=["postgres"]))
 
 
 @click.command()
@@ -104,10 +99,9 @@ def validate(chosen: Chosen) -> None:
 @click.pass_obj
 def demo_failure(chosen: Chosen, config: Path | None) -> None:
     """Load bad rows on purpose and show the gate that stops them."""
-    with errors_as_lines():
-        place = chosen.open(config=config, as_started=True)
-        with place.running():
-            stopped = demo.demonstrate(place)
+    place = chosen.open(config=config, as_started=True)
+    with place.running():
+        stopped = demo.demonstrate(place)
     sys.exit(0 if stopped else 1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from stack.cli.common import Chosen, config_option, console, errors_as_lines, settings_options
+from stack.cli.common import Chosen, config_option, console, settings_options
 from stack.place import place_class
 from stack.settings import Settings
 
@@ -17,32 +17,29 @@ from stack.settings import Settings
 @click.pass_obj
 def up(chosen: Chosen, source: str | None, config: Path | None) -> None:
     """Start the services and keep them running."""
-    with errors_as_lines():
-        place = chosen.open(source=source, config=config)
-        place.start()
-        _show_status(place.states(), place.settings)
-        shown = chosen.var / "airflow" / "password-shown"
-        if not shown.exists():
-            console.print(f"\nThe logins, shown only this once (`make password`, {chosen.var}/secrets.json):")
-            _show_logins(place.settings)
-            shown.touch()
+    place = chosen.open(source=source, config=config)
+    place.start()
+    _show_status(place.states(), place.settings)
+    shown = chosen.var / "airflow" / "password-shown"
+    if not shown.exists():
+        console.print(f"\nThe logins, shown only this once (`make password`, {chosen.var}/secrets.json):")
+        _show_logins(place.settings)
+        shown.touch()
 
 
 @click.command()
 @click.pass_obj
 def status(chosen: Chosen) -> None:
     """List the services, their states and their addresses."""
-    with errors_as_lines():
-        place = chosen.open(as_started=True)
-        _show_status(place.states(), place.settings)
+    place = chosen.open(as_started=True)
+    _show_status(place.states(), place.settings)
 
 
 @click.command()
 @click.pass_obj
 def down(chosen: Chosen) -> None:
     """Stop the services."""
-    with errors_as_lines():
-        place_class(chosen.place).stop(chosen.var, console)
+    place_class(chosen.place).stop(chosen.var, console)
     console.print("The stack is stopped.")
 
 
@@ -59,17 +56,14 @@ def doctor(chosen: Chosen, config: Path | None) -> None:
 @click.pass_obj
 def password(chosen: Chosen) -> None:
     """Show the logins."""
-    with errors_as_lines():
-        _show_logins(chosen.open(as_started=True).settings)
+    _show_logins(chosen.open(as_started=True).settings)
 
 
 def _show_status(states: dict[str, str], settings: Settings) -> None:
     if not states:
         console.print("Nothing is running; `make up` starts the stack.")
         return
-    table = Table(box=None, header_style="dim")
-    for column in ("service", "state", "port"):
-        table.add_column(column)
+    table = Table("service", "state", "port", box=None, header_style="dim")
     ports = settings.ports.model_dump()
     for name, state in states.items():
         port = ports.get(name, ports["airflow"] if name == "airflow-api-server" else "")

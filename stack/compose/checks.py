@@ -23,11 +23,7 @@ LOST_PASSWORD = (
 
 
 def layout_problem(found: str) -> str:
-    """Why this version cannot use the `var` volume, with the remedy; empty: it can.
-
-    Args:
-        found: content of its file `layout`.
-    """
+    """Why this version cannot use the `var` volume with this file `layout`, with the remedy; empty: it can."""
     if found.strip() == str(LAYOUT):
         return ""
     made = "a newer" if found.strip().isdigit() and int(found) > LAYOUT else "another"
@@ -38,11 +34,7 @@ def layout_problem(found: str) -> str:
 
 
 def require_layout(var: Path) -> None:
-    """Check the layout of the `var` volume; a volume without a number gets the present one.
-
-    Raises:
-        StackError: it is of another layout.
-    """
+    """Raise a StackError if the `var` volume has another layout; one without a number gets the present one."""
     file = var / LAYOUT_FILE
     if not file.exists():
         # Layout 1 is the first that has a number.
@@ -52,11 +44,9 @@ def require_layout(var: Path) -> None:
 
 
 def cluster_problem(volume: str, image: str) -> str:
-    """Why a PostgreSQL cannot use a volume, with the remedy; empty: it can. docker/postgres-start has the same message.
+    """Why a PostgreSQL cannot use a volume of another major version, with the remedy; empty: it can.
 
-    Args:
-        volume: major version of the cluster in it.
-        image: major version of the image.
+    docker/postgres-start has the same message.
     """
     if volume == image:
         return ""

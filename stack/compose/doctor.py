@@ -4,15 +4,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
-from stack.checks import Check, amount, describe, holder_of, is_taken, show_all
+from stack.checks import Check, amount, describe, holder_of, is_taken, ports_check, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
 from stack.compose.settings import SOURCE, Environment, environment_of
@@ -25,13 +24,7 @@ CLOSED = "`make images`; see docs/closed-networks.md for machines without a regi
 
 @dataclass(frozen=True)
 class Project:
-    """The container stack as Compose reads it.
-
-    Attributes:
-        environment: what `.env` and the caller's variables say.
-        config: docker-compose.yml with the settings filled in.
-        engine: what `docker info` tells.
-    """
+    """The container stack: its settings, docker-compose.yml with these filled in, and the engine's `docker info`."""
 
     environment: Environment
     config: dict[str, Any]
@@ -68,8 +61,7 @@ class Project:
 def code(project: Project) -> Check:
     """Check that the containers' user may read the mounted folders of the repository."""
     folders = [path for path in project.mounted.values() if path.is_relative_to(ROOT) and path != ROOT]
-    env = [ROOT / ".env"] if (ROOT / ".env").exists() else []
-    for path in (*folders, *env):
+    for path in (*folders, ROOT / ".env"):
         if path != project.mounted.get(SOURCE) and (closed := closed_to_others(path)):
             name = closed.relative_to(ROOT)
             remedy = f"`chmod -R a+rX {name}`"
@@ -99,16 +91,9 @@ def ports(project: Project) -> Check:
     label = f"label=com.docker.compose.project={project.config['name']}"
     listed = docker("ps", "--filter", label, "--format", "{{.Ports}}").stdout
     own = {int(port) for port in re.findall(r":(\d+)->", listed)}
-    strange = {name: port for name, port in project.published.items() if port not in own and is_taken(port)}
-    if not strange:
-        told = ", ".join(f"{name} {port}" for name, port in project.published.items())
-        return Check("ports", "ok", f"{told}: {'used by this stack' if own else 'free'}")
-    found = "; ".join(f"port {port} of {name} is taken" for name, port in strange.items())
-    who = ", ".join(dict.fromkeys(filter(None, map(_who, strange.values()))))
-    others = ", ".join(f"{name.upper()}_PORT" for name in strange)
-    return Check(
-        "ports", "fail", found, f"stop the process that listens there{who and f' ({who})'}, or set {others} in .env"
-    )
+    known = project.published
+    strange = {name: _who(port) for name, port in known.items() if port not in own and is_taken(port)}
+    return ports_check(known, strange, in_use=bool(own), setting=lambda name: f"{name.upper()}_PORT", file=".env")
 
 
 def memory(project: Project) -> Check:
@@ -143,12 +128,11 @@ def images(project: Project) -> Check:
 
 def volumes(project: Project) -> Check:
     """Check that this version can use the existing volumes."""
-    problems = [*_cluster_problems(project), *_layout_problems(project)]
-    if problems:
-        return Check("volumes", "fail", problems[0][0], problems[0][1])
+    if problem := _cluster_problem(project) or _layout_problem(project):
+        found, _, remedy = problem.partition(": ")
+        return Check("volumes", "fail", found, remedy)
     there = [name for name in ("postgres", "var", "secrets") if project.volume(name)]
-    told = f"{', '.join(there)}: usable by this version" if there else "none yet"
-    return Check("volumes", "ok", told)
+    return Check("volumes", "ok", f"{', '.join(there)}: usable by this version" if there else "none yet")
 
 
 FULL: tuple[Callable[[Project], Check], ...] = (code, source, ports, memory, disk, images, volumes)
@@ -166,17 +150,17 @@ def checks() -> Iterator[Check]:
     found = compose() if shutil.which("docker") else None
     if found:
         yield found
-    remedy = "fix it in .env; .env.example explains each setting"
+    remedy = "fix it in .env; .env.example explains each setting; then the other checks can run"
     try:
         environment = environment_of(ROOT / ".env", os.environ)
     except ConfigError as error:
-        yield Check("settings", "fail", str(error), f"{remedy}; then the other checks can run")
+        yield Check("settings", "fail", str(error), remedy)
         return
     if not found or found.state == "fail":
         return
     done = docker("compose", "config", "--format", "json")
     if done.returncode:
-        yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", f"{remedy}; then the other checks can run")
+        yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", remedy)
         return
     yield Check("settings", "ok", ".env holds no unknown and no impossible setting")
     if facts:
@@ -200,43 +184,34 @@ def index_answers() -> bool:
     return asked.returncode == 0
 
 
-def _cluster_problems(project: Project) -> Iterator[tuple[str, str]]:
-    volume = project.volume("postgres")
-    if project.environment.postgres_host or not volume:
-        return
-    image = project.config["services"]["postgres"]["image"]
-    told = _inside(image, volume, "postgres --version; cat /volume/PG_VERSION", "--user=postgres")
-    if versions := re.fullmatch(r".*\(PostgreSQL\) (\d+).*\n(\d+)", told.strip()):
-        if problem := cluster_problem(versions[2], versions[1]):
-            yield _found_and_remedy(problem)
-        elif not project.volume("secrets"):
-            remedy = f"with a backup {AGAIN}; without one see docs/compose.md"
-            yield "the volume `secrets` is gone, and with it the password of the volume `postgres`", remedy
+def _cluster_problem(project: Project) -> str:
+    if project.environment.postgres_host:
+        return ""
+    told = _inside(project, "postgres", "postgres", "postgres --version; cat /volume/PG_VERSION", "--user=postgres")
+    versions = re.fullmatch(r".*\(PostgreSQL\) (\d+).*\n(\d+)", told)
+    if versions and versions[2] == versions[1] and not project.volume("secrets"):
+        gone = "the volume `secrets` is gone, and with it the password of the volume `postgres`"
+        return f"{gone}: with a backup {AGAIN}; without one see docs/compose.md"
+    return cluster_problem(versions[2], versions[1]) if versions else ""
 
 
-def _layout_problems(project: Project) -> Iterator[tuple[str, str]]:
-    if volume := project.volume("var"):
-        image = project.config["services"]["init"]["image"]
-        told = _inside(image, volume, f"cat /volume/{LAYOUT_FILE}").strip()
-        # None yet: the next start gives it one.
-        if told and (problem := layout_problem(told)):
-            yield _found_and_remedy(problem)
+def _layout_problem(project: Project) -> str:
+    told = _inside(project, "init", "var", f"cat /volume/{LAYOUT_FILE}")
+    # None yet: the next start gives it one.
+    return layout_problem(told) if told else ""
 
 
-def _found_and_remedy(problem: str) -> tuple[str, str]:
-    found, _, remedy = problem.partition(": ")
-    return found, remedy
-
-
-def _inside(image: str, volume: str, line: str, *options: str) -> str:
-    """What a line of shell prints in a container that sees a volume; empty where the image is not there."""
-    if _lacking([image]):
+def _inside(project: Project, service: str, name: str, line: str, *options: str) -> str:
+    """What a line of shell prints in a service's image that sees a volume; empty where one of them is not there."""
+    image, volume = project.config["services"][service]["image"], project.volume(name)
+    if not volume or _lacking([image]):
         return ""
     mount = f"--mount=type=volume,source={volume},target=/volume,readonly"
-    return docker("run", "--rm", "--network=none", mount, *options, "--entrypoint=sh", image, "-c", line).stdout
+    done = docker("run", "--rm", "--network=none", mount, *options, "--entrypoint=sh", image, "-c", line)
+    return done.stdout.strip()
 
 
-def _lacking(wanted: tuple[str, ...] | list[str]) -> list[str]:
+def _lacking(wanted: Iterable[str]) -> list[str]:
     return [image for image in wanted if docker("image", "inspect", image).returncode != 0]
 
 
@@ -244,5 +219,4 @@ def _who(port: int) -> str:
     """Who has a port: a container by its name, or a process."""
     if container := docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").stdout.strip():
         return f"container {container}"
-    holder: psutil.Process | None = holder_of(port)
-    return describe(holder) if holder else ""
+    return describe(holder_of(port))

@@ -1,5 +1,7 @@
 """Checks that services elsewhere, named in `.env`, answer and accept the login."""
 
+from contextlib import suppress
+
 import httpx
 
 from stack.compose.settings import Settings
@@ -10,36 +12,31 @@ TIMEOUT = 20
 
 
 def require(settings: Settings) -> None:
-    """Log in to Airbyte and MLflow if they run elsewhere.
-
-    Raises:
-        StackError: one does not answer as it should, or refuses the login; the message names the settings to fix.
-    """
+    """Log in to Airbyte and MLflow if they run elsewhere; a StackError names the settings to fix."""
     told = settings.environment
     if told.airbyte_url:
         login = {"client_id": settings.airbyte_client_id, "client_secret": settings.secrets["airbyte_client_secret"]}
         url = f"{settings.url('airbyte')}/api/public/v1/applications/token"
         body = {**login, "grant-type": "client_credentials"}
-        _ask("AIRBYTE_URL", "AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET", "access_token", "POST", url, json=body)
+        _ask("AIRBYTE_URL", "AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET", "access_token", url, json=body)
     if told.mlflow_url:
         login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
         url = f"{settings.url('mlflow')}/api/2.0/mlflow/experiments/search"
         body = {"max_results": 1}
-        _ask("MLFLOW_URL", "MLFLOW_USERNAME and MLFLOW_PASSWORD", "", "POST", url, json=body, auth=login)
+        _ask("MLFLOW_URL", "MLFLOW_USERNAME and MLFLOW_PASSWORD", "", url, json=body, auth=login)
 
 
-def _ask(setting: str, login: str, expected: str, method: str, url: str, **request) -> None:
+def _ask(setting: str, login: str, expected: str, url: str, **request) -> None:
     try:
-        answer = httpx.request(method, url, timeout=TIMEOUT, **request)
+        answer = httpx.post(url, timeout=TIMEOUT, **request)
     except httpx.HTTPError as error:
         raise StackError(f"{setting}: {url} does not answer ({error!r}); correct it in .env, or start it") from None
     if answer.status_code in (400, 401, 403):
         reason = f"{answer.status_code} {' '.join(answer.text.split())[:200]}"
         raise StackError(f"{setting}: {url} refuses the login ({reason}); correct {login} in .env")
-    try:
+    body = None
+    with suppress(ValueError):
         body = answer.json()
-    except ValueError:
-        body = None
     if not answer.is_success or not isinstance(body, dict) or (expected and expected not in body):
         raise StackError(
             f"{setting}: {url} answers {answer.status_code}, so it may be another program; correct it in .env"

@@ -20,13 +20,11 @@ PATIENCE = 60
 def compose() -> Check:
     """Check that Compose is installed and new enough for docker-compose.yml."""
     version = docker("compose", "version", "--short").stdout.strip()
-    needed = ".".join(map(str, COMPOSE))
+    if version and _numbers(version) >= COMPOSE:
+        return Check("Compose", "ok", version)
+    found = f"Compose {version} is too old" if version else "no Compose v2"
     remedy = "install Docker's plugin docker-compose-plugin (Debian 13: apt install docker-compose)"
-    if not version:
-        return Check("Compose", "fail", f"no Compose v2; {needed} or newer is needed", remedy)
-    if _numbers(version) < COMPOSE:
-        return Check("Compose", "fail", f"Compose {version} is too old; {needed} or newer is needed", remedy)
-    return Check("Compose", "ok", version)
+    return Check("Compose", "fail", f"{found}; {'.'.join(map(str, COMPOSE))} or newer is needed", remedy)
 
 
 def engine() -> tuple[Check, dict[str, Any]]:

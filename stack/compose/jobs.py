@@ -11,7 +11,7 @@ import psutil
 
 from stack import databases
 from stack.checks import GB
-from stack.cli.common import Chosen, console, errors_as_lines
+from stack.cli.common import Chosen, console
 from stack.compose import elsewhere, server
 from stack.compose.checks import DISK, MEMORY, require_layout
 from stack.compose.settings import Settings, load
@@ -22,6 +22,7 @@ from stack.environments import (
     docs_environment,
     mlflow_environment,
     own_environment,
+    without_proxy,
 )
 from stack.errors import StackError
 from stack.runs.job import connect
@@ -37,37 +38,35 @@ MOUNTED = ("airflow/dags", "dbt_transforms", "great_expectations", "config", "ai
 @click.pass_obj
 def init(chosen: Chosen) -> None:
     """Prepare settings, secrets and databases for the services; safe to run again."""
-    with errors_as_lines():
-        application = read(ROOT / "config" / "base.yaml")["application"]
-        for folder in (*MOUNTED, application):
-            _require_readable(ROOT / folder)
-        settings = load(chosen.var)
-        require_layout(settings.var)
-        _require_room(settings.var)
-        for folder in ("airflow", "artifacts", "logs/airflow", "great_expectations", "dbt"):
-            (settings.var / folder).mkdir(parents=True, exist_ok=True)
-        # Where PostgreSQL writes why it does not start; before its password, which it waits for.
-        messages = OWN_VOLUMES / "postgres" / "said"
-        messages.mkdir(exist_ok=True)
-        messages.chmod(0o777)
-        (messages / "reason").unlink(missing_ok=True)
-        _write_postgres_password(settings)
-        airflow = _environment(settings, airflow_environment(settings) | {"MLOPS_LINKS__DOCS": settings.link("docs")})
-        passwords = json.dumps({"admin": settings.secrets["admin"]})
-        _write("airflow", "passwords.json", passwords)
-        _write("airflow", "environment", _lines(airflow))
-        _write("airbyte", "environment", _lines(_environment(settings, airbyte_environment(settings))))
-        _write("docs", "environment", _lines(docs_environment(settings)))
-        _write("mlflow", "auth.ini", _mlflow_login(settings))
-        _write("mlflow", "environment", _lines(_environment(settings, _mlflow_environment(settings))))
-        elsewhere.require(settings)
-        server.wait(settings, messages)
-        server.create_databases(settings)
-        # The init job has Airflow's volume elsewhere than Airflow itself.
-        own = airflow | {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/dev/null"}
-        log = settings.var / "logs" / "airflow-migrate.log"
-        command = command_of("airflow", "airflow")
-        databases.migrate_airflow(settings.database("airflow"), command, os.environ | own, log)
+    application = read(ROOT / "config" / "base.yaml")["application"]
+    for folder in (*MOUNTED, application):
+        _require_readable(ROOT / folder)
+    settings = load(chosen.var)
+    require_layout(settings.var)
+    _require_room(settings.var)
+    for folder in ("airflow", "artifacts", "logs/airflow", "great_expectations", "dbt"):
+        (settings.var / folder).mkdir(parents=True, exist_ok=True)
+    # Where PostgreSQL writes why it does not start; before its password, which it waits for.
+    messages = OWN_VOLUMES / "postgres" / "said"
+    messages.mkdir(exist_ok=True)
+    messages.chmod(0o777)
+    (messages / "reason").unlink(missing_ok=True)
+    _write_postgres_password(settings)
+    airflow = _environment(settings, airflow_environment(settings) | {"MLOPS_LINKS__DOCS": settings.link("docs")})
+    _write("airflow", "passwords.json", json.dumps({"admin": settings.secrets["admin"]}))
+    _write_environment("airflow", airflow)
+    _write_environment("airbyte", _environment(settings, airbyte_environment(settings)))
+    _write_environment("docs", docs_environment(settings))
+    _write("mlflow", "auth.ini", _mlflow_login(settings))
+    _write_environment("mlflow", _environment(settings, _mlflow_environment(settings)))
+    elsewhere.require(settings)
+    server.wait(settings, messages)
+    server.create_databases(settings)
+    # The init job has Airflow's volume elsewhere than Airflow itself.
+    own = airflow | {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/dev/null"}
+    log = settings.var / "logs" / "airflow-migrate.log"
+    command = command_of("airflow", "airflow")
+    databases.migrate_airflow(settings.database("airflow"), command, os.environ | own, log)
     console.print("Settings, secrets and databases are ready.")
 
 
@@ -75,24 +74,20 @@ def init(chosen: Chosen) -> None:
 @click.pass_obj
 def postgres_password(chosen: Chosen) -> None:
     """Write the superuser's password for PostgreSQL; docker/restore needs it before there are databases."""
-    with errors_as_lines():
-        _write_postgres_password(load(chosen.var))
+    _write_postgres_password(load(chosen.var))
 
 
 @click.command("connect", hidden=True)
 @click.pass_obj
 def connect_airbyte(chosen: Chosen) -> None:
     """Create Airbyte's connections as declared and give their ids to Airflow."""
-    with errors_as_lines():
-        connect(load(chosen.var))
+    connect(load(chosen.var))
     console.print("Airflow has the ids of Airbyte's connections.")
 
 
 def _environment(settings: Settings, own: dict[str, str]) -> dict[str, str]:
-    # Services reach each other directly, without a proxy.
-    direct = ",".join(("localhost", "127.0.0.1", "airflow-api-server", "airbyte", "mlflow", "postgres", "docs"))
-    no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), direct)))
-    return {**own_environment(settings), **own, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+    direct = without_proxy(os.environ, "airflow-api-server", "airbyte", "mlflow", "postgres", "docs")
+    return own_environment(settings) | own | direct
 
 
 def _mlflow_environment(settings: Settings) -> dict[str, str]:
@@ -120,13 +115,12 @@ def _mlflow_login(settings: Settings) -> str:
     return "\n".join(["[mlflow]", *(f"{name} = {value}".replace("%", "%%") for name, value in login.items()), ""])
 
 
-def _lines(variables: dict[str, str]) -> str:
-    """Variables as a shell reads them."""
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
-
-
 def _write(volume: str, name: str, text: str) -> None:
     write_private(OWN_VOLUMES / volume / name, text)
+
+
+def _write_environment(volume: str, variables: dict[str, str]) -> None:
+    _write(volume, "environment", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
 
 
 def _write_postgres_password(settings: Settings) -> None:
@@ -136,11 +130,7 @@ def _write_postgres_password(settings: Settings) -> None:
 
 
 def _require_readable(folder: Path) -> None:
-    """Whether the containers' user may read the mounted folders.
-
-    Raises:
-        StackError: it may not; the message names the first file.
-    """
+    """Raise a StackError that names the first file of a mounted folder that the containers' user cannot read."""
     for path in (folder, *folder.rglob("*")):
         if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
             name = path.relative_to(ROOT)
@@ -148,11 +138,7 @@ def _require_readable(folder: Path) -> None:
 
 
 def _require_room(var: Path) -> None:
-    """Check that Docker's disk has room, and warn if memory may be too small.
-
-    Raises:
-        StackError: the disk is almost full.
-    """
+    """Raise a StackError if Docker's disk is almost full, and warn if memory may be too small."""
     free, memory = shutil.disk_usage(var).free, psutil.virtual_memory().total
     if free < DISK[0]:
         told = f"only {free / GB:.1f} GB are free on Docker's disk, and a start needs {DISK[0] / GB:.1f} GB"

@@ -35,20 +35,12 @@ class Place(BasePlace):
         return True
 
     def start(self) -> None:
-        """Refuse: containers are started from outside.
-
-        Raises:
-            StackError: always.
-        """
+        """Refuse: containers are started from outside."""
         raise StackError("containers are started from outside: docker compose up")
 
     @classmethod
     def stop(cls, var: Path, console: Console) -> None:
-        """Refuse: containers are stopped from outside.
-
-        Raises:
-            StackError: always.
-        """
+        """Refuse: containers are stopped from outside."""
         raise StackError("containers are stopped from outside: docker compose stop")
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -18,16 +17,12 @@ OLDEST = 15
 
 
 def wait(settings: Settings, messages: Path) -> None:
-    """Wait until the server accepts connections.
-
-    Args:
-        settings: of the stack.
-        messages: folder where docker/postgres-start writes why the server does not start.
+    """Wait until the server accepts connections; docker/postgres-start writes why it does not start to `messages`.
 
     Raises:
         StackError: it does not answer in time, refuses the login, or is too old; the message says how to fix it.
     """
-    is_elsewhere = bool(settings.environment.postgres_host)
+    is_elsewhere, address = bool(settings.environment.postgres_host), _address(settings)
     deadline = time.monotonic() + (PATIENCE_ELSEWHERE if is_elsewhere else PATIENCE)
     while True:
         try:
@@ -37,9 +32,7 @@ def wait(settings: Settings, messages: Path) -> None:
             reason = " ".join(str(error).split())
         else:
             if version < OLDEST:
-                raise StackError(
-                    f"PostgreSQL at {_address(settings)} is version {version}: {OLDEST} or later is needed"
-                )
+                raise StackError(f"PostgreSQL at {address} is version {version}: {OLDEST} or later is needed")
             # docker/postgres-start wrote it; from now on the cluster holds data.
             if not is_elsewhere:
                 (messages / "making").unlink(missing_ok=True)
@@ -52,16 +45,12 @@ def wait(settings: Settings, messages: Path) -> None:
         if wrong or time.monotonic() > deadline:
             shows = "`docker compose logs postgres` shows why"
             remedy = "correct POSTGRES_HOST, _PORT, _USER and _PASSWORD in .env" if is_elsewhere else shows
-            raise StackError(f"PostgreSQL at {_address(settings)} cannot be used: {reason}; {remedy}")
+            raise StackError(f"PostgreSQL at {address} cannot be used: {reason}; {remedy}")
         time.sleep(0.2)
 
 
 def create_databases(settings: Settings) -> None:
-    """Create the databases and their roles, unless they exist.
-
-    Raises:
-        StackError: the user may not; the message says what is needed.
-    """
+    """Create the databases and their roles, unless they exist; a StackError says what the user lacks."""
     try:
         databases.ensure(settings.superuser(), {name: settings.secrets[name] for name in databases.NAMES})
     except psycopg.errors.InsufficientPrivilege as error:
@@ -73,5 +62,4 @@ def create_databases(settings: Settings) -> None:
 
 
 def _address(settings: Settings) -> str:
-    server: dict[str, Any] = settings.server()
-    return f"{server['host']}:{server['port']}"
+    return "{host}:{port}".format(**settings.server())

@@ -6,20 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import (
-    AnyHttpUrl,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from stack import settings
 from stack.settings import ROOT, ConfigError, Port
@@ -33,8 +23,6 @@ SOURCE = "/source"
 FOREIGN = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|BUILDX)_\w+|(https?|no|all)_proxy", re.IGNORECASE)
 # Where services listen inside their containers.
 PORTS = {"airflow": 8080, "mlflow": 5000, "airbyte": 8001, "postgres": 5432, "docs": 8088}
-# Compose passes an empty text for a variable that is not set.
-Unset = BeforeValidator(lambda value: value or None)
 
 
 class Environment(BaseModel):
@@ -43,25 +31,25 @@ class Environment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source_folder: str = "./data/sample"
-    source_url: Annotated[AnyHttpUrl | None, Unset] = None
+    source_url: AnyHttpUrl | None = None
 
     airflow_port: Port = 8080
     mlflow_port: Port = 5000
     airbyte_port: Port = 8001
     docs_port: Port = 8088
 
-    postgres_host: Annotated[str | None, Unset] = None
+    postgres_host: str | None = None
     postgres_port: int = Field(5432, ge=1, le=65535)
     postgres_user: str = "postgres"
-    postgres_password: Annotated[SecretStr | None, Unset] = None
+    postgres_password: SecretStr | None = None
 
-    airbyte_url: Annotated[AnyHttpUrl | None, Unset] = None
-    airbyte_client_id: Annotated[str | None, Unset] = None
-    airbyte_client_secret: Annotated[SecretStr | None, Unset] = None
+    airbyte_url: AnyHttpUrl | None = None
+    airbyte_client_id: str | None = None
+    airbyte_client_secret: SecretStr | None = None
 
-    mlflow_url: Annotated[AnyHttpUrl | None, Unset] = None
-    mlflow_username: Annotated[str | None, Unset] = None
-    mlflow_password: Annotated[SecretStr | None, Unset] = None
+    mlflow_url: AnyHttpUrl | None = None
+    mlflow_username: str | None = None
+    mlflow_password: SecretStr | None = None
 
     # Read by Compose alone.
     build_certificates: str = ""
@@ -83,11 +71,7 @@ class Environment(BaseModel):
 
 
 class Settings(settings.Settings):
-    """The container stack, seen from inside one of its containers.
-
-    Attributes:
-        environment: what `.env` says.
-    """
+    """The container stack, seen from inside one of its containers; `environment` is what `.env` says."""
 
     place: ClassVar[str] = "compose"
     # A container's own network; only what Compose publishes is seen outside, on the host's 127.0.0.1.
@@ -145,16 +129,15 @@ class Settings(settings.Settings):
 
 
 def load(var: Path) -> Settings:
-    """Read the settings of this container; missing secrets are created.
-
-    Args:
-        var: folder that the volume of all data is mounted at.
+    """Read the settings of this container, where the volume of all data is `var`; missing secrets are created.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.
     """
     environment = environment_of(CLONE / ".env", os.environ)
-    os.environ.update(_for_connections(CLONE / ".env"))
+    others = _names_of_connections()
+    written = _written(CLONE / ".env").items()
+    os.environ.update({name: value for name, value in written if name in others and value is not None})
     config = settings.read(ROOT / "config" / "base.yaml")
     config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
     settings.require(config, "config/base.yaml")
@@ -168,11 +151,7 @@ def load(var: Path) -> Settings:
 
 
 def environment_of(file: Path, given: Mapping[str, str]) -> Environment:
-    """The settings of `.env`.
-
-    Args:
-        file: `.env`; without it, the defaults hold.
-        given: variables that override the file: of Compose's caller or, in a container, what Compose handed on.
+    """The settings of `.env`, if there is one, and of the caller's or the container's variables, which override it.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.
@@ -180,10 +159,10 @@ def environment_of(file: Path, given: Mapping[str, str]) -> Environment:
     written = _written(file)
     known = {name.upper(): name for name in Environment.model_fields}
     _require_known(written, known)
-    values = {name: given.get(name, written.get(name)) for name in known}
+    values = {**written, **given}
     try:
-        # Compose takes the default for an empty value too.
-        return Environment(**{known[name]: value for name, value in values.items() if value})
+        # Compose takes the default for an empty value too, and passes one for a variable that is not set.
+        return Environment.model_validate({known[name]: values[name] for name in known if values.get(name)})
     except ValidationError as error:
         problems = dict.fromkeys(_told(each) for each in error.errors())
         raise ConfigError(f".env: {'; '.join(problems)}") from None
@@ -199,12 +178,13 @@ def _written(file: Path) -> dict[str, str | None]:
         raise ConfigError(".env cannot be read by the containers' user: `chmod a+r .env`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f".env cannot be read: {error}") from None
-    for binding in parse_stream(io.StringIO(text)):
+    bindings = list(parse_stream(io.StringIO(text)))
+    for binding in bindings:
         if binding.error:
             # Without the text, which may hold a password.
             raise ConfigError(f".env: line {binding.original.line} is not NAME=value, or a quote is missing")
     # Single quotes work as in Compose; elsewhere Compose has filled in variables before.
-    return dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {binding.key: binding.value for binding in bindings if binding.key}
 
 
 def _require_known(written: Iterable[str], ours: Iterable[str]) -> None:
@@ -224,16 +204,10 @@ def _names_of_connections() -> set[str]:
     return set(re.findall(r"\$\{(\w+)", declared))
 
 
-def _for_connections(file: Path) -> dict[str, str]:
-    others = _names_of_connections()
-    return {name: value for name, value in _written(file).items() if name in others and value is not None}
-
-
 def _told(error: Mapping[str, Any]) -> str:
     """An error of pydantic with the name as in `.env`, and without the value of a secret."""
-    name = ".".join(str(part).upper() for part in error["loc"])
-    told = error["msg"].removeprefix("Value error, ")
-    if not name:
-        return told
-    secret = "PASSWORD" in name or "SECRET" in name
-    return f"{name}: {told}" if secret else f"{name}: {told}, not {error['input']!r}"
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    name = error["loc"][0].upper()
+    value = "" if "PASSWORD" in name or "SECRET" in name else f", not {error['input']!r}"
+    return f"{name}: {error['msg']}{value}"

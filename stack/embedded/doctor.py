@@ -130,11 +130,7 @@ def _checks(var: Path, config: Path | None) -> Iterator[Check]:
 
 
 def require(stack: Stack, console: Console) -> None:
-    """Print warnings of the quick checks.
-
-    Raises:
-        StackError: a check failed; the message lists all that failed, with the remedies.
-    """
+    """Print warnings of the quick checks; a StackError lists all that failed, with the remedies."""
     found = [check(stack) for check in QUICK]
     show([check for check in found if check.state == "warn"], console)
     if wrong := [check for check in found if check.state == "fail"]:

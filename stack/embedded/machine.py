@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-from stack.checks import GB, Check, amount, describe, holder_of, instance_of, is_taken
+from stack.checks import GB, Check, amount, describe, holder_of, instance_of, is_taken, ports_check
 from stack.embedded import postgres
 from stack.embedded.supervision import Stack
 from stack.embedded.supervisor import processes_of
@@ -51,24 +51,19 @@ def tools(stack: Stack) -> Check:
 
 def ports(stack: Stack) -> Check:
     """Check that every port is free or used by this instance."""
-    holders = {(name, port): holder_of(port) for name, port in stack.settings.ports if is_taken(port)}
-    ours = str(stack.settings.var)
-    strange = {each: holder for each, holder in holders.items() if not holder or instance_of(holder) != ours}
-    if not strange:
-        listed = ", ".join(f"{name} {port}" for name, port in stack.settings.ports)
-        return Check("ports", "ok", f"{listed}: {'used by this stack' if holders else 'free'}")
-    found = "; ".join(f"port {port} of {name} is taken" for name, port in strange)
-    who = ", ".join(dict.fromkeys(describe(holder) for holder in strange.values() if holder))
-    others = ", ".join(f"ports.{name}" for name, _ in strange)
-    remedy = f"stop the process that listens there{who and f' ({who})'}, or set {others} in a file given as CONFIG=…"
-    return Check("ports", "fail", found, remedy)
+    known, ours = dict(stack.settings.ports), str(stack.settings.var)
+    holders = {name: holder_of(port) for name, port in known.items() if is_taken(port)}
+    strange = {name: describe(each) for name, each in holders.items() if not each or instance_of(each) != ours}
+    file = "a file given as CONFIG=…"
+    return ports_check(known, strange, in_use=bool(holders), setting="ports.{}".format, file=file)
 
 
 def memory(stack: Stack) -> Check:
     """Check that there is enough memory, counting what this instance's services use already."""
     available = psutil.virtual_memory().available
     if available < MEMORY[1]:
-        available += sum(_memory(process) for process in processes_of(stack.settings.var))
+        used = (process.info["memory_info"] for process in processes_of(stack.settings.var))
+        available += sum(each.rss for each in used if each)
     return amount("memory", available, MEMORY, " GB", "available", "end programs that you do not need")
 
 
@@ -119,9 +114,3 @@ def docker(stack: Stack) -> Check:
             version = done.stdout.strip().splitlines()[:1]
             found.append(f"{part} {version[0] if version else 'does not answer'}")
     return Check("Docker", "ok", f"{', '.join(found) or 'not found'}; `make run` does not need it")
-
-
-def _memory(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        return process.memory_info().rss
-    return 0

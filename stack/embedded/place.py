@@ -43,12 +43,7 @@ class Place(BasePlace):
         return self._stack.stays
 
     def start(self) -> None:
-        """Start all services and leave them running; again if they run with other settings.
-
-        Raises:
-            BusyError: another command uses the instance.
-            StackError: a service does not start.
-        """
+        """Start all services and leave them running; again if they run with other settings."""
         doctor.require(self._stack, self.console)
         if self._stack.stays and not self._stack.is_up_with(self.settings):
             self.console.print("Starting again with the new settings")

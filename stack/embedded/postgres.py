@@ -18,11 +18,7 @@ SYSTEM_USER = "pgserver"
 
 
 def system_user() -> str | None:
-    """Name of the system user that the server runs as, created if missing; None: the present user.
-
-    Raises:
-        StackError: it cannot be created.
-    """
+    """Name of the system user that the server runs as, created if missing; None: the present user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -46,12 +42,7 @@ def run_as(user: str | None) -> dict:
 def create_cluster(directory: Path, password: str) -> None:
     """Create a data directory with password authentication; an existing one is left unchanged.
 
-    Args:
-        directory: where the data will live; appears in one step, so that a crash leaves none or a whole one.
-        password: of the superuser `postgres`.
-
-    Raises:
-        StackError: initdb failed; the message has its output.
+    It appears in one step, so that a crash leaves none or a whole one.
     """
     user = system_user()
     if user:
@@ -66,9 +57,8 @@ def create_cluster(directory: Path, password: str) -> None:
     secret.touch(mode=0o600)
     secret.write_text(password)
     if user:
-        entry = pwd.getpwnam(user)
         for path in (new, secret):
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+            shutil.chown(path, user, pwd.getpwnam(user).pw_gid)
     command = [BIN / "initdb", "-D", new, "-U", SUPERUSER, f"--pwfile={secret}", "--auth=scram-sha-256"]
     command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
     done = subprocess.run(command, **run_as(user), capture_output=True, text=True, cwd="/")

@@ -8,22 +8,18 @@ import httpx
 from stack.embedded import postgres
 from stack.environments import (
     DAGS,
-    HEALTH,
     airbyte_environment,
     airflow_environment,
     command_of,
     docs_environment,
+    health_url,
     mlflow_environment,
 )
 from stack.settings import ROOT, Settings
 
 # Logs are read as files; a log server would outlive a killed scheduler and hold its locks.
-AIRFLOW_COMPONENTS = {
-    "api-server": (),
-    "scheduler": ("--skip-serve-logs",),
-    "dag-processor": (),
-    "triggerer": ("--skip-serve-logs",),
-}
+SKIP_SERVER = ("--skip-serve-logs",)
+AIRFLOW_COMPONENTS = {"api-server": (), "scheduler": SKIP_SERVER, "dag-processor": (), "triggerer": SKIP_SERVER}
 # Where components find modules: what the scheduler loads before it forks, and our triggers.
 MODULES = {"scheduler": str(ROOT / "airflow" / "preload"), "triggerer": DAGS}
 
@@ -33,12 +29,9 @@ class Service:
     """A process of the stack.
 
     Attributes:
-        name: of the program and of its log file.
-        command: what is run, from the repository's root.
         is_ready: whether it works; may raise httpx.HTTPError, which means no.
         environment: variables of this service, beside the common ones.
         user: system user that it runs as; None: our own.
-        stop_signal: what asks it to end.
         late: whether a run can begin before it is ready.
     """
 
@@ -54,14 +47,12 @@ class Service:
 def services(settings: Settings, *, stay: bool) -> list[Service]:
     """All services, in the order in which they can start; those of Airflow need its database migrated.
 
-    Args:
-        settings: of the instance.
-        stay: whether they outlive the command that starts them; only then people look at the docs server.
+    Only if they `stay`, beyond the command that starts them, the docs server is one: nobody would look at it otherwise.
     """
     docs = Service(
         "docs",
         command_of("stack", "python", "-m", "stack.home"),
-        lambda: _answers(settings, "docs"),
+        lambda: _answers(health_url(settings, "docs")),
         docs_environment(settings) | {"PYTHONPATH": str(ROOT)},
         late=True,
     )
@@ -77,13 +68,13 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         Service(
             "airbyte",
             command_of("airbyte", "python", "-m", "airbyte_local"),
-            lambda: _answers(settings, "airbyte"),
+            lambda: _answers(health_url(settings, "airbyte")),
             airbyte_environment(settings),
         ),
         Service(
             "mlflow",
             command_of(settings.config["application"], "mlflow", "server"),
-            lambda: _answers(settings, "mlflow"),
+            lambda: _answers(health_url(settings, "mlflow")),
             mlflow_environment(settings),
             late=True,
         ),
@@ -103,8 +94,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
     ]
 
 
-def _answers(settings: Settings, service: str, path: str | None = None) -> bool:
-    url = settings.url(service) + (path or HEALTH[service])
+def _answers(url: str) -> bool:
     return httpx.get(url, timeout=30, trust_env=False).is_success
 
 
@@ -113,7 +103,8 @@ def _airflow_is_healthy(settings: Settings, component: str) -> bool:
 
     The api-server prepares the part that tasks talk to at the first request for it, which takes seconds: ask now.
     """
+    url = health_url(settings, "airflow")
     if component == "api-server":
-        return _answers(settings, "airflow", "/execution/health") and _answers(settings, "airflow")
-    answer = httpx.get(settings.url("airflow") + HEALTH["airflow"], timeout=5, trust_env=False)
+        return _answers(f"{settings.url('airflow')}/execution/health") and _answers(url)
+    answer = httpx.get(url, timeout=5, trust_env=False)
     return answer.is_success and answer.json()[component.replace("-", "_")]["status"] == "healthy"

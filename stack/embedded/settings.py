@@ -15,10 +15,10 @@ class Embedded(BaseModel):
 
 
 def load(var: Path, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> Settings:
-    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets.
+    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets and `var`.
 
     Args:
-        var: folder for everything that the stack writes; made if it is missing.
+        var: folder for everything that the stack writes.
         source: folder or http(s) URL, in place of the config's.
         config: YAML file laid over the others, key by key.
         as_started: use the settings that the instance was last started with instead of config/.
@@ -40,8 +40,7 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    unknown = [key for key in over if key not in base]
-    if unknown:
+    if unknown := [key for key in over if key not in base]:
         known = ", ".join(str(key) for key in base)
         raise ConfigError(f"{path}: there is no setting `{prefix}{unknown[0]}`; known here: {known}")
     merged = dict(base)
@@ -62,11 +61,7 @@ def _restored(base: Any, saved: Any) -> Any:
 
 
 def _absolute(source: Any, base: Path) -> str:
-    """An http(s) URL unchanged, a folder as an absolute path; config files give paths relative to the repository.
-
-    Raises:
-        ConfigError: it is a URL of another kind.
-    """
+    """An http(s) URL unchanged, a folder as an absolute path; config files give paths relative to the repository."""
     text = str(source)
     if text.startswith(("http://", "https://")):
         return text.rstrip("/")

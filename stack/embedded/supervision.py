@@ -5,8 +5,8 @@ import subprocess
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from xmlrpc.client import Fault
 
 import httpx
@@ -16,8 +16,7 @@ from stack.embedded import postgres
 from stack.embedded.services import Service, services
 from stack.embedded.supervisor import Supervisor, supervisor_configuration
 from stack.environments import airflow_environment, command_of, common_environment
-from stack.errors import StackError
-from stack.runs import dag_runs
+from stack.errors import StackError, end_of
 from stack.settings import Settings, write_private
 
 # Seconds until a service that does not answer counts as broken.
@@ -82,17 +81,9 @@ class Stack(Supervisor):
             self._release_lock()
 
     def wait_until_ready(self) -> None:
-        """Wait until the late services that were started here are ready too.
-
-        Raises:
-            StackError: one does not start.
-        """
+        """Wait until the late services that were started here are ready too; a StackError if one does not start."""
         for service in self._late:
             self._wait(service)
-
-    def log(self, instance: dict[str, Any]) -> str:
-        """Path of the log of a task instance's try."""
-        return str(dag_runs.log_file(self.settings.var, instance))
 
     def _start_supervisor(self, known: list[Service], *, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
@@ -102,8 +93,7 @@ class Stack(Supervisor):
         if stay:
             (self._run / "stays").touch()
         postgres.create_cluster(self.settings.var / "postgres", self.settings.secrets["postgres"])
-        passwords = json.dumps({"admin": self.settings.secrets["admin"]})
-        write_private(self.settings.passwords_file, passwords)
+        write_private(self.settings.passwords_file, json.dumps({"admin": self.settings.secrets["admin"]}))
         config = self._run / "supervisord.conf"
         write_private(config, supervisor_configuration(known, self._run, self._logs))
         command = command_of("stack", "supervisord", "--nodaemon", "--silent", "-c", str(config))
@@ -118,16 +108,12 @@ class Stack(Supervisor):
         self._wait_for("supervisor", lambda: bool(self.states()), self._logs / "supervisord.out")
 
     def _start_airflow(self, components: list[Service]) -> None:
-        if components:
-            self._migrate_airflow()
-            self._launch(components)
-
-    def _migrate_airflow(self) -> None:
+        if not components:
+            return
         environment = common_environment(self.settings) | airflow_environment(self.settings)
-        log = self._logs / "airflow-migrate.log"
-        command = command_of("airflow", "airflow")
+        log, command = self._logs / "airflow-migrate.log", command_of("airflow", "airflow")
         databases.migrate_airflow(self.settings.database("airflow"), command, environment, log)
-        (self.settings.var / "airflow" / "migrated").touch()
+        self._launch(components)
 
     def _launch(self, chosen: list[Service]) -> None:
         self._begin(chosen)
@@ -143,26 +129,16 @@ class Stack(Supervisor):
                     raise StackError(f"{service.name} cannot be started: {fault.faultString}") from None
 
     def _wait(self, service: Service) -> None:
-        self._wait_for(service.name, service.is_ready, self._log(service))
+        self._wait_for(service.name, service.is_ready, self._logs / f"{service.name}.log")
 
     def _wait_for(self, name: str, is_ready: Callable[[], bool], log: Path) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            try:
+            with suppress(httpx.HTTPError):
                 if is_ready():
                     return
-            except httpx.HTTPError:
-                pass
             if (self._supervisor and self._supervisor.poll() is not None) or self.states().get(name) == "FATAL":
-                raise StackError(f"{name} ended as soon as it was started; see {log}\n{_tail(log)}")
+                raise StackError(f"{name} ended as soon as it was started; see {log}\n{end_of(log)}")
             if time.monotonic() > deadline:
-                raise StackError(f"{name} does not answer after {START_TIMEOUT} s; see {log}\n{_tail(log)}")
+                raise StackError(f"{name} does not answer after {START_TIMEOUT} s; see {log}\n{end_of(log)}")
             time.sleep(0.1)
-
-    def _log(self, service: Service) -> Path:
-        return self._logs / f"{service.name}.log"
-
-
-def _tail(log: Path) -> str:
-    """The last lines of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])

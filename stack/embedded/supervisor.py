@@ -112,7 +112,7 @@ class Supervisor:
 def processes_of(var: Path) -> list[psutil.Process]:
     """Processes of the instance in `var`, by their environment; children of services are among them."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline", "memory_info"]):
         with suppress(psutil.Error):
             if process.environ().get("MLOPS_VAR") == str(var):
                 found.append(process)
@@ -120,13 +120,7 @@ def processes_of(var: Path) -> list[psutil.Process]:
 
 
 def supervisor_configuration(services: Iterable[Service], run: Path, logs: Path) -> str:
-    """Text of supervisord's configuration file.
-
-    Args:
-        services: that it may be told to start; it starts none by itself, and restarts those that end.
-        run: folder of its socket and process id.
-        logs: folder of all logs.
-    """
+    """Text of supervisord's configuration file: it starts no service by itself, and restarts those that end."""
     config = configparser.RawConfigParser()
     config["unix_http_server"] = {"file": str(run / "supervisor.sock"), "chmod": "0700"}
     config["rpcinterface:supervisor"] = {
@@ -148,7 +142,6 @@ def supervisor_configuration(services: Iterable[Service], run: Path, logs: Path)
             "autorestart": "true",
             "stopsignal": service.stop_signal,
             "stopwaitsecs": str(STOP_TIMEOUT),
-            "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": _literal(logs / f"{service.name}.log"),

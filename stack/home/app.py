@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +20,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from stack.home.folders import FOLDERS
 
@@ -43,14 +45,7 @@ LABELS = {"up": "✓ Up", "starting": "… Not ready", "down": "✗ Down", "empt
 
 
 class Service(BaseModel):
-    """Another UI.
-
-    Attributes:
-        name: for people.
-        url: where people's browsers find it.
-        health: URL that this service asks; a 2xx answer means up, and where it is Airflow's, each part is shown.
-        purpose: what it is for, in a few words.
-    """
+    """Another UI, at `url` for a browser; the answer of `health` says whether it is up, and Airflow's parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,10 +55,9 @@ class Service(BaseModel):
     purpose: str = ""
 
 
-class Docs(BaseModel):
+@dataclass(frozen=True)
+class Docs:
     """Pages that this server serves from the folder FOLDERS[`path`]; `maker` writes them."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     name: str
@@ -76,29 +70,14 @@ class Docs(BaseModel):
 
     def pages(self, var: Path) -> list[str]:
         """Names of the pages, newest first."""
-        found = sorted(self.folder(var).glob("*.html"), key=lambda page: page.stat().st_mtime, reverse=True)
-        return [page.name for page in found]
+        found = self.folder(var).glob("*.html")
+        return [page.name for page in sorted(found, key=lambda page: page.stat().st_mtime, reverse=True)]
 
 
 DOCS = (
-    Docs(
-        path="data-docs",
-        name="Data docs",
-        purpose="the checks of the data and their results",
-        maker="The checkpoints of dataops",
-    ),
-    Docs(
-        path="dbt-docs",
-        name="dbt docs",
-        purpose="tables, columns, tests and their lineage",
-        maker="The dbt build of dataops",
-    ),
-    Docs(
-        path="runs",
-        name="Runs",
-        purpose="what each run did, from source to champion",
-        maker="`make run` or `make explain`",
-    ),
+    Docs("data-docs", "Data docs", "the checks of the data and their results", "The checkpoints of dataops"),
+    Docs("dbt-docs", "dbt docs", "tables, columns, tests and their lineage", "The dbt build of dataops"),
+    Docs("runs", "Runs", "what each run did, from source to champion", "`make run` or `make explain`"),
 )
 
 
@@ -175,6 +154,16 @@ def app(settings: Settings) -> Starlette:
     async def refuse(_: Request, error: Exception) -> Response:
         return _html("problem", getattr(error, "status_code", 500))
 
+    async def with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        answer = await call_next(request)
+        first = request.scope["path"].split("/")[1]
+        answer.headers["Content-Security-Policy"] = f"{policy}; {POLICIES.get(first, POLICIES[''])}"
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Referrer-Policy"] = "same-origin"
+        # Docs are replaced; a browser asks whether its copy is still the one.
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
     routes: list[BaseRoute] = [
         Route("/", home),
         Route("/state", state),
@@ -184,35 +173,10 @@ def app(settings: Settings) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Headers, policy=policy)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=with_headers)],
         exception_handlers={404: refuse, 405: refuse},
         lifespan=client,
     )
-
-
-class Headers:
-    """Puts the headers on every answer that keep other sites out and what a page may load in."""
-
-    def __init__(self, app: ASGIApp, policy: str):
-        self._app, self._policy = app, policy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                first = scope["path"].split("/")[1]
-                headers = {
-                    "Content-Security-Policy": f"{self._policy}; {POLICIES.get(first, POLICIES[''])}",
-                    "X-Content-Type-Options": "nosniff",
-                    "Referrer-Policy": "same-origin",
-                    # Docs are replaced; a browser asks whether its copy is still the one.
-                    "Cache-Control": "no-cache",
-                }
-                message["headers"] += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 async def _state(client: httpx.AsyncClient, service: Service) -> dict[str, Any]:
@@ -220,12 +184,11 @@ async def _state(client: httpx.AsyncClient, service: Service) -> dict[str, Any]:
     parts: dict[str, str] = {}
     try:
         answer = await client.get(str(service.health))
-        state = "up" if answer.is_success else "starting"
         parts = _parts(answer)
+        ready = answer.is_success and all(part == "healthy" for part in parts.values())
+        state = "up" if ready else "starting"
     except httpx.HTTPError:
         state = "down"
-    if state == "up" and any(part != "healthy" for part in parts.values()):
-        state = "starting"
     known = service.model_dump(mode="json", include={"name", "url", "purpose"})
     return known | {"state": state, "label": LABELS[state], "parts": parts}
 
@@ -260,5 +223,5 @@ def _html(part: str, status: int = 200, **values: Any) -> HTMLResponse:
 def main() -> None:
     """Serve until it is told to end."""
     settings = Settings()
-    listen = {"host": settings.home.host, "port": settings.home.port}
-    uvicorn.run(app(settings), **listen, log_level="warning", server_header=False)
+    host, port = settings.home.host, settings.home.port
+    uvicorn.run(app(settings), host=host, port=port, log_level="warning", server_header=False)

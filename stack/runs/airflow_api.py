@@ -12,30 +12,26 @@ import httpx
 
 from stack.settings import Settings
 
-# Seconds that a request waits for an api-server that restarts.
+# Seconds that a request waits for an api-server that restarts, and for an answer.
 PATIENCE = 60
-# Seconds that a request waits for an answer.
 TIMEOUT = 20
 
 
 class AirflowApi:
-    """A logged-in client of this instance's Airflow.
-
-    Attributes:
-        patience: seconds that a request waits for an api-server that restarts.
-    """
+    """A logged-in client of Airflow, whose requests wait `patience` seconds for an api-server that restarts."""
 
     def __init__(self, settings: Settings):
         self.patience = PATIENCE
         login = {"username": "admin", "password": settings.secrets["admin"]}
         url = settings.url("airflow")
+        auth, headers = _Login(f"{url}/auth/token", login), {"Accept": "application/json"}
         self._http = httpx.Client(
-            base_url=f"{url}/api/v2", auth=_Login(f"{url}/auth/token", login), timeout=TIMEOUT, trust_env=False
+            base_url=f"{url}/api/v2", auth=auth, headers=headers, timeout=TIMEOUT, trust_env=False
         )
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has read the DAG's file."""
-        return self._ask("GET", f"/dags/{dag_id}", HTTPStatus.NOT_FOUND).is_success
+        return self._find(f"/dags/{dag_id}") is not None
 
     def is_paused(self, dag_id: str) -> bool:
         """Whether the DAG is paused: Airflow starts no run of it."""
@@ -71,7 +67,7 @@ class AirflowApi:
 
     def has_run(self, dag_id: str, run_id: str) -> bool:
         """Whether the DAG has a run of this id."""
-        return self._ask("GET", _path(dag_id, run_id), HTTPStatus.NOT_FOUND).is_success
+        return self._find(_path(dag_id, run_id)) is not None
 
     def last_runs(self, dag_id: str, limit: int) -> list[dict[str, Any]]:
         """Runs, newest first."""
@@ -99,17 +95,15 @@ class AirflowApi:
     def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, key: str = "return_value") -> Any:
         """What a task instance returned, or left as the XCom of another key; None: nothing."""
         path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
-        params = {"map_index": map_index, "deserialize": True}
-        answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, params=params)
-        return answer.json()["value"] if answer.is_success else None
+        found = self._find(path, map_index=map_index, deserialize=True)
+        return found and found["value"]
 
     def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[str]:
         """Messages of the exceptions and errors in a task's log, first to last."""
         path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
-        asked = {"params": {"map_index": map_index}, "headers": {"Accept": "application/json"}}
-        answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, **asked)
-        lines = answer.json()["content"] if answer.is_success else []
-        lines = [each for each in lines if isinstance(each, dict) and each.get("level") in ("error", "critical")]
+        log = self._find(path, map_index=map_index) or {"content": []}
+        lines = [each for each in log["content"] if isinstance(each, dict)]
+        lines = [each for each in lines if each.get("level") in ("error", "critical")]
         # The first detail is the exception, the others are its causes.
         return [each["error_detail"][0]["exc_value"] if each.get("error_detail") else each["event"] for each in lines]
 
@@ -125,6 +119,11 @@ class AirflowApi:
 
     def _get(self, path: str, **params: Any) -> Any:
         return self._ask("GET", path, params=params).json()
+
+    def _find(self, path: str, **params: Any) -> Any:
+        """As `_get`; None: there is no such thing."""
+        answer = self._ask("GET", path, HTTPStatus.NOT_FOUND, params=params)
+        return answer.json() if answer.is_success else None
 
     def _ask(self, method: str, path: str, *accepted: HTTPStatus, **request: Any) -> httpx.Response:
         """The answer, if it is a success or one of the accepted statuses; waits for an api-server that restarts."""

@@ -12,12 +12,9 @@ from stack.runs.reports import Report
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a run; a mapped one has several instances.
+    """A task of a run: ids of the tasks directly upstream, and its instances, of a mapped one several, with reports.
 
-    Attributes:
-        upstream: ids of the tasks directly upstream.
-        instances: as Airflow's REST API has them: map_index, state, start_date, end_date, try_number, ...
-        reports: one for each instance.
+    The instances are as Airflow's REST API has them: map_index, state, start_date, end_date, try_number, ...
     """
 
     upstream: list[str]
@@ -32,13 +29,9 @@ class Task:
 
 @dataclass(frozen=True)
 class DagRun:
-    """A run of a DAG.
+    """A run of a DAG, with its tasks by id in the graph's order.
 
-    Attributes:
-        dag_id: of the DAG.
-        run_id: of the run.
-        facts: as Airflow's REST API has them: state, start_date, end_date, run_type, note, ...
-        tasks: by id, in the graph's order.
+    The facts are as Airflow's REST API has them: state, start_date, end_date, run_type, note, ...
     """
 
     dag_id: str

@@ -18,7 +18,8 @@ from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
 
-ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+# States of which a line is printed.
+TOLD = ("success", "failed", "upstream_failed", "skipped", "removed", "up_for_retry")
 MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[dim]-[/]", "skipped": "[dim]-[/]"}
 # Seconds between two polls of a run; seconds to wait for what should happen at once.
 POLL = 0.3
@@ -53,7 +54,7 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
         settings: for the Airbyte connections; None: the place's own.
 
     Raises:
-        StackError: a run failed, and the facts say how far it got; or a DAG is paused.
+        StackError: a run failed or cannot go on, or a DAG is paused.
     """
     api = connect(settings or place.settings)
     if not place.stays:
@@ -76,11 +77,12 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
             raise
         run = _gather(place, api, dag_id, run_id, facts)
         if state != "success":
-            failed = first_failed(run)
+            failed = [each for each in run.instances if each["state"] == "failed"]
             if not failed:
                 raise StackError(f"{dag_id} was set to {state} in Airflow although no task failed: run again")
-            facts["log"] = place.log(failed)
-            raise StackError(f"{dag_id}.{dag_runs.name(failed)}: {dag_runs.error(api, failed)}")
+            first = min(failed, key=lambda each: each["end_date"])
+            facts["log"] = place.log(first)
+            raise StackError(f"{dag_id}.{dag_runs.name(first)}: {dag_runs.error(api, first)}")
         if dag_id == "dataops":
             run_id = triggered_run(api, run_id)
             place.wait_until_ready()
@@ -95,11 +97,7 @@ def _gather(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, facts: 
 
 
 def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> str:
-    """Print a line for each task that ends, until the run has ended; returns the run's state.
-
-    Raises:
-        StackError: the disk is full, the supervisor is gone, or a DAG file can no longer be imported.
-    """
+    """Print a line for each task that ends, until the run has ended; returns the run's state."""
     told: set[tuple] = set()
     with console.status(dag_id) as status:
         while True:
@@ -114,7 +112,7 @@ def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console:
             instances = api.task_instances(dag_id, run_id)
             for each in sorted(instances, key=lambda each: each["end_date"] or ""):
                 key = (each["task_id"], each["map_index"], each["try_number"], each["state"])
-                if key not in told and (each["state"] in ENDED or each["state"] == "up_for_retry"):
+                if key not in told and each["state"] in TOLD:
                     told.add(key)
                     console.print(_line(each), highlight=False)
             if run["state"] in ("success", "failed"):
@@ -125,21 +123,11 @@ def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console:
 
 
 def triggered_run(api: AirflowApi, run_id: str) -> str:
-    """Id of the mlops run that the asset event of this dataops run started.
-
-    Raises:
-        StackError: it started none.
-    """
+    """Id of the mlops run that the asset event of this dataops run started; a StackError if it started none."""
     runs = _wait_for(lambda: [run for dag, run in api.runs_started_by("dataops", run_id) if dag == "mlops"])
     if not runs:
         raise StackError(f"the asset event of dataops run {run_id} started no mlops run; is mlops paused?")
     return runs[0]
-
-
-def first_failed(run: dag_runs.DagRun) -> dict[str, Any] | None:
-    """The task instance of a failed run that failed first; None: somebody set the run's state manually."""
-    failed = [each for each in run.instances if each["state"] == "failed"]
-    return min(failed, key=lambda each: each["end_date"], default=None)
 
 
 def _wait_for(look: Callable[[], Any]) -> Any:

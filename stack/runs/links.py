@@ -34,13 +34,9 @@ class Links:
         return self.file(str(dag_runs.log_file(self._place.settings.var, instance)))
 
     def address(self, reported: str) -> str | None:
-        """A link of a report.
+        """The address of a report's link: an http(s) URL, a file:// URL, an absolute path, or SERVICE:/PATH.
 
-        Args:
-            reported: an http(s) URL, a file:// URL, an absolute path, or SERVICE:/PATH.
-
-        Returns:
-            The address for the page; None: it is of another kind, or no such file is under `var`.
+        None: it is of another kind, or no such file is under `var`.
         """
         service, _, path = reported.partition(":")
         if service in SERVICES and path.startswith("/"):
@@ -50,10 +46,9 @@ class Links:
         return self.file(reported) if reported.startswith(("file://", "/")) else None
 
     def file(self, reported: str) -> str | None:
-        """A file or folder by its file:// URL or its path, absolute or under `var`.
+        """The address of a file or folder, given by its file:// URL or its path, absolute or under `var`.
 
-        Returns:
-            The address for the page; None: there is no such file under `var`, or a browser cannot reach it.
+        None: there is no such file under `var`, or a browser cannot reach it.
         """
         var = self._place.settings.var
         try:

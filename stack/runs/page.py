@@ -16,7 +16,7 @@ from stack.runs.dag_runs import DagRun
 from stack.runs.links import Links
 from stack.settings import Settings, write_private
 
-# Seconds that a request to Airflow waits for an api-server that restarts.
+# Seconds; an interrupted run does not wait for its page, which can be written later.
 PATIENCE = 5
 # Runs that are listed where one is not found.
 LAST_RUNS = 5
@@ -63,13 +63,8 @@ def write(place: BasePlace, run_id: str | None = None) -> Path:
 
 
 def gather(settings: Settings, run_id: str | None) -> Facts:
-    """Ask Airflow for a run and the one that it started.
-
-    Raises:
-        StackError: there is no such run; the message names the last ones.
-    """
+    """Ask Airflow for a run and the one that it started, or that started it; see `write`."""
     api = AirflowApi(settings)
-    # An interrupted run does not wait for its page, which can be written later.
     api.patience = PATIENCE
     dataops, mlops = (run and dag_runs.read(api, *run) for run in _find(api, run_id))
     failures, retries = [], []
@@ -85,11 +80,8 @@ def gather(settings: Settings, run_id: str | None) -> Facts:
 def render(place: BasePlace, facts: Facts) -> str:
     """The page's HTML, in which all data is text and never markup."""
     links = Links(place)
-    linked = {
-        (run.dag_id, dag_runs.name(instance)): _linked(links, report)
-        for run in facts.runs
-        for instance, report in run.reports()
-    }
+    reported = [each for run in facts.runs for each in run.reports()]
+    linked = {(each["dag_id"], dag_runs.name(each)): _linked(links, report) for each, report in reported}
     return TEMPLATES.get_template("run.j2").render(
         facts=facts,
         links=links,
@@ -98,9 +90,9 @@ def render(place: BasePlace, facts: Facts) -> str:
         state=next((run.facts["state"] for run in facts.runs if run.facts["state"] != "success"), "success"),
         seconds=dag_runs.seconds([run.facts for run in facts.runs]),
         now=datetime.now(UTC),
-        report=reports.merged(each for run in facts.runs for _, each in run.reports()),
+        report=reports.merged(report for _, report in reported),
         graphs=steps.graphs(facts.runs),
-        checks=steps.checks(facts.runs),
+        checks=[{"instance": each, "checks": report.checks} for each, report in reported if report.checks],
     )
 
 

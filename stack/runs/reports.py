@@ -94,8 +94,6 @@ class Report(_Tolerant):
         note: a few words on what it did, or why it failed.
         links: address by label.
         headlines: lines of the summary by name.
-        sections: of the run's page.
-        checks: None: it checked nothing.
         summary: values for var/summary.json.
     """
 

@@ -1,4 +1,4 @@
-"""The steps and checks of a run, as its page shows them."""
+"""The steps of a run, as its page shows them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,16 +31,6 @@ def graphs(runs: list[DagRun]) -> list[dict[str, Any]]:
             ],
         }
         for run in runs
-    ]
-
-
-def checks(runs: list[DagRun]) -> list[dict[str, Any]]:
-    """Each task instance that checked something: `instance`, and the `checks` of its report."""
-    return [
-        {"instance": instance, "checks": report.checks}
-        for run in runs
-        for instance, report in run.reports()
-        if report.checks
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
 
@@ -56,28 +57,22 @@ def expectations(run: DagRun) -> dict[str, dict[str, int]]:
     facts = {}
     for task_id, task in run.tasks.items():
         if checks := [report.checks for report in task.reports if report.checks]:
-            failed, passed = (sum(len(getattr(each, name)) for each in checks) for name in ("failed", "passed"))
+            failed, passed = sum(len(each.failed) for each in checks), sum(len(each.passed) for each in checks)
             facts[f"{run.dag_id}.{task_id}"] = {"evaluated": failed + passed, "successful": passed}
     return facts
 
 
 def rows(settings: Settings) -> dict[str, int]:
     """Rows of each table of the setting `tables` that exists in the warehouse."""
-    found = {}
-    with psycopg.connect(**settings.database("warehouse")) as connection:
+    found: dict[str, Any] = {}
+    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
         for tables in settings.config["tables"].values():
             for name, table in tables.items():
                 identifier = sql.Identifier(*table.split("."))
-                exists = connection.execute("select to_regclass(%s) is not null", [identifier.as_string(connection)])
-                if _value(exists):
-                    found[name] = _value(connection.execute(sql.SQL("select count(*) from {}").format(identifier)))
+                if connection.execute("select to_regclass(%s)", [identifier.as_string(connection)]).fetchone():
+                    count = sql.SQL("select count(*) from {}").format(identifier)
+                    found[name] = connection.execute(count).fetchone()
     return found
-
-
-def _value(cursor: psycopg.Cursor) -> Any:
-    """The first value of the first row."""
-    row = cursor.fetchone()
-    return row and row[0]
 
 
 def public(source: str) -> str:
