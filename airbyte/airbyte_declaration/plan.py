@@ -1,6 +1,5 @@
 """Compares a declaration with an Airbyte by name, and makes the necessary changes."""
 
-import hashlib
 import hmac
 import json
 import os
@@ -22,18 +21,12 @@ _KINDS = ("source", "destination", "connection")
 
 @dataclass(frozen=True)
 class Step:
-    """A single change, or something that stays as it is.
-
-    Attributes:
-        action: what happens to it; keep: it exists but is not declared.
-        kind: workspace, source, destination or connection.
-        name: its name.
-        why: the fields that differ, or another reason.
-    """
+    """A single change, or something that stays as it is; keep: it exists but is not declared."""
 
     action: Literal["create", "update", "delete", "unchanged", "keep"]
     kind: str
     name: str
+    # The fields that differ, or another reason.
     why: str = ""
 
     @property
@@ -47,9 +40,6 @@ class Plan:
 
     Airbyte hides secrets, so they cannot be compared; nor can keys that were removed from the declaration. So a keyed
     digest of everything that was applied is stored; without a digest, a configuration is sent again.
-
-    Attributes:
-        api: client of the Airbyte.
     """
 
     def __init__(
@@ -69,9 +59,8 @@ class Plan:
             api: client of the Airbyte.
             digests: JSON file that stores the digests; created if it is missing.
             key: secret key of the digests.
-            delete: whether to delete what is not declared, and to recreate connections with another source or
-                destination.
-            lenient: whether the local service accepts configurations without a check.
+            delete: delete what is not declared, and recreate connections with another source or destination.
+            lenient: the local service accepts configurations without a check.
         """
         self.api = api
         self._declaration = declaration
@@ -81,12 +70,7 @@ class Plan:
         self._headers = LENIENT if lenient else {}
 
     def steps(self) -> list[Step]:
-        """The steps that `apply` would take.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-            DeclarationError: something that exists cannot be changed to what is declared.
-        """
+        """The steps that `apply` would take; raises the same errors."""
         return list(self._walk(is_dry=True))
 
     def apply(self) -> Iterator[Step]:
@@ -127,12 +111,15 @@ class Plan:
                 there = found[kind].get(declared.name)
                 if kind == "connection":
                     body = declared.options()
-                    ends = {f"{end}Id": _id(found, end, getattr(declared, end)) for end in _KINDS[:2]}
-                    step = self._compare_connection(declared, body, ends, there)
+                    # Ids of its source and destination; empty if they do not exist yet.
+                    there_of = {end: found[end].get(getattr(declared, end), {}) for end in _KINDS[:2]}
+                    ends = {f"{end}Id": each.get(f"{end}Id", "") for end, each in there_of.items()}
+                    change = there and self._compare_connection(declared, body, ends, there)
                 else:
                     body = {"name": declared.name, "configuration": declared.configuration}
                     ends = {"workspaceId": workspace_id}
-                    step = self._compare(kind, declared, there)
+                    change = there and self._compare(kind, declared, there)
+                step = change or Step("create", kind, declared.name)
                 if there and step.action != "create":
                     stays.add(there[f"{kind}Id"])
                 if step.is_change and not is_dry:
@@ -154,15 +141,11 @@ class Plan:
         kind = step.kind
         if there is None or step.action == "create":
             return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
-        method = "PUT"
-        if kind == "connection":
-            # A PATCH does not reset missing fields.
-            method, body = "PATCH", _DEFAULTS | body
+        # A PATCH does not reset missing fields.
+        method, body = ("PATCH", _DEFAULTS | body) if kind == "connection" else ("PUT", body)
         return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
 
-    def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
-        if there is None:
-            return Step("create", kind, declared.name)
+    def _compare(self, kind: str, declared: Actor, there: dict[str, Any]) -> Step:
         # Airbyte stores the type outside of the configuration, and does not allow changing it.
         key = f"{kind}Type"
         wanted = {name: value for name, value in declared.configuration.items() if name != key}
@@ -182,11 +165,9 @@ class Plan:
         return Step("update" if differ else "unchanged", kind, declared.name, ", ".join(differ))
 
     def _compare_connection(
-        self, declared: Connection, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
+        self, declared: Connection, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any]
     ) -> Step:
         name = declared.name
-        if there is None:
-            return Step("create", "connection", name)
         # Airbyte does not allow changing the source or destination of a connection.
         if moved := [end.removesuffix("Id") for end in ends if there[end] != ends[end]]:
             if not self._delete:
@@ -208,12 +189,11 @@ class Plan:
     def _remember(self, kind: str, declared: Actor | Connection) -> None:
         known = self._known()
         content = known | {self._digest_name(kind, declared): self._digest(declared)}
-        if content == known:
-            return
-        self._digests.parent.mkdir(parents=True, exist_ok=True)
-        new = self._digests.with_suffix(f".{os.getpid()}.new")
-        new.write_text(json.dumps(content, indent=1))
-        new.replace(self._digests)
+        if content != known:
+            self._digests.parent.mkdir(parents=True, exist_ok=True)
+            new = self._digests.with_suffix(f".{os.getpid()}.new")
+            new.write_text(json.dumps(content, indent=1))
+            new.replace(self._digests)
 
     def _digest_name(self, kind: str, declared: Actor | Connection) -> str:
         return f"{self.api.url} {self._declaration.workspace.name} {kind} {declared.name}"
@@ -222,13 +202,7 @@ class Plan:
         is_actor = isinstance(declared, Actor)
         # Writing out a default is not a change.
         what = declared.configuration if is_actor else declared.model_dump(mode="json", by_alias=True)
-        content = json.dumps(what, sort_keys=True).encode()
-        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
-
-
-def _id(found: dict[str, dict[str, Any]], kind: str, name: str) -> str:
-    """Id of something; empty if it does not exist yet."""
-    return found[kind].get(name, {}).get(f"{kind}Id", "")
+        return hmac.digest(self._key, json.dumps(what, sort_keys=True).encode(), "sha256").hex()
 
 
 def _by_stream(connection: dict[str, Any]) -> dict[str, Any]:
