@@ -50,7 +50,6 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
 @contextmanager
 def _opened(content: Content, columns: list[str] | None) -> Generator[pq.ParquetFile, None, None]:
-    """Open a file that must have these columns; None: any columns."""
     url = public(content.url)
     try:
         with content.seekable() as source:
