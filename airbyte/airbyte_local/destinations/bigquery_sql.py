@@ -79,14 +79,8 @@ def merge(
 ) -> str:
     """Statement that replaces each row by the latest staged row with the same key, unless the existing row is later.
 
-    Args:
-        table: the target.
-        staging: the staging table.
-        values: expression of each column.
-        key: columns of the primary key.
-        cursor: the column that tells which row is later.
-        order: columns that tell so for staged rows with the same cursor.
-        removed: columns of the table that the new rows do not have.
+    The cursor tells which row is later; for staged rows with the same cursor, the columns in `order` do. The new rows
+    do not have the columns in `removed`.
     """
     latest, later = [f"`{name}` desc" for name in order], ""
     if cursor:
