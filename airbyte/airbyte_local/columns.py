@@ -171,10 +171,6 @@ def _double(value: Any) -> float:
     return float(_number(value))
 
 
-def _date(value: str) -> str:
-    return date.fromisoformat(value).isoformat()
-
-
 def _time(value: str) -> str:
     if (moment := time.fromisoformat(value)).tzinfo is None:
         return moment.isoformat()
@@ -239,7 +235,7 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.NUMBER: _number,
     Kind.DOUBLE: _double,
     Kind.BOOLEAN: _boolean,
-    Kind.DATE: _date,
+    Kind.DATE: lambda value: date.fromisoformat(value).isoformat(),
     Kind.TIME: _time,
     Kind.TIME_TZ: _time_tz,
     Kind.TIMESTAMP: _timestamp,

@@ -177,9 +177,8 @@ class JobStore:
 
     def pause(self, job_id: int) -> None:
         """Record that a job waits for its next attempt."""
-        self._database.execute(
-            "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s", [job_id]
-        )
+        query = "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s"
+        self._database.execute(query, [job_id])
 
     def finish(self, job_id: int, end: End) -> None:
         """End a job with the totals of its attempts; does nothing if it has already ended."""

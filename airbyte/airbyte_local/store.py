@@ -2,10 +2,10 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, LiteralString, TypeVar
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import orjson
@@ -19,7 +19,7 @@ from airbyte_declaration.streams import ConnectionOptions
 from airbyte_local.database import Database
 
 Kind = Literal["source", "destination"]
-T = TypeVar("T")
+_PAGE: LiteralString = " limit %s offset %s"
 
 
 class InUseError(Exception):
@@ -89,7 +89,7 @@ class Store:
     def workspaces(self, ids: Sequence[UUID] = (), *, limit: int | None = None, offset: int = 0) -> list[Workspace]:
         """Workspaces, oldest first: those with these ids, or all if no ids are given."""
         query = "select * from airbyte.workspaces where %s or workspace_id = any(%s) order by created_at, workspace_id"
-        return self._page(Workspace, query, limit, offset, [not ids, list(ids)])
+        return self._database.rows(Workspace, query + _PAGE, [not ids, list(ids), limit, offset])
 
     def workspace(self, workspace_id: UUID) -> Workspace | None:
         """The workspace with this id, or None."""
@@ -117,7 +117,7 @@ class Store:
             "select * from airbyte.actors where kind = %s and (%s or workspace_id = any(%s))"
             " order by created_at, actor_id"
         )
-        return self._page(Actor, query, limit, offset, [kind, not workspaces, list(workspaces)])
+        return self._database.rows(Actor, query + _PAGE, [kind, not workspaces, list(workspaces), limit, offset])
 
     def actor(self, kind: Kind, actor_id: UUID) -> Actor | None:
         """The source or destination with this id, or None."""
@@ -166,7 +166,7 @@ class Store:
         query = (
             "select * from airbyte.connections where %s or workspace_id = any(%s) order by created_at, connection_id"
         )
-        return self._page(_connection, query, limit, offset, [not workspaces, list(workspaces)])
+        return self._database.rows(_connection, query + _PAGE, [not workspaces, list(workspaces), limit, offset])
 
     def connection(self, connection_id: UUID) -> Connection | None:
         """The connection with this id, or None."""
@@ -199,11 +199,6 @@ class Store:
 
     def _seal(self, configuration: dict[str, Any]) -> bytes:
         return self._fernet.encrypt(orjson.dumps(configuration))
-
-    def _page(
-        self, kind: Callable[..., T], query: LiteralString, limit: int | None, offset: int, values: list[Any]
-    ) -> list[T]:
-        return self._database.rows(kind, query + " limit %s offset %s", [*values, limit, offset])
 
     def _delete(self, table: str, key: str, value: UUID, why: str) -> None:
         query = sql.SQL("delete from {} where {} = %s").format(sql.Identifier("airbyte", table), sql.Identifier(key))

@@ -112,13 +112,11 @@ def _http(url: str, known: Version, piece: int) -> Generator[Content, None, None
             if response.status_code == 304 and headers:
                 yield Content(url, known, iter(()))
                 return
+            answered = f"{shown} answered {response.status_code} {response.reason_phrase}"
             if response.status_code >= 500:
-                raise TransientError(
-                    f"{shown} answered {response.status_code} {response.reason_phrase}; try again later"
-                )
+                raise TransientError(f"{answered}; try again later")
             if response.status_code != 200:
-                remedy = "check the address, and whether it requires a login"
-                raise SourceError(f"{shown} answered {response.status_code} {response.reason_phrase}; {remedy}")
+                raise SourceError(f"{answered}; check the address, and whether it requires a login")
             yield Content(url, _version(response.headers), response.iter_bytes(piece))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         remedy = "write https://host/path, with special characters of credentials as %-escapes"

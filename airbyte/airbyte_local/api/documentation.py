@@ -50,7 +50,7 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
 
 class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The description, with Airbyte's tags: each operation has the tag of its collection."""
+        # Airbyte's tags: each operation has the tag of its collection.
         schema = super().openapi()
         for path, operations in schema["paths"].items():
             for operation in operations.values():

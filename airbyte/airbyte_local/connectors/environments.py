@@ -45,7 +45,7 @@ _FAILURES = {
 class ConnectorInstallError(Exception):
     """A connector cannot be installed; the message says why and what to do."""
 
-    def __init__(self, message: str, failure_type: FailureType):
+    def __init__(self, message: str, failure_type: FailureType = FailureType.config_error):
         super().__init__(message)
         self.failure_type = failure_type
 
@@ -81,17 +81,11 @@ def executable(package: str, version: str, *, folder: Path, uv: Path, run: str, 
         ConnectorInstallError: the name or version is invalid, or the package cannot be installed or has no such script.
     """
     if not _NAME.fullmatch(package):
-        raise ConnectorInstallError(
-            f"connector package {package!r}: a name consists of letters and digits, with . _ - between them; correct"
-            " `package` in airbyte/connectors.yaml",
-            FailureType.config_error,
-        )
+        wrong = f"connector package {package!r}: a name consists of letters and digits, with . _ - between them"
+        raise ConnectorInstallError(f"{wrong}; correct `package` in airbyte/connectors.yaml")
     if not _VERSION.fullmatch(version):
-        raise ConnectorInstallError(
-            f"connector package {package}, version {version!r}: an exact version is required, such as 1.2.3; correct"
-            " `version` in airbyte/connectors.yaml",
-            FailureType.config_error,
-        )
+        wrong = f"connector package {package}, version {version!r}: an exact version is required, such as 1.2.3"
+        raise ConnectorInstallError(f"{wrong}; correct `version` in airbyte/connectors.yaml")
     name = re.sub(r"[-_.]+", "-", package).lower()
     return _Environment(name, version, folder.resolve() / f"{name}-{version}", uv, run, log).executable()
 
@@ -148,7 +142,7 @@ class _Environment:
         try:
             done = run_program([self._uv_program, *arguments, "--quiet"], self._run, input=given, pass_fds=[held])
         except FileNotFoundError:
-            raise self._error(f"{self._uv_program} is missing: run `make setup`", FailureType.config_error) from None
+            raise self._error(f"{self._uv_program} is missing: run `make setup`") from None
         if done.returncode:
             remedy, kind = explain(done.stderr, _FAILURES, {_UNREACHABLE})
             remedy = remedy.format(lock=self._lock, python=_PYTHON, name=self._name)
@@ -164,8 +158,8 @@ class _Environment:
         if len(scripts) != 1 and own not in scripts:
             has = f"the console scripts {', '.join(sorted(scripts))}" if scripts else "no console script"
             wrong = f"it has {has}, so it is not a connector; correct `package` in airbyte/connectors.yaml"
-            raise self._error(wrong, FailureType.config_error)
+            raise self._error(wrong)
         return scripts[0] if len(scripts) == 1 else own
 
-    def _error(self, text: str, kind: FailureType) -> ConnectorInstallError:
+    def _error(self, text: str, kind: FailureType = FailureType.config_error) -> ConnectorInstallError:
         return ConnectorInstallError(f"the connector {self._name} {self._version} cannot be installed: {text}", kind)

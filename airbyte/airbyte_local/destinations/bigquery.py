@@ -162,9 +162,7 @@ class BigQueryDestination:
         values["_airbyte_raw_id"] = "generate_uuid()"
         if table.mode is not DestinationSyncMode.append_dedup:
             return sql.insert(self._target(table), staging.name, values)
-        order = ["_airbyte_extracted_at", tables_of.POSITION]
-        removed = self._removed[table]
-        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, order, removed)
+        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, self._removed[table])
 
     def _stage(self, table: Table, schema: pa.Schema) -> _Staging:
         types = tables_of.types_of(table) | {tables_of.POSITION: "INT64"}

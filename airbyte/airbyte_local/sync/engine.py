@@ -90,18 +90,15 @@ class Sync:
     def _configure(self, offered: protocol.AirbyteCatalog) -> protocol.ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
         wanted = self.connection.options.configurations.streams
+        offers = f"connection {self.connection.name}: the source offers"
         if missing := [each.name for each in wanted if each.name not in known]:
-            raise SyncError(
-                f"connection {self.connection.name}: the source offers no stream {', '.join(missing)}, only"
-                f" {', '.join(known)}; correct its configurations"
-            )
+            only = f"only {', '.join(known)}; correct its configurations"
+            raise SyncError(f"{offers} no stream {', '.join(missing)}, {only}")
         for each in wanted:
             namespaces = [stream.namespace or "none" for stream in offered.streams if stream.name == each.name]
             if len(namespaces) > 1:
-                raise SyncError(
-                    f"connection {self.connection.name}: the source offers {each.name} in the namespaces"
-                    f" {', '.join(namespaces)}; make it offer only one of them, for example by naming its schemas"
-                )
+                remedy = "make it offer only one of them, for example by naming its schemas"
+                raise SyncError(f"{offers} {each.name} in the namespaces {', '.join(namespaces)}; {remedy}")
         streams = [self._configure_stream(known[each.name], each) for each in wanted]
         return protocol.ConfiguredAirbyteCatalog(streams=streams)
 
