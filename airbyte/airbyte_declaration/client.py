@@ -48,12 +48,7 @@ class AirbyteApi:
         )
 
     def list(self, kind: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """List everything of one kind.
-
-        Args:
-            kind: workspaces, sources, destinations, connections or jobs.
-            parameters: query parameters, such as workspaceIds.
-        """
+        """List all workspaces, sources, destinations, connections or jobs that match the query parameters."""
         offset = 0
         while True:
             # The links of a page would bypass a proxy in front of Airbyte.
@@ -75,10 +70,10 @@ class AirbyteApi:
         """Send a request; returns the parsed JSON of the answer, or None if it is empty."""
         deadline = time.monotonic() + _PATIENCE
         try:
-            while (answer := self._http.request(method, path, **request)).status_code == 429:
-                if time.monotonic() > deadline:
-                    break
+            answer = self._http.request(method, path, **request)
+            while answer.status_code == 429 and time.monotonic() <= deadline:
                 time.sleep(_pause(answer))
+                answer = self._http.request(method, path, **request)
         except httpx.HTTPError as error:
             raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; is Airbyte running there?") from error
         if answer.is_success:
@@ -130,10 +125,8 @@ def _content(answer: httpx.Response, key: str | None = None) -> Any:
 
 
 def _said(answer: httpx.Response) -> str:
-    """Airbyte's own error message."""
-    try:
+    detail = None
+    with suppress(ValueError, AttributeError):
         problem = answer.json()
         detail = problem.get("detail") or problem.get("message") or (problem.get("data") or {}).get("message")
-    except (ValueError, AttributeError):
-        detail = None
     return f"{answer.status_code} {detail or answer.reason_phrase}"

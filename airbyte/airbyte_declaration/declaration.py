@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, SecretStr, ValidationError
 
-from airbyte_declaration.streams import ConnectionOptions, Name, Section
+from airbyte_declaration.streams import ConnectionOptions, Name, Section, repeated
 
 # Airbyte's own placeholder in namespaceFormat, not an environment variable.
 SOURCE_NAMESPACE = "${SOURCE_NAMESPACE}"
@@ -50,7 +50,7 @@ class Connection(ConnectionOptions):
 
     def options(self) -> dict[str, Any]:
         """The fields that were set, except source and destination, as Airbyte's API names them."""
-        return {key: value for key, value in self.body().items() if key not in ("source", "destination")}
+        return self.body(exclude={"source", "destination"})
 
 
 class Declaration(Section):
@@ -65,13 +65,10 @@ class Declaration(Section):
 
 
 def load(path: Path, variables: Mapping[str, str], *, overlay: Path | None = None) -> Declaration:
-    """Read a declaration.
+    """Read a declaration from a YAML file, and fill in `${NAME}` from `variables`.
 
-    Args:
-        path: the YAML file.
-        variables: values of the `${NAME}` in the files.
-        overlay: YAML file that is merged into the first: keys replace keys; sources, destinations and connections are
-            matched by name; a configuration for another connector is replaced as a whole.
+    An overlay is merged into it: keys replace keys; sources, destinations and connections are matched by name; a
+    configuration for another connector is replaced as a whole.
 
     Raises:
         DeclarationError: a file is missing, is not valid YAML or has invalid values; the message lists all errors.
@@ -142,10 +139,8 @@ def _faults(declaration: Declaration) -> list[str]:
     """Errors that the types do not cover."""
     faults = []
     for kind in _NAMED:
-        names = [item.name for item in getattr(declaration, kind)]
-        faults += [
-            f"{kind}: the name {name} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
-        ]
+        twice = repeated(item.name for item in getattr(declaration, kind))
+        faults += [f"{kind}: the name {name} is used twice" for name in twice]
     for kind in ("source", "destination"):
         known = [item.name for item in getattr(declaration, f"{kind}s")]
         for actor in getattr(declaration, f"{kind}s"):

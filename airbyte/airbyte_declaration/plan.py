@@ -1,18 +1,18 @@
 """Compares a declaration with an Airbyte by name, and makes the necessary changes."""
 
-import hashlib
 import hmac
 import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from airbyte_declaration.client import LENIENT, AirbyteApi
 from airbyte_declaration.declaration import Actor, Connection, Declaration, DeclarationError
 
+_Object = dict[str, Any]  # in Airbyte's API
 _HIDDEN = re.compile(r"\*+")
 # Airbyte's defaults for connections.
 _DEFAULTS = {"status": "active", "namespaceDefinition": "destination", "prefix": ""}
@@ -22,18 +22,12 @@ _KINDS = ("source", "destination", "connection")
 
 @dataclass(frozen=True)
 class Step:
-    """A single change, or something that stays as it is.
-
-    Attributes:
-        action: what happens to it; keep: it exists but is not declared.
-        kind: workspace, source, destination or connection.
-        name: its name.
-        why: the fields that differ, or another reason.
-    """
+    """A single change, or something that stays as it is; keep: it exists but is not declared."""
 
     action: Literal["create", "update", "delete", "unchanged", "keep"]
     kind: str
     name: str
+    # The fields that differ, or another reason.
     why: str = ""
 
     @property
@@ -42,51 +36,30 @@ class Step:
         return self.action in ("create", "update", "delete")
 
 
+@dataclass(eq=False, repr=False)
 class Plan:
     """The changes that make an Airbyte match a declaration.
 
     Airbyte hides secrets, so they cannot be compared; nor can keys that were removed from the declaration. So a keyed
     digest of everything that was applied is stored; without a digest, a configuration is sent again.
-
-    Attributes:
-        api: client of the Airbyte.
     """
 
-    def __init__(
-        self,
-        declaration: Declaration,
-        api: AirbyteApi,
-        digests: Path,
-        *,
-        key: str,
-        delete: bool = False,
-        lenient: bool = False,
-    ):
-        """Does not connect yet.
-
-        Args:
-            declaration: the desired state.
-            api: client of the Airbyte.
-            digests: JSON file that stores the digests; created if it is missing.
-            key: secret key of the digests.
-            delete: whether to delete what is not declared, and to recreate connections with another source or
-                destination.
-            lenient: whether the local service accepts configurations without a check.
-        """
-        self.api = api
-        self._declaration = declaration
-        self._digests = digests
-        self._key = key.encode()
-        self._delete = delete
-        self._headers = LENIENT if lenient else {}
+    # The desired state.
+    declaration: Declaration
+    # Client of the Airbyte.
+    api: AirbyteApi
+    # JSON file that stores the digests; created if it is missing.
+    digests: Path
+    _: KW_ONLY
+    # Secret key of the digests.
+    key: str
+    # Delete what is not declared, and recreate connections with another source or destination.
+    delete: bool = False
+    # The local service accepts configurations without a check.
+    lenient: bool = False
 
     def steps(self) -> list[Step]:
-        """The steps that `apply` would take.
-
-        Raises:
-            AirbyteError: Airbyte refused or does not answer.
-            DeclarationError: something that exists cannot be changed to what is declared.
-        """
+        """The steps that `apply` would take; raises the same errors."""
         return list(self._walk(is_dry=True))
 
     def apply(self) -> Iterator[Step]:
@@ -103,17 +76,17 @@ class Plan:
         workspace = self._workspace()
         things = self._things("connection", workspace["workspaceId"]) if workspace else []
         found = {each["name"]: each["connectionId"] for each in things}
-        return {each.name: found[each.name] for each in self._declaration.connections if each.name in found}
+        return {each.name: found[each.name] for each in self.declaration.connections if each.name in found}
 
     def _workspace(self) -> dict[str, Any] | None:
-        name = self._declaration.workspace.name
+        name = self.declaration.workspace.name
         return next((each for each in self.api.list("workspaces") if each["name"] == name), None)
 
     def _things(self, kind: str, workspace_id: str) -> list[dict[str, Any]]:
         return list(self.api.list(f"{kind}s", workspaceIds=workspace_id))
 
     def _walk(self, *, is_dry: bool) -> Iterator[Step]:
-        workspace, name = self._workspace(), self._declaration.workspace.name
+        workspace, name = self._workspace(), self.declaration.workspace.name
         if workspace is None:
             if not is_dry:
                 workspace = self.api.call("POST", "/workspaces", json={"name": name})
@@ -123,16 +96,19 @@ class Plan:
         found = {kind: {each["name"]: each for each in things[kind]} for kind in _KINDS}
         stays = set()
         for kind in _KINDS:
-            for declared in getattr(self._declaration, f"{kind}s"):
+            for declared in getattr(self.declaration, f"{kind}s"):
                 there = found[kind].get(declared.name)
                 if kind == "connection":
                     body = declared.options()
-                    ends = {f"{end}Id": _id(found, end, getattr(declared, end)) for end in _KINDS[:2]}
-                    step = self._compare_connection(declared, body, ends, there)
+                    # Ids of its source and destination; empty if they do not exist yet.
+                    there_of = {end: found[end].get(getattr(declared, end), {}) for end in _KINDS[:2]}
+                    ends = {f"{end}Id": each.get(f"{end}Id", "") for end, each in there_of.items()}
+                    change = there and self._compare_connection(declared, body, ends, there)
                 else:
                     body = {"name": declared.name, "configuration": declared.configuration}
                     ends = {"workspaceId": workspace_id}
-                    step = self._compare(kind, declared, there)
+                    change = there and self._compare(kind, declared, there)
+                step = change or Step("create", kind, declared.name)
                 if there and step.action != "create":
                     stays.add(there[f"{kind}Id"])
                 if step.is_change and not is_dry:
@@ -141,28 +117,22 @@ class Plan:
                     self._remember(kind, declared)
                 yield step
         for kind in reversed(_KINDS):
-            declared = {each.name for each in getattr(self._declaration, f"{kind}s")}
+            declared = {each.name for each in getattr(self.declaration, f"{kind}s")}
             for thing in [each for each in things[kind] if each[f"{kind}Id"] not in stays]:
-                if self._delete and not is_dry:
+                if self.delete and not is_dry:
                     self.api.call("DELETE", f"/{kind}s/{thing[f'{kind}Id']}")
                 why = "is replaced by a new one with this name" if thing["name"] in declared else "is not declared"
-                yield Step("delete" if self._delete else "keep", kind, thing["name"], why)
+                yield Step("delete" if self.delete else "keep", kind, thing["name"], why)
 
-    def _change(
-        self, step: Step, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        kind = step.kind
+    def _change(self, step: Step, body: _Object, ends: _Object, there: _Object | None) -> _Object:
+        kind, headers = step.kind, LENIENT if self.lenient else {}
         if there is None or step.action == "create":
-            return self.api.call("POST", f"/{kind}s", json=body | ends, headers=self._headers)
-        method = "PUT"
-        if kind == "connection":
-            # A PATCH does not reset missing fields.
-            method, body = "PATCH", _DEFAULTS | body
-        return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=self._headers)
+            return self.api.call("POST", f"/{kind}s", json=body | ends, headers=headers)
+        # A PATCH does not reset missing fields.
+        method, body = ("PATCH", _DEFAULTS | body) if kind == "connection" else ("PUT", body)
+        return self.api.call(method, f"/{kind}s/{there[f'{kind}Id']}", json=body, headers=headers)
 
-    def _compare(self, kind: str, declared: Actor, there: dict[str, Any] | None) -> Step:
-        if there is None:
-            return Step("create", kind, declared.name)
+    def _compare(self, kind: str, declared: Actor, there: dict[str, Any]) -> Step:
         # Airbyte stores the type outside of the configuration, and does not allow changing it.
         key = f"{kind}Type"
         wanted = {name: value for name, value in declared.configuration.items() if name != key}
@@ -181,15 +151,11 @@ class Plan:
                 differ = ["configuration: a secret has changed, or a key was removed"]
         return Step("update" if differ else "unchanged", kind, declared.name, ", ".join(differ))
 
-    def _compare_connection(
-        self, declared: Connection, body: dict[str, Any], ends: dict[str, Any], there: dict[str, Any] | None
-    ) -> Step:
+    def _compare_connection(self, declared: Connection, body: _Object, ends: _Object, there: _Object) -> Step:
         name = declared.name
-        if there is None:
-            return Step("create", "connection", name)
         # Airbyte does not allow changing the source or destination of a connection.
         if moved := [end.removesuffix("Id") for end in ends if there[end] != ends[end]]:
-            if not self._delete:
+            if not self.delete:
                 raise DeclarationError(
                     f"connection {name} has a new {' and '.join(moved)}, so it has to be deleted and created again,"
                     " without its state: run `make airbyte-apply DELETE=1`, or rename the connection"
@@ -203,32 +169,25 @@ class Plan:
         return Step("update" if differ else "unchanged", "connection", name, ", ".join(differ))
 
     def _known(self) -> dict[str, str]:
-        return json.loads(self._digests.read_text()) if self._digests.exists() else {}
+        return json.loads(self.digests.read_text()) if self.digests.exists() else {}
 
     def _remember(self, kind: str, declared: Actor | Connection) -> None:
         known = self._known()
         content = known | {self._digest_name(kind, declared): self._digest(declared)}
-        if content == known:
-            return
-        self._digests.parent.mkdir(parents=True, exist_ok=True)
-        new = self._digests.with_suffix(f".{os.getpid()}.new")
-        new.write_text(json.dumps(content, indent=1))
-        new.replace(self._digests)
+        if content != known:
+            self.digests.parent.mkdir(parents=True, exist_ok=True)
+            new = self.digests.with_suffix(f".{os.getpid()}.new")
+            new.write_text(json.dumps(content, indent=1))
+            new.replace(self.digests)
 
     def _digest_name(self, kind: str, declared: Actor | Connection) -> str:
-        return f"{self.api.url} {self._declaration.workspace.name} {kind} {declared.name}"
+        return f"{self.api.url} {self.declaration.workspace.name} {kind} {declared.name}"
 
     def _digest(self, declared: Actor | Connection) -> str:
         is_actor = isinstance(declared, Actor)
         # Writing out a default is not a change.
         what = declared.configuration if is_actor else declared.model_dump(mode="json", by_alias=True)
-        content = json.dumps(what, sort_keys=True).encode()
-        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
-
-
-def _id(found: dict[str, dict[str, Any]], kind: str, name: str) -> str:
-    """Id of something; empty if it does not exist yet."""
-    return found[kind].get(name, {}).get(f"{kind}Id", "")
+        return hmac.digest(self.key.encode(), json.dumps(what, sort_keys=True).encode(), "sha256").hex()
 
 
 def _by_stream(connection: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Options of a connection and its streams, with the field names of Airbyte's public API."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -13,9 +15,9 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
-    def body(self) -> dict[str, Any]:
+    def body(self, exclude: set[str] | None = None) -> dict[str, Any]:
         """The fields that were set, as Airbyte's API names them."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=exclude)
 
 
 class StreamConfiguration(Section):
@@ -31,10 +33,14 @@ class StreamConfiguration(Section):
     primary_key: list[list[str]] = []
 
 
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that occur more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
 def _once(streams: list[StreamConfiguration]) -> list[StreamConfiguration]:
-    names = [stream.name for stream in streams]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"each stream may be listed only once, but {', '.join(sorted(repeated))} is repeated")
+    if twice := repeated(stream.name for stream in streams):
+        raise ValueError(f"each stream may be listed only once, but {', '.join(twice)} is repeated")
     return streams
 
 

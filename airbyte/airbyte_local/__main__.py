@@ -26,18 +26,9 @@ def main() -> int:
     except (settings.SettingsError, OtherServiceError, psycopg.Error) as error:
         print("the Airbyte service cannot start:", " ".join(str(error).split()), file=sys.stderr)
         return 1
-    var = own.var.resolve()
     store = Store(own.warehouse.conninfo(), own.airbyte.signing_key.get_secret_value())
-    connectors = ConnectorManager(own, var / "airbyte")
-    runner = Runner(
-        store,
-        jobs,
-        connectors,
-        folder=var / "airbyte",
-        logs=var / "logs" / "airbyte",
-        job_timeout=own.airbyte.job_timeout,
-        attempts=own.airbyte.attempts,
-    )
+    connectors = ConnectorManager(own)
+    runner = Runner(own, store, jobs, connectors)
     app = create_app(own.airbyte, store, jobs, connectors, runner)
     app.include_router(web.router(own.airbyte, store, jobs, runner))
     address = {"host": own.airbyte.host, "port": own.airbyte.port}

@@ -70,10 +70,7 @@ class Column:
     kind: Kind
 
     def convert(self, values: Sequence[Any] | pa.Array) -> tuple[pa.Array, dict[int, Any]]:
-        """Convert values to the column's type.
-
-        Args:
-            values: JSON values, or an Arrow array of JSON values of one type.
+        """Convert JSON values, or an Arrow array of JSON values of one type, to the column's type.
 
         Returns:
             An array of the kind's `arrow_type`, and the values that did not fit by their index; these are null in the
@@ -85,10 +82,12 @@ class Column:
             return array.cast(self.kind.arrow_type), {}
         if isinstance(values, pa.Array):
             values = values.to_pylist()
-        convert = _CONVERT[self.kind]
+        convert, is_moment = _CONVERT[self.kind], self.kind in _MOMENTS
         wrong, found = {}, []
         for index, value in enumerate(values):
             try:
+                if is_moment and type(value) not in (str, NoneType):
+                    raise ValueError
                 found.append(None if value is None else convert(value))
             except ValueError:
                 wrong[index] = value
@@ -101,7 +100,7 @@ class Column:
         try:
             if types <= {str}:
                 return pa.array(values, pa.string())
-            if types <= _FITS[self.kind]:
+            if types == {_FITS.get(self.kind)}:
                 return pa.array(values, self.kind.arrow_type)
         except OverflowError:
             pass
@@ -172,35 +171,25 @@ def _double(value: Any) -> float:
     return float(_number(value))
 
 
-def _date(value: Any) -> str:
-    if type(value) is str:
-        return date.fromisoformat(value).isoformat()
-    raise ValueError
-
-
-def _time(value: Any) -> str:
-    if type(value) is str and (moment := time.fromisoformat(value)).tzinfo is None:
+def _time(value: str) -> str:
+    if (moment := time.fromisoformat(value)).tzinfo is None:
         return moment.isoformat()
     raise ValueError
 
 
-def _time_tz(value: Any) -> str:
-    if type(value) is str:
-        moment = time.fromisoformat(value)
-        # As in Airbyte, a time without a zone is in UTC.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-    raise ValueError
+def _time_tz(value: str) -> str:
+    moment = time.fromisoformat(value)
+    # As in Airbyte, a time without a zone is in UTC.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
-def _timestamp(value: Any) -> str:
-    if type(value) is str and (moment := datetime.fromisoformat(value)).tzinfo is None:
+def _timestamp(value: str) -> str:
+    if (moment := datetime.fromisoformat(value)).tzinfo is None:
         return value if _ISO.fullmatch(value) else moment.isoformat()
     raise ValueError
 
 
-def _timestamp_tz(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError
+def _timestamp_tz(value: str) -> str:
     moment = datetime.fromisoformat(value)
     if _ISO.fullmatch(value):
         return value if moment.tzinfo else value + "Z"
@@ -239,12 +228,14 @@ def _are_plain(texts: pa.Array, kind: Kind) -> bool:
     return True
 
 
+# Kinds whose values are texts, and not long numbers.
+_MOMENTS = {Kind.DATE, Kind.TIME, Kind.TIME_TZ, Kind.TIMESTAMP, Kind.TIMESTAMP_TZ}
 _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,
     Kind.DOUBLE: _double,
     Kind.BOOLEAN: _boolean,
-    Kind.DATE: _date,
+    Kind.DATE: lambda value: date.fromisoformat(value).isoformat(),
     Kind.TIME: _time,
     Kind.TIME_TZ: _time_tz,
     Kind.TIMESTAMP: _timestamp,
@@ -254,8 +245,4 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
 }
 
 # Types of JSON values that need no conversion.
-_FITS: dict[Kind, set[type]] = {kind: set() for kind in Kind} | {
-    Kind.INTEGER: {int},
-    Kind.DOUBLE: {float},
-    Kind.BOOLEAN: {bool},
-}
+_FITS = {Kind.INTEGER: int, Kind.DOUBLE: float, Kind.BOOLEAN: bool}

@@ -14,6 +14,7 @@ _WITH_LOGIN = re.compile(r"https?://([^/?#]*@|[^?#]*\?)", re.IGNORECASE)
 # Rules whose message contains only names; others would repeat the value, which may be a secret.
 _SAFE = ("required", "additionalProperties", "dependencies")
 _SHOWN = 200
+_Path = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
@@ -25,23 +26,20 @@ class Fault(NamedTuple):
 
 def faults(configuration: dict[str, Any], schema: dict[str, Any]) -> list[Fault]:
     """Violations of a connector's JSON schema, field by field; messages contain no values."""
-    found = sorted(Draft7Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path)))
-    return [
-        Fault(
-            ".".join(["configuration", *map(str, error.absolute_path)]),
-            error.message
-            if error.validator in _SAFE
-            else f"must satisfy {error.validator}: {json.dumps(error.validator_value)[:_SHOWN]}",
-        )
-        for error in found
-    ]
+    found, errors = [], Draft7Validator(schema).iter_errors(configuration)
+    for error in sorted(errors, key=lambda error: list(map(str, error.path))):
+        message = error.message
+        if error.validator not in _SAFE:
+            message = f"must satisfy {error.validator}: {json.dumps(error.validator_value)[:_SHOWN]}"
+        found.append(Fault(".".join(["configuration", *map(str, error.absolute_path)]), message))
+    return found
 
 
 def hide(configuration: Any, schema: dict[str, Any]) -> Any:
     """Replace each secret, and each URL with credentials or a query, by `HIDDEN`."""
     secrets = set(_secret_paths(schema, schema, configuration))
 
-    def shown(value: Any, path: tuple[Any, ...]) -> Any:
+    def shown(value: Any, path: _Path) -> Any:
         if path in secrets and value is not None:
             return HIDDEN
         if isinstance(value, str) and _WITH_LOGIN.match(value):
@@ -60,9 +58,8 @@ def keep_hidden(new: Any, old: Any) -> Any:
     if new == HIDDEN:
         return old
     if isinstance(new, dict):
-        return {
-            name: keep_hidden(value, old.get(name) if isinstance(old, dict) else None) for name, value in new.items()
-        }
+        known = old if isinstance(old, dict) else {}
+        return {name: keep_hidden(value, known.get(name)) for name, value in new.items()}
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         return [keep_hidden(one, other) for one, other in zip(new, old, strict=True)]
     return new
@@ -77,9 +74,7 @@ def merged(old: Any, patch: Any) -> Any:
     return found | {name: merged(base.get(name), value) for name, value in patch.items() if value is not None}
 
 
-def _secret_paths(
-    schema: Any, root: dict[str, Any], value: Any, path: tuple[Any, ...] = ()
-) -> Iterator[tuple[Any, ...]]:
+def _secret_paths(schema: Any, root: dict[str, Any], value: Any, path: _Path = ()) -> Iterator[_Path]:
     """Paths of the values that a schema marks as secret, in any of its alternatives."""
     if not isinstance(schema, dict):
         return

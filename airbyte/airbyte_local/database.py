@@ -24,11 +24,7 @@ class Database:
         self.name = "{host}:{port}/{dbname}".format(**conninfo)
 
     def connect(self) -> psycopg.Connection:
-        """Open a connection in autocommit mode.
-
-        Raises:
-            psycopg.Error: the database does not answer or refuses, as in every other method.
-        """
+        """Open a connection in autocommit mode; like every method, raises psycopg.Error if the database refuses."""
         return psycopg.connect(self._conninfo, autocommit=True)
 
     def execute(self, statement: LiteralString | Composed | bytes, values: Values | None = None) -> None:

@@ -1,12 +1,12 @@
 """Jobs and their attempts, stored in PostgreSQL so that they survive a restart of the service."""
 
 import threading
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Literal
+from uuid import UUID
 
 import psycopg
 
@@ -30,14 +30,11 @@ class RunningJobError(Exception):
 
 
 @dataclass(frozen=True)
-class Job:
-    """A row of airbyte.jobs."""
+class Work:
+    """What a job and an attempt have in common."""
 
     job_id: int
-    connection_id: uuid.UUID
-    job_type: str
     status: Status
-    run: uuid.UUID
     started_at: datetime
     updated_at: datetime
     rows_synced: int
@@ -48,49 +45,39 @@ class Job:
 
     @property
     def is_active(self) -> bool:
-        """Whether the job has not ended."""
+        """Whether it has not ended."""
         return self.status in ("running", "incomplete")
 
     @property
     def duration(self) -> timedelta:
-        """From start to end, or to now while the job runs."""
+        """From start to end, or to now while it runs."""
         end = datetime.now(self.started_at.tzinfo) if self.is_active else self.updated_at
         return max(end - self.started_at, timedelta())
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Job(Work):
+    """A row of airbyte.jobs."""
+
+    connection_id: UUID
+    job_type: str
+    run: UUID
+
+
+@dataclass(frozen=True)
+class Attempt(Work):
     """A row of airbyte.attempts."""
 
-    job_id: int
     number: int
-    status: Status
-    started_at: datetime
-    ended_at: datetime | None
-    rows_synced: int
-    bytes_synced: int
-    values_nulled: int
-    failure_reason: str | None
-    failure_type: str | None
-
-    @property
-    def duration(self) -> timedelta:
-        """From start to end, or to now while the attempt runs."""
-        return max((self.ended_at or datetime.now(self.started_at.tzinfo)) - self.started_at, timedelta())
 
 
 @dataclass(frozen=True)
 class End:
-    """How a job or an attempt ended.
-
-    Attributes:
-        status: the final status.
-        reason: why it did not succeed.
-        failure_type: Airbyte's failure type, or None if unknown.
-    """
+    """How a job or an attempt ended."""
 
     status: Status
     reason: str | None = None
+    # Airbyte's failure type; None: unknown.
     failure_type: str | None = None
 
 
@@ -98,12 +85,7 @@ class JobStore:
     """The tables airbyte.jobs and airbyte.attempts."""
 
     def __init__(self, conninfo: dict[str, str | int]):
-        """Lock the database for this service until the process ends, and create missing tables.
-
-        Raises:
-            OtherServiceError: another service holds the lock.
-            psycopg.Error: the database does not answer or refuses.
-        """
+        """Lock the database for this service until the process ends, see `hold`, and create missing tables."""
         self._database = Database(conninfo, "airbyte_local jobs")
         self._held: psycopg.Connection | None = None
         self._lock = threading.Lock()
@@ -115,7 +97,6 @@ class JobStore:
 
         Raises:
             OtherServiceError: another service holds the lock.
-            psycopg.Error: the database does not answer or refuses.
         """
         with self._lock:
             if self._held:
@@ -131,17 +112,12 @@ class JobStore:
                 held.execute("select pg_advisory_lock(%s)", [_LOCK])
             except psycopg.errors.LockNotAvailable:
                 held.close()
-                raise OtherServiceError(
-                    f"another Airbyte service is using the database {self._database.name}; stop it first"
-                ) from None
+                wrong = f"another Airbyte service is using the database {self._database.name}; stop it first"
+                raise OtherServiceError(wrong) from None
             self._held = held
 
-    def create(self, connection_id: uuid.UUID, job_type: str) -> Job:
-        """Create a job with the status running.
-
-        Raises:
-            RunningJobError: the connection has a job that has not ended.
-        """
+    def create(self, connection_id: UUID, job_type: str) -> Job:
+        """Create a job with the status running; raises RunningJobError if the connection has an active one."""
         query = (
             "insert into airbyte.jobs (connection_id, job_type, status, run)"
             " values (%s, %s, 'running', gen_random_uuid()) returning *"
@@ -155,9 +131,7 @@ class JobStore:
         """The job with this id, or None."""
         return self._database.row(Job, "select * from airbyte.jobs where job_id = %s", [job_id])
 
-    def recent(
-        self, connection_id: uuid.UUID | None, *, status: Status | None = None, limit: int, offset: int
-    ) -> list[Job]:
+    def recent(self, connection_id: UUID | None, *, status: Status | None = None, limit: int, offset: int) -> list[Job]:
         """Jobs, newest first, of one connection (None: of all) and one status (None: any)."""
         query = (
             "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
@@ -165,7 +139,7 @@ class JobStore:
         )
         return self._database.rows(Job, query, [connection_id, status, limit, offset])
 
-    def latest(self, connections: Sequence[uuid.UUID], *, status: Status | None = None) -> dict[uuid.UUID, Job]:
+    def latest(self, connections: Sequence[UUID], *, status: Status | None = None) -> dict[UUID, Job]:
         """The newest job of each connection that has one, of one status (None: any)."""
         query = (
             "select job.* from unnest(%s::uuid[]) as wanted (id), lateral (select * from airbyte.jobs where"
@@ -203,9 +177,8 @@ class JobStore:
 
     def pause(self, job_id: int) -> None:
         """Record that a job waits for its next attempt."""
-        self._database.execute(
-            "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s", [job_id]
-        )
+        query = "update airbyte.jobs set status = 'incomplete', updated_at = now() where job_id = %s"
+        self._database.execute(query, [job_id])
 
     def finish(self, job_id: int, end: End) -> None:
         """End a job with the totals of its attempts; does nothing if it has already ended."""
@@ -219,7 +192,11 @@ class JobStore:
 
     def attempts(self, jobs: Sequence[int]) -> list[Attempt]:
         """The attempts of these jobs, in order."""
-        query = "select * from airbyte.attempts where job_id = any(%s) order by job_id, number"
+        query = (
+            "select job_id, number, status, started_at, coalesce(ended_at, now()) as updated_at, rows_synced,"
+            " bytes_synced, values_nulled, failure_reason, failure_type"
+            " from airbyte.attempts where job_id = any(%s) order by job_id, number"
+        )
         return self._database.rows(Attempt, query, [list(jobs)])
 
     def ping(self) -> None:

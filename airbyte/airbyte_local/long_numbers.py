@@ -25,11 +25,7 @@ def has_any(text: bytes) -> bool:
 
 
 def loads(text: bytes) -> Any:
-    """Parse JSON; long numbers become `LongNumber`.
-
-    Raises:
-        orjson.JSONDecodeError: it is not valid JSON.
-    """
+    """Parse JSON, or raise orjson.JSONDecodeError; long numbers become `LongNumber`."""
     orjson.loads(text)  # stricter than json.loads, which accepts NaN
     return json.loads(text, parse_float=_float, parse_int=_int)
 

@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     airbyte: Airbyte
     runner: Runner = Runner(root=ROOT / "var" / "env")
 
+    @property
+    def connector_files(self) -> Path:
+        """Folder of the connectors' files; emptied when the service starts."""
+        return self.var.resolve() / "airbyte"
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -96,11 +101,7 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: names every environment variable that is missing or invalid.
-    """
+    """The settings of this process; raises SettingsError."""
     try:
         return Settings()
     except ValidationError as error:
@@ -111,10 +112,7 @@ def load() -> Settings:
 def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:
     """Environment of a connector's process: variables for files and the network, but no settings or secrets.
 
-    Args:
-        run: id that marks the process and everything it starts.
-        folder: for temporary files, such as the configuration; deleted even if the connector is killed.
-        is_ours: whether it is one of our own modules.
+    `run` marks the process and everything it starts. `folder` is for its temporary files.
     """
     given = {name: value for name, value in os.environ.items() if _CONNECTOR.fullmatch(name)}
     if is_ours and "PYTHONPATH" in os.environ:

@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, LiteralString, TypeVar
+from typing import Any, Literal, LiteralString
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -19,7 +19,7 @@ from airbyte_declaration.streams import ConnectionOptions
 from airbyte_local.database import Database
 
 Kind = Literal["source", "destination"]
-T = TypeVar("T")
+_PAGE: LiteralString = " limit %s offset %s"
 
 
 class InUseError(Exception):
@@ -34,7 +34,7 @@ class SealedError(Exception):
 class Workspace:
     """A row of airbyte.workspaces."""
 
-    workspace_id: uuid.UUID
+    workspace_id: UUID
     name: str
     created_at: datetime
 
@@ -43,8 +43,8 @@ class Workspace:
 class Actor:
     """A row of airbyte.actors: a source or a destination."""
 
-    actor_id: uuid.UUID
-    workspace_id: uuid.UUID
+    actor_id: UUID
+    workspace_id: UUID
     kind: Kind
     name: str
     type: str
@@ -58,10 +58,10 @@ class Actor:
 class Connection:
     """A row of airbyte.connections."""
 
-    connection_id: uuid.UUID
-    workspace_id: uuid.UUID
-    source_id: uuid.UUID
-    destination_id: uuid.UUID
+    connection_id: UUID
+    workspace_id: UUID
+    source_id: UUID
+    destination_id: UUID
     options: ConnectionOptions
     created_at: datetime
 
@@ -82,23 +82,16 @@ class Store:
     """The tables airbyte.workspaces, airbyte.actors and airbyte.connections."""
 
     def __init__(self, conninfo: dict[str, str | int], key: str):
-        """Does not connect yet; `JobStore` creates the tables.
-
-        Args:
-            conninfo: keyword arguments of `psycopg.connect`.
-            key: encrypts configurations.
-        """
+        """Does not connect yet; `JobStore` creates the tables. Configurations are encrypted with `key`."""
         self._database = Database(conninfo, "airbyte_local store")
         self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
 
-    def workspaces(
-        self, ids: Sequence[uuid.UUID] = (), *, limit: int | None = None, offset: int = 0
-    ) -> list[Workspace]:
+    def workspaces(self, ids: Sequence[UUID] = (), *, limit: int | None = None, offset: int = 0) -> list[Workspace]:
         """Workspaces, oldest first: those with these ids, or all if no ids are given."""
         query = "select * from airbyte.workspaces where %s or workspace_id = any(%s) order by created_at, workspace_id"
-        return self._page(Workspace, query, limit, offset, [not ids, list(ids)])
+        return self._database.rows(Workspace, query + _PAGE, [not ids, list(ids), limit, offset])
 
-    def workspace(self, workspace_id: uuid.UUID) -> Workspace | None:
+    def workspace(self, workspace_id: UUID) -> Workspace | None:
         """The workspace with this id, or None."""
         return self._database.row(Workspace, "select * from airbyte.workspaces where workspace_id = %s", [workspace_id])
 
@@ -107,37 +100,32 @@ class Store:
         query = "insert into airbyte.workspaces (name) values (%s) returning *"
         return self._database.rows(Workspace, query, [name])[0]
 
-    def rename_workspace(self, workspace_id: uuid.UUID, name: str) -> Workspace | None:
+    def rename_workspace(self, workspace_id: UUID, name: str) -> Workspace | None:
         """Rename a workspace; returns None if it does not exist."""
         query = "update airbyte.workspaces set name = %s where workspace_id = %s returning *"
         return self._database.row(Workspace, query, [name, workspace_id])
 
-    def delete_workspace(self, workspace_id: uuid.UUID) -> None:
-        """Delete an empty workspace.
-
-        Raises:
-            InUseError: it has sources or destinations.
-        """
+    def delete_workspace(self, workspace_id: UUID) -> None:
+        """Delete a workspace; raises InUseError if it has sources or destinations."""
         self._delete("workspaces", "workspace_id", workspace_id, "has sources or destinations; delete them first")
 
     def actors(
-        self, kind: Kind, workspaces: Sequence[uuid.UUID] = (), *, limit: int | None = None, offset: int = 0
+        self, kind: Kind, workspaces: Sequence[UUID] = (), *, limit: int | None = None, offset: int = 0
     ) -> list[Actor]:
         """Sources or destinations, oldest first: those of these workspaces, or all if none are given."""
         query = (
             "select * from airbyte.actors where kind = %s and (%s or workspace_id = any(%s))"
             " order by created_at, actor_id"
         )
-        return self._page(Actor, query, limit, offset, [kind, not workspaces, list(workspaces)])
+        return self._database.rows(Actor, query + _PAGE, [kind, not workspaces, list(workspaces), limit, offset])
 
-    def actor(self, kind: Kind, actor_id: uuid.UUID) -> Actor | None:
+    def actor(self, kind: Kind, actor_id: UUID) -> Actor | None:
         """The source or destination with this id, or None."""
-        return self._database.row(
-            Actor, "select * from airbyte.actors where kind = %s and actor_id = %s", [kind, actor_id]
-        )
+        query = "select * from airbyte.actors where kind = %s and actor_id = %s"
+        return self._database.row(Actor, query, [kind, actor_id])
 
     def create_actor(
-        self, kind: Kind, workspace_id: uuid.UUID, name: str, type_: str, shown: dict[str, Any], whole: dict[str, Any]
+        self, kind: Kind, workspace_id: UUID, name: str, type_: str, shown: dict[str, Any], whole: dict[str, Any]
     ) -> Actor:
         """Create a source or destination; `shown` is the configuration without secrets, `whole` the one with them."""
         query = (
@@ -157,20 +145,12 @@ class Store:
         return self._database.row(Actor, query, [name, type_, Jsonb(shown), self._seal(whole), actor.actor_id])
 
     def delete_actor(self, actor: Actor) -> None:
-        """Delete a source or destination.
-
-        Raises:
-            InUseError: connections use it.
-        """
+        """Delete a source or destination; raises InUseError if connections use it."""
         why = f"{actor.kind} {actor.name} has connections; delete them first"
         self._delete("actors", "actor_id", actor.actor_id, why)
 
     def whole_configuration(self, actor: Actor) -> dict[str, Any]:
-        """The configuration with its secrets.
-
-        Raises:
-            SealedError: it was encrypted with another key.
-        """
+        """The configuration with its secrets; raises SealedError if it was encrypted with another key."""
         try:
             return orjson.loads(self._fernet.decrypt(actor.sealed))
         except InvalidToken:
@@ -180,26 +160,21 @@ class Store:
             ) from None
 
     def connections(
-        self, workspaces: Sequence[uuid.UUID] = (), *, limit: int | None = None, offset: int = 0
+        self, workspaces: Sequence[UUID] = (), *, limit: int | None = None, offset: int = 0
     ) -> list[Connection]:
         """Connections, oldest first: those of these workspaces, or all if none are given."""
         query = (
             "select * from airbyte.connections where %s or workspace_id = any(%s) order by created_at, connection_id"
         )
-        return self._page(_connection, query, limit, offset, [not workspaces, list(workspaces)])
+        return self._database.rows(_connection, query + _PAGE, [not workspaces, list(workspaces), limit, offset])
 
-    def connection(self, connection_id: uuid.UUID) -> Connection | None:
+    def connection(self, connection_id: UUID) -> Connection | None:
         """The connection with this id, or None."""
-        return self._database.row(
-            _connection, "select * from airbyte.connections where connection_id = %s", [connection_id]
-        )
+        query = "select * from airbyte.connections where connection_id = %s"
+        return self._database.row(_connection, query, [connection_id])
 
     def create_connection(self, source: Actor, destination: Actor, options: ConnectionOptions) -> Connection:
-        """Create a connection.
-
-        Raises:
-            InUseError: the source or the destination no longer exists.
-        """
+        """Create a connection; raises InUseError if the source or the destination no longer exists."""
         query = (
             "insert into airbyte.connections (workspace_id, source_id, destination_id, name, options)"
             " values (%s, %s, %s, %s, %s) returning *"
@@ -210,7 +185,7 @@ class Store:
         except psycopg.errors.ForeignKeyViolation:
             raise InUseError("its source or destination has just been deleted") from None
 
-    def change_connection(self, connection_id: uuid.UUID, options: ConnectionOptions) -> Connection | None:
+    def change_connection(self, connection_id: UUID, options: ConnectionOptions) -> Connection | None:
         """Change the options of a connection; returns None if it no longer exists."""
         query = (
             "update airbyte.connections set name = %s, options = %s, updated_at = now() where connection_id = %s"
@@ -218,19 +193,14 @@ class Store:
         )
         return self._database.row(_connection, query, [options.name, Jsonb(options.body()), connection_id])
 
-    def delete_connection(self, connection_id: uuid.UUID) -> None:
+    def delete_connection(self, connection_id: UUID) -> None:
         """Delete a connection; its jobs and its tables are kept."""
         self._delete("connections", "connection_id", connection_id, "")
 
     def _seal(self, configuration: dict[str, Any]) -> bytes:
         return self._fernet.encrypt(orjson.dumps(configuration))
 
-    def _page(
-        self, kind: Callable[..., T], query: LiteralString, limit: int | None, offset: int, values: list[Any]
-    ) -> list[T]:
-        return self._database.rows(kind, query + " limit %s offset %s", [*values, limit, offset])
-
-    def _delete(self, table: str, key: str, value: uuid.UUID, why: str) -> None:
+    def _delete(self, table: str, key: str, value: UUID, why: str) -> None:
         query = sql.SQL("delete from {} where {} = %s").format(sql.Identifier("airbyte", table), sql.Identifier(key))
         try:
             self._database.execute(query, [value])

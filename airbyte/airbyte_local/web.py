@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Any
@@ -20,10 +20,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from airbyte_local.api import jobs as job_routes
 from airbyte_local.api import problems
 from airbyte_local.api.pages import Offset
+from airbyte_local.api.problems import Problem
 from airbyte_local.destinations.config_models import parse
 from airbyte_local.destinations.contract import OUR_NAMESPACE, State
 from airbyte_local.destinations.factory import open_destination
-from airbyte_local.jobs import Attempt, Job, JobStore
+from airbyte_local.jobs import Job, JobStore
 from airbyte_local.settings import Airbyte
 from airbyte_local.store import Actor, Connection, Store
 from airbyte_local.sync.runner import Runner
@@ -46,8 +47,6 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Airbyte, local", charset="UTF-8"
 
 @dataclass(frozen=True)
 class _Overview:
-    """A connection with its last job and its last successful job."""
-
     connection: Connection
     source: Actor
     destination: Actor
@@ -92,7 +91,7 @@ def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> A
         (row,) = overview_of([problems.require(store.connection(connection_id), "connection", connection_id)])
         found = jobs.recent(connection_id, limit=_PAGE + 1, offset=offset)
         shown = [runner.live(each) for each in found[:_PAGE]]
-        attempts = [_live(runner, each) for each in jobs.attempts([each.job_id for each in shown])]
+        attempts = [runner.live(each) for each in jobs.attempts([each.job_id for each in shown])]
         states, state_fault = _states(store, row.destination, connection_id)
         return _html(
             "connection.j2",
@@ -120,7 +119,7 @@ def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> A
         try:
             return PlainTextResponse(_end_of_log(runner, job_id))
         except FileNotFoundError:
-            raise problems.not_found(f"job {job_id} has no log; it may have been deleted") from None
+            raise Problem(404, f"job {job_id} has no log; it may have been deleted") from None
 
     open_routes.include_router(routes)
     return open_routes
@@ -152,8 +151,8 @@ class _Page(APIRoute):
 def _login(settings: Airbyte) -> Callable[..., None]:
     def login(given: Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]) -> None:
         if given is None or not settings.is_client(given.username, given.password):
-            raise problems.unauthorized(
-                "log in with the client id of the service as the user name and its client secret as the password"
+            raise Problem(
+                401, "log in with the client id of the service as the user name and its client secret as the password"
             )
 
     return login
@@ -163,8 +162,8 @@ def _require_own_site(request: Request) -> None:
     """Refuse posts from other sites, since a browser would send the login with them."""
     origin = request.headers.get("origin") or request.headers.get("referer", "")
     if _host(origin) != request.headers.get("host"):
-        raise problems.forbidden(
-            f"only pages of this site may send this request, but it came from {origin or 'an unknown origin'}"
+        raise Problem(
+            403, f"only pages of this site may send this request, but it came from {origin or 'an unknown origin'}"
         )
 
 
@@ -184,11 +183,6 @@ def _pager(found: list[Any], offset: int) -> dict[str, int | None]:
         "before": max(offset - _PAGE, 0) if offset else None,
         "after": offset + _PAGE if len(found) > _PAGE else None,
     }
-
-
-def _live(runner: Runner, attempt: Attempt) -> Attempt:
-    so_far = runner.progress(attempt.job_id) if attempt.status == "running" else None
-    return replace(attempt, rows_synced=so_far.rows, bytes_synced=so_far.bytes) if so_far else attempt
 
 
 def _states(store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[State], str | None]:

@@ -51,11 +51,7 @@ def main() -> NoReturn:
 
 
 def _spec() -> None:
-    settings = config.Config.model_json_schema()
-    _say(
-        protocol.Type.SPEC,
-        spec=protocol.ConnectorSpecification(connectionSpecification=settings, supportsIncremental=True),
-    )
+    _say("SPEC", spec={"connectionSpecification": config.Config.model_json_schema(), "supportsIncremental": True})
 
 
 def _check(path: Path) -> None:
@@ -65,28 +61,27 @@ def _check(path: Path) -> None:
                 with content.opened(url) as file:
                     _format(stream).check(file, stream)
     except SourceError as error:
-        status = protocol.AirbyteConnectionStatus(status=protocol.Status.FAILED, message=str(error))
+        status = {"status": "FAILED", "message": str(error)}
     else:
-        status = protocol.AirbyteConnectionStatus(status=protocol.Status.SUCCEEDED)
-    _say(protocol.Type.CONNECTION_STATUS, connectionStatus=status)
+        status = {"status": "SUCCEEDED"}
+    _say("CONNECTION_STATUS", connectionStatus=status)
 
 
 def _discover(settings: config.Config) -> None:
     streams = [
-        protocol.AirbyteStream(
-            name=stream.name,
-            json_schema=stream.json_schema or _learn(stream),
-            supported_sync_modes=[protocol.SyncMode.full_refresh, protocol.SyncMode.incremental],
-            source_defined_cursor=True,
-            source_defined_primary_key=[[name] for name in stream.primary_key or []] or None,
-        )
+        {
+            "name": stream.name,
+            "json_schema": stream.json_schema or _learn(stream),
+            "supported_sync_modes": ["full_refresh", "incremental"],
+            "source_defined_cursor": True,
+            "source_defined_primary_key": [[name] for name in stream.primary_key or []] or None,
+        }
         for stream in settings.streams
     ]
-    _say(protocol.Type.CATALOG, catalog=protocol.AirbyteCatalog(streams=streams))
+    _say("CATALOG", catalog={"streams": streams})
 
 
 def _learn(stream: config.Stream) -> dict[str, Any]:
-    """Find the JSON schema of a stream from its files."""
     columns = schema.Columns()
     files = content.find(stream.url)[-FILES:]
     share = LOOK // len(files)
@@ -106,9 +101,9 @@ def _read(settings: config.Config, catalog: protocol.ConfiguredAirbyteCatalog, s
         if name not in known:
             raise SourceError(f"the catalog asks for stream {name}; the configuration has {', '.join(known)}")
         incremental = configured.sync_mode is protocol.SyncMode.incremental
-        _status(name, protocol.AirbyteStreamStatus.STARTED)
+        _trace("STREAM_STATUS", stream_status={"stream_descriptor": {"name": name}, "status": "STARTED"})
         _read_stream(known[name], configured, states.get(name, state.State()) if incremental else None)
-        _status(name, protocol.AirbyteStreamStatus.COMPLETE)
+        _trace("STREAM_STATUS", stream_status={"stream_descriptor": {"name": name}, "status": "COMPLETE"})
 
 
 def _read_stream(stream: config.Stream, configured: protocol.ConfiguredAirbyteStream, done: state.State | None) -> None:
@@ -125,7 +120,9 @@ def _read_stream(stream: config.Stream, configured: protocol.ConfiguredAirbyteSt
                 sys.stdout.buffer.write(lines)
             if done:
                 done.add(path, file.version)
-                _state(stream.name, done)
+                stream_state = done.model_dump(exclude_none=True)
+                described = {"stream_descriptor": {"name": stream.name}, "stream_state": stream_state}
+                _say("STATE", state={"type": "STREAM", "stream": described})
 
 
 def _format(stream: config.Stream) -> ModuleType:
@@ -137,38 +134,13 @@ def _format(stream: config.Stream) -> ModuleType:
 
 
 def _warn(message: str) -> None:
-    _say(protocol.Type.LOG, log=protocol.AirbyteLogMessage(level=protocol.Level.WARN, message=message))
-
-
-def _state(stream: str, done: state.State) -> None:
-    stream_state = protocol.AirbyteStreamState(
-        stream_descriptor=protocol.StreamDescriptor(name=stream),
-        stream_state=protocol.AirbyteStateBlob.model_validate(done.model_dump(exclude_none=True)),
-    )
-    _say(
-        protocol.Type.STATE,
-        state=protocol.AirbyteStateMessage(type=protocol.AirbyteStateType.STREAM, stream=stream_state),
-    )
-
-
-def _status(stream: str, status: protocol.AirbyteStreamStatus) -> None:
-    descriptor = protocol.StreamDescriptor(name=stream)
-    status_message = protocol.AirbyteStreamStatusTraceMessage(stream_descriptor=descriptor, status=status)
-    trace = protocol.AirbyteTraceMessage(
-        type=protocol.TraceType.STREAM_STATUS, emitted_at=now(), stream_status=status_message
-    )
-    _say(protocol.Type.TRACE, trace=trace)
+    _say("LOG", log={"level": "WARN", "message": message})
 
 
 def _fail(message: str, failure_type: protocol.FailureType) -> NoReturn:
-    error = protocol.AirbyteErrorTraceMessage(
-        message=message, failure_type=failure_type, stack_trace=traceback.format_exc()
-    )
+    error = {"message": message, "failure_type": failure_type, "stack_trace": traceback.format_exc()}
     try:
-        _say(
-            protocol.Type.TRACE,
-            trace=protocol.AirbyteTraceMessage(type=protocol.TraceType.ERROR, emitted_at=now(), error=error),
-        )
+        _trace("ERROR", error=error)
     finally:
         _leave(1)
 
@@ -178,9 +150,13 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _say(kind: protocol.Type, **content: Any) -> None:
-    line = protocol.AirbyteMessage(type=kind, **content).model_dump_json(exclude_none=True, by_alias=True)
-    sys.stdout.buffer.write(line.encode() + b"\n")
+def _trace(kind: str, **content: Any) -> None:
+    _say("TRACE", trace={"type": kind, "emitted_at": now(), **content})
+
+
+def _say(kind: str, **content: Any) -> None:
+    message = protocol.AirbyteMessage.model_validate({"type": kind, **content})
+    sys.stdout.buffer.write(message.model_dump_json(exclude_none=True, by_alias=True).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 

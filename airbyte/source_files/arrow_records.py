@@ -1,16 +1,14 @@
 """Converts Arrow columns to RECORD messages, column by column, without creating a Python object per value."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import orjson
 import pyarrow as pa
 import pyarrow.types as pt
-from pyarrow import compute
 
 from source_files.records import frame, has_nul
-
-pc: Any = compute  # creates its functions at import, so type checkers do not see them
+from source_files.text_types import pc
 
 # Rows that are converted at once.
 _SLICE = 20_000
@@ -18,18 +16,12 @@ _SLICE = 20_000
 _PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
 
 
+@dataclass(eq=False)
 class NulError(ValueError):
-    """A text contains a NUL character.
+    """A text contains a NUL character, in this row (from 0) of this column."""
 
-    Args:
-        row: index of the value in the column, from 0.
-        column: name of the column.
-    """
-
-    def __init__(self, row: int, column: str):
-        super().__init__(row, column)
-        self.row = row
-        self.column = column
+    row: int
+    column: str
 
 
 def unfit(kind: pa.DataType) -> pa.DataType | None:
@@ -70,13 +62,13 @@ class _FoundNulError(ValueError):
 
 def _nul_error(columns: dict[str, pa.Array]) -> NulError:
     found = [
-        (row, name)
+        NulError(row, name)
         for name, values in columns.items()
         if not pt.is_primitive(values.type)
         for row, value in enumerate(values.to_pylist())
         if has_nul(value)
     ]
-    return NulError(*min(found, key=lambda place: place[0]))
+    return min(found, key=lambda error: error.row)
 
 
 def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
@@ -90,7 +82,6 @@ def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
 
 
 def _json(values: pa.Array) -> pa.StringArray:
-    """JSON of every value, including null."""
     quote, text = _unquoted(values)
     return _join(quote, text, quote) if quote else text
 
@@ -157,11 +148,7 @@ def _array(values: pa.ListArray) -> pa.StringArray:
 
 
 def _escaped(text: pa.StringArray) -> pa.StringArray:
-    """The text with the escapes of a JSON string, without quotes.
-
-    Raises:
-        _FoundNulError: it contains a NUL character.
-    """
+    """The text with the escapes of a JSON string, without quotes; raises _FoundNulError."""
     # Checks the whole buffer, which may be larger than a slice: an unnecessary replacement does no harm.
     found = set(bytes(text.buffers()[2] or b"").translate(None, _PLAIN))
     if 0 in found and pc.any(pc.match_substring(text, "\0")).as_py():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from source_files.errors import SourceError
+from source_files.errors import SourceError, explained
 
 
 def _has_properties(schema: dict[str, Any]) -> dict[str, Any]:
@@ -29,10 +29,12 @@ def _codec(name: str) -> str:
     return codecs.lookup(name).name.removesuffix("-sig")
 
 
-class Csv(BaseModel):
-    """Format of a CSV file."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Csv(_Section):
+    """Format of a CSV file."""
 
     delimiter: Annotated[str, AfterValidator(_is_character)] = Field(",", description="Separates values.")
     quote: Annotated[str, AfterValidator(_is_character)] = Field(
@@ -48,10 +50,8 @@ class Csv(BaseModel):
         return self
 
 
-class Stream(BaseModel):
+class Stream(_Section):
     """Files that are loaded into one table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, description="Name of the stream.")
     url: str = Field(
@@ -91,10 +91,10 @@ def _have_names_of_their_own(streams: list[Stream]) -> list[Stream]:
     return streams
 
 
-class Config(BaseModel):
+class Config(_Section):
     """Files to offer as streams."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="Files")
+    model_config = ConfigDict(title="Files")
 
     streams: Annotated[list[Stream], AfterValidator(_have_names_of_their_own)] = Field(
         min_length=1, description="The streams of this source."
@@ -102,13 +102,8 @@ class Config(BaseModel):
 
 
 def load(path: Path) -> Config:
-    """Read a configuration from the JSON file at `path`.
-
-    Raises:
-        SourceError: the configuration is invalid; the message names every invalid setting.
-    """
+    """Read a configuration from a JSON file; raises SourceError that names every invalid setting."""
     try:
         return Config.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"the configuration of source_files is invalid: {wrong}") from None
+        raise SourceError(f"the configuration of source_files is invalid: {explained(error)}") from None

@@ -22,18 +22,13 @@ Version = dict[str, int | str]
 
 @dataclass
 class Content:
-    """An open file.
-
-    Attributes:
-        url: its path or URL.
-        version: its current version.
-        pieces: its bytes in order; only one piece is in memory at a time.
-        file: the open file if it is on this machine.
-    """
+    """An open file: its path or URL, its current version and its bytes."""
 
     url: str
     version: Version
+    # In order; only one piece is in memory at a time.
     pieces: Iterator[bytes]
+    # The open file if it is on this machine.
     file: BinaryIO | None = None
 
     def seekable(self) -> BinaryIO:
@@ -53,11 +48,7 @@ def public(url: str) -> str:
 
 
 def find(url: str) -> list[str]:
-    """The file at a stream's URL, or all files that match its pattern, sorted by modification time and name.
-
-    Raises:
-        SourceError: no file matches the pattern.
-    """
+    """The file at a stream's URL, or all files that match its pattern, sorted by modification time and name."""
     if _is_http(url) or not has_magic(url) or os.path.exists(url):
         return [url]
     found = set()
@@ -72,12 +63,9 @@ def find(url: str) -> list[str]:
 
 
 def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> AbstractContextManager[Content]:
-    """Open a file or URL.
+    """Open a file or a URL, whose redirects are followed, and read `piece` bytes at once.
 
-    Args:
-        url: path of a file of this machine, or an http or https URL; redirects are followed.
-        known: version that need not be read again; a server is asked to send nothing if it still has this version.
-        piece: number of bytes to read at once.
+    A server is asked to send nothing if it still has the version `known`.
 
     Raises:
         SourceError: the file is missing or unreadable, or the server refuses the request.
@@ -124,13 +112,11 @@ def _http(url: str, known: Version, piece: int) -> Generator[Content, None, None
             if response.status_code == 304 and headers:
                 yield Content(url, known, iter(()))
                 return
+            answered = f"{shown} answered {response.status_code} {response.reason_phrase}"
             if response.status_code >= 500:
-                raise TransientError(
-                    f"{shown} answered {response.status_code} {response.reason_phrase}; try again later"
-                )
+                raise TransientError(f"{answered}; try again later")
             if response.status_code != 200:
-                remedy = "check the address, and whether it requires a login"
-                raise SourceError(f"{shown} answered {response.status_code} {response.reason_phrase}; {remedy}")
+                raise SourceError(f"{answered}; check the address, and whether it requires a login")
             yield Content(url, _version(response.headers), response.iter_bytes(piece))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         remedy = "write https://host/path, with special characters of credentials as %-escapes"

@@ -30,22 +30,12 @@ _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", '"': "double 
 
 
 def check(content: Content, stream: Stream) -> None:
-    """Read a file's header.
-
-    Raises:
-        SourceError: the file cannot be read, is not a CSV file, or lacks a declared column.
-    """
+    """Read a file's header; raises SourceError if it is not a CSV file, or lacks a declared column."""
     _File(content, stream, stream.columns)
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[pa.Buffer]:
-    """A file's rows as lines of RECORD messages.
-
-    Args:
-        content: the file.
-        stream: its stream.
-        columns: names of the columns to load; the file must have all of them.
-        warn: called with a message if the file has other columns.
+    """A file's rows as lines of RECORD messages with these columns, which the file must have; warns of others.
 
     Raises:
         SourceError: the file is not as declared; earlier rows may have been returned already.
@@ -61,11 +51,7 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
 
 
 def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> None:
-    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit.
-
-    Raises:
-        SourceError: the file is not a CSV file, two columns have the same name, or a row is invalid.
-    """
+    """Read a file's first `limit` bytes, and reduce the types of its columns to those that the values fit."""
     file = _File(content, stream, None)
     for name in file.names:
         columns.fitting(name)
@@ -79,16 +65,7 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
 
 class _File:
-    """An open CSV file, read up to the end of its header.
-
-    Args:
-        content: its bytes.
-        stream: describes its format.
-        columns: names of columns that it must have.
-
-    Raises:
-        SourceError: as in `check`.
-    """
+    """An open CSV file, read up to the end of its header; it must have these columns."""
 
     def __init__(self, content: Content, stream: Stream, columns: list[str] | None):
         self._url = content.url
@@ -103,11 +80,7 @@ class _File:
         return place.find(self._url, number, names=self.names, csv_options=self._csv, limit=_LONGEST)
 
     def blocks(self, columns: list[str]) -> Iterator[tuple[int, dict[str, pa.StringArray]]]:
-        """The columns' values in blocks of rows, with the number of the first row.
-
-        Raises:
-            SourceError: a row is invalid or too long.
-        """
+        """The columns' values in blocks of rows, with the number of the first row."""
         number = 2
         for part, fault in self._parts:
             if fault:
@@ -148,13 +121,12 @@ class _File:
             raise SourceError(self._explain(str(error), first, bad)) from error
 
     def _explain(self, error: str, first: int, bad: list[pacsv.InvalidRow]) -> str:
-        """Explain an error of the CSV parser to the owner of the file."""
         if bad:
-            row, csv_options = bad[0], self._csv
+            row = bad[0]
             return (
                 f"{self.place(first - 1 + row.number)}: {row.actual_columns} values, but the header has"
-                f" {row.expected_columns} columns; enclose values with {_name(csv_options.delimiter)}s or line breaks"
-                f' in {_name(csv_options.quote)}s: "{row.text[:80]}"'
+                f" {row.expected_columns} columns; enclose values with {_name(self._csv.delimiter)}s or line breaks"
+                f' in {_name(self._csv.quote)}s: "{row.text[:80]}"'
             )
         if found := re.match(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8", error):
             where, column = self.place(first - 1 + int(found[2])), self.names[int(found[1])]
@@ -171,9 +143,8 @@ def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) 
         rows = enumerate(csv.reader(iter(text.readline, ""), strict=True, **dialect), 1)
         row, names = next(((row, names) for row, names in rows if names), (1, []))
     except csv.Error as error:
-        raise SourceError(
-            f"{url}, row 1: the header is not valid CSV: {error}; correct its quotes and commas"
-        ) from error
+        wrong = f"the header is not valid CSV: {error}; correct its quotes and commas"
+        raise SourceError(f"{url}, row 1: {wrong}") from error
     if not names:
         wanted = f" with {', '.join(columns)}" if columns else ""
         raise SourceError(f"{url}: the file is empty; it needs a header row{wanted}")

@@ -31,13 +31,8 @@ def is_text(text: str) -> bool:
 def utf8(content: Content, encoding: str, kind: str) -> Iterator[bytes]:
     """A text file's bytes as UTF-8, without a byte-order mark; invalid bytes stay invalid.
 
-    Args:
-        content: the file.
-        encoding: Python's name of the file's encoding.
-        kind: CSV or JSON Lines, for messages.
-
     Raises:
-        SourceError: the file is UTF-16 but another encoding is declared, or it is an HTML page.
+        SourceError: the file is UTF-16 but another encoding is declared, or it is an HTML page and not a `kind` file.
     """
     url, first = public(content.url), next(content.pieces, b"")
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith(("utf-16", "utf-32")):

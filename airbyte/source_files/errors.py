@@ -1,6 +1,7 @@
 """Errors that the user can fix."""
 
 from airbyte_protocol.models import FailureType
+from pydantic import ValidationError
 
 
 class SourceError(Exception):
@@ -13,6 +14,11 @@ class TransientError(SourceError):
     """A temporary failure, such as a server that does not answer."""
 
     failure_type = FailureType.transient_error
+
+
+def explained(error: ValidationError) -> str:
+    """The wrong fields and what is wrong with them."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def nul_error(where: str) -> SourceError:

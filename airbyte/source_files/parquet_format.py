@@ -50,7 +50,6 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
 @contextmanager
 def _opened(content: Content, columns: list[str] | None) -> Generator[pq.ParquetFile, None, None]:
-    """Open a file that must have these columns; None: any columns."""
     url = public(content.url)
     try:
         with content.seekable() as source:
@@ -90,13 +89,11 @@ def _fitting(kind: pa.DataType) -> set[str]:
         return _fitting(kind.storage_type)
     if pt.is_dictionary(kind):
         return _fitting(kind.value_type)
-    if pt.is_null(kind):
-        return set(TYPES)
-    if pt.is_uint64(kind):
-        return set()  # the upper half is beyond bigint
     if pt.is_timestamp(kind):
         return {"timestamp_tz" if kind.tz else "timestamp"}
     kinds = {
+        pt.is_null: set(TYPES),
+        pt.is_uint64: set(),  # the upper half is beyond bigint
         pt.is_integer: {"integer", "number"},
         pt.is_floating: {"double", "number"},
         pt.is_decimal: {"number"},

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from source_files.config import Csv
 from source_files.content import opened, public
@@ -14,20 +13,15 @@ from source_files.errors import SourceError
 
 @dataclass(frozen=True)
 class Place:
-    """A row of a file.
-
-    Attributes:
-        file: path or URL, without secrets.
-        row: number in a spreadsheet: the header is row 1, line breaks in values do not count, blank rows do.
-        line: number of its first line in an editor.
-        names: of the columns.
-        values: the values that could be read; bytes that are not text are marked, see MARK.
-    """
+    """A row of a file, whose path or URL is without secrets."""
 
     file: str
+    # Number in a spreadsheet: the header is row 1, line breaks in values do not count, blank rows do.
     row: int
+    # Number of its first line in an editor.
     line: int
     names: list[str]
+    # The values that could be read; bytes that are not text are marked, see MARK.
     values: list[str]
 
     def __str__(self) -> str:
@@ -51,22 +45,14 @@ class Place:
 
 
 def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: int) -> Place:
-    """Find a row.
-
-    Args:
-        url: path of the file, or its http(s) URL, which is read again.
-        number: number of the row without blank rows; the header is 1.
-        names: of the columns.
-        csv_options: how the file is written.
-        limit: number of characters of the row to read.
-    """
+    """Find a row by its number without blank rows (the header is 1), and read at most `limit` characters of it."""
     csv.field_size_limit(2 * limit)
     encoding = "utf-8-sig" if csv_options.encoding == "utf-8" else csv_options.encoding
     dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     try:
         with opened(url) as content:
             # As for Arrow, each of \r, \n and \r\n ends a line.
-            text = io.TextIOWrapper(io.BufferedReader(_Pieces(content.pieces)), encoding, MARK, newline="")
+            text = io.TextIOWrapper(content.seekable(), encoding, MARK, newline="")
             rows, row, left = csv.reader(iter(text.readline, ""), **dialect), 0, number - 1
             while left:
                 left -= bool(next(rows, ["the end"]))
@@ -87,24 +73,3 @@ def _lines(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
         yield line
         limit -= len(line)
         line = text.readline(limit)
-
-
-class _Pieces(io.RawIOBase):
-    """A readable file whose content is pieces of bytes."""
-
-    def __init__(self, content: Iterator[bytes]):
-        self._content = content
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            piece = next(self._content, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size

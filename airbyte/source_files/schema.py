@@ -38,11 +38,7 @@ class Columns:
         self._fitting[name] = self.fitting(name) & {*types, "string"}
 
     def json_schema(self, primary_key: list[str]) -> dict[str, Any]:
-        """JSON schema of the columns, in the order in which they were found.
-
-        Raises:
-            SourceError: there are no columns, one has no name, or one of `primary_key` is missing.
-        """
+        """JSON schema of the columns, in the order in which they were found."""
         if not self._fitting:
             raise SourceError("there are no rows to discover the columns from; add one, or declare json_schema")
         if "" in self._fitting:

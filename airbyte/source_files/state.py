@@ -6,7 +6,7 @@ from airbyte_protocol.models import AirbyteStateMessage
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from source_files.content import Version
-from source_files.errors import SourceError
+from source_files.errors import SourceError, explained
 
 _REMEDY = "sync once with full_refresh_overwrite, which deletes it"
 # Number of files that a state lists one by one.
@@ -14,17 +14,13 @@ HISTORY = 1_000
 
 
 class State(BaseModel):
-    """The files of one stream that have been read.
-
-    Attributes:
-        files: their versions, by path, in the order of reading; the last HISTORY files.
-        until: modification time in ns and path of the last file that was removed from `files`; earlier files count as
-            read.
-    """
+    """The files of one stream that have been read."""
 
     model_config = ConfigDict(extra="forbid")
 
+    # Versions by path, in the order of reading; the last HISTORY files.
     files: dict[str, Version] = {}
+    # Modification time in ns and path of the last file that was removed from `files`; earlier files count as read.
     until: tuple[int, str] | None = None
 
     def has(self, path: str, version: Version) -> bool:
@@ -43,25 +39,18 @@ class State(BaseModel):
 
 
 def load(path: Path | None) -> dict[str, State]:
-    """Load the states of streams, by stream name.
-
-    Args:
-        path: JSON file with a list of per-stream state messages; without one, or with an empty list, nothing has been
-            read.
+    """Load the states of streams, by stream name, from a JSON file with a list of per-stream state messages.
 
     Raises:
         SourceError: the file has another content.
     """
-    if path is None:
-        return {}
     states: dict[str, State] = {}
     try:
-        for message in TypeAdapter(list[AirbyteStateMessage]).validate_json(path.read_bytes()):
+        for message in TypeAdapter(list[AirbyteStateMessage]).validate_json(path.read_bytes() if path else "[]"):
             if message.stream is None:
                 raise SourceError(f"the state is not per stream; {_REMEDY}")
             content = message.stream.stream_state.model_dump() if message.stream.stream_state else {}
             states[message.stream.stream_descriptor.name] = State.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"the state is not one of source_files: {wrong}; {_REMEDY}") from None
+        raise SourceError(f"the state is not one of source_files: {explained(error)}; {_REMEDY}") from None
     return states

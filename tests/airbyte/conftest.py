@@ -117,7 +117,7 @@ def sync(database, tmp_path, monkeypatch):
         totals = Totals()
         destination = partial(open_destination, to or parse(destination_of(database)), sync_id=sync_id)
         run_id = job or str(uuid.uuid4())
-        Sync(declared, connector, destination, totals, log, sync_id=sync_id, run=run_id).run()
+        Sync(declared, connector, destination, totals, log, sync_id=sync_id, run_id=run_id).run()
         return totals, "\n".join(said)
 
     return run

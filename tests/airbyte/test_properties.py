@@ -150,7 +150,7 @@ def test_any_table_arrives_as_it_was(database, query, tmp_path, form, monkeypatc
         )
         totals = Totals()
         destination, run = partial(PostgresDestination, configuration, sync_id=1), str(uuid.uuid4())
-        Sync(declared, connector, destination, totals, log, sync_id=1, run=run).run()
+        Sync(declared, connector, destination, totals, log, sync_id=1, run_id=run).run()
         assert totals.nulled == {}
         selected = ", ".join(f'"{name}"' for name in KINDS)
         assert [same(row) for row in query(f"select {selected} from raw.any order by row")] == [

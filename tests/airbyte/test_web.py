@@ -235,6 +235,7 @@ def test_the_page_says_that_the_database_does_not_answer(scripted_service, pages
     pages = pages_of(scripted_service())
     postgres.psql(postgres.admin, f"alter database {database['database']} allow_connections false")
     answer = pages.get("/")
+    postgres.psql(postgres.admin, f"alter database {database['database']} allow_connections true")
     assert answer.status_code == 503
     assert "database does not answer" in answer.text
 

@@ -1,6 +1,7 @@
 """Routes for workspaces, sources and destinations; Airbyte calls sources and destinations actors."""
 
 import uuid
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -52,8 +53,6 @@ def _add_workspaces(routes: APIRouter, store: Store) -> None:
 
 
 def _add_actors(routes: APIRouter, kind: Kind, store: Store, connectors: ConnectorManager) -> None:
-    """The routes of sources or of destinations."""
-
     def checked(whole: dict[str, Any], prefer: str) -> tuple[str, dict[str, Any]]:
         """Name of the connector, and the configuration without secrets."""
         wrong, schema = _inspect(kind, whole, connectors)
@@ -75,8 +74,8 @@ def _add_actors(routes: APIRouter, kind: Kind, store: Store, connectors: Connect
         try:
             created = store.create_actor(kind, body.workspace_id, body.name, type_, shown, body.configuration)
         except psycopg.errors.ForeignKeyViolation:  # it has just been deleted
-            raise problems.missing("workspace", body.workspace_id) from None
-        return _actor(created)
+            created = None
+        return _actor(problems.require(created, "workspace", body.workspace_id))
 
     @routes.get(f"/{kind}s/{{actor_id}}", name=f"get_{kind}")
     def get_actor(actor_id: uuid.UUID) -> dict[str, Any]:
@@ -126,10 +125,8 @@ def _check_destination(whole: dict[str, Any]) -> str | None:
         destination = open_destination(config_models.parse(whole), sync_id=0)
     except (psycopg.Error, DestinationError, DestinationUnavailableError) as error:
         return " ".join(str(error).split())
-    try:
+    with closing(destination):
         return destination.check()
-    finally:
-        destination.close()
 
 
 def _workspace(workspace: Workspace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel, ValidationError
 
 from airbyte_local.api import actors, connections, documentation, jobs, problems
+from airbyte_local.api.problems import Problem
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore
 from airbyte_local.settings import Airbyte
@@ -58,7 +59,13 @@ def create_app(
 
     @open_routes.post("/applications/token", openapi_extra=documentation.body_of(TokenRequest))
     async def create_access_token(request: Request) -> dict[str, str | int]:
-        return _issue(settings, await _credentials(request))
+        given = await _credentials(request)
+        if not settings.is_client(given.client_id, given.client_secret):
+            raise Problem(401, "the client id or the client secret is wrong")
+        now = int(time.time())
+        claims = {"sub": settings.client_id, "iat": now, "exp": now + TOKEN_SECONDS}
+        token = jwt.encode(claims, settings.signing_key.get_secret_value(), algorithm=_ALGORITHM)
+        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
 
     for base in (BASE, CLOUD_BASE):
         app.include_router(open_routes, prefix=base, include_in_schema=base == BASE)
@@ -75,9 +82,9 @@ def _authenticator(settings: Airbyte) -> Any:
             claims = jwt.decode(given.credentials if given else "", key, algorithms=[_ALGORITHM])
         except jwt.InvalidTokenError as error:
             remedy = f"get one with POST {BASE}/applications/token"
-            raise problems.unauthorized(f"no valid access token ({error}); {remedy}") from None
+            raise Problem(401, f"no valid access token ({error}); {remedy}") from None
         if claims.get("sub") != settings.client_id:
-            raise problems.unauthorized("the access token belongs to another client")
+            raise Problem(401, "the access token belongs to another client")
 
     return authenticate
 
@@ -89,12 +96,3 @@ async def _credentials(request: Request) -> TokenRequest:
         return TokenRequest.model_validate(dict(await request.form()))
     except ValidationError as error:
         raise problems.unprocessable(error.errors()) from None
-
-
-def _issue(settings: Airbyte, given: TokenRequest) -> dict[str, str | int]:
-    if not settings.is_client(given.client_id, given.client_secret):
-        raise problems.unauthorized("the client id or the client secret is wrong")
-    now = int(time.time())
-    claims = {"sub": settings.client_id, "iat": now, "exp": now + TOKEN_SECONDS}
-    token = jwt.encode(claims, settings.signing_key.get_secret_value(), algorithm=_ALGORITHM)
-    return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}

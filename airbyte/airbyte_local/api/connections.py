@@ -16,6 +16,7 @@ from airbyte_local.configuration import Fault
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore
 from airbyte_local.store import Actor, Connection, Store
+from airbyte_local.sync.engine import MODES
 
 
 def router(store: Store, jobs: JobStore, connectors: ConnectorManager) -> APIRouter:
@@ -80,16 +81,15 @@ def router(store: Store, jobs: JobStore, connectors: ConnectorManager) -> APIRou
         if body.configurations:
             source = problems.require(store.actor("source", old.source_id), "source", old.source_id)
             require_streams(source, changed.configurations.streams, prefer)
-        return _connection(
-            problems.require(store.change_connection(connection_id, changed), "connection", connection_id)
-        )
+        found = store.change_connection(connection_id, changed)
+        return _connection(problems.require(found, "connection", connection_id))
 
     @routes.delete("/connections/{connection_id}", status_code=204)
     def delete_connection(connection_id: uuid.UUID) -> None:
         connection = problems.require(store.connection(connection_id), "connection", connection_id)
         last = jobs.recent(connection_id, limit=1, offset=0)
         if last and last[0].is_active:
-            raise problems.conflict(f"a sync of the connection {connection.name} is running; cancel its job first")
+            raise problems.Problem(409, f"a sync of the connection {connection.name} is running; cancel its job first")
         store.delete_connection(connection_id)
 
     @routes.get("/streams")
@@ -135,7 +135,4 @@ def _connection(connection: Connection) -> dict[str, Any]:
 
 
 def _modes(stream: AirbyteStream) -> list[str]:
-    """Sync modes of a stream, as Airbyte's API names them."""
-    names = {"full_refresh": ("full_refresh_overwrite", "full_refresh_append")}
-    names["incremental"] = ("incremental_append", "incremental_deduped_history")
-    return [name for mode in stream.supported_sync_modes for name in names[mode.value]]
+    return [name for name, (mode, _) in MODES.items() if mode in stream.supported_sync_modes]

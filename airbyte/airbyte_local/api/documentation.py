@@ -6,9 +6,8 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -32,10 +31,12 @@ def application(lifespan: Any) -> FastAPI:
         # FastAPI's own pages load scripts from other servers.
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
+        # Like Airbyte's, such as listJobs.
+        generate_unique_id_function=lambda route: to_camel(route.name),
     )
     app.mount(_FILES, StaticFiles(directory=str(files("fastapi_swagger") / "resources")))
-    app.include_router(_routes(app))
+    page = _page(app)
+    app.add_api_route("/docs", lambda: page, include_in_schema=False)
     return app
 
 
@@ -49,7 +50,7 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
 
 class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The description, with Airbyte's tags: each operation has the tag of its collection."""
+        # Airbyte's tags: each operation has the tag of its collection.
         schema = super().openapi()
         for path, operations in schema["paths"].items():
             for operation in operations.values():
@@ -57,13 +58,7 @@ class _Described(FastAPI):
         return schema
 
 
-def _operation_id(route: APIRoute) -> str:
-    """Operation ids like Airbyte's, such as listJobs."""
-    return to_camel(route.name)
-
-
-def _routes(app: FastAPI) -> APIRouter:
-    routes = APIRouter(include_in_schema=False)
+def _page(app: FastAPI) -> Response:
     page = get_swagger_ui_html(
         openapi_url=app.openapi_url or "",
         title=f"{app.title}: API",
@@ -80,9 +75,4 @@ def _routes(app: FastAPI) -> APIRouter:
         " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
     page.headers["X-Content-Type-Options"] = "nosniff"
-
-    @routes.get("/docs")
-    def docs() -> Response:
-        return page
-
-    return routes
+    return page

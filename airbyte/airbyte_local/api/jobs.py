@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from airbyte_local.api import problems
 from airbyte_local.api.bodies import CamelModel
 from airbyte_local.api.pages import Paging
+from airbyte_local.api.problems import Problem
 from airbyte_local.jobs import Job, JobStore, RunningJobError, Status
 from airbyte_local.store import Store
 from airbyte_local.sync.runner import Runner
@@ -33,7 +34,7 @@ class JobResponse(CamelModel):
     status: str
     job_type: str
     start_time: str
-    connection_id: str
+    connection_id: uuid.UUID
     last_updated_at: str
     # ISO 8601
     duration: str
@@ -77,46 +78,30 @@ def router(store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
 
 
 def submit(store: Store, runner: Runner, connection_id: uuid.UUID, job_type: str) -> Job:
-    """Start a job.
-
-    Raises:
-        Problem: the connection does not exist, is inactive, or has a job that has not ended.
-    """
+    """Start a job; raises Problem if the connection does not exist, is inactive, or has a job that has not ended."""
     connection = problems.require(store.connection(connection_id), "connection", connection_id)
     if connection.options.status == "inactive":
-        raise problems.conflict(f"the connection {connection.name} is inactive; set its status to active")
+        raise Problem(409, f"the connection {connection.name} is inactive; set its status to active")
     try:
         return runner.submit(connection, job_type)
     except RunningJobError:
-        raise problems.conflict(
-            f"a sync of the connection {connection.name} is running; wait until it ends, or cancel its job"
+        raise Problem(
+            409, f"a sync of the connection {connection.name} is running; wait until it ends, or cancel its job"
         ) from None
 
 
 def found(jobs: JobStore, job_id: int) -> Job:
-    """The job with this id.
-
-    Raises:
-        Problem: it does not exist.
-    """
+    """The job with this id; raises Problem if it does not exist."""
     return problems.require(jobs.get(job_id), "job", job_id)
 
 
 def _job(job: Job, runner: Runner) -> JobResponse:
     job = runner.live(job)
     return JobResponse(
-        job_id=job.job_id,
-        status=job.status,
-        job_type=job.job_type,
+        **vars(job),
         start_time=_utc(job.started_at),
-        connection_id=str(job.connection_id),
         last_updated_at=_utc(job.updated_at),
         duration=f"PT{job.duration.total_seconds():.3f}S",
-        bytes_synced=job.bytes_synced,
-        rows_synced=job.rows_synced,
-        values_nulled=job.values_nulled,
-        failure_reason=job.failure_reason,
-        failure_type=job.failure_type,
         log_file=str(runner.log_file(job.job_id)),
     )
 

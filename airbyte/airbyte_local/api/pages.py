@@ -12,7 +12,6 @@ class Page:
     """The page of a list that a request asks for."""
 
     def __init__(self, request: Request, limit: Annotated[int, Query(ge=1, le=100)] = 20, offset: Offset = 0):
-        """Take limit and offset from the query."""
         self._url = request.url
         self._limit = limit
         self._offset = offset

@@ -24,60 +24,49 @@ T = TypeVar("T")
 
 # Airbyte's names of problem types; identifiers, not pages.
 _TYPES = "https://reference.airbyte.com/reference/errors"
+_TITLES = {
+    401: "invalid-api-key",
+    403: "forbidden",
+    404: "resource-not-found",
+    409: "state-conflict",
+    422: "unprocessable-entity",
+    500: "unexpected-problem",
+    502: "connector-failed",
+    503: "service-unavailable",
+}
+# Statuses of errors whose message is the detail.
+_STATUSES = {
+    SealedError: 409,
+    InUseError: 409,
+    ConnectorError: 502,
+    ConnectorInstallError: 502,
+    RegistryError: 502,
+    OtherServiceError: 503,
+}
 
 
 class Problem(Exception):  # noqa: N818 - the name in RFC 9457
     """An error response."""
 
-    def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None):
-        """Describe the problem."""
+    def __init__(self, status: int, detail: str, *, title: str | None = None, data: dict[str, Any] | None = None):
         super().__init__(detail)
         self.status = status
-        self.title = title
+        self.title = title or _TITLES[status]
         self.detail = detail
         self.data = data or {"message": detail}
 
 
-def unauthorized(detail: str) -> Problem:
-    """401: no valid credentials or token."""
-    return Problem(401, "invalid-api-key", detail)
-
-
-def not_found(detail: str) -> Problem:
-    """404: it does not exist."""
-    return Problem(404, "resource-not-found", detail)
-
-
-def missing(kind: str, thing_id: uuid.UUID | int) -> Problem:
-    """404: nothing of this kind has this id."""
-    return not_found(f"no {kind} has the id {thing_id}; GET …/{kind}s lists them")
-
-
 def require(thing: T | None, kind: str, thing_id: uuid.UUID | int) -> T:
-    """Return a thing that was looked up by its id.
-
-    Raises:
-        Problem: it is None.
-    """
+    """Return a thing that was looked up by its id, or raise Problem if it is None."""
     if thing is None:
-        raise missing(kind, thing_id)
+        raise Problem(404, f"no {kind} has the id {thing_id}; GET …/{kind}s lists them")
     return thing
-
-
-def conflict(detail: str) -> Problem:
-    """409: not possible in the current state."""
-    return Problem(409, "state-conflict", detail)
-
-
-def forbidden(detail: str) -> Problem:
-    """403: not allowed from this origin."""
-    return Problem(403, "forbidden", detail)
 
 
 def invalid(faults: Sequence[Fault]) -> Problem:
     """422: values that are not allowed, field by field."""
     detail = "; ".join(f"{each.field}: {each.message}" for each in faults)
-    return Problem(422, "unprocessable-entity", detail, {"errors": [each._asdict() for each in faults]})
+    return Problem(422, detail, data={"errors": [each._asdict() for each in faults]})
 
 
 def unprocessable(errors: Sequence[Any]) -> Problem:
@@ -94,19 +83,16 @@ def problem_of(request: Request, error: Exception) -> Problem:
             return unprocessable(error.errors())
         case HTTPException():
             title = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-            return Problem(error.status_code, title, f"{request.method} {request.url.path}: {error.detail}")
+            return Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}", title=title)
         case psycopg.OperationalError():
             log.error("the database does not answer: %s", error)
-            return Problem(503, "service-unavailable", "the service's database does not answer; try again")
+            return Problem(503, "the service's database does not answer; try again")
         case psycopg.DataError():
-            return Problem(422, "unprocessable-entity", f"the database cannot store a text: {error}")
-        case SealedError() | InUseError():
-            return conflict(str(error))
-        case ConnectorError() | ConnectorInstallError() | RegistryError():
-            return Problem(502, "connector-failed", str(error))
-        case OtherServiceError():
-            return Problem(503, "service-unavailable", str(error))
-    return Problem(500, "unexpected-problem", f"unexpected failure of the service: {error!r}")
+            return Problem(422, f"the database cannot store a text: {error}")
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return Problem(status, str(error))
+    return Problem(500, f"unexpected failure of the service: {error!r}")
 
 
 def install(app: FastAPI) -> None:
@@ -123,22 +109,7 @@ def install(app: FastAPI) -> None:
         }
         return JSONResponse(content, problem.status, media_type="application/problem+json")
 
-    for kind in _KINDS:
+    # Listed one by one, since Starlette logs a stack trace for errors that only the handler of Exception handles.
+    own = (Problem, RequestValidationError, HTTPException, psycopg.OperationalError, psycopg.DataError)
+    for kind in (*own, *_STATUSES, Exception):
         app.add_exception_handler(kind, answer)
-
-
-# Listed one by one, since Starlette logs a stack trace for errors that only the handler of Exception handles.
-_KINDS = (
-    Problem,
-    RequestValidationError,
-    HTTPException,
-    psycopg.OperationalError,
-    psycopg.DataError,
-    SealedError,
-    InUseError,
-    ConnectorError,
-    ConnectorInstallError,
-    RegistryError,
-    OtherServiceError,
-    Exception,
-)

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence, Set
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 from airbyte_protocol.models import FailureType
 
@@ -16,81 +18,74 @@ from airbyte_local.settings import installer_environment
 # Names as in PEP 508, and canonical versions as in PEP 440.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _VERSION = re.compile(r"([0-9]+!)?[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")
-_LAST_LINES = 8
+# Lines of a program's output that are quoted if it fails.
+LAST_LINES = 8
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-# Patterns in uv's output, what to do, and the failure type; the first match counts.
-_FAILURES = [
-    (
-        "network was disabled",
-        "a package is not in uv's cache, and UV_OFFLINE forbids the network: unset it, or see docs/connectors.md",
-        FailureType.config_error,
+_UNREACHABLE = "Failed to fetch|Failed to download|Request failed"
+# Patterns in uv's output, and what to do; the first match counts.
+_FAILURES = {
+    "network was disabled": (
+        "a package is not in uv's cache, and UV_OFFLINE forbids the network: unset it, or see docs/connectors.md"
     ),
-    (
-        "Hash mismatch",
-        "the index has another file than the lock file: find out why before you delete the lock file, {lock}",
-        FailureType.config_error,
+    "Hash mismatch": (
+        "the index has another file than the lock file: find out why before you delete the lock file, {lock}"
     ),
-    (
-        "Failed to fetch|Failed to download|Request failed",
-        "the package index does not answer: check the network, then sync again",
-        FailureType.transient_error,
+    _UNREACHABLE: "the package index does not answer: check the network, then sync again",
+    "does not satisfy Python|requires Python|no wheels with a matching": (
+        "it or a dependency does not support Python {python} on this machine: use another version of {name}"
     ),
-    (
-        "does not satisfy Python|requires Python|no wheels with a matching",
-        "it or a dependency does not support Python {python} on this machine: use another version of {name}",
-        FailureType.config_error,
+    "there is no version of|not found in the package registry": (
+        "it or a dependency does not exist: correct `package` or `version` of {name} in connectors.yaml"
     ),
-    (
-        "there is no version of|not found in the package registry",
-        "it or a dependency does not exist: correct `package` or `version` of {name} in connectors.yaml",
-        FailureType.config_error,
-    ),
-    ("No solution found", "its dependencies conflict: use another version", FailureType.config_error),
-    ("", "uv failed: fix the error below, then sync again", FailureType.system_error),
-]
+    "No solution found": "its dependencies conflict: use another version",
+    "": "uv failed: fix the error below, then sync again",
+}
 
 
 class ConnectorInstallError(Exception):
     """A connector cannot be installed; the message says why and what to do."""
 
-    def __init__(self, message: str, failure_type: FailureType):
+    def __init__(self, message: str, failure_type: FailureType = FailureType.config_error):
         super().__init__(message)
         self.failure_type = failure_type
 
 
+def explain(output: str, failures: dict[str, str], transient: Set[str]) -> tuple[str, FailureType]:
+    """What to do about a failure, and its type: transient for these patterns, else config_error if any matches."""
+    words = next(words for words in failures if re.search(words, output))
+    kind = FailureType.transient_error if words in transient else FailureType.config_error
+    return failures[words], kind if words else FailureType.system_error
+
+
+def run_program(
+    command: Sequence[str | Path], run: str, *, input: str = "", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run uv or docker as part of a run, with its output as text; `options` are those of `subprocess.run`."""
+    environment = installer_environment(run)
+    return subprocess.run(
+        command, input=input, capture_output=True, text=True, errors="backslashreplace", env=environment, **options
+    )
+
+
 def executable(package: str, version: str, *, folder: Path, uv: Path, run: str, log: logging.Logger) -> Path:
-    """The program of a connector from the package index.
+    """The program of a connector from the package index, such as airbyte-source-faker 7.2.1.
+
+    It is the console script of the package; if there are several, the one with the package's name without `airbyte-`.
 
     The first call resolves and installs the package and its dependencies in `folder`/PACKAGE-VERSION: a lock file with
     hashes, `requirements.txt`, and the environment, `env`. Later calls reuse it. If a call is killed, the next one
-    installs from the same lock file. Of concurrent calls, also in other processes, only one installs.
-
-    Args:
-        package: name on the package index, such as airbyte-source-faker.
-        version: an exact version, such as 7.2.1.
-        folder: holds the environments of all connectors.
-        uv: path of the program uv.
-        run: id that marks the process of uv, for `process.end_orphans`.
-        log: of the job that needs the connector.
-
-    Returns:
-        The console script of the package; if there are several, the one with the package's name without `airbyte-`.
+    installs from the same lock file. Of concurrent calls, also in other processes, only one installs. `run` marks the
+    process of uv, for `process.end_orphans`.
 
     Raises:
         ConnectorInstallError: the name or version is invalid, or the package cannot be installed or has no such script.
     """
     if not _NAME.fullmatch(package):
-        raise ConnectorInstallError(
-            f"connector package {package!r}: a name consists of letters and digits, with . _ - between them; correct"
-            " `package` in airbyte/connectors.yaml",
-            FailureType.config_error,
-        )
+        wrong = f"connector package {package!r}: a name consists of letters and digits, with . _ - between them"
+        raise ConnectorInstallError(f"{wrong}; correct `package` in airbyte/connectors.yaml")
     if not _VERSION.fullmatch(version):
-        raise ConnectorInstallError(
-            f"connector package {package}, version {version!r}: an exact version is required, such as 1.2.3; correct"
-            " `version` in airbyte/connectors.yaml",
-            FailureType.config_error,
-        )
+        wrong = f"connector package {package}, version {version!r}: an exact version is required, such as 1.2.3"
+        raise ConnectorInstallError(f"{wrong}; correct `version` in airbyte/connectors.yaml")
     name = re.sub(r"[-_.]+", "-", package).lower()
     return _Environment(name, version, folder.resolve() / f"{name}-{version}", uv, run, log).executable()
 
@@ -145,37 +140,26 @@ class _Environment:
 
     def _uv(self, held: int, *arguments: str | Path, given: str = "") -> str:
         try:
-            done = subprocess.run(
-                [self._uv_program, *arguments, "--quiet"],
-                input=given,
-                capture_output=True,
-                text=True,
-                errors="backslashreplace",
-                env=installer_environment(self._run),
-                pass_fds=[held],
-            )
+            done = run_program([self._uv_program, *arguments, "--quiet"], self._run, input=given, pass_fds=[held])
         except FileNotFoundError:
-            raise self._error(f"{self._uv_program} is missing: run `make setup`", FailureType.config_error) from None
+            raise self._error(f"{self._uv_program} is missing: run `make setup`") from None
         if done.returncode:
-            meaning, kind = next((m, k) for words, m, k in _FAILURES if re.search(words, done.stderr))
-            remedy = meaning.format(lock=self._lock, python=_PYTHON, name=self._name)
-            said = "\n".join(done.stderr.splitlines()[-_LAST_LINES:])
+            remedy, kind = explain(done.stderr, _FAILURES, {_UNREACHABLE})
+            remedy = remedy.format(lock=self._lock, python=_PYTHON, name=self._name)
+            said = "\n".join(done.stderr.splitlines()[-LAST_LINES:])
             raise self._error(f"{remedy}\n{said}", kind)
         return done.stdout
 
     def _script(self) -> str:
-        """Name of the console script that is the connector."""
         packages = sysconfig.get_path("purelib", "venv", vars={"base": str(self._env)})
         found = Distribution.discover(name=self._name, path=[packages])
         scripts = [entry.name for each in found for entry in each.entry_points.select(group="console_scripts")]
         own = self._name.removeprefix("airbyte-")
         if len(scripts) != 1 and own not in scripts:
             has = f"the console scripts {', '.join(sorted(scripts))}" if scripts else "no console script"
-            raise self._error(
-                f"it has {has}, so it is not a connector; correct `package` in airbyte/connectors.yaml",
-                FailureType.config_error,
-            )
+            wrong = f"it has {has}, so it is not a connector; correct `package` in airbyte/connectors.yaml"
+            raise self._error(wrong)
         return scripts[0] if len(scripts) == 1 else own
 
-    def _error(self, text: str, kind: FailureType) -> ConnectorInstallError:
+    def _error(self, text: str, kind: FailureType = FailureType.config_error) -> ConnectorInstallError:
         return ConnectorInstallError(f"the connector {self._name} {self._version} cannot be installed: {text}", kind)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airbyte_protocol.models import FailureType
 
-from airbyte_local.connectors.environments import ConnectorInstallError
+from airbyte_local.connectors.environments import LAST_LINES, ConnectorInstallError, explain, run_program
 from airbyte_local.settings import SILENCE, installer_environment
 
 log = logging.getLogger(__name__)
@@ -20,46 +20,33 @@ _SERVICE = "airbyte-local.service"
 _RUN = "airbyte-local.run"
 # Seconds that the engine may take to answer any command except a pull.
 _PATIENCE = 30
-_LAST_LINES = 8
 # Process, user and group of a socket's peer; the process is 0 if it is in another container.
 _CREDENTIALS = struct.Struct("3i")
 _INSTEAD = "or use a {package: …, version: …} in connectors.yaml"
-# Patterns in Docker's output, what to do, and the failure type; the first match counts.
-_FAILURES = [
-    (
-        "manifest unknown|manifest for .* not found|repository does not exist|access denied|unauthorized",
-        "the image does not exist or is not public: correct `image` or `tag`, or run `docker login`",
-        FailureType.config_error,
+_TRANSIENT = {
+    "toomanyrequests": "the registry allows no more pulls for now: wait, or run `docker login`, then sync again",
+    "dial tcp|no such host|[Tt]imeout|deadline exceeded|connection re|TLS|proxyconnect|unexpected EOF": (
+        "the registry does not answer: check the network, then sync again"
     ),
-    (
-        "no matching manifest",
-        f"it does not support this machine's processor: use another tag, {_INSTEAD}",
-        FailureType.config_error,
+}
+# Patterns in Docker's output, and what to do; the first match counts.
+_FAILURES = {
+    "manifest unknown|manifest for .* not found|repository does not exist|access denied|unauthorized": (
+        "the image does not exist or is not public: correct `image` or `tag`, or run `docker login`"
     ),
-    (
-        "toomanyrequests",
-        "the registry allows no more pulls for now: wait, or run `docker login`, then sync again",
-        FailureType.transient_error,
-    ),
-    (
-        "dial tcp|no such host|[Tt]imeout|deadline exceeded|connection re|TLS|proxyconnect|unexpected EOF",
-        "the registry does not answer: check the network, then sync again",
-        FailureType.transient_error,
-    ),
-    ("", "docker failed: fix the error below, then sync again", FailureType.system_error),
-]
+    "no matching manifest": f"it does not support this machine's processor: use another tag, {_INSTEAD}",
+    **_TRANSIENT,
+    "": "docker failed: fix the error below, then sync again",
+}
 
 
 @dataclass(frozen=True)
 class Container:
-    """The container of one connector.
+    """The container of one connector."""
 
-    Attributes:
-        service: id of the service, so that its next process can end containers that this one left behind.
-        run: id of the run, by which the container is found and ended.
-    """
-
+    # Id of the service, so that its next process can end containers that this one left behind.
     service: str
+    # Id of the run, by which the container is found and ended.
     run: str
 
     def command(self, folder: Path) -> list[str]:
@@ -96,11 +83,7 @@ def end_orphans(service: str) -> None:
 
 
 def fetch(image: str, *, run: str, log: logging.Logger) -> None:
-    """Pull an image unless this machine has it.
-
-    Raises:
-        ConnectorInstallError: it cannot be pulled, or no usable engine runs.
-    """
+    """Pull an image unless this machine has it; raises ConnectorInstallError if it cannot, or no usable engine runs."""
     _check_engine(run)
     try:
         found = _docker(run, "image", "inspect", "--format", "{{.Id}}", image)
@@ -112,7 +95,7 @@ def fetch(image: str, *, run: str, log: logging.Logger) -> None:
     if found.returncode < 0:  # killed by `end_orphans`: do not pull
         raise _unusable("docker was ended", FailureType.system_error)
     log.info("pulling the image %s", image)
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+    last: deque[str] = deque(maxlen=LAST_LINES)
     pull = subprocess.Popen(
         ["docker", "pull", image],
         stdin=subprocess.DEVNULL,
@@ -128,7 +111,7 @@ def fetch(image: str, *, run: str, log: logging.Logger) -> None:
             log.info("docker pull: %s", last[-1])
     if pull.returncode:
         said = "\n".join(last)
-        remedy, kind = next((r, k) for words, r, k in _FAILURES if re.search(words, said))
+        remedy, kind = explain(said, _FAILURES, _TRANSIENT.keys())
         raise ConnectorInstallError(f"the image {image} cannot be pulled: {remedy}\n{said}", kind)
 
 
@@ -151,15 +134,12 @@ def _check_engine(run: str) -> None:
         try:
             engine.connect(address)
         except PermissionError:
-            raise _unusable(
-                f"this user may not open {address}: add the user to the group docker, then log in again"
-            ) from None
+            text = f"this user may not open {address}: add the user to the group docker, then log in again"
+            raise _unusable(text) from None
         except OSError as error:
-            raise _unusable(
-                f"the engine is not running ({address}: {error.strerror or error}): start it, for example with"
-                " `systemctl start docker`, then sync again",
-                FailureType.transient_error,
-            ) from None
+            text = f"the engine is not running ({address}: {error.strerror or error}): start it, for example with"
+            text += " `systemctl start docker`, then sync again"
+            raise _unusable(text, FailureType.transient_error) from None
         peer = engine.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     # Checking for /.dockerenv would also refuse an engine that runs in the same container.
     if _CREDENTIALS.unpack(peer)[0] == 0:
@@ -184,15 +164,7 @@ def _remove(label: str, service: str) -> None:
 
 
 def _docker(run: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="backslashreplace",
-        env=installer_environment(run),
-        timeout=_PATIENCE,
-    )
+    return run_program(["docker", *arguments], run, timeout=_PATIENCE)
 
 
 def _unusable(text: str, kind: FailureType = FailureType.config_error) -> ConnectorInstallError:

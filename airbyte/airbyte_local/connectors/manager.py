@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from airbyte_protocol.models import AirbyteStream
@@ -29,10 +28,9 @@ class ConnectorManager:
     installed, and ConnectorError if it fails or does not answer.
     """
 
-    def __init__(self, settings: Settings, folder: Path):
+    def __init__(self, settings: Settings):
         """End the connectors and containers that an earlier process of this service left behind."""
         self._settings = settings
-        self._folder = folder
         warehouse = settings.warehouse
         # Run ids of commands start with this; the same for every process of the service of this database.
         self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{warehouse.host}:{warehouse.port}/{warehouse.database}"))
@@ -45,12 +43,9 @@ class ConnectorManager:
                 images.end_orphans(self._run)
 
     def connector(self, configuration: dict[str, Any], *, run: str, log: logging.Logger) -> Connector:
-        """Create a connector; installs its package or pulls its image if necessary.
+        """Create the connector of a source; installs its package or pulls its image if necessary.
 
-        Args:
-            configuration: of the source, with sourceType.
-            run: id that marks every process that it starts.
-            log: gets its output.
+        `run` marks every process that it starts; `log` gets its output.
         """
         own = self._settings
         program = find(own.airbyte.connectors, configuration["sourceType"])
@@ -64,15 +59,8 @@ class ConnectorManager:
             folder, uv = own.var.resolve() / "connectors", own.runner.root / "uv" / "bin" / "uv"
             command = [str(executable(program.package, program.version, folder=folder, uv=uv, run=run, log=log))]
         given = {key: value for key, value in configuration.items() if key != "sourceType"}
-        return Connector(
-            command,
-            given,
-            is_ours=isinstance(program, Module),
-            run=run,
-            folder=self._folder,
-            log=log,
-            container=container,
-        )
+        is_ours, files = isinstance(program, Module), own.connector_files
+        return Connector(command, given, is_ours=is_ours, run=run, folder=files, log=log, container=container)
 
     def schema(self, source_type: str) -> dict[str, Any]:
         """JSON schema of a connector's configuration, without sourceType."""

@@ -20,7 +20,7 @@ LOGGED = 10_000
 _LAST_LINES = 5
 _LINE_SHOWN = 500
 # Kinds of messages that are returned; all others are logged.
-_RETURNED = ("RECORD", "STATE", "SPEC", "CONNECTION_STATUS", "CATALOG")
+RETURNED = ("RECORD", "STATE", "SPEC", "CONNECTION_STATUS", "CATALOG")
 _LEVELS = logging.getLevelNamesMapping() | {"TRACE": logging.DEBUG}
 
 
@@ -34,18 +34,14 @@ class ConnectorError(Exception):
 
 @dataclass(frozen=True)
 class Messages:
-    """Successive messages of one kind.
-
-    Attributes:
-        kind: RECORD, STATE, SPEC, CONNECTION_STATUS or CATALOG.
-        contents: the object that each message holds for its kind.
-        size: bytes of their lines.
-        may_have_nul: whether a text in them may contain a NUL character.
-    """
+    """Successive messages of one kind, one of RETURNED."""
 
     kind: str
+    # The object that each message holds for its kind.
     contents: list[dict[str, Any]]
+    # Bytes of their lines.
     size: int
+    # Whether a text in them may contain a NUL character.
     may_have_nul: bool
 
 
@@ -53,7 +49,6 @@ class Output:
     """The output of one run of a connector."""
 
     def __init__(self, name: str, log: logging.Logger):
-        """Nothing has been read yet."""
         self._name = name
         self._log = log
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -62,11 +57,7 @@ class Output:
         self._open_streams: set[str] = set()
 
     def parse(self, lines: list[bytes]) -> Iterator[Messages]:
-        """The messages of some lines; text and other kinds of messages are logged.
-
-        Raises:
-            ConnectorError: a message is broken.
-        """
+        """The messages of some lines; text and other kinds of messages are logged; a broken one is a ConnectorError."""
         together = b",".join(lines)
         try:
             # Parsing all lines at once takes half the time.
@@ -79,7 +70,7 @@ class Output:
         found = [(message, line) for line in lines if (message := self._message(line))]
         for kind, group in groupby(found, key=lambda each: each[0]["type"]):
             messages, printed = zip(*group, strict=True)
-            if kind in _RETURNED:
+            if kind in RETURNED:
                 yield self._group(kind, messages, b",".join(printed))
                 continue
             for message, line in zip(messages, printed, strict=True):
@@ -92,15 +83,7 @@ class Output:
         self._log.info("connector output: %s", text)
 
     def check(self, command: str, code: int) -> None:
-        """Check that the run succeeded.
-
-        Args:
-            command: the command that was run.
-            code: exit status, negative for a signal.
-
-        Raises:
-            ConnectorError: after a TRACE error, an exit status other than 0, or if a stream was not completed.
-        """
+        """Raise ConnectorError after a TRACE error, an exit status other than 0, or if a stream was not completed."""
         if self._errors:
             raise ConnectorError(_explained(self._errors[0]), self._errors[0].failure_type)
         if code:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
@@ -28,6 +29,7 @@ _READ = 1 << 20
 _LINE = 64 << 20
 
 
+@dataclass(eq=False, repr=False)
 class Connector:
     """A program that speaks the Airbyte protocol, run in a process group of its own.
 
@@ -35,36 +37,23 @@ class Connector:
     or does not answer.
     """
 
-    def __init__(
-        self,
-        program: Sequence[str],
-        configuration: dict[str, Any],
-        *,
-        is_ours: bool,
-        run: str,
-        folder: Path,
-        log: logging.Logger,
-        container: Container | None = None,
-    ):
-        """Does not start it yet.
+    # Command line without the arguments of the protocol, or the image to run in `container`.
+    program: Sequence[str]
+    # Content of the connector's `--config` file.
+    configuration: dict[str, Any]
+    # Whether it is one of our own modules.
+    is_ours: bool
+    # Marks every process of this connector, for `end_orphans`.
+    run: str
+    # For temporary files.
+    folder: Path
+    # Gets the connector's log messages and any other output.
+    log: logging.Logger
+    container: Container | None = None
 
-        Args:
-            program: command line without the arguments of the protocol, or the image to run in `container`.
-            configuration: content of the connector's `--config` file.
-            is_ours: whether it is one of our own modules.
-            run: id that marks every process of this connector, for `end_orphans`.
-            folder: for temporary files.
-            log: gets the connector's log messages and any other output.
-            container: runs the program, or None.
-        """
-        self._program = list(program)
-        self._name = Path(program[-1]).name
-        self._configuration = configuration
-        self._is_ours = is_ours
-        self._run = run
-        self._folder = folder
-        self._log = log
-        self._container = container
+    def __post_init__(self) -> None:
+        """Does not start it yet."""
+        self._name = Path(self.program[-1]).name
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
@@ -101,10 +90,6 @@ class Connector:
             state: content of the connector's `--state` file, from which it continues; None: read from the beginning.
             take: called with lines as they were printed, without the last line break; if it returns True, the lines
                 are not parsed here.
-
-        Raises:
-            ConnectorError: at the end, after a TRACE error or an exit status other than 0; or immediately, if a message
-                is broken or a line is too long.
         """
         files = {"catalog": catalog.model_dump(mode="json", exclude_none=True), "state": state}
         return self._messages("read", take, **files)
@@ -133,8 +118,8 @@ class Connector:
     def _messages(
         self, command: str, take: Callable[[bytes], bool] = lambda _: False, **files: Any
     ) -> Iterator[Messages]:
-        output = Output(self._name, self._log)
-        with TemporaryDirectory(dir=self._folder) as folder:
+        output = Output(self._name, self.log)
+        with TemporaryDirectory(dir=self.folder) as folder:
             process, stdout, stderr = self._start(command, Path(folder), files)
             drain = threading.Thread(target=_drain, args=(stderr, output), daemon=True)
             drain.start()
@@ -147,7 +132,11 @@ class Connector:
                 # Waits without reaping, so that no other process can get this group's id.
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             finally:
-                self._end(process, stdout)
+                with self._lock:
+                    self._process = None
+                    self._kill(process)
+                process.wait()
+                stdout.close()
                 drain.join()
                 watch.join()
         output.check(command, process.returncode)
@@ -157,23 +146,22 @@ class Connector:
     ) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
         given = []
         if command != "spec":
-            files = {"config": self._configuration} | files
+            files = {"config": self.configuration} | files
         for name, content in files.items():
             if content is not None:
                 (folder / f"{name}.json").write_bytes(orjson.dumps(content))
                 given += [f"--{name}", str(folder / f"{name}.json")]
-        container = self._container.command(folder) if self._container else []
-        # The docker client gets this environment, the container does not.
-        environment = (
-            installer_environment(self._run)
-            if container
-            else connector_environment(self._run, folder, is_ours=self._is_ours)
-        )
+        if self.container:
+            container = self.container.command(folder)
+            # The docker client gets this environment, the container does not.
+            environment = installer_environment(self.run)
+        else:
+            container, environment = [], connector_environment(self.run, folder, is_ours=self.is_ours)
         with self._lock:
             if self._stopped:
                 raise ConnectorError("the connector was stopped")
             process = subprocess.Popen(
-                [*container, *self._program, command, *given],
+                [*container, *self.program, command, *given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -205,18 +193,11 @@ class Connector:
         if size:
             yield b"".join(pieces)
 
-    def _end(self, process: subprocess.Popen[bytes], stdout: IO[bytes]) -> None:
-        with self._lock:
-            self._process = None
-            self._kill(process)
-        process.wait()
-        stdout.close()
-
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
-        end_orphans(self._run)  # processes that have left the group
-        if self._container:
-            self._container.end()
+        end_orphans(self.run)  # processes that have left the group
+        if self.container:
+            self.container.end()
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """End the processes that the connector leaves behind, since they may hold its output open for ever."""

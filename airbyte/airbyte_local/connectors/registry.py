@@ -5,33 +5,29 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, RootModel, StringConstraints, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from airbyte_declaration.streams import Name
+from airbyte_declaration.streams import Name, Section
 
 
 class RegistryError(Exception):
     """connectors.yaml is invalid or lacks a connector; the message names the file and says what to do."""
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Module(_Entry):
+class Module(Section):
     """A Python module in the folder airbyte/."""
 
     module: Name
 
 
-class Package(_Entry):
+class Package(Section):
     """A package from the package index."""
 
     package: Name
     version: Name
 
 
-class Image(_Entry):
+class Image(Section):
     """A container image, run by the Docker engine of this machine."""
 
     # Docker's rules for names; a leading hyphen would be an option of `docker run`.
@@ -45,18 +41,11 @@ class Image(_Entry):
 
 
 Program = Module | Package | Image
-
-
-class _Registry(RootModel[dict[str, Program]]):
-    pass
+_REGISTRY = TypeAdapter(dict[str, Program])
 
 
 def find(path: Path, source_type: str) -> Program:
-    """The program of a connector. Reads the file each time, so that edits take effect immediately.
-
-    Raises:
-        RegistryError: the file is invalid or lacks the connector.
-    """
+    """The program of a connector. Reads the file each time, so that edits take effect immediately."""
     known = _read(path)
     if source_type not in known:
         raise RegistryError(f"{path} has no connector {source_type!r}, only {', '.join(known)}; add a line for it")
@@ -74,17 +63,13 @@ def find(path: Path, source_type: str) -> Program:
 
 
 def has_images(path: Path) -> bool:
-    """Whether any connector is a container image.
-
-    Raises:
-        RegistryError: the file is invalid.
-    """
+    """Whether any connector is a container image; raises RegistryError if the file is invalid."""
     return any(isinstance(program, Image) for program in _read(path).values())
 
 
 def _read(path: Path) -> dict[str, Program]:
     try:
-        return _Registry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).root
+        return _REGISTRY.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RegistryError(f"{path} cannot be read: {error}") from error
     except ValidationError as error:

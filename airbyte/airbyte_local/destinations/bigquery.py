@@ -15,21 +15,24 @@
   https://cloud.google.com/bigquery/docs/transactions#transaction_concurrency
 """
 
+# ruff: noqa: D102 - `Destination` documents the methods.
+
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pyarrow as pa
-from airbyte_protocol.models import DestinationSyncMode
+from airbyte_protocol.models import DestinationSyncMode, Reason
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.bigquery import TableReference
 
 from airbyte_local.destinations import bigquery_sql as sql
 from airbyte_local.destinations import bigquery_tables as tables_of
 from airbyte_local.destinations.bigquery_client import Project, reported
-from airbyte_local.destinations.bigquery_files import Gathering, nulled, staged
+from airbyte_local.destinations.bigquery_files import Gathering, staged
 from airbyte_local.destinations.config_models import BigQueryConfiguration
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError, Rows, State, Table
 
@@ -52,12 +55,7 @@ class BigQueryDestination:
     """The database connection of one attempt; see `Destination`."""
 
     def __init__(self, configuration: BigQueryConfiguration, *, sync_id: int):
-        """Does not connect yet.
-
-        Raises:
-            DestinationError: credentials_json is not a valid key.
-            DestinationUnavailableError: there are no default credentials.
-        """
+        """Does not connect yet; raises the errors of `Project`."""
         self.schema = configuration.dataset_id
         self._project = Project(configuration)
         self._sync_id = sync_id
@@ -70,7 +68,6 @@ class BigQueryDestination:
         self._numbers, self._positions = count(), 0
 
     def close(self) -> None:
-        """See `Destination`."""
         for staging in self._staging.values():
             if file := staging.file.take():
                 file.close()
@@ -78,11 +75,9 @@ class BigQueryDestination:
         self._project.client.close()
 
     def cancel(self) -> None:
-        """See `Destination`."""
         self._project.cancel()
 
     def check(self) -> str | None:
-        """See `Destination`."""
         try:
             with reported():
                 self._project.query("select 1")
@@ -92,22 +87,16 @@ class BigQueryDestination:
 
     @reported()
     def states(self, connection_id: uuid.UUID) -> list[State]:
-        """See `Destination`."""
         self._project.create_dataset(self.schema)
         self._states = self._project.quoted(self.schema, _states_table(connection_id))
-        found = self._project.query(sql.claim(self._states, connection_id, self._attempt))
-        return [State(row.namespace, row.stream, row.message.encode()) for row in found]
+        return _states_in(self._project.query(sql.claim(self._states, connection_id, self._attempt)))
 
     @reported()
     def peek(self, connection_id: uuid.UUID) -> list[State]:
-        """See `Destination`."""
-        rows = self._project.rows(self.schema, _states_table(connection_id))
-        found = [State(row.namespace, row.stream, row.message.encode()) for row in rows if row.stream is not None]
-        return sorted(found, key=lambda each: (each.namespace, each.stream))
+        return _states_in(self._project.rows(self.schema, _states_table(connection_id)))
 
     @reported()
     def open(self, tables: Sequence[Table]) -> None:
-        """See `Destination`."""
         self._tables = tables
         for table in tables:
             tables_of.check_names(table)
@@ -118,13 +107,11 @@ class BigQueryDestination:
 
     @reported()
     def write(self, table: Table, rows: Rows) -> None:
-        """See `Destination`."""
-        changes = {index: list(found) for index, found in rows.changes.items()}
         columns = {}
         for column, values in zip(table.columns, rows.columns, strict=True):
             columns[column.name], wrong = staged(column, values)
             for index in wrong:
-                changes.setdefault(index, []).append(nulled(column.name, values[index].as_py()))
+                rows.note_null(index, column.name, values[index].as_py(), Reason.DESTINATION_FIELD_SIZE_LIMITATION)
             if column.name in table.key and columns[column.name].null_count:
                 raise DestinationError(
                     f"table {table}: a record has no value in {column.name}, a column of its primary key; set"
@@ -133,7 +120,7 @@ class BigQueryDestination:
         number = len(rows.emitted_at)
         moments = rows.emitted_at.cast(pa.timestamp("ms", "UTC"))
         columns["_airbyte_extracted_at"] = moments.cast(pa.timestamp("us", "UTC"))
-        columns["_airbyte_meta"] = replace(rows, changes=changes).metadata(self._sync_id)
+        columns["_airbyte_meta"] = rows.metadata(self._sync_id)
         columns[tables_of.POSITION] = pa.arange(self._positions, self._positions + number)
         self._positions += number
         batch = pa.table(columns)
@@ -146,7 +133,6 @@ class BigQueryDestination:
 
     @reported()
     def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
-        """See `Destination`."""
         due = [table for table in self._tables if final or (table in self._staging and not table.at_end)]
         statements = []
         for table in due:
@@ -171,18 +157,14 @@ class BigQueryDestination:
                 self._project.drop_table(staging.reference)
 
     def _move(self, table: Table, staging: _Staging) -> str:
-        """Statement that moves staged rows into their table."""
         types = tables_of.types_of(table)
         values = {name: tables_of.FROM_TEXT.get(kind, "{}").format(f"`{name}`") for name, kind in types.items()}
         values["_airbyte_raw_id"] = "generate_uuid()"
         if table.mode is not DestinationSyncMode.append_dedup:
             return sql.insert(self._target(table), staging.name, values)
-        order = ["_airbyte_extracted_at", tables_of.POSITION]
-        removed = self._removed[table]
-        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, order, removed)
+        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, self._removed[table])
 
     def _stage(self, table: Table, schema: pa.Schema) -> _Staging:
-        """Create a staging table."""
         types = tables_of.types_of(table) | {tables_of.POSITION: "INT64"}
         staged_types = {name: "STRING" if types[name] in tables_of.FROM_TEXT else types[name] for name in schema.names}
         name = f"airbyte_staging_{self._attempt}_{next(self._numbers)}"
@@ -191,7 +173,6 @@ class BigQueryDestination:
         return _Staging(self._project.quoted(self.schema, name), reference)
 
     def _load(self, staging: _Staging) -> None:
-        """Load the collected file, if any."""
         if file := staging.file.take():
             with file:
                 self._project.load(file, staging.reference)
@@ -203,7 +184,6 @@ class BigQueryDestination:
         self._adapt(table, self._project.columns(table.namespace, table.name) or {})
 
     def _adapt(self, table: Table, columns: dict[str, str]) -> None:
-        """Add the missing columns of a table."""
         missing, self._removed[table] = tables_of.compare(table, columns)
         if missing:
             self._project.query(sql.add_columns(self._target(table), missing))
@@ -212,8 +192,7 @@ class BigQueryDestination:
         """Check that no two rows of a table have the same key; BigQuery has no unique indexes."""
         if not table.key:
             return
-        same = list(self._project.query(sql.same_keys(self._target(table), table.key)))
-        if same:
+        if same := list(self._project.query(sql.same_keys(self._target(table), table.key))):
             values = ", ".join(map(str, same[0].values()))
             raise DestinationError(
                 f"table {table} has rows with the same {', '.join(table.key)} ({values}); delete all but one of each,"
@@ -226,3 +205,9 @@ class BigQueryDestination:
 
 def _states_table(connection_id: uuid.UUID) -> str:
     return f"airbyte_states_{connection_id.hex}"
+
+
+def _states_in(rows: Iterable[Any]) -> list[State]:
+    """The states in rows of the table of states, without the fence, sorted by namespace and stream."""
+    found = [State(row.namespace, row.stream, row.message.encode()) for row in rows if row.stream is not None]
+    return sorted(found, key=lambda each: (each.namespace, each.stream))

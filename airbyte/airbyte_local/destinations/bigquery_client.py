@@ -36,12 +36,7 @@ class Project:
     """A project; methods raise the errors of Google's libraries."""
 
     def __init__(self, configuration: BigQueryConfiguration):
-        """Does not connect yet.
-
-        Raises:
-            DestinationError: credentials_json is not a valid key.
-            DestinationUnavailableError: there are no default credentials.
-        """
+        """Does not connect yet; raises DestinationError for an invalid key, DestinationUnavailableError for none."""
         self._name = configuration.project_id
         self._location = configuration.dataset_location
         self._job: bigquery.QueryJob | bigquery.LoadJob | None = None
@@ -96,17 +91,15 @@ class Project:
 
     def columns(self, dataset: str, name: str) -> dict[str, str] | None:
         """Names and types of a table's columns, or None if the table does not exist."""
-        try:
+        with suppress(NotFound):
             return columns_of(self.client.get_table(f"{self._name}.{dataset}.{name}", retry=_RETRY))
-        except NotFound:
-            return None
+        return None
 
     def rows(self, dataset: str, name: str) -> list[Any]:
         """All rows of a table, none if it does not exist; unlike a query, this is free of charge."""
-        try:
+        with suppress(NotFound):
             return [*self.client.list_rows(f"{self._name}.{dataset}.{name}", retry=_RETRY)]
-        except NotFound:
-            return []
+        return []
 
     def quoted(self, dataset: str, name: str) -> str:
         """Name of a table in SQL."""

@@ -7,12 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from airbyte_protocol.models import AirbyteRecordMessageMetaChange, Change, Reason
-from pyarrow import compute
 
-from airbyte_local.columns import Column, Kind
-
-pc: Any = compute  # creates its functions at import, so type checkers do not see them
+from airbyte_local.columns import Column, Kind, pc
 
 # Arrow type of dates and times, with the first and last value that BigQuery supports.
 _MOMENTS = {
@@ -23,8 +19,6 @@ _MOMENTS = {
 # Numbers that certainly fit BIGNUMERIC, and the number of digits it has after the point.
 _PLAIN_NUMBER = r"^[+-]?[0-9]{0,38}(\.[0-9]{0,38})?$"
 _SCALE = 38
-# Characters that are kept of a value that does not fit its type.
-_SHOWN = 100
 
 
 @dataclass
@@ -57,11 +51,7 @@ class Gathering:
 
 
 def staged(column: Column, values: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Convert a column's values for Parquet.
-
-    Returns:
-        The values, and the indexes of those that BigQuery's type cannot hold, which are null.
-    """
+    """A column's values for Parquet, and the indexes of those that BigQuery's type cannot hold, which are null."""
     wrong = []
     if column.kind is Kind.NUMBER:
         odd = pc.indices_nonzero(pc.invert(pc.match_substring_regex(values, _PLAIN_NUMBER)).fill_null(False))
@@ -92,11 +82,3 @@ def _fits(text: str) -> bool:
     shift = exponent + _SCALE
     # The largest values of 77 digits do not fit.
     return number == 0 or (0 <= shift <= 77 and number * 10**shift < 2**255)
-
-
-def nulled(column: str, value: str) -> dict[str, Any]:
-    """Airbyte's note on a value that BigQuery's type cannot hold, with the value itself."""
-    change = AirbyteRecordMessageMetaChange(
-        field=column, change=Change.NULLED, reason=Reason.DESTINATION_FIELD_SIZE_LIMITATION
-    )
-    return change.model_dump(mode="json") | {"value": value[:_SHOWN]}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from airbyte_local.destinations.bigquery_tables import POSITION
 from airbyte_local.destinations.contract import State
 
 # Error of a script whose attempt no longer owns the connection.
@@ -69,25 +70,14 @@ def insert(table: str, staging: str, values: Mapping[str, str]) -> str:
 
 
 def merge(
-    table: str,
-    staging: str,
-    values: Mapping[str, str],
-    key: Sequence[str],
-    cursor: str | None,
-    order: Sequence[str],
-    removed: Sequence[str],
+    table: str, staging: str, values: Mapping[str, str], key: Sequence[str], cursor: str | None, removed: Sequence[str]
 ) -> str:
     """Statement that replaces each row by the latest staged row with the same key, unless the existing row is later.
 
-    Args:
-        table: the target.
-        staging: the staging table.
-        values: expression of each column.
-        key: columns of the primary key.
-        cursor: the column that tells which row is later.
-        order: columns that tell so for staged rows with the same cursor.
-        removed: columns of the table that the new rows do not have.
+    The cursor tells which row is later; for staged rows with the same cursor, their time and order of arrival do. The
+    new rows do not have the columns in `removed`.
     """
+    order = ("_airbyte_extracted_at", POSITION)
     latest, later = [f"`{name}` desc" for name in order], ""
     if cursor:
         latest.insert(0, f"`{cursor}` desc nulls last")

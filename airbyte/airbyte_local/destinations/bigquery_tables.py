@@ -43,14 +43,7 @@ def columns_of(found: bigquery.Table) -> dict[str, str]:
 
 
 def compare(table: Table, columns: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Compare a stream with the columns that its table has.
-
-    Returns:
-        The missing columns with their types, and the columns that only the table has.
-
-    Raises:
-        DestinationError: a column has another type than the stream declares.
-    """
+    """The columns that a table lacks, with their types, and those that the stream does not declare."""
     wanted = types_of(table)
     # BigQuery ignores the case of column names.
     found = {name.lower(): kind for name, kind in columns.items()}
@@ -66,11 +59,7 @@ def compare(table: Table, columns: dict[str, str]) -> tuple[dict[str, str], list
 
 
 def check_names(table: Table) -> None:
-    """Check that BigQuery allows the names, the key and the cursor of a table.
-
-    Raises:
-        DestinationError: it does not.
-    """
+    """Raise DestinationError unless BigQuery allows the names, the key and the cursor of a table."""
     for name in (table.namespace, table.name):
         if not f"_{name}".replace("-", "_").replace(" ", "_").isidentifier():
             raise DestinationError(

@@ -7,18 +7,20 @@ from typing import Any, Protocol
 
 import orjson
 import pyarrow as pa
-from airbyte_protocol.models import DestinationSyncMode, FailureType
+from airbyte_protocol import models as protocol
 
 from airbyte_local.columns import Column
 
 # Namespace of the service's own entry among the states of a connection.
 OUR_NAMESPACE = "airbyte_local"
+# Characters that are kept of a value that does not fit its type.
+_SHOWN = 100
 
 
 class DestinationError(Exception):
     """The destination cannot store the rows; the message names the table and says what to do."""
 
-    failure_type = FailureType.config_error
+    failure_type = protocol.FailureType.config_error
 
 
 class DestinationUnavailableError(Exception):
@@ -27,25 +29,19 @@ class DestinationUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """The table of a stream, and how rows are written to it.
-
-    Attributes:
-        namespace: schema or dataset.
-        name: name of the table in it.
-        columns: columns of the stream.
-        mode: overwrite: the rows replace all rows of the table; append: they are added; append_dedup: a row replaces
-            the row with the same key, unless that row has a later cursor.
-        key: names of the primary key's columns; for append_dedup only.
-        cursor: name of the column that tells which row is newer; None: the row that arrives last is.
-        at_end: whether rows become visible only with the final commit; otherwise with every commit.
-    """
+    """The table of a stream in a schema or dataset, and how rows are written to it."""
 
     namespace: str
     name: str
     columns: tuple[Column, ...]
-    mode: DestinationSyncMode = DestinationSyncMode.overwrite
+    # overwrite: the rows replace all rows of the table; append: they are added; append_dedup: a row replaces the row
+    # with the same key, unless that row has a later cursor.
+    mode: protocol.DestinationSyncMode = protocol.DestinationSyncMode.overwrite
+    # Names of the primary key's columns; for append_dedup only.
     key: tuple[str, ...] = ()
+    # Name of the column that tells which row is newer; None: the row that arrives last is.
     cursor: str | None = None
+    # Whether rows become visible only with the final commit; otherwise with every commit.
     at_end: bool = True
 
     def __str__(self) -> str:
@@ -55,17 +51,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a table, stored by column.
+    """Rows of a table, stored by column."""
 
-    Attributes:
-        columns: arrays as `Column.convert` returns them, in the order of the table's columns.
-        emitted_at: when each row was read, in milliseconds since 1970; int64.
-        changes: notes on changed values, by index of the row; rows without changes are left out.
-    """
-
+    # Arrays as `Column.convert` returns them, in the order of the table's columns.
     columns: list[pa.Array]
+    # When each row was read, in milliseconds since 1970; int64.
     emitted_at: pa.Array
+    # Notes on changed values, by index of the row; rows without changes are left out.
     changes: dict[int, list[dict[str, Any]]]
+
+    def note_null(self, index: int, column: str, value: str, reason: protocol.Reason) -> None:
+        """Add Airbyte's note on a value that became null, with the value, so that a checkpoint can show it."""
+        change = {"field": column, "change": protocol.Change.NULLED.value, "reason": reason.value}
+        self.changes.setdefault(index, []).append(change | {"value": value[:_SHOWN]})
 
     def metadata(self, sync_id: int) -> pa.Array:
         """The column _airbyte_meta, as JSON."""
@@ -80,16 +78,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class State:
-    """What a connector needs to continue where it stopped.
+    """What a connector needs to continue where it stopped."""
 
-    Attributes:
-        namespace: namespace of the stream; empty if it has none.
-        stream: name of the stream; empty for the state of the whole source.
-        message: content of the STATE message, as JSON; None: delete the stored state.
-    """
-
+    # Empty if the stream has none.
     namespace: str
+    # Name of the stream; empty for the state of the whole source.
     stream: str
+    # Content of the STATE message, as JSON; None: delete the stored state.
     message: bytes | None
 
 
@@ -132,11 +127,7 @@ class Destination(Protocol):
         """Commit the written rows and these states in one transaction.
 
         Tables are never replaced by others, so views on them keep working; readers see the old rows until the commit.
-
-        Args:
-            connection_id: connection that the states belong to.
-            states: states that cover the rows.
-            final: whether this is the last commit, which also publishes tables with `at_end`.
+        The final commit also publishes tables with `at_end`.
 
         Raises:
             DestinationError: several rows of a table have the same key, or a later attempt has started.

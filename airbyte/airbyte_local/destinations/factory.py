@@ -6,11 +6,7 @@ from airbyte_local.destinations.postgres import PostgresDestination
 
 
 def open_destination(configuration: Configuration, *, sync_id: int) -> Destination:
-    """Connect to a destination.
-
-    Raises:
-        psycopg.Error, DestinationError, DestinationUnavailableError: see the constructor of each destination.
-    """
+    """Connect to a destination; raises psycopg.Error, DestinationError or DestinationUnavailableError."""
     if not isinstance(configuration, BigQueryConfiguration):
         return PostgresDestination(configuration, sync_id=sync_id)
     # Imported only when needed: Google's libraries take 0.7 s and 40 MB.

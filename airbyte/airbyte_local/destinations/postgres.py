@@ -1,24 +1,24 @@
 """The PostgreSQL destination: COPY into the tables, in the same transaction as the states."""
 
+# ruff: noqa: D102 - `Destination` documents the methods.
+
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from typing import Any
 
 import psycopg
 import pyarrow as pa
 from airbyte_protocol.models import DestinationSyncMode
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from pyarrow import compute, csv
+from pyarrow import csv
 
+from airbyte_local.columns import pc
 from airbyte_local.database import CONNECT_TIMEOUT
 from airbyte_local.destinations import postgres_states as states_of
 from airbyte_local.destinations import postgres_tables as tables_of
 from airbyte_local.destinations.config_models import PostgresConfiguration
 from airbyte_local.destinations.contract import DestinationError, Rows, State, Table
-
-pc: Any = compute  # creates its functions at import, so type checkers do not see them
 
 # Number of characters at the start of a row's id that rows written together share.
 _PREFIX = 24
@@ -32,11 +32,7 @@ class PostgresDestination:
     """The database connection of one attempt; see `Destination`."""
 
     def __init__(self, configuration: PostgresConfiguration, *, sync_id: int):
-        """Connect.
-
-        Raises:
-            psycopg.Error: the database does not answer or refuses.
-        """
+        """Connect; raises psycopg.Error if the database does not answer or refuses."""
         self.schema = configuration.schema_
         self._sync_id = sync_id
         self._tables: Sequence[Table] = ()
@@ -65,26 +61,22 @@ class PostgresDestination:
         )
 
     def close(self) -> None:
-        """See `Destination`."""
         with suppress(psycopg.Error):
             self._copy.__exit__(DestinationError, DestinationError("given up"), None)
         self._connection.close()
 
     def cancel(self) -> None:
-        """See `Destination`."""
         with suppress(psycopg.Error):  # the connection may be closed already
             self._connection.cancel_safe()
 
     def check(self) -> str | None:
-        """See `Destination`."""
         query = (
             "select to_regnamespace(quote_ident(%s)) notnull or has_database_privilege(current_database(), 'create')"
         )
         if not tables_of.value(self._connection, query, [self.schema]):
-            return (
-                f"the schema {self.schema} does not exist, and this user may not create it: create it, or grant CREATE"
-            )
-        if not states_of.may_keep(self._connection):
+            remedy = "create it, or grant CREATE"
+            return f"the schema {self.schema} does not exist, and this user may not create it: {remedy}"
+        if not tables_of.value(self._connection, states_of.MAY_KEEP):
             return (
                 "this user may not write to airbyte.states: grant USAGE and CREATE on a schema airbyte, or, if the"
                 " table exists, USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on the table"
@@ -92,19 +84,16 @@ class PostgresDestination:
         return None
 
     def states(self, connection_id: uuid.UUID) -> list[State]:
-        """See `Destination`."""
         states_of.reserve(self._connection, connection_id)
         return states_of.read(self._connection, connection_id)
 
     def peek(self, connection_id: uuid.UUID) -> list[State]:
-        """See `Destination`."""
         with suppress(psycopg.errors.UndefinedTable), self._connection.transaction():  # before the first sync
             self._connection.execute(f"set local statement_timeout = '{_PEEK_TIMEOUT}'")
             return states_of.read(self._connection, connection_id)
         return []
 
     def open(self, tables: Sequence[Table]) -> None:
-        """See `Destination`."""
         for table in tables:
             tables_of.check_names(table)
         self._tables = tables
@@ -119,7 +108,6 @@ class PostgresDestination:
                     self._adapted.add(table)
 
     def write(self, table: Table, rows: Rows) -> None:
-        """See `Destination`."""
         if self._copied is None or self._copied[0] != table:
             self._end_copy()
             self._begin()
@@ -134,7 +122,6 @@ class PostgresDestination:
         self._copied[1].write(self._csv(rows))
 
     def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
-        """See `Destination`."""
         self._end_copy()
         self._begin()
         for table in self._tables:
@@ -151,7 +138,6 @@ class PostgresDestination:
         self._begun.clear()
 
     def _csv(self, rows: Rows) -> memoryview:
-        """Rows in the format of COPY."""
         meta = rows.metadata(self._sync_id)
         columns = [*rows.columns, _raw_ids(len(meta)), rows.emitted_at.cast(pa.timestamp("ms")), meta]
         batch = pa.RecordBatch.from_arrays(columns, names=[str(number) for number in range(len(columns))])
@@ -190,7 +176,6 @@ class PostgresDestination:
             tables_of.execute(self._connection, "delete from {}", target)
 
     def _move(self, table: Table, staging: sql.Identifier) -> None:
-        """Move rows from the temporary table."""
         names = tables_of.names_of(tables_of.types_of(table))
         parts = {"target": tables_of.identifier(table), "staging": staging, "names": names}
         if table.mode is DestinationSyncMode.append_dedup:

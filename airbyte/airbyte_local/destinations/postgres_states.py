@@ -19,7 +19,7 @@ _STATES = """
     )
 """
 # Whether this user may write the table of states, or create it in its schema, or create the schema too.
-_MAY_KEEP = """
+MAY_KEEP = """
     select coalesce(
         (select has_schema_privilege(space.oid, 'usage') and coalesce(
             (select bool_and(has_table_privilege(found.oid, privilege))
@@ -31,11 +31,6 @@ _MAY_KEEP = """
 """
 # How long an attempt waits for the end of an earlier one whose process was killed.
 _LOCK_TIMEOUT = "60s"
-
-
-def may_keep(connection: psycopg.Connection) -> bool:
-    """Whether this user may store states."""
-    return tables_of.value(connection, _MAY_KEEP)
 
 
 def reserve(connection: psycopg.Connection, connection_id: uuid.UUID) -> None:

@@ -39,11 +39,7 @@ _INDEX = "airbyte_key_"
 
 
 def check_names(table: Table) -> None:
-    """Check that PostgreSQL allows the names of a table and its columns.
-
-    Raises:
-        DestinationError: it does not.
-    """
+    """Raise DestinationError unless PostgreSQL allows the names of a table and its columns."""
     for name in (table.namespace, table.name):
         if not _is_name(name):
             raise DestinationError(
@@ -109,11 +105,7 @@ def create_staging(connection: psycopg.Connection, name: sql.Identifier, table: 
 
 
 def add_missing_columns(connection: psycopg.Connection, table: Table) -> bool:
-    """Add the columns that a table lacks; returns whether the table exists.
-
-    Raises:
-        DestinationError: a column has another type than the stream declares.
-    """
+    """Add the columns that a table lacks; returns whether the table exists."""
     target = identifier(table)
     if not value(connection, "select to_regclass(%s) is not null", [target.as_string(connection)]):
         return False
@@ -140,11 +132,7 @@ def columns_of(connection: psycopg.Connection, table: Table) -> dict[str, str]:
 
 
 def index_key(connection: psycopg.Connection, table: Table) -> None:
-    """Create the index on a table's primary key, and drop those on earlier keys.
-
-    Raises:
-        DestinationError: several rows have the same key.
-    """
+    """Create the index on a table's primary key, and drop those on earlier keys."""
     name = _INDEX + hashlib.md5(repr((table.name, table.key)).encode(), usedforsecurity=False).hexdigest()
     found = connection.execute(
         "select indexname from pg_indexes where schemaname = %s and tablename = %s and starts_with(indexname, %s)",

@@ -82,11 +82,8 @@ class Checkpoints:
 
     def committed(self, rows: int) -> None:
         """Record that the states were committed."""
-        for state in self.states(final=False):
-            if state.message is None:
-                self._kept.discard(_key(state))
-            else:
-                self._kept.add(_key(state))
+        self._kept -= {_key(state) for state in self.states(final=False) if state.message is None}
+        self._kept |= self._states.keys()
         self._states.clear()
         self._rows, self._moment = rows, time.monotonic()
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +22,7 @@ from airbyte_local.sync.checkpoints import Checkpoints
 from airbyte_local.sync.outcome import SyncError, Totals, as_text
 from airbyte_local.sync.stream_writer import StreamWriter, are_bare
 
-_MODES = {
+MODES = {
     "full_refresh_overwrite": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.overwrite),
     "full_refresh_append": (protocol.SyncMode.full_refresh, protocol.DestinationSyncMode.append),
     "incremental_append": (protocol.SyncMode.incremental, protocol.DestinationSyncMode.append),
@@ -29,29 +30,22 @@ _MODES = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class Sync:
     """Runs once; `stop` may be called from another thread."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        connector: Connector,
-        open_destination: Callable[[], Destination],
-        totals: Totals,
-        log: logging.Logger,
-        *,
-        sync_id: int,
-        run: str,
-    ):
+    connection: Connection
+    connector: Connector
+    open_destination: Callable[[], Destination]
+    totals: Totals
+    log: logging.Logger
+    sync_id: int
+    run_id: str
+
+    def __post_init__(self) -> None:
         """Does not start yet."""
-        self._connection = connection
-        self._connector = connector
-        self._open_destination = open_destination
-        self._totals = totals
-        self._log = log
-        self._sync_id = sync_id
         # Stored with the final commit: if the service is killed just after it, the next attempt has nothing to do.
-        self._done = State(OUR_NAMESPACE, "run", orjson.dumps({"run": run}))
+        self._done = State(OUR_NAMESPACE, "run", orjson.dumps({"run": self.run_id}))
         self._destination: Destination | None = None
         self._stopped = threading.Event()
 
@@ -62,73 +56,65 @@ class Sync:
 
         Raises:
             SyncError: a record or the declaration is invalid, or `stop` was called.
-            ConnectorError: the connector failed.
-            DestinationError: the tables do not match the declaration.
-            DestinationUnavailableError, psycopg.Error: the database failed.
+            ConnectorError, DestinationError, DestinationUnavailableError, psycopg.Error: see their classes.
         """
-        catalog = self._configure(self._connector.discover())
-        with closing(self._open_destination()) as destination:
+        catalog = self._configure(self.connector.discover())
+        with closing(self.open_destination()) as destination:
             self._destination = destination
-            states = destination.states(self._connection.connection_id)
+            states = destination.states(self.connection.connection_id)
             if self._done in states:
-                self._log.info("an earlier attempt has committed all rows")
+                self.log.info("an earlier attempt has committed all rows")
                 return
             self._checkpoints = Checkpoints(catalog)
             self._streams = {}
             for configured in catalog.streams:
                 stream, table = configured.stream, self._table(configured, destination.schema)
-                self._streams[stream.namespace, stream.name] = StreamWriter(
-                    stream.name, table, destination, self._totals
-                )
+                writer = StreamWriter(stream.name, table, destination, self.totals)
+                self._streams[stream.namespace, stream.name] = writer
             destination.open([stream.table for stream in self._streams.values()])
             states = [state for state in states if state.namespace != OUR_NAMESPACE]
             self._read(destination, catalog, self._checkpoints.start_state(states))
             self._commit(destination, final=True)
         for stream in self._streams.values():
-            self._log.info("stream %s: %d rows into %s", stream.name, stream.rows, stream.table)
-        for column, count in self._totals.nulled.items():
-            self._log.warning("%s: %d values did not fit their type and are null; see _airbyte_meta", column, count)
+            self.log.info("stream %s: %d rows into %s", stream.name, stream.rows, stream.table)
+        for column, count in self.totals.nulled.items():
+            self.log.warning("%s: %d values did not fit their type and are null; see _airbyte_meta", column, count)
 
     def stop(self) -> None:
         """End the connector and interrupt the database; `run` raises an error unless it has committed already."""
         self._stopped.set()
-        self._connector.stop()
+        self.connector.stop()
         if self._destination:
             self._destination.cancel()
 
     def _configure(self, offered: protocol.AirbyteCatalog) -> protocol.ConfiguredAirbyteCatalog:
         known = {stream.name: stream for stream in offered.streams}
-        wanted = self._connection.options.configurations.streams
+        wanted = self.connection.options.configurations.streams
+        offers = f"connection {self.connection.name}: the source offers"
         if missing := [each.name for each in wanted if each.name not in known]:
-            raise SyncError(
-                f"connection {self._connection.name}: the source offers no stream {', '.join(missing)}, only"
-                f" {', '.join(known)}; correct its configurations"
-            )
+            only = f"only {', '.join(known)}; correct its configurations"
+            raise SyncError(f"{offers} no stream {', '.join(missing)}, {only}")
         for each in wanted:
             namespaces = [stream.namespace or "none" for stream in offered.streams if stream.name == each.name]
             if len(namespaces) > 1:
-                raise SyncError(
-                    f"connection {self._connection.name}: the source offers {each.name} in the namespaces"
-                    f" {', '.join(namespaces)}; make it offer only one of them, for example by naming its schemas"
-                )
-        return protocol.ConfiguredAirbyteCatalog(
-            streams=[self._configure_stream(known[each.name], each) for each in wanted]
-        )
+                remedy = "make it offer only one of them, for example by naming its schemas"
+                raise SyncError(f"{offers} {each.name} in the namespaces {', '.join(namespaces)}; {remedy}")
+        streams = [self._configure_stream(known[each.name], each) for each in wanted]
+        return protocol.ConfiguredAirbyteCatalog(streams=streams)
 
     def _configure_stream(
         self, offered: protocol.AirbyteStream, wanted: StreamConfiguration
     ) -> protocol.ConfiguredAirbyteStream:
-        sync_mode, destination_sync_mode = _MODES[wanted.sync_mode]
-        where = f"connection {self._connection.name}, stream {wanted.name}"
+        sync_mode, destination_sync_mode = MODES[wanted.sync_mode]
+        where = f"connection {self.connection.name}, stream {wanted.name}"
         if sync_mode not in offered.supported_sync_modes:
             modes = ", ".join(mode.value for mode in offered.supported_sync_modes)
             raise SyncError(f"{where}: the source offers {modes}, not {wanted.sync_mode}; choose another syncMode")
         cursor = wanted.cursor_field or offered.default_cursor_field or []
         key = wanted.primary_key or offered.source_defined_primary_key or []
         if sync_mode is protocol.SyncMode.incremental and not cursor and not offered.source_defined_cursor:
-            raise SyncError(
-                f"{where}: {wanted.sync_mode} needs a cursorField, the column that shows which rows are new"
-            )
+            wrong = f"{wanted.sync_mode} needs a cursorField, the column that shows which rows are new"
+            raise SyncError(f"{where}: {wrong}")
         properties = offered.json_schema.get("properties", {})
         if destination_sync_mode is protocol.DestinationSyncMode.append_dedup:
             if not key:
@@ -147,19 +133,17 @@ class Sync:
             cursor_field=cursor or None,
             primary_key=key or None,
             # Each overwrite is a new generation.
-            generation_id=self._sync_id if is_overwritten else 0,
-            minimum_generation_id=self._sync_id if is_overwritten else 0,
-            sync_id=self._sync_id,
+            generation_id=self.sync_id if is_overwritten else 0,
+            minimum_generation_id=self.sync_id if is_overwritten else 0,
+            sync_id=self.sync_id,
         )
 
     def _table(self, configured: protocol.ConfiguredAirbyteStream, schema: str) -> Table:
-        stream, is_dedup = (
-            configured.stream,
-            configured.destination_sync_mode is protocol.DestinationSyncMode.append_dedup,
-        )
+        stream = configured.stream
+        is_dedup = configured.destination_sync_mode is protocol.DestinationSyncMode.append_dedup
         return Table(
-            self._connection.namespace(stream.namespace, schema),
-            self._connection.options.prefix + stream.name,
+            self.connection.namespace(stream.namespace, schema),
+            self.connection.options.prefix + stream.name,
             columns(stream.json_schema),
             mode=configured.destination_sync_mode,
             key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
@@ -169,16 +153,16 @@ class Sync:
 
     def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
-        for messages in self._connector.read(catalog, state, take=self._take_lines):
+        for messages in self.connector.read(catalog, state, take=self._take_lines):
             if messages.kind == "STATE":
                 for content in messages.contents:
                     self._checkpoints.add(content)
-                if self._checkpoints.is_due(self._totals.rows):
+                if self._checkpoints.is_due(self.totals.rows):
                     self._commit(destination, final=False)
             elif messages.kind == "RECORD":
                 unknown |= self._take(messages)
         if unknown:
-            self._log.warning("records of streams that are not selected were ignored: %s", ", ".join(unknown))
+            self.log.warning("records of streams that are not selected were ignored: %s", ", ".join(unknown))
 
     def _take_lines(self, lines: bytes) -> bool:
         """Add lines to their stream, if they are RECORD messages of one stream that Arrow can read."""
@@ -189,12 +173,12 @@ class Sync:
             return False
         if stream is None or first is None or not stream.add_lines(lines, first):
             return False
-        self._totals.bytes += len(lines) + 1
+        self.totals.bytes += len(lines) + 1
         return True
 
     def _take(self, messages: Messages) -> set[str]:
         """Add records to their streams; returns the names of streams that are not selected."""
-        self._totals.bytes += messages.size
+        self.totals.bytes += messages.size
         unknown, share = set(), messages.size / len(messages.contents)
         for key, records in _by_stream(messages.contents):
             try:
@@ -213,9 +197,9 @@ class Sync:
         if self._stopped.is_set():
             raise SyncError("the sync was stopped")
         states = self._checkpoints.states(final=final) + ([self._done] if final else [])
-        destination.commit(self._connection.connection_id, states, final=final)
-        self._checkpoints.committed(self._totals.rows)
-        self._totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
+        destination.commit(self.connection.connection_id, states, final=final)
+        self._checkpoints.committed(self.totals.rows)
+        self.totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
 
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:

@@ -1,5 +1,6 @@
 """Result of a sync: how much it moved, or why it failed."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +24,11 @@ class Totals:
     # Rows that are committed in the destination.
     committed: int = 0
     # Values that did not fit their declared type, by stream and column.
-    nulled: dict[str, int] = field(default_factory=dict)
+    nulled: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         """A summary for the log."""
-        return f"{self.rows} rows, {self.bytes} bytes, {sum(self.nulled.values())} values nulled"
+        return f"{self.rows} rows, {self.bytes} bytes, {self.nulled.total()} values nulled"
 
 
 def as_text(value: Any) -> str:

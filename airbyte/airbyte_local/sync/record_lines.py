@@ -6,13 +6,10 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-from pyarrow import compute
 from pyarrow import json as arrow_json
 
 from airbyte_local import long_numbers
-from airbyte_local.columns import Column, Kind
-
-pc: Any = compute  # creates its functions at import, so type checkers do not see them
+from airbyte_local.columns import Column, Kind, pc
 
 _RECORD = re.compile(rb'\{"type": ?"RECORD",')
 # Lines with these are parsed one by one: Arrow reads them differently, or each record matters.
@@ -35,12 +32,7 @@ def first_record(lines: bytes) -> dict[str, Any] | None:
 
 
 def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tuple[list[pa.Array], pa.Array] | None:
-    """Read records of one stream.
-
-    Args:
-        lines: RECORD messages, one per line.
-        first: record of the first line; the others must have the same stream and the same JSON types.
-        columns: of the stream.
+    """Read RECORD messages, one per line; they must have the same stream and the same JSON types as the first record.
 
     Returns:
         The JSON values of each column, and emitted_at of each record in milliseconds; or None if the lines have to be

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from airbyte_protocol.models import FailureType
@@ -22,12 +22,14 @@ from airbyte_local.connectors.registry import RegistryError
 from airbyte_local.destinations.config_models import parse
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
 from airbyte_local.destinations.factory import open_destination
-from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError
+from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError, Work
+from airbyte_local.settings import Settings
 from airbyte_local.store import Connection, SealedError, Store
 from airbyte_local.sync.engine import Sync
 from airbyte_local.sync.outcome import SyncError, Totals
 
 log = logging.getLogger(__name__)
+W = TypeVar("W", bound=Work)
 
 # All in seconds: how long `cancel` waits for a sync to end, the pause before storing something again, and the pauses
 # between attempts: the first, which doubles each time, and the longest.
@@ -43,9 +45,9 @@ _LOG_BYTES = 10 << 20
 
 @dataclass
 class _Running:
+    job: Job
+    connection: Connection
     thread: threading.Thread
-    # Marks the processes of its connector.
-    run: str
     sync: Sync | None = None
     # Of the current attempt.
     totals: Totals = field(default_factory=Totals)
@@ -57,42 +59,22 @@ class _Running:
 class Runner:
     """The jobs of this process."""
 
-    def __init__(
-        self,
-        store: Store,
-        jobs: JobStore,
-        connectors: ConnectorManager,
-        *,
-        folder: Path,
-        logs: Path,
-        job_timeout: float,
-        attempts: int,
-    ):
-        """Continue the jobs that an earlier process of this service left unfinished; ends its connectors first.
-
-        Args:
-            store: sources, destinations and connections.
-            jobs: jobs and their attempts.
-            connectors: creates connectors.
-            folder: for the connectors' files; emptied now.
-            logs: folder of the jobs' logs.
-            job_timeout: seconds after which a sync is ended and fails; starts again with this process.
-            attempts: how often a sync is tried.
-        """
+    def __init__(self, settings: Settings, store: Store, jobs: JobStore, connectors: ConnectorManager):
+        """Continue the jobs that an earlier process of this service left unfinished; ends its connectors first."""
         self._store = store
         self._jobs = jobs
         self._connectors = connectors
-        self._job_timeout = job_timeout
-        self._attempts = attempts
-        self._logs = logs
+        self._job_timeout = settings.airbyte.job_timeout
+        self._attempts = settings.airbyte.attempts
+        self._logs = settings.var.resolve() / "logs" / "airbyte"
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._closing = threading.Event()
         left = jobs.unfinished()
         for job in left:
             end_orphans(str(job.run))
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(settings.connector_files, ignore_errors=True)
+        settings.connector_files.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         for job in left:
             if connection := store.connection(job.connection_id):
@@ -105,50 +87,40 @@ class Runner:
         return self._logs / f"job-{job_id}.log"
 
     def submit(self, connection: Connection, job_type: str) -> Job:
-        """Start a job.
-
-        Raises:
-            RunningJobError: the connection has a job that has not ended.
-            OtherServiceError: another service has taken over the database.
-        """
+        """Start a job; raises RunningJobError as `JobStore.create`, and OtherServiceError as `JobStore.hold`."""
         self._jobs.hold()
         job = self._jobs.create(connection.connection_id, job_type)
         self._start(job, connection)
         return job
 
-    def progress(self, job_id: int) -> Totals | None:
-        """What the current attempt of a job has read so far, or None if the job is not running."""
+    def live(self, work: W) -> W:
+        """A job or an attempt, with what the current attempt has read so far."""
         with self._lock:
-            running = self._running.get(job_id)
-        return running.totals if running else None
-
-    def live(self, job: Job) -> Job:
-        """A job whose numbers include what its current attempt has read so far."""
-        so_far = self.progress(job.job_id) if job.is_active else None
-        if so_far is None:
-            return job
-        return replace(job, rows_synced=job.rows_synced + so_far.rows, bytes_synced=job.bytes_synced + so_far.bytes)
+            running = self._running.get(work.job_id) if work.is_active else None
+        if running is None:
+            return work
+        rows, size = running.totals.rows, running.totals.bytes
+        return replace(work, rows_synced=work.rows_synced + rows, bytes_synced=work.bytes_synced + size)
 
     def cancel(self, job_id: int) -> None:
         """Stop a job and wait until it has ended; a job that has ended or is just committing is not affected."""
-        running = self._stop(job_id, End("cancelled", "the job was cancelled"))
-        if running:
+        if running := self._stop(job_id, End("cancelled", "the job was cancelled")):
             running.thread.join(_CANCEL_WAIT)
 
     def close(self) -> None:
         """Stop all jobs and wait until they have stopped; the next process of the service continues them."""
         self._closing.set()
         with self._lock:
-            threads = [(job_id, running.thread) for job_id, running in self._running.items()]
-        for job_id, _ in threads:
+            running = dict(self._running)
+        for job_id in running:
             self._stop(job_id, End("failed", INTERRUPTED))
-        for _, thread in threads:
-            thread.join(_CANCEL_WAIT)
+        for each in running.values():
+            each.thread.join(_CANCEL_WAIT)
 
     def _start(self, job: Job, connection: Connection) -> None:
         thread = threading.Thread(target=self._run, args=(job, connection), name=f"job-{job.job_id}", daemon=True)
         with self._lock:
-            self._running[job.job_id] = _Running(thread, str(job.run))
+            self._running[job.job_id] = _Running(job, connection, thread)
         thread.start()
 
     def _stop(self, job_id: int, verdict: End) -> _Running | None:
@@ -161,7 +133,7 @@ class Runner:
             if running.sync:
                 running.sync.stop()
             else:
-                end_orphans(running.run)  # its connector may be being installed
+                end_orphans(str(running.job.run))  # its connector may be being installed
         return running
 
     def _run(self, job: Job, connection: Connection) -> None:
@@ -174,8 +146,11 @@ class Runner:
         try:
             with self._log_of(job) as job_log:
                 job_log.info("job %d syncs the connection %s", job.job_id, connection.name)
-                end = self._try(job, connection, running, job_log)
-                self._report(job_log, job, connection, end)
+                end = self._try(running, job_log)
+                level = logging.INFO if end.status == "succeeded" else logging.ERROR
+                text = f": {end.reason}" if end.reason else ""
+                job_log.log(level, "%s%s", end.status, text)
+                log.log(level, "job %d (%s) %s%s", job.job_id, connection.name, end.status, text)
         except Exception as error:
             log.exception("job %d", job.job_id)
             end = End("failed", f"unexpected failure of the service: {error!r}")
@@ -185,19 +160,20 @@ class Runner:
         with self._lock:
             del self._running[job.job_id]
 
-    def _try(self, job: Job, connection: Connection, running: _Running, job_log: logging.Logger) -> End:
+    def _try(self, running: _Running, job_log: logging.Logger) -> End:
         """Make attempts until one succeeds or another would not help."""
+        job = running.job
         while True:
             number = self._keep(self._jobs.start_attempt, job.job_id)
             if number is None:
                 return End("failed", INTERRUPTED)
             totals = running.totals = Totals()
-            end = self._attempt(job, connection, running, totals, job_log)
+            end = self._attempt(running, job_log)
             with self._lock:
                 verdict = running.verdict
             if verdict and end.status != "succeeded":
                 end = verdict
-            counts = {"rows": totals.committed, "size": totals.bytes, "nulled": sum(totals.nulled.values())}
+            counts = {"rows": totals.committed, "size": totals.bytes, "nulled": totals.nulled.total()}
             self._keep(self._jobs.end_attempt, job.job_id, number, end, **counts)
             if end.status == "succeeded":
                 job_log.info("attempt %d: %s", number, totals)
@@ -210,12 +186,10 @@ class Runner:
             if running.stopped.wait(pause) and running.verdict:
                 return running.verdict
 
-    def _attempt(
-        self, job: Job, connection: Connection, running: _Running, totals: Totals, job_log: logging.Logger
-    ) -> End:
+    def _attempt(self, running: _Running, job_log: logging.Logger) -> End:
         try:
             self._jobs.hold()
-            self._sync(job, connection, running, totals, job_log)
+            self._sync(running, job_log)
         except (SyncError, ConnectorError, DestinationError, ConnectorInstallError) as error:
             kind = error.failure_type
             return _failed(str(error), kind and kind.value)
@@ -230,9 +204,8 @@ class Runner:
             return _failed(f"unexpected failure of the service: {error!r}", FailureType.system_error.value)
         return End("succeeded")
 
-    def _sync(
-        self, job: Job, connection: Connection, running: _Running, totals: Totals, job_log: logging.Logger
-    ) -> None:
+    def _sync(self, running: _Running, job_log: logging.Logger) -> None:
+        job, connection = running.job, running.connection
         source = self._store.actor("source", connection.source_id)
         destination = self._store.actor("destination", connection.destination_id)
         assert source
@@ -240,7 +213,7 @@ class Runner:
         configuration = self._store.whole_configuration(source)
         connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
         target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
-        sync = Sync(connection, connector, target, totals, job_log, sync_id=job.job_id, run=str(job.run))
+        sync = Sync(connection, connector, target, running.totals, job_log, sync_id=job.job_id, run_id=str(job.run))
         with self._lock:
             running.sync = sync
         if running.verdict:
@@ -268,13 +241,6 @@ class Runner:
         job_log.addHandler(handler)
         with closing(handler):
             yield job_log
-
-    def _report(self, job_log: logging.Logger, job: Job, connection: Connection, end: End) -> None:
-        """Log how a job ended, in its own log and in the service's log."""
-        level = logging.INFO if end.status == "succeeded" else logging.ERROR
-        text = f": {end.reason}" if end.reason else ""
-        job_log.log(level, "%s%s", end.status, text)
-        log.log(level, "job %d (%s) %s%s", job.job_id, connection.name, end.status, text)
 
 
 def _failed(reason: str, failure_type: str | None = None) -> End:

@@ -2,49 +2,46 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 import orjson
 import pyarrow as pa
-from airbyte_protocol.models import AirbyteRecordMessageMetaChange, Change, Reason
-from pyarrow import compute
+from airbyte_protocol.models import Reason
 
-from airbyte_local.columns import Kind
+from airbyte_local.columns import Kind, pc
 from airbyte_local.destinations.contract import Destination, Rows, Table
 from airbyte_local.sync import record_lines
 from airbyte_local.sync.outcome import SyncError, Totals, as_text
 
-pc: Any = compute  # creates its functions at import, so type checkers do not see them
-
 # Rows are written to the destination after this number of rows or bytes.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 4 << 20
-# Characters that are kept of a value that does not fit its type.
-_SHOWN = 100
 # Milliseconds since 1970, up to the year 9999.
 _MOMENTS = range(253_402_300_800_000)
 
 
+@dataclass(eq=False)
 class StreamWriter:
     """Writes the records of one stream."""
 
-    def __init__(self, name: str, table: Table, destination: Destination, totals: Totals):
-        self.name = name
-        self.table = table
-        self.rows = 0
-        self._destination = destination
-        self._totals = totals
-        self._records: list[dict[str, Any]] = []
-        self._bytes = 0
-        self._may_have_nul = False
+    name: str
+    table: Table
+    destination: Destination
+    totals: Totals
+    rows: int = 0
+    # Records that are not written yet.
+    _records: list[dict[str, Any]] = field(default_factory=list)
+    _bytes: int = 0
+    _may_have_nul: bool = False
 
     def add(self, records: list[dict[str, Any]], size: int, *, may_have_nul: bool) -> None:
         """Add records with a total size of `size` bytes."""
         self._records += records
         self._bytes += size
         self._may_have_nul |= may_have_nul
-        self._totals.rows += len(records)
+        self.totals.rows += len(records)
         if len(self._records) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self.flush()
 
@@ -58,7 +55,7 @@ class StreamWriter:
         if bounds["min"].as_py() not in _MOMENTS or bounds["max"].as_py() not in _MOMENTS:
             return False
         self.flush()
-        self._totals.rows += len(emitted_at)
+        self.totals.rows += len(emitted_at)
         self._write(values, emitted_at, {})
         return True
 
@@ -89,13 +86,15 @@ class StreamWriter:
     def _write(
         self, values: Sequence[Sequence[Any] | pa.Array], emitted_at: pa.Array, changes: dict[int, list[dict[str, Any]]]
     ) -> None:
-        converted = []
+        rows = Rows([], emitted_at, changes)
         for column, given in zip(self.table.columns, values, strict=True):
             array, wrong = column.convert(given)
-            converted.append(array)
+            rows.columns.append(array)
             for index, value in wrong.items():
-                changes.setdefault(index, []).append(self._nulled(column.name, value))
-        self._destination.write(self.table, Rows(converted, emitted_at, changes))
+                self.totals.nulled[f"{self.name}.{column.name}"] += 1
+                text = value if isinstance(value, str) else as_text(value)
+                rows.note_null(index, column.name, text, Reason.DESTINATION_TYPECAST_ERROR)
+        self.destination.write(self.table, rows)
         self.rows += len(emitted_at)
 
     def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
@@ -107,17 +106,6 @@ class StreamWriter:
             except KeyError:
                 pass
         return [[row.get(name) for row in data] for name in names]
-
-    def _nulled(self, column: str, value: Any) -> dict[str, Any]:
-        """Count a value that became null; returns Airbyte's note, with the value, so that a checkpoint can show it."""
-        key = f"{self.name}.{column}"
-        self._totals.nulled[key] = self._totals.nulled.get(key, 0) + 1
-        change = AirbyteRecordMessageMetaChange(
-            field=column, change=Change.NULLED, reason=Reason.DESTINATION_TYPECAST_ERROR
-        )
-        return change.model_dump(mode="json") | {
-            "value": (value if isinstance(value, str) else as_text(value))[:_SHOWN]
-        }
 
     def _refuse_nul(self, data: list[dict[str, Any]]) -> None:
         for number, row in enumerate(data, self.rows + 1):
@@ -154,7 +142,6 @@ def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _strings(value: Any) -> str:
-    """All text in a JSON value."""
     if isinstance(value, dict):
         return "".join(key + _strings(item) for key, item in value.items())
     if isinstance(value, list):
