@@ -10,7 +10,7 @@ import click
 from devtools.bench import airbyte, compose, run
 from devtools.bench.table import Options, measure
 from devtools.torture import rounds
-from stack.cli.common import console, errors_as_lines, settings_options
+from stack.cli.common import Commands, console, settings_options
 from stack.settings import ROOT
 
 # By place: the groups of measurements, each a function that yields rows as it measures them.
@@ -20,7 +20,7 @@ GROUPS = {
 }
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.option(
     "--var", type=click.Path(path_type=Path, file_okay=False), default=ROOT / "var", help="Folder to work in."
 )
@@ -41,8 +41,7 @@ def main(context: click.Context, var: Path) -> None:
 @click.pass_obj
 def bench(var: Path, place: str, only: str | None, **options: Any) -> None:
     """Measure, and compare the results with their bounds."""
-    with errors_as_lines():
-        all_ok = measure(GROUPS[place], Options(var, console, **options), only=only)
+    all_ok = measure(GROUPS[place], Options(var, console, **options), only=only)
     sys.exit(0 if all_ok else 1)
 
 
@@ -54,8 +53,7 @@ def bench(var: Path, place: str, only: str | None, **options: Any) -> None:
 @click.pass_obj
 def torture(var: Path, **options: Any) -> None:
     """Break runs on purpose, and check that they or the next ones succeed."""
-    with errors_as_lines():
-        succeeded = rounds.torture(var / "torture", console, **options)
+    succeeded = rounds.torture(var / "torture", console, **options)
     sys.exit(0 if succeeded else 1)
 
 
