@@ -58,7 +58,7 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
         ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
         ("- a list", "must hold settings as `name: value`"),
-        ("a: b: c", "is no YAML"),
+        ("a: b: c", "is not valid YAML"),
     ],
 )
 def test_a_wrong_overlay_is_refused_by_file_and_setting(tmp_path, text, message):
