@@ -15,8 +15,8 @@ from psycopg import sql
 
 from airbyte_declaration.client import ACTIVE, AirbyteError
 from devtools.instance import Instance, running
-from devtools.torture.runs import PROCESSES
-from devtools.torture.strikes import Outcome
+from devtools.torture.moments import Outcome
+from devtools.torture.runs import named
 from stack import airbyte
 from stack.errors import StackError
 
@@ -126,11 +126,10 @@ class SyncTorture:
             path.with_suffix(".new").rename(path)
 
     def _kill(self, name: str) -> bool:
-        for process in self._instance.processes():
-            with suppress(psutil.Error):
-                if PROCESSES[name] in " ".join(process.cmdline()):
-                    process.kill()
-                    return True
+        for process in named(name, self._instance.processes()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                return True
         return False
 
     def _wrong(self, mode: str) -> Iterator[str]:
@@ -143,8 +142,7 @@ class SyncTorture:
             yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
         if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
             yield f"the state of {mode} has {read} of {self._files[mode]} files"
-        lines = [" ".join(each.info["cmdline"] or []) for each in self._instance.processes()]
-        if left := [line for line in lines if PROCESSES["connector"] in line]:
+        if left := [" ".join(each.info["cmdline"]) for each in named("connector", self._instance.processes())]:
             yield f"left running: {left}"
 
     def _read_files(self, mode: str, *, otherwise: int) -> int:

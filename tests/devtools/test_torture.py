@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from devtools.torture import runs
+from devtools.torture import strikes
+from devtools.torture.moments import choose
 from devtools.torture.strikes import Torture
 
 # Runs longer than any test.
@@ -40,8 +41,8 @@ def tortured(tmp_path, monkeypatch):
     """Tortures a program in place of `make run`, in an Airflow whose latest run is of some age."""
     (tmp_path / "summary.json").write_text(json.dumps({"error": "killed"}))
 
-    def torture(program, *options, age=timedelta(seconds=1)):
-        monkeypatch.setattr(runs, "AirflowApi", Api)
+    def torture(program, *options, age=timedelta()):
+        monkeypatch.setattr(strikes, "AirflowApi", Api)
         instance = SimpleNamespace(
             folder=tmp_path,
             settings=SimpleNamespace(var=tmp_path, age=age),
@@ -63,13 +64,23 @@ def test_a_process_is_killed_once_its_task_has_begun(tortured):
 @pytest.mark.parametrize(
     ("name", "task", "age"),
     [
-        ("command", "dataops.later", timedelta(seconds=1)),
+        ("command", "dataops.later", timedelta()),
         # A process that is not there.
-        ("postgres", "dataops.task_0", timedelta(seconds=1)),
-        # The task of an earlier run.
+        ("postgres", "dataops.task_0", timedelta()),
+        # The task of an earlier run, and of one that began while the clock was set forward.
         ("command", "dataops.task_0", timedelta(hours=-1)),
+        ("command", "dataops.task_0", timedelta(hours=1)),
     ],
 )
 def test_a_kill_whose_task_or_process_never_comes_is_missed(tortured, name, task, age):
     outcome = tortured("import time; time.sleep(1)", "--result", age=age).strike_in({name: task})
     assert (outcome.strikes, outcome.missed, outcome.error) == ([], [name], None)
+
+
+def test_a_seed_chooses_the_same_moments_each_time_and_kills_connectors_while_files_are_loaded():
+    tasks = ["the run", "dataops.extract_and_load_projects", "dataops.transform", "mlops.train"]
+    chosen = [choose(("connector", "postgres"), tasks, seed) for seed in range(50)]
+    assert chosen == [choose(("connector", "postgres"), tasks, seed) for seed in range(50)]
+    assert {each["connector"][0] for each in chosen} == {"dataops.extract_and_load_projects"}
+    assert {each["postgres"][0] for each in chosen} == set(tasks)
+    assert all(0 <= delay <= 3 for each in chosen for _, delay in each.values())
