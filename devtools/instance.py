@@ -40,11 +40,6 @@ class Instance:
             folder: deleted if it exists.
             source: folder or URL of the source files; None: the config's.
             config: YAML file laid over config/; None: none.
-
-        Raises:
-            ConfigError: a setting is wrong.
-            StackError: a source file is missing.
-            httpx.HTTPError: the source's server does not answer, or refuses.
         """
         var = folder / "var"
         if var.exists():
@@ -107,13 +102,7 @@ def running(settings: Settings, *services: str) -> AbstractContextManager[None]:
 
 
 def start(command: list[str], environment: dict[str, str], output: IO[str]) -> subprocess.Popen[bytes]:
-    """Start a command from the repository's root in its own session; it gets SIGTERM when this process ends.
-
-    Args:
-        command: what is run.
-        environment: all its variables.
-        output: where its output goes.
-    """
+    """Start a command from the repository's root in its own session; it gets SIGTERM when this process ends."""
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", *command],
         cwd=ROOT,
@@ -126,21 +115,12 @@ def start(command: list[str], environment: dict[str, str], output: IO[str]) -> s
 
 
 def source_files(config: dict[str, Any]) -> dict[str, str]:
-    """Text of each source file by name, in the order of the setting `watch.files`.
-
-    Raises:
-        StackError: a file cannot be read.
-        httpx.HTTPError: the source's server does not answer, or refuses.
-    """
+    """Text of each source file by name, in the order of the setting `watch.files`; errors as of fetch."""
     return {name: fetch(config["source"], name) for name in config["watch"]["files"]}
 
 
 def renewed(text: str, number: int) -> str:
-    """A CSV file's text with `number` behind the last column of the first row that has a value there.
-
-    Raises:
-        StackError: the last column is empty in all rows.
-    """
+    """A CSV file's text with `number` behind the last column of the first row that has a value there."""
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     row = next((row for row in rows if len(row) == len(header) and row[-1]), None)
     if row is None:

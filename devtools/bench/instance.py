@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,7 @@ class MeasuredInstance(Instance):
     peak = 0
 
     def make_run(self, *, watched: bool) -> tuple[float, dict[str, Any]]:
-        """Run `make run` with its own start and stop of the services.
-
-        Args:
-            watched: whether it counts for `peak`; this costs a few hundredths of its time.
-
-        Returns:
-            Wall-clock seconds, and the content of its summary.
-
-        Raises:
-            StackError: the run failed.
-        """
+        """Wall-clock seconds of a `make run`, and its summary; watching for `peak` takes a few hundredths of them."""
         with self._memory_watched() if watched else nullcontext():
             seconds = timed(self.command("run"), self.environment, self.folder / "make-run.log")
         return seconds, json.loads((self.settings.var / "summary.json").read_text(encoding="utf-8"))
@@ -61,18 +51,10 @@ class MeasuredInstance(Instance):
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
-    """Run a command from the repository's root; it is stopped when this process ends.
-
-    Args:
-        command: program and arguments.
-        environment: all its variables.
-        log: where its output goes.
-
-    Returns:
-        Wall-clock seconds from start to end.
+    """Wall-clock seconds of a command from the repository's root; it is stopped when this process ends.
 
     Raises:
-        StackError: the command failed; the message has the end of its output.
+        StackError: the command failed; the message has the end of its output, which goes to `log`.
     """
     with log.open("w") as output:
         began = time.monotonic()
@@ -93,8 +75,16 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
 
 def memory(var: Path) -> int:
     """Proportional set size, in bytes, of all descendants of this process and all processes of the instance `var`."""
-    found = {process.pid: process for process in [*psutil.Process().children(recursive=True), *processes_of(var)]}
-    return sum(_pss(process) for process in found.values())
+    return pss({*psutil.Process().children(recursive=True), *processes_of(var)})
+
+
+def pss(processes: Iterable[psutil.Process]) -> int:
+    """Proportional set size of processes in bytes, without those that have ended."""
+    found = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            found += process.memory_full_info().pss
+    return found
 
 
 @contextmanager
@@ -106,10 +96,3 @@ def two_cores() -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return process.memory_full_info().pss
-    except psutil.Error:
-        return 0

@@ -70,20 +70,9 @@ Group = Callable[[Options], Generator[Row]]
 
 
 def measure(groups: Mapping[str, Group], options: Options, *, only: str | None = None) -> bool:
-    """Measure groups, one after the other, and print a table.
+    """Measure all groups or one, and print a table; returns whether every measured row is ok.
 
     Each row is merged into `var`/bench.json at once, so that an interrupted bench loses none.
-
-    Args:
-        groups: by name.
-        options: for each of them.
-        only: the one group to measure; None: all.
-
-    Returns:
-        Whether every measured row is ok.
-
-    Raises:
-        StackError: the group is unknown, another bench is running, or a measurement failed.
     """
     if only and only not in groups:
         raise StackError(f"unknown group {only}; ONLY=… takes one of: {', '.join(groups)}")

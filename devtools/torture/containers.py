@@ -26,30 +26,21 @@ class ContainerTorture:
     """A container stack whose runs are struck again and again."""
 
     def __init__(self, instance: ContainerInstance):
-        """Note how tables and champion have to be after each run.
-
-        Args:
-            instance: one that is up, and whose latest run succeeded without a strike.
-        """
+        """Note how tables and champion have to be; `instance` is up, and its latest run succeeded."""
         self._instance = instance
         self._tasks = all_tasks(instance.api)
         self._tables, self._score = self._digests(), instance.metrics()[SCORE]
 
     def strike(self, *services: str, seed: int) -> Outcome:
-        """Kill each service's container once during one run, and check the result.
-
-        Args:
-            services: names in docker-compose.yml.
-            seed: chooses the moments.
-        """
+        """Kill each service's container once during one run, at moments that the seed chooses; check the result."""
         began, start, instance = time.monotonic(), datetime.now(UTC), self._instance
         run_id = instance.api.trigger("dataops", "torture")
         moments = choose(services, self._tasks, seed)
         strikes, missed = strike_at(
             moments, instance.api, start, instance.kill, lambda: time.monotonic() - began > 2 * RUN
         )
-        failed = [f"{dag_id} {state}" for dag_id, state in instance.ended(run_id).items() if state != "success"]
-        error = ", ".join(failed) or None
+        states = instance.ended(run_id)
+        error = ", ".join(f"{dag_id} {state}" for dag_id, state in states.items() if state != "success") or None
         faults = [error] if error else []
         if (tables := self._digests()) != self._tables:
             differ = [name for name in tables if tables[name] != self._tables[name]]

@@ -28,9 +28,6 @@ def faults(warehouse: dict[str, Any], source: Path, versions: list[dict[str, Any
         source: folder of the source files.
         versions: of the model, as MLflow's REST API has them.
         champion: version of the champion.
-
-    Yields:
-        What is wrong.
     """
     with (source / "projects.csv").open(newline="") as projects, (source / "tags.csv").open(newline="") as tags:
         tag = {row["id"]: row["tag"] for row in csv.DictReader(tags)}

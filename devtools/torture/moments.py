@@ -63,17 +63,17 @@ def strike_at(
     strike: Callable[[str], bool | None],
     has_ended: Callable[[], bool],
 ) -> tuple[list[str], list[str]]:
-    """Strike a run at its moments, each as soon as there is something to strike.
+    """Strike a run at its moments until it has ended.
 
     Args:
         moments: of the strikes.
         api: of the run's Airflow.
         start: before the run began.
-        strike: strikes by name; returns False if there was nothing to strike.
+        strike: strikes by name; returns False if there is nothing to strike yet.
         has_ended: whether the run has ended.
 
     Returns:
-        The strikes in words, and the names of those that were not possible before the run ended.
+        The strikes in words, and the names of those that did not come.
     """
     left, strikes, began = dict(moments), [], {START: time.monotonic()}
     while left and not has_ended():

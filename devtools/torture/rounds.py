@@ -45,9 +45,6 @@ def torture(
 
     Returns:
         Whether every run, or the one after it, ended with the right tables and one champion.
-
-    Raises:
-        StackError: the strike is unknown, or the main job fails without one.
     """
     outcomes: dict[str, list[Outcome]] = {}
     with closing(_strikes(folder, console, source, config, only, range(seed, seed + rounds))) as strikes:

@@ -53,12 +53,7 @@ class Run:
     """
 
     def __init__(self, instance: Instance, *, clock: Clock | None = None):
-        """Start it.
-
-        Args:
-            instance: whose run it is.
-            clock: that it reads; None: the machine's.
-        """
+        """Start it, with a clock of its own or the machine's."""
         self._log = instance.folder / "make-run.log"
         self._instance = instance
         self._began = time.monotonic()
@@ -95,11 +90,7 @@ class Run:
         return not self.has_ended()
 
     def wait(self) -> bool:
-        """Wait for its end; whether it succeeded.
-
-        Raises:
-            StackError: it does not end in time.
-        """
+        """Wait for its end; whether it succeeded."""
         try:
             return self._process.wait(LIMIT) == 0
         except subprocess.TimeoutExpired:

@@ -29,21 +29,12 @@ class Torture:
     """An instance whose runs are struck again and again."""
 
     def __init__(self, instance: Instance):
-        """Keep an instance.
-
-        Args:
-            instance: a new one.
-        """
         self._instance = instance
         self._clock = Clock(instance.folder) if Clock.can_be_made() else None
         self._tasks: list[str] = []
 
     def prepare(self) -> list[str]:
-        """Run the main job once without a strike; returns the tasks that a strike may come in.
-
-        Raises:
-            StackError: the run fails.
-        """
+        """Run the main job once without a strike; returns its tasks."""
         self._instance.renew_source()
         wrong = faults(self._instance) if Run(self._instance).wait() else [self._error()]
         if wrong:
@@ -64,12 +55,7 @@ class Torture:
         return found
 
     def strike(self, *names: str, seed: int) -> Outcome:
-        """Strike one run on a new snapshot at random moments; if it fails, run again; then check what is left.
-
-        Args:
-            names: of the strikes.
-            seed: chooses the moments.
-        """
+        """Strike one run on a new snapshot at moments of a seed; if it fails, run again; then check what is left."""
         moments = choose(names, self._tasks or self.prepare(), seed)
         self._instance.renew_source()
         clock = self._clock if any("clock" in name for name in names) else None
@@ -82,11 +68,7 @@ class Torture:
         return replace(outcome, faults=wrong + faults(self._instance))
 
     def strike_in(self, tasks: Mapping[str, str]) -> Outcome:
-        """Strike one run on the present source, each strike as soon as a task is at work; check nothing.
-
-        Args:
-            tasks: by name of the strike, a task as DAG.TASK.
-        """
+        """Strike one run on the present source, each strike (key) as soon as a task DAG.TASK is at work; no check."""
         return self._run({name: (task, 0) for name, task in tasks.items()})
 
     def _run(self, moments: Moments, clock: Clock | None = None) -> Outcome:
