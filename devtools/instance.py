@@ -34,13 +34,7 @@ class Instance:
     """
 
     def __init__(self, folder: Path, *, source: str | None, config: Path | None):
-        """Make the folder, choose free ports and copy the source files.
-
-        Args:
-            folder: deleted if it exists.
-            source: folder or URL of the source files; None: the config's.
-            config: YAML file laid over config/; None: none.
-        """
+        """Make the folder anew, choose free ports and copy the source files; `source`, `config` as of `make run`."""
         var = folder / "var"
         if var.exists():
             Stack(load(var)).stop()
@@ -50,7 +44,8 @@ class Instance:
         self._config = folder / "config.yaml"
         self._files = source_files(chosen)
         self.source.mkdir()
-        self._write_source()
+        for name, text in self._files.items():
+            write_private(self.source / name, text)
         ports = {name: free_port() for name in chosen["ports"]}
         own = chosen | {"source": str(self.source), "ports": ports}
         self._config.write_text(yaml.safe_dump(own, allow_unicode=True), encoding="utf-8")
@@ -59,12 +54,8 @@ class Instance:
     def renew_source(self) -> None:
         """Change one value, so that the next snapshot, and with it the study, is new and of the same size."""
         self._snapshots += 1
-        self._write_source()
-
-    def _write_source(self) -> None:
-        for number, (name, text) in enumerate(self._files.items()):
-            changed = renewed(text, self._snapshots) if number == 0 and self._snapshots else text
-            write_private(self.source / name, changed)
+        name, text = next(iter(self._files.items()))
+        write_private(self.source / name, renewed(text, self._snapshots))
 
     def command(self, target: str) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
@@ -81,10 +72,6 @@ class Instance:
         """Environment variables of these commands."""
         return {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
 
-    def running(self, *services: str) -> AbstractContextManager[None]:
-        """Context in which services run: those that are up already, or else ones that end with it."""
-        return running(self.settings, *services)
-
     def processes(self) -> list[psutil.Process]:
         """Processes of this instance, connectors too, whose environment only has a folder of the instance."""
         found = []
@@ -97,7 +84,7 @@ class Instance:
 
 
 def running(settings: Settings, *services: str) -> AbstractContextManager[None]:
-    """Context in which services of the embedded place run; see Place.running."""
+    """Context in which services run: those that are up already, or else ones that end with it."""
     return Place(settings, Console()).running(services)
 
 

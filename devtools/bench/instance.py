@@ -1,61 +1,40 @@
-"""Time and memory of `make run` on an instance of the stack."""
+"""Time and memory of commands on an instance of the stack."""
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from devtools.instance import Instance, start
+from devtools.instance import start
 from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
 
 
-class MeasuredInstance(Instance):
-    """An instance whose `make run` is measured.
+@contextmanager
+def memory_watched(var: Path, found: list[int]) -> Generator[None]:
+    """Append the memory of the instance `var` to a list once a second."""
+    ended = threading.Event()
 
-    Attributes:
-        peak: highest memory use of a watched `make run`, in bytes.
-    """
+    def watch() -> None:
+        while not ended.wait(1):
+            found.append(memory(var))
 
-    peak = 0
-
-    def make_run(self, *, watched: bool) -> tuple[float, dict[str, Any]]:
-        """Wall-clock seconds of a `make run`, and its summary; watching for `peak` takes a few hundredths of them."""
-        with self._memory_watched() if watched else nullcontext():
-            seconds = timed(self.command("run"), self.environment, self.folder / "make-run.log")
-        return seconds, json.loads((self.settings.var / "summary.json").read_text(encoding="utf-8"))
-
-    @contextmanager
-    def _memory_watched(self) -> Generator[None]:
-        """Update `peak` once a second."""
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(1):
-                self.peak = max(self.peak, memory(self.settings.var))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
-    """Wall-clock seconds of a command from the repository's root; it is stopped when this process ends.
-
-    Raises:
-        StackError: the command failed; the message has the end of its output, which goes to `log`.
-    """
+    """Wall-clock seconds of a command, run from the repository's root, whose output goes to `log`."""
     with log.open("w") as output:
         began = time.monotonic()
         process = start(command, environment, output)

@@ -96,12 +96,7 @@ def _is_ready(service: Service) -> bool:
 
 
 class MeasuredService:
-    """The service of an instance, which runs.
-
-    Attributes:
-        settings: the instance's.
-        ids: of its connections, by name.
-    """
+    """The running service of an instance, with its `settings`, and the `ids` of its connections by name."""
 
     def __init__(self, settings: Settings, folder: Path, process: psutil.Process):
         """Make its connections; `folder` is that of the sources' files, `process` the service's."""
@@ -131,10 +126,9 @@ class MeasuredService:
         """Seconds that psycopg takes to COPY a file into a new table."""
         table = f"{SCHEMA}.{COPIED}"
         with psycopg.connect(**self._warehouse) as connection:
-            connection.execute(f"create schema if not exists {SCHEMA}")
-            connection.execute(f"drop table if exists {table}")
             columns = ", ".join(f"{name} {kind}" for name, _, kind in records.COLUMNS)
-            connection.execute(f"create table {table} ({columns})".encode())
+            emptied = f"create schema if not exists {SCHEMA}; drop table if exists {table}"
+            connection.execute(f"{emptied}; create table {table} ({columns})".encode())
         began = time.monotonic()
         statement = f"copy {table} from stdin (format csv, header)"
         with (
@@ -147,14 +141,11 @@ class MeasuredService:
         return time.monotonic() - began
 
     def sync(self, *names: str) -> tuple[float, int]:
-        """Run syncs, all at once, and compare their tables with those that COPY made of the same files.
+        """Run syncs, all at once, and check them.
 
         Returns:
             Seconds from before the first was submitted until all were seen to have ended; and the highest memory use of
             the service and its connectors, in bytes.
-
-        Raises:
-            StackError: a sync failed, its number of records is not that of its file, or its table is wrong.
         """
         began, peak = time.monotonic(), 0
         jobs = {name: self._api.submit(self.ids[name]) for name in names}
@@ -163,16 +154,12 @@ class MeasuredService:
             time.sleep(POLL)
             jobs = {name: self._api.job(job) for name, job in jobs.items()}
         seconds = time.monotonic() - began
-        for name, job in jobs.items():
-            self.check(name, job)
+        for name in names:
+            self.check(name, jobs[name])
         return seconds, peak
 
     def check(self, name: str, job: dict[str, Any]) -> None:
-        """Check the job of a sync, and its table.
-
-        Raises:
-            StackError: the sync failed, or its table is wrong.
-        """
+        """Check the job of a sync, and that its table is the one that COPY made of the same file."""
         file = CONNECTIONS[name]
         if job["status"] != "succeeded":
             raise StackError(f"the sync {name} {job['status']}: {job.get('failureReason')}; see {job.get('logFile')}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from devtools.instance import Instance
+from devtools.instance import Instance, running
 from devtools.torture import example
 from devtools.torture.runs import named
 from stack.embedded.supervision import Stack
@@ -24,7 +24,7 @@ def faults(instance: Instance) -> list[str]:
         processes = [process for name in ENDING for process in named(name, processes)]
     left = [" ".join(each.info["cmdline"] or [each.info["name"]]) for each in processes]
     found = [f"left running: {'; '.join(left)}"] if left else []
-    with instance.running(*SERVICES):
+    with running(instance.settings, *SERVICES):
         return [*found, *_model(instance), *_runs(instance.settings)]
 
 

@@ -32,16 +32,7 @@ SYNC_ROUNDS = 10
 def torture(
     folder: Path, console: Console, *, source: str | None, config: Path | None, only: str | None, rounds: int, seed: int
 ) -> bool:
-    """Strike runs, one strike a run, and print the results.
-
-    Args:
-        folder: of the instances that are struck.
-        console: where the results are printed.
-        source: folder or URL of the source files; None: the config's.
-        config: YAML file laid over config/; None: none.
-        only: the one strike; None: all.
-        rounds: how often each.
-        seed: of the first round; the next round has the next one.
+    """Strike runs under `folder`, one strike a run, each `rounds` times, with seeds from `seed` on; print the results.
 
     Returns:
         Whether every run, or the one after it, ended with the right tables and one champion.

@@ -45,12 +45,16 @@ def named(name: str, processes: Iterable[psutil.Process]) -> Iterator[psutil.Pro
                 yield process
 
 
-class Run:
-    """A `make run` in the background.
+def kill(process: psutil.Process) -> bool:
+    """Kill a process; whether it had not ended."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+        return True
+    return False
 
-    Attributes:
-        start: when it was started.
-    """
+
+class Run:
+    """A `make run` in the background, since the time `start`."""
 
     def __init__(self, instance: Instance, *, clock: Clock | None = None):
         """Start it, with a clock of its own or the machine's."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import psutil
 
-from devtools.instance import Instance
+from devtools.instance import Instance, running
 from devtools.torture.clock import Clock
 from devtools.torture.faults import faults
 from devtools.torture.moments import LOOK, Moments, Outcome, all_tasks, choose, strike_at
-from devtools.torture.runs import PROCESSES, Run
+from devtools.torture.runs import PROCESSES, Run, kill
 from stack.errors import StackError
 from stack.runs.airflow_api import AirflowApi
 
@@ -39,13 +39,13 @@ class Torture:
         wrong = faults(self._instance) if Run(self._instance).wait() else [self._error()]
         if wrong:
             raise StackError(f"the main job fails without a strike: {'; '.join(wrong)}")
-        with self._instance.running("postgres", "airflow-api-server"):
+        with running(self._instance.settings, "postgres", "airflow-api-server"):
             self._tasks = all_tasks(AirflowApi(self._instance.settings))
         return self._tasks
 
     def strikes(self) -> dict[str, Strike]:
         """The strikes that are possible here, by name."""
-        found: dict[str, Strike] = dict.fromkeys(PROCESSES, _kill)
+        found: dict[str, Strike] = dict.fromkeys(PROCESSES, lambda _, process: kill(process))
         found |= {"ctrl-c": lambda run, _: run.interrupt(), "sleep": _sleep}
         if os.path.ismount(self._instance.folder.parent):
             found["full-disk"] = self._fill_disk
@@ -105,14 +105,6 @@ class Torture:
         summary = self._instance.settings.var / "summary.json"
         error = json.loads(summary.read_text(encoding="utf-8"))["error"]
         return error or "it was killed before it could report an error"
-
-
-def _kill(_: Run, process: psutil.Process) -> bool:
-    """Kill a process."""
-    with suppress(psutil.NoSuchProcess):
-        process.kill()
-        return True
-    return False
 
 
 def _sleep(run: Run, _: psutil.Process) -> bool:

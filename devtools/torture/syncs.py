@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -15,7 +14,7 @@ from airbyte_declaration.client import ACTIVE, AirbyteError
 from devtools.connections import declare, files
 from devtools.instance import Instance, running
 from devtools.torture.moments import Outcome
-from devtools.torture.runs import named
+from devtools.torture.runs import kill, named
 from stack import airbyte
 from stack.errors import StackError
 
@@ -78,7 +77,7 @@ class SyncTorture:
             age = time.monotonic() - began
             if age > LIMIT:
                 raise StackError(f"the sync {mode} did not end within {LIMIT} s; see {job['logFile']}")
-            if name and not struck and age >= moment and self._kill(name):
+            if name and not struck and age >= moment and any(map(kill, named(name, self._instance.processes()))):
                 struck.append(f"{name} at {age:.2f} s of the sync {mode}")
             read, before = self._read_files(mode, otherwise=read), read
             if read < before:
@@ -109,13 +108,6 @@ class SyncTorture:
                 writer.writerow(("id", "text"))
                 writer.writerows((id_, f"record {id_}") for id_ in range((number - 1) * RECORDS, number * RECORDS))
             path.with_suffix(".new").rename(path)
-
-    def _kill(self, name: str) -> bool:
-        for process in named(name, self._instance.processes()):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-                return True
-        return False
 
     def _wrong(self, mode: str) -> Iterator[str]:
         """What differs from the files after a sync has ended."""
