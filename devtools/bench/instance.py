@@ -34,7 +34,7 @@ def memory_watched(var: Path, found: list[int]) -> Generator[None]:
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
-    """Wall-clock seconds of a command, run from the repository's root, whose output goes to `log`."""
+    """Wall-clock seconds of a command, run from the repository's root with its output in `log`; it must succeed."""
     with log.open("w") as output:
         began = time.monotonic()
         process = start(command, environment, output)

@@ -68,7 +68,7 @@ class Torture:
         return replace(outcome, faults=wrong + faults(self._instance))
 
     def strike_in(self, tasks: Mapping[str, str]) -> Outcome:
-        """Strike one run on the present source, each strike (key) as soon as a task DAG.TASK is at work; no check."""
+        """Strike one run on the present source; each strike comes as soon as its task, DAG.TASK, has begun."""
         return self._run({name: (task, 0) for name, task in tasks.items()})
 
     def _run(self, moments: Moments, clock: Clock | None = None) -> Outcome:
