@@ -35,13 +35,7 @@ class ContainerInstance:
     """
 
     def __init__(self, folder: Path, *, source: Path, **environment: str):
-        """Copy the files that git tracks.
-
-        Args:
-            folder: of the copy; made if it is missing.
-            source: folder of the source files.
-            environment: variables that replace the defaults of `.env`.
-        """
+        """Copy the files that git tracks; `environment` replaces the defaults of `.env`."""
         names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in names.splitlines():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,16 +136,8 @@ class ContainerInstance:
         return state if state in ("success", "failed") else None
 
     def _run(self, *command: str, check: bool, **options: Any) -> subprocess.CompletedProcess[str]:
-        default: dict[str, Any] = {"stdin": subprocess.DEVNULL}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **default | options,
-        )
+        usual: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, text=True, **usual | options)
         if check and done.returncode:
             raise StackError(f"`{' '.join(command)}` failed with status {done.returncode}: {done.stdout}")
         return done
@@ -162,11 +148,7 @@ class ContainerInstance:
 
 
 def docker(*words: str) -> str:
-    """Output of a command of Docker.
-
-    Raises:
-        StackError: the command failed.
-    """
+    """Output of a command of Docker that succeeds."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True)
     if done.returncode:
         raise StackError(f"`docker {words[0]}` failed with status {done.returncode}: {done.stderr.strip()}")
@@ -174,11 +156,7 @@ def docker(*words: str) -> str:
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float) -> Any:
-    """Wait until a condition is true, and return its answer.
-
-    Raises:
-        StackError: it is not true in time.
-    """
+    """Wait until a condition is true, and return its answer."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:

@@ -34,18 +34,7 @@ class Instance:
     """
 
     def __init__(self, folder: Path, *, source: str | None, config: Path | None):
-        """Make the folder, choose free ports and copy the source files.
-
-        Args:
-            folder: deleted if it exists.
-            source: folder or URL of the source files; None: the config's.
-            config: YAML file laid over config/; None: none.
-
-        Raises:
-            ConfigError: a setting is wrong.
-            StackError: a source file is missing.
-            httpx.HTTPError: the source's server does not answer, or refuses.
-        """
+        """Make the folder anew, choose free ports and copy the source files; `source`, `config` as of `make run`."""
         var = folder / "var"
         if var.exists():
             Stack(load(var)).stop()
@@ -55,7 +44,8 @@ class Instance:
         self._config = folder / "config.yaml"
         self._files = source_files(chosen)
         self.source.mkdir()
-        self._write_source()
+        for name, text in self._files.items():
+            write_private(self.source / name, text)
         ports = {name: free_port() for name in chosen["ports"]}
         own = chosen | {"source": str(self.source), "ports": ports}
         self._config.write_text(yaml.safe_dump(own, allow_unicode=True), encoding="utf-8")
@@ -64,12 +54,8 @@ class Instance:
     def renew_source(self) -> None:
         """Change one value, so that the next snapshot, and with it the study, is new and of the same size."""
         self._snapshots += 1
-        self._write_source()
-
-    def _write_source(self) -> None:
-        for number, (name, text) in enumerate(self._files.items()):
-            changed = renewed(text, self._snapshots) if number == 0 and self._snapshots else text
-            write_private(self.source / name, changed)
+        name, text = next(iter(self._files.items()))
+        write_private(self.source / name, renewed(text, self._snapshots))
 
     def command(self, target: str) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
@@ -86,10 +72,6 @@ class Instance:
         """Environment variables of these commands."""
         return {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
 
-    def running(self, *services: str) -> AbstractContextManager[None]:
-        """Context in which services run: those that are up already, or else ones that end with it."""
-        return running(self.settings, *services)
-
     def processes(self) -> list[psutil.Process]:
         """Processes of this instance, connectors too, whose environment only has a folder of the instance."""
         found = []
@@ -102,18 +84,12 @@ class Instance:
 
 
 def running(settings: Settings, *services: str) -> AbstractContextManager[None]:
-    """Context in which services of the embedded place run; see Place.running."""
+    """Context in which services run: those that are up already, or else ones that end with it."""
     return Place(settings, Console()).running(services)
 
 
 def start(command: list[str], environment: dict[str, str], output: IO[str]) -> subprocess.Popen[bytes]:
-    """Start a command from the repository's root in its own session; it gets SIGTERM when this process ends.
-
-    Args:
-        command: what is run.
-        environment: all its variables.
-        output: where its output goes.
-    """
+    """Start a command from the repository's root in its own session; it gets SIGTERM when this process ends."""
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", *command],
         cwd=ROOT,
@@ -126,21 +102,12 @@ def start(command: list[str], environment: dict[str, str], output: IO[str]) -> s
 
 
 def source_files(config: dict[str, Any]) -> dict[str, str]:
-    """Text of each source file by name, in the order of the setting `watch.files`.
-
-    Raises:
-        StackError: a file cannot be read.
-        httpx.HTTPError: the source's server does not answer, or refuses.
-    """
+    """Text of each source file by name, in the order of the setting `watch.files`; errors as of fetch."""
     return {name: fetch(config["source"], name) for name in config["watch"]["files"]}
 
 
 def renewed(text: str, number: int) -> str:
-    """A CSV file's text with `number` behind the last column of the first row that has a value there.
-
-    Raises:
-        StackError: the last column is empty in all rows.
-    """
+    """A CSV file's text with `number` behind the last column of the first row that has a value there."""
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     row = next((row for row in rows if len(row) == len(header) and row[-1]), None)
     if row is None:

@@ -77,18 +77,7 @@ def measure(options: Options) -> Generator[Row]:
 
 
 def operate(service: MeasuredService, folder: Path) -> float:
-    """Run the DAG's operator once on the connection `ten`, in Airflow's environment.
-
-    Args:
-        service: the one that it calls.
-        folder: for the log.
-
-    Returns:
-        Seconds from the start of the task to its end, without Airflow's own start.
-
-    Raises:
-        StackError: the task failed, or the table is wrong.
-    """
+    """Seconds of the DAG's operator on the connection `ten`, in Airflow's environment without Airflow's own start."""
     result = folder / "operator.json"
     # -P: Airflow must not import the modules of the script's folder.
     command = command_of("airflow", "python", "-P", str(OPERATE), "ten", service.ids["ten"], str(result))

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from pathlib import Path
 from statistics import median
 
 from devtools.bench.table import Options, Row
@@ -63,10 +62,12 @@ def measure(options: Options) -> Generator[Row]:
             time.sleep(IDLE)
             yield Row("idle_memory", _memory(instance) / 1e9, "GB", IDLE_MEMORY_GB, rounds=1)
         for name, bound in IMAGES.items():
-            yield Row(f"image_{name}", _size(f"mlops-{name}") / 1e9, "GB", bound, rounds=1)
+            size = json.loads(docker("image", "inspect", f"mlops-{name}"))[0]["Size"]
+            yield Row(f"image_{name}", size / 1e9, "GB", bound, rounds=1)
         for number in range(rounds):
             with status(f"compose: a rebuild, {number + 1} of {rounds}"):
-                _append(instance.folder / "tagifai" / "__init__.py", f"# {number}\n")
+                with (instance.folder / "tagifai" / "__init__.py").open("a", encoding="utf-8") as module:
+                    module.write(f"# {number}\n")
                 yield timed("rebuild", lambda: instance.compose("build"))
         with status("compose: a build without a cache"):
             # Unchanged, so that the images are those of the repository.
@@ -103,11 +104,3 @@ def _memory(instance: ContainerInstance) -> float:
     units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
     used = [line.split(" / ")[0] for line in output.splitlines()]
     return sum(float(text.rstrip("KMGiB")) * units[text.lstrip("0123456789.")] for text in used)
-
-
-def _size(image: str) -> int:
-    return json.loads(docker("image", "inspect", image))[0]["Size"]
-
-
-def _append(file: Path, text: str) -> None:
-    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")

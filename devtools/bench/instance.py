@@ -1,79 +1,40 @@
-"""Time and memory of `make run` on an instance of the stack."""
+"""Time and memory of commands on an instance of the stack."""
 
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from devtools.instance import Instance, start
+from devtools.instance import start
 from stack.embedded.supervisor import processes_of
 from stack.errors import StackError
 
 
-class MeasuredInstance(Instance):
-    """An instance whose `make run` is measured.
+@contextmanager
+def memory_watched(var: Path, found: list[int]) -> Generator[None]:
+    """Append the memory of the instance `var` to a list once a second."""
+    ended = threading.Event()
 
-    Attributes:
-        peak: highest memory use of a watched `make run`, in bytes.
-    """
+    def watch() -> None:
+        while not ended.wait(1):
+            found.append(memory(var))
 
-    peak = 0
-
-    def make_run(self, *, watched: bool) -> tuple[float, dict[str, Any]]:
-        """Run `make run` with its own start and stop of the services.
-
-        Args:
-            watched: whether it counts for `peak`; this costs a few hundredths of its time.
-
-        Returns:
-            Wall-clock seconds, and the content of its summary.
-
-        Raises:
-            StackError: the run failed.
-        """
-        with self._memory_watched() if watched else nullcontext():
-            seconds = timed(self.command("run"), self.environment, self.folder / "make-run.log")
-        return seconds, json.loads((self.settings.var / "summary.json").read_text(encoding="utf-8"))
-
-    @contextmanager
-    def _memory_watched(self) -> Generator[None]:
-        """Update `peak` once a second."""
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(1):
-                self.peak = max(self.peak, memory(self.settings.var))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
-    """Run a command from the repository's root; it is stopped when this process ends.
-
-    Args:
-        command: program and arguments.
-        environment: all its variables.
-        log: where its output goes.
-
-    Returns:
-        Wall-clock seconds from start to end.
-
-    Raises:
-        StackError: the command failed; the message has the end of its output.
-    """
+    """Wall-clock seconds of a command, run from the repository's root with its output in `log`; it must succeed."""
     with log.open("w") as output:
         began = time.monotonic()
         process = start(command, environment, output)
@@ -93,8 +54,16 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
 
 def memory(var: Path) -> int:
     """Proportional set size, in bytes, of all descendants of this process and all processes of the instance `var`."""
-    found = {process.pid: process for process in [*psutil.Process().children(recursive=True), *processes_of(var)]}
-    return sum(_pss(process) for process in found.values())
+    return pss({*psutil.Process().children(recursive=True), *processes_of(var)})
+
+
+def pss(processes: Iterable[psutil.Process]) -> int:
+    """Proportional set size of processes in bytes, without those that have ended."""
+    found = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            found += process.memory_full_info().pss
+    return found
 
 
 @contextmanager
@@ -106,10 +75,3 @@ def two_cores() -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return process.memory_full_info().pss
-    except psutil.Error:
-        return 0

@@ -40,12 +40,7 @@ HARD_TEXTS = ('"yes", twice', "Ünïcødé, 数据", '"quoted"', "a, b, c", "na�
 
 
 def write_csv(path: Path, count: int) -> None:
-    """Write records as a CSV file with a header: UTF-8, 82 bytes a record.
-
-    Args:
-        path: of the file.
-        count: of the records; a shorter file is the beginning of a longer one.
-    """
+    """Write records as a CSV file with a header: UTF-8, 82 bytes a record; a longer file begins like a shorter one."""
     rows = io.StringIO(newline="")
     csv.writer(rows, lineterminator="\n").writerows(
         (*values[:2], "true" if values[2] else "false", *values[3:]) for values in _values()

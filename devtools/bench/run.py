@@ -9,12 +9,14 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from devtools.bench.instance import MeasuredInstance, timed, two_cores
+from devtools.bench.instance import memory_watched, timed, two_cores
 from devtools.bench.table import Options, Row
+from devtools.instance import Instance, running
 from stack.environments import common_environment, task_environment
 from stack.errors import StackError
 from stack.runs import dag_runs
@@ -52,23 +54,24 @@ def measure(options: Options) -> Generator[Row]:
     rounds, status = options.rounds or ROUNDS, options.console.status
     with two_cores():
         with status("run: a first run, not measured"):
-            instance = MeasuredInstance(options.var / "bench" / "run", source=options.source, config=options.config)
+            instance = Instance(options.var / "bench" / "run", source=options.source, config=options.config)
+            seconds: dict[str, list[float]] = defaultdict(list)
+            memory: list[int] = []
             instance.renew_source()
-            instance.make_run(watched=True)
-        seconds: dict[str, list[float]] = defaultdict(list)
+            _make_run(instance, defaultdict(list), memory, "first", is_new=True)
         runs = []
         for number in range(1, rounds + 1):
             with status(f"run: a new snapshot, {number} of {rounds}"):
                 instance.renew_source()
-                runs.append(_make_run(instance, seconds, "new_snapshot", is_new=True))
+                runs.append(_make_run(instance, seconds, memory, "new_snapshot", is_new=True))
             yield from _rows(seconds, "new_snapshot", "new_snapshot_dataops", "new_snapshot_mlops")
             with status(f"run: the same snapshot again, {number} of {rounds}"):
-                _make_run(instance, seconds, "unchanged_snapshot", is_new=False)
+                _make_run(instance, seconds, memory, "unchanged_snapshot", is_new=False)
             yield from _rows(seconds, "unchanged_snapshot")
-            yield Row("peak_memory", instance.peak / 1e9, "GB", PEAK_MEMORY_GB, rounds=_unless_all(number))
-        with instance.running("postgres", "airflow-api-server"):
+            yield Row("peak_memory", max(memory) / 1e9, "GB", PEAK_MEMORY_GB, rounds=_unless_all(number))
+        with running(instance.settings, "postgres", "airflow-api-server"):
             graphs = median(_graphs(instance.settings, facts) for facts in runs)
-        with instance.running(*SERVICES):
+        with running(instance.settings, *SERVICES):
             for number in range(1, rounds + 1):
                 with status(f"run: a new snapshot by the shell script, {number} of {rounds}"):
                     instance.renew_source()
@@ -79,11 +82,13 @@ def measure(options: Options) -> Generator[Row]:
 
 
 def _make_run(
-    instance: MeasuredInstance, seconds: dict[str, list[float]], name: str, *, is_new: bool
+    instance: Instance, seconds: dict[str, list[float]], memory: list[int], name: str, *, is_new: bool
 ) -> dict[str, Any]:
-    """Add the seconds of a `make run` and of its graphs; returns the facts of its summary."""
-    # An unchanged snapshot needs no more memory than a new one.
-    whole, facts = instance.make_run(watched=is_new)
+    """Add the seconds of a `make run` and of its graphs, and its memory; returns the facts of its summary."""
+    # An unchanged snapshot needs no more memory than a new one; watching takes a few hundredths of the time.
+    with memory_watched(instance.settings.var, memory) if is_new else nullcontext():
+        whole = timed(instance.command("run"), instance.environment, instance.folder / "make-run.log")
+    facts = json.loads((instance.settings.var / "summary.json").read_text(encoding="utf-8"))
     _check_trials(instance.settings, facts["study"]["run"], is_new=is_new)
     seconds[name].append(whole)
     for dag_id in ("dataops", "mlops"):
@@ -97,7 +102,7 @@ def _graphs(settings: Settings, facts: dict[str, Any]) -> float:
     return dag_runs.seconds([api.run(dag_id, facts[dag_id]["run_id"]) for dag_id in ("dataops", "mlops")]) or 0.0
 
 
-def _run_script(instance: MeasuredInstance, seconds: dict[str, list[float]], *, tasks: set[str]) -> None:
+def _run_script(instance: Instance, seconds: dict[str, list[float]], *, tasks: set[str]) -> None:
     """Add the seconds of the script and of its steps, which must be the graphs' `tasks`."""
     settings, results = instance.settings, instance.folder / "script"
     shutil.rmtree(results, ignore_errors=True)

@@ -14,6 +14,8 @@ import psycopg
 
 from airbyte_declaration.client import ACTIVE
 from devtools.bench import records
+from devtools.bench.instance import pss
+from devtools.connections import declare, files
 from devtools.instance import Instance, running, start
 from stack import airbyte
 from stack.embedded.services import Service, services
@@ -45,21 +47,17 @@ BLOCK = 1 << 20  # bytes
 
 @contextmanager
 def serving(instance: Instance) -> Generator["MeasuredService"]:
-    """Run PostgreSQL, and the service with the measured connections.
+    """Run PostgreSQL, and the service with the measured connections, whose files go to the folder of the instance.
 
     The service is a child of this process: that of the supervisor would not find the connector of prepared messages.
-
-    Args:
-        instance: one whose services do not run; the sources' files go to its folder.
-
-    Raises:
-        StackError: a service does not start.
     """
     folder = instance.folder / "files"
     folder.mkdir()
-    config = instance.settings.config
-    own = config["airbyte"] | {"connections": str(_declare(folder)), "connectors": str(_register(folder))}
-    settings = instance.settings.model_copy(update={"config": config | {"airbyte": own}})
+    register = folder / "connectors.yaml"
+    register.write_text(json.dumps({name: {"module": f"source_{name}"} for name in ("files", "prepared")}))
+    connections = {name: (_source(name, folder), _stream(name)) for name in CONNECTIONS}
+    path = folder / "connections.yaml"
+    settings = declare(instance.settings, path, SCHEMA, connections, connectors=str(register))
     service = next(each for each in services(settings, stay=False) if each.name == "airbyte")
     environment = common_environment(settings) | service.environment
     environment["PYTHONPATH"] += f"{os.pathsep}{CONNECTORS}"
@@ -78,50 +76,17 @@ def serving(instance: Instance) -> Generator["MeasuredService"]:
             process.wait(STOP_TIMEOUT)
 
 
-def _declare(folder: Path) -> Path:
-    """Write the declaration of connections from the files of `folder` to the warehouse; returns its path."""
-    address = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
-    warehouse = {"destinationType": "postgres", "username": "${MLOPS_WAREHOUSE__USER}", "schema": SCHEMA, **address}
-    declaration = {
-        "workspace": {"name": "bench"},
-        "sources": [{"name": name, "configuration": _source(name, folder)} for name in CONNECTIONS],
-        "destinations": [{"name": "warehouse", "configuration": warehouse}],
-        "connections": [_connection(name) for name in CONNECTIONS],
-    }
-    path = folder / "connections.yaml"
-    path.write_text(json.dumps(declaration, indent=1), encoding="utf-8")  # JSON is YAML
-    return path
-
-
-def _register(folder: Path) -> Path:
-    """Write the program of each sourceType; returns the file's path."""
-    path = folder / "connectors.yaml"
-    path.write_text(
-        json.dumps({name: {"module": f"source_{name}"} for name in ("files", "prepared")}), encoding="utf-8"
-    )
-    return path
-
-
 def _source(name: str, folder: Path) -> dict[str, Any]:
-    stream = {"name": name, "json_schema": records.JSON_SCHEMA}
-    if name == "prepared":
-        catalog = {"streams": [stream | {"supported_sync_modes": ["full_refresh"]}]}
-        return {"sourceType": "prepared", "catalog": catalog, "messages": str(folder / MESSAGES)}
-    return {"sourceType": "files", "streams": [stream | {"url": str(folder / f"{CONNECTIONS[name]}.csv")}]}
+    if name != "prepared":
+        return files(name, folder / f"{CONNECTIONS[name]}.csv", records.JSON_SCHEMA)
+    stream = {"name": name, "json_schema": records.JSON_SCHEMA, "supported_sync_modes": ["full_refresh"]}
+    return {"sourceType": "prepared", "catalog": {"streams": [stream]}, "messages": str(folder / MESSAGES)}
 
 
-def _connection(name: str) -> dict[str, Any]:
-    stream = {"name": name, "syncMode": "full_refresh_overwrite"}
-    if name == "dedup":
-        stream |= {"syncMode": "incremental_deduped_history", "cursorField": ["updated"], "primaryKey": [["id"]]}
-    return {
-        "name": name,
-        "source": name,
-        "destination": "warehouse",
-        "namespaceDefinition": "destination",
-        "schedule": {"scheduleType": "manual"},
-        "configurations": {"streams": [stream]},
-    }
+def _stream(name: str) -> dict[str, Any]:
+    if name != "dedup":
+        return {"syncMode": "full_refresh_overwrite"}
+    return {"syncMode": "incremental_deduped_history", "cursorField": ["updated"], "primaryKey": [["id"]]}
 
 
 def _is_ready(service: Service) -> bool:
@@ -131,21 +96,10 @@ def _is_ready(service: Service) -> bool:
 
 
 class MeasuredService:
-    """The service of an instance, which runs.
-
-    Attributes:
-        settings: the instance's.
-        ids: of its connections, by name.
-    """
+    """The running service of an instance, with its `settings`, and the `ids` of its connections by name."""
 
     def __init__(self, settings: Settings, folder: Path, process: psutil.Process):
-        """Make its connections.
-
-        Args:
-            settings: of the instance.
-            folder: of the sources' files.
-            process: of the service.
-        """
+        """Make its connections; `folder` is that of the sources' files, `process` the service's."""
         self.settings, self._folder, self._process = settings, folder, process
         self._warehouse = settings.database("warehouse")
         # Of each file.
@@ -172,10 +126,9 @@ class MeasuredService:
         """Seconds that psycopg takes to COPY a file into a new table."""
         table = f"{SCHEMA}.{COPIED}"
         with psycopg.connect(**self._warehouse) as connection:
-            connection.execute(f"create schema if not exists {SCHEMA}")
-            connection.execute(f"drop table if exists {table}")
             columns = ", ".join(f"{name} {kind}" for name, _, kind in records.COLUMNS)
-            connection.execute(f"create table {table} ({columns})".encode())
+            emptied = f"create schema if not exists {SCHEMA}; drop table if exists {table}"
+            connection.execute(f"{emptied}; create table {table} ({columns})".encode())
         began = time.monotonic()
         statement = f"copy {table} from stdin (format csv, header)"
         with (
@@ -188,36 +141,25 @@ class MeasuredService:
         return time.monotonic() - began
 
     def sync(self, *names: str) -> tuple[float, int]:
-        """Run syncs, all at once, and compare their tables with those that COPY made of the same files.
+        """Run syncs, all at once, and check them.
 
         Returns:
             Seconds from before the first was submitted until all were seen to have ended; and the highest memory use of
             the service and its connectors, in bytes.
-
-        Raises:
-            StackError: a sync failed, its number of records is not that of its file, or its table is wrong.
         """
         began, peak = time.monotonic(), 0
         jobs = {name: self._api.submit(self.ids[name]) for name in names}
         while any(job["status"] in ACTIVE for job in jobs.values()):
-            peak = max(peak, self._memory())
+            peak = max(peak, pss((self._process, *self._process.children(recursive=True))))
             time.sleep(POLL)
             jobs = {name: self._api.job(job) for name, job in jobs.items()}
         seconds = time.monotonic() - began
-        for name, job in jobs.items():
-            self.check(name, job)
+        for name in names:
+            self.check(name, jobs[name])
         return seconds, peak
 
     def check(self, name: str, job: dict[str, Any]) -> None:
-        """Check the result of a sync.
-
-        Args:
-            name: of its connection.
-            job: from the service's API.
-
-        Raises:
-            StackError: the sync failed, or its table is wrong.
-        """
+        """Check the job of a sync, and that its table is the one that COPY made of the same file."""
         file = CONNECTIONS[name]
         if job["status"] != "succeeded":
             raise StackError(f"the sync {name} {job['status']}: {job.get('failureReason')}; see {job.get('logFile')}")
@@ -239,11 +181,3 @@ class MeasuredService:
         query = f"select count(*), sum(hashtextextended(row({values})::text, 0)) from {SCHEMA}.{table}"  # noqa: S608
         with psycopg.connect(**self._warehouse) as connection:
             return connection.execute(query.encode()).fetchone() or (0, 0)
-
-    def _memory(self) -> int:
-        """Proportional set size of the service and its descendants, in bytes."""
-        found = 0
-        for process in (self._process, *self._process.children(recursive=True)):
-            with suppress(psutil.Error):
-                found += process.memory_full_info().pss
-        return found

@@ -20,9 +20,6 @@ class Row:
     """A measured number and its limit.
 
     Attributes:
-        name: of the row in its group.
-        value: the measured number.
-        unit: of the value.
         bound: highest ratio to the rival or, without a rival, highest value that is ok.
         rival: what the value is compared with, in words.
         rival_value: the rival's value, of the same unit and measured in the same run.
@@ -48,15 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a group.
-
-    Attributes:
-        var: the instance's folder; a group writes to `var`/bench/ only.
-        console: where progress is printed.
-        source: folder or URL of the source files; None: the config's.
-        config: YAML file laid over config/; None: none.
-        rounds: how often each thing is measured; None: the group's own number.
-    """
+    """Options of a group, which writes to `var`/bench/ only; rounds None: the group's own number."""
 
     var: Path
     console: Console
@@ -70,20 +59,9 @@ Group = Callable[[Options], Generator[Row]]
 
 
 def measure(groups: Mapping[str, Group], options: Options, *, only: str | None = None) -> bool:
-    """Measure groups, one after the other, and print a table.
+    """Measure all groups or one, and print a table; returns whether every measured row is ok.
 
     Each row is merged into `var`/bench.json at once, so that an interrupted bench loses none.
-
-    Args:
-        groups: by name.
-        options: for each of them.
-        only: the one group to measure; None: all.
-
-    Returns:
-        Whether every measured row is ok.
-
-    Raises:
-        StackError: the group is unknown, another bench is running, or a measurement failed.
     """
     if only and only not in groups:
         raise StackError(f"unknown group {only}; ONLY=… takes one of: {', '.join(groups)}")

@@ -16,11 +16,7 @@ class Clock:
     """
 
     def __init__(self, folder: Path):
-        """Compile the library that reads it, and set it right.
-
-        Args:
-            folder: where the library is kept.
-        """
+        """Compile the library that reads it, into a folder, and set it right."""
         self._offset, library = folder / "clock-offset", folder / "clock.so"
         self._offset.touch()
         self.set(0)

@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 
-from devtools.instance import Instance
+from devtools.instance import Instance, running
 from devtools.torture import example
-from devtools.torture.runs import PROCESSES
+from devtools.torture.runs import named
 from stack.embedded.supervision import Stack
 from stack.runs.airflow_api import AirflowApi
 from stack.settings import Settings
@@ -19,11 +19,12 @@ ENDING = ("connector", "command", "launcher")
 
 def faults(instance: Instance) -> list[str]:
     """What a run has left wrong; starts the services that it asks where they are not up."""
-    left = [" ".join(each.info["cmdline"] or [each.info["name"]]) for each in instance.processes()]
+    processes = instance.processes()
     if Stack(instance.settings).is_up():
-        left = [line for line in left if any(PROCESSES[name] in line for name in ENDING)]
+        processes = [process for name in ENDING for process in named(name, processes)]
+    left = [" ".join(each.info["cmdline"] or [each.info["name"]]) for each in processes]
     found = [f"left running: {'; '.join(left)}"] if left else []
-    with instance.running(*SERVICES):
+    with running(instance.settings, *SERVICES):
         return [*found, *_model(instance), *_runs(instance.settings)]
 
 

@@ -3,7 +3,8 @@
 import os
 import subprocess
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,8 @@ from rich.table import Table
 from devtools.containers import ContainerInstance
 from devtools.instance import Instance
 from devtools.torture.containers import SERVICES, ContainerTorture
-from devtools.torture.strikes import Outcome, Torture
+from devtools.torture.moments import Outcome
+from devtools.torture.strikes import Torture
 from devtools.torture.syncs import NAMES, SyncTorture
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -30,52 +32,50 @@ SYNC_ROUNDS = 10
 def torture(
     folder: Path, console: Console, *, source: str | None, config: Path | None, only: str | None, rounds: int, seed: int
 ) -> bool:
-    """Strike runs, one strike a run, and print the results.
-
-    Args:
-        folder: of the instances that are struck.
-        console: where the results are printed.
-        source: folder or URL of the source files; None: the config's.
-        config: YAML file laid over config/; None: none.
-        only: the one strike; None: all.
-        rounds: how often each.
-        seed: of the first round; the next round has the next one.
+    """Strike runs under `folder`, one strike a run, each `rounds` times, with seeds from `seed` on; print the results.
 
     Returns:
         Whether every run, or the one after it, ended with the right tables and one champion.
-
-    Raises:
-        StackError: the strike is unknown, or the main job fails without one.
     """
     outcomes: dict[str, list[Outcome]] = {}
-    if only == CONTAINERS:
-        _torture_containers(outcomes, folder / CONTAINERS, console, source=source, rounds=rounds, seed=seed)
-        console.print(_table(outcomes))
-        return not any(outcome.faults for each in outcomes.values() for outcome in each)
-    with disk(folder):
-        if only != SYNCS:
-            with console.status("two runs without a strike"):
-                tortured = Torture(Instance(folder / "instance", source=source, config=config))
-                tortured.calibrate()
-            names = list(tortured.strikes())
-            if only and only not in names:
-                raise StackError(f"unknown strike {only}; possible here: {', '.join([*names, SYNCS, CONTAINERS])}")
-            for number in range(seed, seed + rounds):
-                for name in [only] if only else names:
-                    _strike(outcomes, name, tortured.strike, number, console)
-        if only in (None, SYNCS):
-            syncs = SyncTorture(Instance(folder / SYNCS, source=source, config=config))
-            with syncs.serving():
-                for number in range(seed, seed + SYNC_ROUNDS * rounds):
-                    for name in NAMES:
-                        _strike(outcomes, name, syncs.strike, number, console, of=f"{SYNCS}: ")
+    with closing(_strikes(folder, console, source, config, only, range(seed, seed + rounds))) as strikes:
+        for name, number, strike in strikes:
+            with console.status(f"{name}, seed {number}"):
+                outcome = strike(seed=number)
+            outcomes.setdefault(name, []).append(outcome)
+            _show(console, outcome)
     console.print(_table(outcomes))
     return not any(outcome.faults for each in outcomes.values() for outcome in each)
 
 
-def _torture_containers(
-    outcomes: dict[str, list[Outcome]], folder: Path, console: Console, *, source: str | None, rounds: int, seed: int
-) -> None:
+def _strikes(
+    folder: Path, console: Console, source: str | None, config: Path | None, only: str | None, seeds: range
+) -> Generator[tuple[str, int, Callable[..., Outcome]]]:
+    """Name, seed and function of each strike; what is struck runs meanwhile."""
+    if only == CONTAINERS:
+        with _containers(folder / CONTAINERS, console, source) as containers:
+            for number in seeds:
+                yield from ((f"{CONTAINERS}: {name}", number, partial(containers.strike, name)) for name in SERVICES)
+        return
+    with disk(folder):
+        if only != SYNCS:
+            tortured = Torture(Instance(folder / "instance", source=source, config=config))
+            names = list(tortured.strikes())
+            if only and only not in names:
+                raise StackError(f"unknown strike {only}; possible here: {', '.join([*names, SYNCS, CONTAINERS])}")
+            with console.status("a run without a strike"):
+                tortured.prepare()
+            for number in seeds:
+                yield from ((name, number, partial(tortured.strike, name)) for name in ([only] if only else names))
+        if only in (None, SYNCS):
+            syncs = SyncTorture(Instance(folder / SYNCS, source=source, config=config))
+            with syncs.serving():
+                for number in range(seeds.start, seeds.start + SYNC_ROUNDS * len(seeds)):
+                    yield from ((f"{SYNCS}: {name}", number, partial(syncs.strike, name)) for name in NAMES)
+
+
+@contextmanager
+def _containers(folder: Path, console: Console, source: str | None) -> Generator[ContainerTorture]:
     instance = ContainerInstance(folder, source=Path(source or ROOT / "data" / "sample").resolve())
     try:
         with console.status("containers: up, and a run without a strike"):
@@ -84,9 +84,7 @@ def _torture_containers(
             if set(states.values()) != {"success"}:
                 raise StackError(f"the main job fails without a strike: {states}")
             tortured = ContainerTorture(instance)
-        for number in range(seed, seed + rounds):
-            for service in SERVICES:
-                _strike(outcomes, service, tortured.strike, number, console, of=f"{CONTAINERS}: ")
+        yield tortured
     finally:
         instance.delete()
 
@@ -103,21 +101,6 @@ def disk(folder: Path) -> Generator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def _strike(
-    outcomes: dict[str, list[Outcome]],
-    name: str,
-    strike: Callable[..., Outcome],
-    seed: int,
-    console: Console,
-    *,
-    of: str = "",
-) -> None:
-    with console.status(f"{of}{name}, seed {seed}"):
-        outcome = strike(name, seed=seed)
-    outcomes.setdefault(of + name, []).append(outcome)
-    _show(console, outcome)
 
 
 def _show(console: Console, outcome: Outcome) -> None:

@@ -1,22 +1,20 @@
 """Kills during incremental syncs: every record must arrive once, and no state may go back."""
 
 import csv
-import json
 import random
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 from psycopg import sql
 
 from airbyte_declaration.client import ACTIVE, AirbyteError
+from devtools.connections import declare, files
 from devtools.instance import Instance, running
-from devtools.torture.runs import PROCESSES
-from devtools.torture.strikes import Outcome
+from devtools.torture.moments import Outcome
+from devtools.torture.runs import kill, named
 from stack import airbyte
 from stack.errors import StackError
 
@@ -42,30 +40,21 @@ class SyncTorture:
     """A service whose syncs are struck, in the context `serving`."""
 
     def __init__(self, instance: Instance):
-        """Declare the connections.
-
-        Args:
-            instance: a new one.
-        """
+        """Declare the connections of a new instance."""
         self._instance, self._folder = instance, instance.folder / "files"
         self._files = dict.fromkeys(MODES, 0)
         # Of a sync that is not struck.
         self._seconds = 0.0
-        declared = self._folder / "connections.yaml"
-        for mode in MODES:
+        connections = {}
+        for mode, sync_mode in MODES.items():
             (self._folder / mode).mkdir(parents=True)
-        declared.write_text(json.dumps(self._declaration()), encoding="utf-8")  # JSON is YAML
-        config = instance.settings.config
-        own = config | {"airbyte": config["airbyte"] | {"connections": str(declared)}}
-        self._settings = instance.settings.model_copy(update={"config": own})
+            source = files(mode, self._folder / mode / "*.csv", SCHEMA)
+            connections[mode] = source, {"syncMode": sync_mode, "primaryKey": [["id"]]}
+        self._settings = declare(instance.settings, self._folder / "connections.yaml", "torture", connections)
 
     @contextmanager
     def serving(self) -> Generator[None]:
-        """Context in which the service runs; learns how long a sync takes.
-
-        Raises:
-            StackError: a sync fails without a strike.
-        """
+        """Context in which the service runs; learns how long a sync takes."""
         with running(self._settings, "postgres", "airbyte"):
             self._ids, self._api = airbyte.apply(self._settings), airbyte.local_api(self._settings)
             for mode in MODES:
@@ -76,12 +65,7 @@ class SyncTorture:
             yield
 
     def strike(self, name: str, *, seed: int) -> Outcome:
-        """Kill a process during a sync of new files, and check the table in the end.
-
-        Args:
-            name: of NAMES.
-            seed: chooses the moment and how rows are loaded.
-        """
+        """Kill a process of NAMES during a sync of new files, at a moment of a seed; check the table in the end."""
         choose = random.Random(f"{seed} {name}")  # noqa: S311
         return self._strike(choose.choice(list(MODES)), name, choose.uniform(0, LATEST * self._seconds))
 
@@ -93,7 +77,7 @@ class SyncTorture:
             age = time.monotonic() - began
             if age > LIMIT:
                 raise StackError(f"the sync {mode} did not end within {LIMIT} s; see {job['logFile']}")
-            if name and not struck and age >= moment and self._kill(name):
+            if name and not struck and age >= moment and any(map(kill, named(name, self._instance.processes()))):
                 struck.append(f"{name} at {age:.2f} s of the sync {mode}")
             read, before = self._read_files(mode, otherwise=read), read
             if read < before:
@@ -125,14 +109,6 @@ class SyncTorture:
                 writer.writerows((id_, f"record {id_}") for id_ in range((number - 1) * RECORDS, number * RECORDS))
             path.with_suffix(".new").rename(path)
 
-    def _kill(self, name: str) -> bool:
-        for process in self._instance.processes():
-            with suppress(psutil.Error):
-                if PROCESSES[name] in " ".join(process.cmdline()):
-                    process.kill()
-                    return True
-        return False
-
     def _wrong(self, mode: str) -> Iterator[str]:
         """What differs from the files after a sync has ended."""
         first, wanted = (self._files[mode] - FILES) * RECORDS, FILES * RECORDS
@@ -143,8 +119,7 @@ class SyncTorture:
             yield f"the table {mode} has {found[0]} rows with {found[1]} ids, which are not the files' {wanted}"
         if (read := self._read_files(mode, otherwise=0)) != self._files[mode]:
             yield f"the state of {mode} has {read} of {self._files[mode]} files"
-        lines = [" ".join(each.info["cmdline"] or []) for each in self._instance.processes()]
-        if left := [line for line in lines if PROCESSES["connector"] in line]:
+        if left := [" ".join(each.info["cmdline"]) for each in named("connector", self._instance.processes())]:
             yield f"left running: {left}"
 
     def _read_files(self, mode: str, *, otherwise: int) -> int:
@@ -161,29 +136,3 @@ class SyncTorture:
             time.sleep(LOOK)
             job = self._api.job(job)
         return job
-
-    def _declaration(self) -> dict[str, Any]:
-        variables = {name: f"${{MLOPS_WAREHOUSE__{name.upper()}}}" for name in ("host", "port", "database", "password")}
-        warehouse = {"destinationType": "postgres", "username": "${MLOPS_WAREHOUSE__USER}", "schema": "torture"}
-        return {
-            "workspace": {"name": "torture"},
-            "sources": [{"name": mode, "configuration": _source(self._folder, mode)} for mode in MODES],
-            "destinations": [{"name": "warehouse", "configuration": warehouse | variables}],
-            "connections": [
-                {
-                    "name": mode,
-                    "source": mode,
-                    "destination": "warehouse",
-                    "schedule": {"scheduleType": "manual"},
-                    "configurations": {"streams": [{"name": mode, "syncMode": sync_mode, "primaryKey": [["id"]]}]},
-                }
-                for mode, sync_mode in MODES.items()
-            ],
-        }
-
-
-def _source(folder: Path, mode: str) -> dict[str, Any]:
-    return {
-        "sourceType": "files",
-        "streams": [{"name": mode, "url": str(folder / mode / "*.csv"), "json_schema": SCHEMA}],
-    }
