@@ -97,7 +97,7 @@ def test_a_port_in_use_is_reported_by_compose_and_by_doctor(shared_project, doct
         assert done.returncode
         assert f"127.0.0.1:{port}" in done.stdout
         check = doctor_of(shared_project, AIRBYTE_PORT=port)["ports"]
-    assert check.found == f"port {port} is taken, and airbyte needs it"
+    assert check.found == f"port {port} of airbyte is taken"
     assert "set AIRBYTE_PORT in .env" in check.remedy
 
 
@@ -105,7 +105,9 @@ def test_a_postgres_volume_of_another_version_is_reported_and_not_changed(projec
     project.shell("postgres", "echo 16 >$PGDATA/PG_VERSION")
     project.start()
     assert project.exit_code("init") == 1
-    problem = "the volume `postgres` holds a cluster of PostgreSQL 16, and this image is PostgreSQL 17: `make backup`"
+    problem = (
+        "the volume `postgres` holds a cluster of PostgreSQL 16, and this image is PostgreSQL 17: run `make backup`"
+    )
     assert last_line(project).startswith(problem)
     assert problem in project.log("postgres")
     assert project.shell("postgres", "cat $PGDATA/PG_VERSION").stdout.split()[-1] == "16"
@@ -117,9 +119,7 @@ def test_a_postgres_volume_of_other_secrets_is_reported_and_the_documented_fix_w
     project.compose("up", "--detach", "--no-deps", "--wait", "postgres")
     project.compose("up", "--detach", "init")
     assert project.exit_code("init") == 1
-    assert last_line(project).startswith(
-        "PostgreSQL refuses the password: its volume was made with another volume of secrets"
-    )
+    assert last_line(project).startswith("PostgreSQL refuses the password: its volume was created with other secrets")
     fix = """echo "alter role postgres password '$(cat /run/mlops/password)'" | psql -qU postgres"""
     project.compose("exec", "-T", "postgres", "sh", "-c", fix)
     project.compose("up", "--detach", "init")

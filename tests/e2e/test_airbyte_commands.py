@@ -68,7 +68,11 @@ def test_a_source_that_cannot_be_read_is_an_error_and_is_not_applied(served, tmp
     [
         ("airbyte-sync", {"NAME": "nothing"}, "there is no connection 'nothing': NAME is one of projects, tags"),
         ("airbyte-sync", {}, "name a connection: make airbyte-sync NAME=…"),
-        ("airbyte-plan", {"PLACE": "mars"}, "connections.mars.yaml is missing: create it, or use one of PLACE=embedded"),
+        (
+            "airbyte-plan",
+            {"PLACE": "mars"},
+            "connections.mars.yaml is missing: create it, or use one of PLACE=embedded",
+        ),
     ],
 )
 def test_the_error_for_an_unknown_name_lists_the_known_ones(served, target, given, words):

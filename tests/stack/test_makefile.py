@@ -39,5 +39,5 @@ def test_clean_deletes_no_folder_that_is_not_the_stack_s(tmp_path):
     (tmp_path / "mine").touch()
     refused = make("clean", f"VAR={tmp_path}")
     assert refused.returncode
-    assert "is no instance of the stack" in refused.stderr
+    assert "is not an instance of the stack" in refused.stderr
     assert (tmp_path / "mine").exists()

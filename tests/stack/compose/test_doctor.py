@@ -73,7 +73,7 @@ def project(docker, tmp_path):
     """A project with free ports and a source of its own."""
     source = tmp_path / "source"
     source.mkdir(mode=0o755)
-    for name in compose_doctor.FILES:
+    for name in ("projects.csv", "tags.csv"):
         (source / name).touch(mode=0o644)
     return made(source, {name: free_port() for name in SERVED})
 
@@ -108,8 +108,8 @@ def test_without_docker_the_remedy_is_to_install_it_and_settings_are_looked_at_s
 @pytest.mark.parametrize(
     ("error", "found"),
     [
-        ("Got permission denied while trying to connect to the Docker daemon socket", "may not talk to the engine"),
-        ("permission denied while trying to connect", "may not talk to the engine"),
+        ("Got permission denied while trying to connect to the Docker daemon socket", "may not use the Docker engine"),
+        ("permission denied while trying to connect", "may not use the Docker engine"),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "no Docker engine answers"),
     ],
 )
@@ -154,11 +154,11 @@ def test_a_port_of_somebody_else_is_told_with_its_setting_and_ours_is_fine(docke
         other.listen()
         port = project.environment.mlflow_port
         check = compose_doctor.ports(project)
-        assert (check.state, check.found) == ("fail", f"port {port} is taken, and mlflow needs it")
+        assert (check.state, check.found) == ("fail", f"port {port} of mlflow is taken")
         assert f"pid {os.getpid()}" in check.remedy
         assert "set MLFLOW_PORT in .env" in check.remedy
         docker.says("ps", f"127.0.0.1:{port}->5000/tcp\n")
-        assert "this stack has them" in compose_doctor.ports(project).found
+        assert "used by this stack" in compose_doctor.ports(project).found
 
 
 def test_the_container_that_has_a_port_is_named(docker, project):

@@ -52,7 +52,7 @@ def test_what_the_server_says_of_itself_is_told_at_once(settings, tmp_path, monk
 def test_a_refused_password_is_told_at_once(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(server, "PATIENCE", 600)
     refuse(monkeypatch, 'FATAL: password authentication failed for user "postgres"')
-    with pytest.raises(StackError, match="its volume was made with another volume of secrets"):
+    with pytest.raises(StackError, match="its volume was created with other secrets"):
         server.wait(settings(), tmp_path)
     with pytest.raises(StackError, match=r"authentication failed .*; correct POSTGRES_HOST, .* in \.env"):
         server.wait(settings(postgres_host="db", postgres_password="x"), tmp_path)
@@ -68,7 +68,7 @@ def test_a_full_disk_stops_the_start_and_little_memory_is_told(tmp_path, monkeyp
     jobs._require_room(tmp_path)
     assert "GB of memory, and a run needs" in screen.file.getvalue()
     monkeypatch.setattr(jobs, "DISK", (1 << 60, 1 << 60))
-    with pytest.raises(StackError, match=r"GB are free where Docker stores, .*`docker system df`"):
+    with pytest.raises(StackError, match=r"GB are free on Docker's disk, .*`docker system df`"):
         jobs._require_room(tmp_path)
 
 

@@ -29,7 +29,7 @@ SLEEP = [sys.executable, "-c", "import sys; print('begun', flush=True); sys.stdi
 @pytest.fixture
 def stack(tmp_path):
     """An instance with ports of its own, of which nothing runs."""
-    ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres")}
+    ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres", "docs")}
     (tmp_path / "ports.yaml").write_text(yaml.safe_dump({"ports": ports}))
     return Stack(load(tmp_path / "var", config=tmp_path / "ports.yaml"))
 
@@ -94,7 +94,7 @@ def test_all_that_stops_a_run_is_told_at_once_with_its_remedy(stack, screen, mon
     first, second = str(caught.value).splitlines()
     assert first.startswith("not found: setpriv")
     assert "install util-linux" in first
-    assert f"port {stack.settings.ports.mlflow} is taken, and mlflow needs it: end what listens there" in second
+    assert f"port {stack.settings.ports.mlflow} of mlflow is taken: stop the process that listens there" in second
     assert "ports.mlflow in a file named with CONFIG=…" in second
 
 
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_is_told_by_doctor_in_place_of_a_trace(tmp_path,
 def test_the_holder_of_a_port_is_named(stack, begin):
     process = begin(listen(stack.settings.ports.airflow))
     check = machine.ports(stack)
-    assert (check.state, check.found) == ("fail", f"port {stack.settings.ports.airflow} is taken, and airflow needs it")
+    assert (check.state, check.found) == ("fail", f"port {stack.settings.ports.airflow} of airflow is taken")
     assert f"pid {process.pid}" in check.remedy
 
 
@@ -133,7 +133,7 @@ def test_a_port_of_our_own_service_is_fine(stack, begin):
     begin(listen(stack.settings.ports.airflow), MLOPS_VAR=str(stack.settings.var))
     check = machine.ports(stack)
     assert check.state == "ok"
-    assert "this stack has them" in check.found
+    assert "used by this stack" in check.found
 
 
 def test_a_port_of_our_own_service_is_fine_whoever_serves_its_connections(stack, begin):

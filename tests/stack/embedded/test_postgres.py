@@ -69,5 +69,5 @@ def test_a_data_directory_that_cannot_be_made_is_told_with_the_reason(refused, t
 def test_a_system_user_that_cannot_be_made_is_told_with_the_reason(refused, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(postgres, "SYSTEM_USER", "nobody-of-this-name")
-    with pytest.raises(StackError, match=r"useradd .*nobody-of-this-name` failed: not here; make this user, or run"):
+    with pytest.raises(StackError, match=r"useradd .*nobody-of-this-name` failed: not here; create this user, or run"):
         postgres.system_user()
