@@ -180,7 +180,7 @@ def test_a_service_that_is_elsewhere_needs_no_port(project):
         (lambda folder: (folder / "tags.csv").unlink(), "has no tags.csv"),
         (lambda folder: (folder / "projects.csv").chmod(0o600), "projects.csv cannot be read by the containers' user"),
         (lambda folder: folder.chmod(0o700), "source cannot be read by the containers' user"),
-        (shutil.rmtree, "is no folder"),
+        (shutil.rmtree, "is not a folder"),
     ],
 )
 def test_a_source_that_containers_cannot_read_is_told(project, tmp_path, spoil, told):
@@ -216,14 +216,14 @@ def test_little_memory_and_a_full_disk_are_told(project, monkeypatch):
     check = compose_doctor.disk(project)
     assert check.state == "fail"
     assert "`docker system df`" in check.remedy
-    assert "of another machine" in compose_doctor.disk(made(".", {}, {"DockerRootDir": "/nowhere"})).found
+    assert "on another machine" in compose_doctor.disk(made(".", {}, {"DockerRootDir": "/nowhere"})).found
 
 
 def test_images_that_cannot_be_made_without_a_network_are_told(docker, project, monkeypatch):
     monkeypatch.setattr(compose_doctor, "index_answers", lambda: False)
     check = compose_doctor.images(project)
     assert check.state == "fail"
-    assert "python:3.11-slim-bookworm is not there either, and no registry has it" in check.found
+    assert "python:3.11-slim-bookworm is missing too, and no registry has it" in check.found
     assert "docs/closed-networks.md" in check.remedy
     docker.says("manifest inspect", "{}")
     assert compose_doctor.images(project).found.endswith("and no package index answers")
@@ -252,7 +252,7 @@ def test_volumes_that_this_version_cannot_go_on_with_are_told(docker, project):
         "fail",
         "the volume `postgres` holds a cluster of PostgreSQL 16, and this image is PostgreSQL 17",
     )
-    assert check.remedy.startswith("`make backup` with the image it was made with")
+    assert check.remedy.startswith("run `make backup` with that image")
 
 
 def test_lost_secrets_are_told_before_a_start_makes_new_ones(docker, project):

@@ -95,7 +95,7 @@ def test_all_that_stops_a_run_is_told_at_once_with_its_remedy(stack, screen, mon
     assert first.startswith("not found: setpriv")
     assert "install util-linux" in first
     assert f"port {stack.settings.ports.mlflow} of mlflow is taken: stop the process that listens there" in second
-    assert "ports.mlflow in a file named with CONFIG=…" in second
+    assert "ports.mlflow in a file given as CONFIG=…" in second
 
 
 def test_what_may_stop_a_run_is_printed_and_does_not(stack, screen, monkeypatch):
