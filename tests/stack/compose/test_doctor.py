@@ -230,7 +230,7 @@ def test_images_that_cannot_be_made_without_a_network_are_told(docker, project, 
     monkeypatch.setattr(compose_doctor, "index_answers", lambda: True)
     assert compose_doctor.images(project).state == "warn"
     docker.says("image inspect", "[]")
-    assert compose_doctor.images(project).found == "all 6 are there"
+    assert compose_doctor.images(project).found == "all 6 exist"
 
 
 def test_an_index_that_cannot_be_reached_does_not_answer(docker, monkeypatch):
