@@ -26,7 +26,7 @@ SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
 SEARCH = {"trials": 2, "workers": 1, "folds": 3}
 # Files whose tests share an instance, in the order in which they use it.
 ORDER = (
-    *("test_unfinished_runs.py", "test_first_run.py", "test_place.py", "test_bad_input.py"),
+    *("test_unfinished_runs.py", "test_first_run.py", "test_let_through.py", "test_place.py", "test_bad_input.py"),
     *("test_up.py", "test_watch.py", "test_torture.py"),
 )
 

@@ -13,13 +13,13 @@ class TestEmbedded(PlaceContract):
     """The embedded place."""
 
     def test_run_prints_every_task_and_the_champion_and_writes_the_summary(self, place):
-        first, before = place.instance.summary(), place.instance.consumers_read()
+        before = place.instance.consumers_read()
         super().test_run_prints_every_task_and_the_champion_and_writes_the_summary(place)
         facts, after = place.instance.summary(), place.instance.consumers_read()
         # The snapshot is that of the first run.
         assert facts["study"] == {"name": facts["study"]["name"], "trials": 4, "run": 0, "reused": True}
         assert facts["gate"]["decision"] == "kept"
-        assert facts["champion"]["version"] == int(before["champion"]) == int(after["champion"]), first
+        assert str(facts["champion"]["version"]) == before["champion"] == after["champion"]
         assert after["marts.labeled_projects"] == before["marts.labeled_projects"]
         assert [row[:4] for row in after["marts.predictions"]] == [row[:4] for row in before["marts.predictions"]]
 
