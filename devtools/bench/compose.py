@@ -20,7 +20,7 @@ ROUNDS = 3
 BOUNDS = {"up": 60, "run": 75, "dag_edit": 10, "rebuild": 20, "cold_build": 600}
 IDLE_MEMORY_GB = 2.5
 # GB.
-IMAGES = {"airflow": 1.8, "airflow-scheduler": 1.8, "airbyte": 1, "mlflow": 1, "docs": 1, "init": 1}
+IMAGES = {"airflow": 1.8, "airflow-scheduler": 1.8, "airbyte": 1, "mlflow": 1, "docs": 1, "init": 1.8}
 # Seconds without work before memory is measured.
 IDLE = 60
 
