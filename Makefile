@@ -175,7 +175,7 @@ bench: setup ## measure ONLY=group, or all groups, against their bounds; writes 
 
 # FOLDER:ENVIRONMENT of the code that the type checker reads.
 TYPED := stack:stack devtools:stack airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
-SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/*)
+SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/*)
 
 .PHONY: lint
 lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes
