@@ -84,7 +84,7 @@ def test_a_missing_source_folder_is_reported_by_compose_and_by_doctor(shared_pro
     assert done.returncode
     assert "/nowhere/at/all" in done.stdout
     found = doctor_of(shared_project, SOURCE_FOLDER="/nowhere/at/all")
-    assert found["source"].found == "SOURCE_FOLDER: /nowhere/at/all is no folder"
+    assert found["source"].found == "SOURCE_FOLDER: /nowhere/at/all is not a folder"
 
 
 def test_a_port_in_use_is_reported_by_compose_and_by_doctor(shared_project, doctor_of):
