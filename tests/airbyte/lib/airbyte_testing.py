@@ -239,5 +239,6 @@ class Service:
     def end(self, number):
         """End the process with a signal, if it is running."""
         if self.pid and is_alive(self.pid):
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
             wait_until(lambda: not is_alive(self.pid))
