@@ -143,7 +143,8 @@ CASES = [
         PROJECTS,
         put(b"Line segmentation", b"Line\0segmentation"),
         LOAD_PROJECTS,
-        "/projects.csv, row 5 (line 6), column title: the text contains a NUL byte, which tables cannot store",
+        "/projects.csv, row 5 (line 6), column title: the text contains a NUL byte, which tables cannot store; "
+        "remove it",
     ),
     case(
         "duplicate ids",
@@ -245,7 +246,12 @@ CASES = [
 URL_CASES = [
     UrlCase("a URL that does not answer", "silence", "/data/projects.csv could not be read: ", True),
     UrlCase("a URL that answers 500", "500", "/data/projects.csv answered 500 Internal Server Error; try again", True),
-    UrlCase("a URL that answers HTML", "HTML", "/data/projects.csv: an HTML or XML page, not a CSV file; use", False),
+    UrlCase(
+        "a URL that answers HTML",
+        "HTML",
+        "/data/projects.csv: an HTML or XML page, not a CSV file; use the address of the raw file",
+        False,
+    ),
 ]
 # What the good files have, as in the table.
 LET_THROUGH = ("a byte-order mark", "tags for unknown projects", "a project without a tag", "blank lines")
