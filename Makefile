@@ -181,7 +181,7 @@ SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-cou
 lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes
 	@$(ENV)/dev/bin/ruff check
 	@$(ENV)/dev/bin/ruff format --check
-	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --config pyrefly.toml --min-severity error --summary=none \
+	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --min-severity error --summary=none \
 	  --python-interpreter-path $(ENV)/$${each#*:}/bin/python "$${each%:*}/**/*.py" || exit 1; done
 	@$(ENV)/dev/bin/sqlfluff lint --disable-progress-bar dbt_transforms
 	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile
