@@ -47,8 +47,8 @@ def bench(var: Path, place: str, only: str | None, **options: Any) -> None:
 
 @main.command()
 @settings_options
-@click.option("--only", help="Use this strike only.")
-@click.option("--rounds", type=click.IntRange(1), default=3, help="How often each strike is used.")
+@click.option("--only", help="Use this fault only, such as postgres, syncs or containers.")
+@click.option("--rounds", type=click.IntRange(1), default=3, help="How often each fault is used.")
 @click.option("--seed", type=int, default=1, help="Chooses the moments.")
 @click.pass_obj
 def torture(var: Path, **options: Any) -> None:

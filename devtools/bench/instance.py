@@ -12,7 +12,7 @@ import psutil
 
 from devtools.instance import start
 from stack.embedded.supervisor import processes_of
-from stack.errors import StackError
+from stack.errors import StackError, end_of
 
 
 @contextmanager
@@ -47,8 +47,7 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> float:
                 os.killpg(process.pid, signal.SIGINT)
                 process.wait()
     if code:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:])
-        raise StackError(f"`{' '.join(command)}` failed; see {log}\n{tail}")
+        raise StackError(f"`{' '.join(command)}` failed; see {log}\n{end_of(log)}")
     return seconds
 
 

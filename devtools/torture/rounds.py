@@ -62,7 +62,7 @@ def _strikes(
             tortured = Torture(Instance(folder / "instance", source=source, config=config))
             names = list(tortured.strikes())
             if only and only not in names:
-                raise StackError(f"unknown strike {only}; possible here: {', '.join([*names, SYNCS, CONTAINERS])}")
+                raise StackError(f"unknown fault {only}; possible here: {', '.join([*names, SYNCS, CONTAINERS])}")
             with console.status("a run without a strike"):
                 tortured.prepare()
             for number in seeds:
@@ -112,7 +112,7 @@ def _show(console: Console, outcome: Outcome) -> None:
 
 
 def _table(outcomes: dict[str, list[Outcome]]) -> Table:
-    table = Table("strike", "runs", "succeeded", "the next one did", "seconds", "faults", box=None)
+    table = Table("fault", "runs", "succeeded", "next run succeeded", "seconds", "problems", box=None)
     for name, each in outcomes.items():
         survived, slowest = sum(one.error is None for one in each), max(one.seconds for one in each)
         faults = sum(bool(one.faults) for one in each)

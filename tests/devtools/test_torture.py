@@ -143,6 +143,6 @@ def test_one_strike_alone_and_the_fault_that_it_leaves(torture):
     assert "postgres" not in screen
 
 
-def test_the_error_for_an_unknown_strike_lists_the_possible_ones(torture):
-    with pytest.raises(StackError, match="unknown strike flood; possible here: postgres, sleep, syncs, containers"):
+def test_the_error_for_an_unknown_fault_lists_the_possible_ones(torture):
+    with pytest.raises(StackError, match="unknown fault flood; possible here: postgres, sleep, syncs, containers"):
         torture("flood", 1)
