@@ -1,1 +1,1 @@
-"""The embedded place: the whole stack as processes of this machine, and the `make run` that drives it."""
+"""The launcher: the commands behind the Makefile, for the stack on this machine and in containers."""

@@ -22,7 +22,7 @@ def up(chosen: Chosen, source: str | None, config: Path | None) -> None:
     _show_status(place.states(), place.settings)
     shown = chosen.var / "airflow" / "password-shown"
     if not shown.exists():
-        console.print(f"\nThe logins, shown only this once (`make password`, {chosen.var}/secrets.json):")
+        console.print(f"\nThe logins, from {chosen.var}/secrets.json; `make password` shows them again:")
         _show_logins(place.settings)
         shown.touch()
 

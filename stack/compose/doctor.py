@@ -98,7 +98,7 @@ def ports(project: Project) -> Check:
 
 def memory(project: Project) -> Check:
     """Check that Docker has enough memory for all services and a run."""
-    remedy = "give Docker more, or use services elsewhere (.env.example)"
+    remedy = "give Docker more, or use external services (.env.example)"
     return amount("memory", project.engine["MemTotal"], MEMORY, " GB", "for Docker", remedy)
 
 

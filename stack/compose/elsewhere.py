@@ -1,4 +1,4 @@
-"""Checks that services elsewhere, named in `.env`, answer and accept the login."""
+"""Checks that external services, named in `.env`, answer and accept the login."""
 
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ TIMEOUT = 20
 
 
 def require(settings: Settings) -> None:
-    """Log in to Airbyte and MLflow if they run elsewhere; a StackError names the settings to fix."""
+    """Log in to an external Airbyte and MLflow; a StackError names the settings to fix."""
     told = settings.environment
     if told.airbyte_url:
         login = {"client_id": settings.airbyte_client_id, "client_secret": settings.secrets["airbyte_client_secret"]}

@@ -145,7 +145,7 @@ def _require_room(var: Path) -> None:
         raise StackError(f"{told}: `docker system df` shows what uses it, `docker image prune` deletes old images")
     if memory < MEMORY[0]:
         told = f"Docker has {memory / GB:.1f} GB of memory, and a run needs {MEMORY[0] / GB:.0f} GB"
-        console.print(f"[yellow]{told}: give it more, or use services elsewhere (.env.example)[/]", highlight=False)
+        console.print(f"[yellow]{told}: give it more, or use external services (.env.example)[/]", highlight=False)
 
 
 COMMANDS = (init, postgres_password, connect_airbyte)

@@ -55,7 +55,7 @@ class Place(BasePlace):
         """Return at once: `docker compose up --wait` has waited."""
 
     def states(self) -> dict[str, str]:
-        """One entry for all: Docker watches each container's health and restarts it."""
+        """One entry for all services: Docker watches each container's health and restarts it."""
         return {"containers": "RUNNING"}
 
     def run_command(self, environment: str, *command: str, services: Collection[str]) -> int:

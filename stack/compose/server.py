@@ -10,7 +10,7 @@ from stack.compose.checks import LOST_PASSWORD
 from stack.compose.settings import Settings
 from stack.errors import StackError
 
-# Seconds to wait for the container, which creates its cluster at the first start; and for a server elsewhere.
+# Seconds to wait for the container, which creates its cluster at the first start; and for an external server.
 PATIENCE = 120
 PATIENCE_ELSEWHERE = 20
 OLDEST = 15

@@ -57,7 +57,7 @@ class Environment(BaseModel):
 
     @model_validator(mode="after")
     def _credentials(self) -> "Environment":
-        """A service elsewhere needs its login."""
+        """An external service needs its login."""
         if self.postgres_host and not self.postgres_password:
             raise ValueError("POSTGRES_HOST needs POSTGRES_PASSWORD")
         if self.airbyte_url and not (self.airbyte_client_id and self.airbyte_client_secret):

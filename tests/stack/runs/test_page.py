@@ -195,7 +195,7 @@ def test_failed_tries_are_shown_with_their_errors(page):
 def test_an_mlops_run_of_its_own_has_a_page_without_dataops(page, recording):
     recording.answers[recording.path("mlops", "/upstreamAssetEvents")] = {"asset_events": []}
     text = page(recording.run_ids["mlops"]).text
-    assert "none: mlops was started by itself" in text
+    assert "none: mlops was started by hand" in text
     assert "load_invoices" not in text
     assert "champion duns version 4" in text
 
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_has_a_page_of_what_is_known(page, recording):
 
 def test_a_run_whose_asset_event_nobody_has_taken_up_says_so(page, recording):
     recording.answers["/assets/events"] = {"asset_events": []}
-    assert "mlops not started: no run has taken up the asset event yet" in page().text
+    assert "mlops not started: the asset event has started no run yet" in page().text
 
 
 @pytest.mark.parametrize("report", [None, "no object", {"note": 7, "rows_in": "x", "sections": {}, "checks": [1]}])
