@@ -11,7 +11,7 @@ VAR ?= var
 
 ENV := var/env
 UV := $(ENV)/uv/bin/uv
-# stack/environments.py has the same names; tests/stack holds both lists against each other.
+# stack/environments.py has the same names; a test in tests/stack compares the lists.
 ENVIRONMENTS := stack airflow dbt tagifai airbyte
 # PyPI has no interpreters.
 export UV_PYTHON_DOWNLOADS := never
@@ -20,11 +20,11 @@ export UV_PYTHON_DOWNLOADS := never
 COMPOSE_SOURCE = $(if $(SOURCE),SOURCE_URL=$(if $(filter http%,$(SOURCE)),"$(SOURCE)", SOURCE_FOLDER="$(SOURCE)"))
 # Compose does not notice by itself that it is in a pipe.
 NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
-# The launcher in this machine's environment; it imports the settings of the services that it starts.
+# The launcher, in its environment on this machine; it imports the settings classes of the services that it starts.
 PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
 SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
 
-# Where the commands work: PLACE=compose is the container stack, in whose containers they run; else the embedded one.
+# Where the commands work: with PLACE=compose in the containers, otherwise on the stack without Docker (embedded).
 ifeq ($(PLACE),compose)
 ifneq ($(CONFIG),)
 $(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
@@ -39,7 +39,7 @@ OPTIONS = $(SETTINGS)
 OVERLAY = $(if $(PLACE),--overlay "$(PLACE)")
 endif
 
-# Not even `make doctor` starts without it.
+# Without this Python not even `make doctor` starts.
 ifneq ($(shell find -L $(ENV)/*/bin/python -type l 2>/dev/null),)
 $(error The Python that $(ENV) was made with is gone from this machine: delete $(ENV), then run the command again)
 endif
@@ -48,8 +48,9 @@ endif
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Commands work on the embedded stack, or with PLACE=compose on the containers. run, up and airbyte-… take"
-	@echo "SOURCE=folder-or-URL and, embedded, CONFIG=file.yaml; predict takes INPUT=file and OUTPUT=file. See README.md."
+	@echo "Commands work on the stack without Docker, or with PLACE=compose on the containers; logs, shell, psql, images,"
+	@echo "backup, restore and nuke are for the containers only. run, up and airbyte-… take SOURCE=folder-or-URL and, without"
+	@echo "Docker, CONFIG=file.yaml. predict takes INPUT=file and OUTPUT=file. See README.md."
 
 .PHONY: run
 run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
@@ -65,7 +66,7 @@ else
 endif
 
 .PHONY: explain
-explain: $(READY) ## write the page of the latest run, or of RUN=…, from source to champion, as HTML
+explain: $(READY) ## write an HTML page about the latest run, or about RUN=…, from source to champion
 	@$(STACK) explain $(if $(RUN),--run "$(RUN)")
 
 .PHONY: validate
@@ -128,7 +129,7 @@ backup: ## back up the containers' databases, files and passwords to FILE=… (d
 	@docker/backup $(if $(FILE),"$(FILE)")
 
 .PHONY: restore
-restore: ## restore them from FILE=…; asks first, unless YES=1
+restore: ## restore a backup, FILE=…; asks first, unless YES=1
 	@docker/restore "$(FILE)"
 
 .PHONY: nuke
@@ -188,7 +189,7 @@ lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes
 	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning $(SCRIPTS)
 
 .PHONY: format
-format: $(ENV)/dev/.ready ## format the code and fix what can be fixed by itself
+format: $(ENV)/dev/.ready ## format the code and fix what can be fixed automatically
 	@$(ENV)/dev/bin/ruff check --fix --quiet || true
 	@$(ENV)/dev/bin/ruff format
 	@$(ENV)/dev/bin/sqlfluff fix --disable-progress-bar --quiet dbt_transforms
