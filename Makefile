@@ -39,6 +39,11 @@ OPTIONS = $(SETTINGS)
 OVERLAY = $(if $(PLACE),--overlay "$(PLACE)")
 endif
 
+# Only Airbyte's declaration has overlays of other names.
+ifneq ($(and $(filter-out compose embedded,$(PLACE)),$(filter run predict explain validate demo-failure up status down password,$(MAKECMDGOALS))),)
+$(error PLACE=$(PLACE) is not a place of this command: leave it out for the stack without Docker, or use PLACE=compose)
+endif
+
 # Without this Python not even `make doctor` starts.
 ifneq ($(shell find -L $(ENV)/*/bin/python -type l 2>/dev/null),)
 $(error The Python that $(ENV) was made with is gone from this machine: delete $(ENV), then run the command again)

@@ -1,4 +1,4 @@
-"""`make audit`: hold every locked package against a database of known vulnerabilities, where one can be reached."""
+"""`make audit`: look up every locked package in a database of known vulnerabilities, if one can be reached."""
 
 import os
 import subprocess

@@ -1,9 +1,11 @@
-"""The Markdown documents: the index lists every file of docs/, and links within the repository work."""
+"""The Markdown documents: the index lists every file of docs/, links work, and the contract of reports is current."""
 
 import re
 
 import pytest
 
+import pipeline.reports
+from stack.runs import reports
 from stack.settings import ROOT
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*/*.md")]
@@ -36,3 +38,12 @@ def test_every_link_within_the_repository_works(document):
             if not target.exists() or (anchor and anchor not in anchors(target)):
                 broken.append(link)
     assert broken == []
+
+
+def test_the_document_the_tasks_and_the_launcher_have_the_same_keys_of_a_report():
+    contract = text_of(ROOT / "docs" / "architecture.md").partition("\n## Reports of tasks\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", contract, re.MULTILINE)
+    documented = {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
+    assert documented == set(pipeline.reports.Report.__annotations__) == set(reports.Report.model_fields)
+    assert set(pipeline.reports.Check.__annotations__) == set(reports.Check.model_fields)
+    assert set(pipeline.reports.Checks.__annotations__) == set(reports.Checks.model_fields)

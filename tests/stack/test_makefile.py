@@ -35,6 +35,17 @@ def test_a_configuration_is_refused_where_it_would_not_count():
     assert "edit config/base.yaml" in refused.stderr
 
 
+@pytest.mark.parametrize("target", ["run", "up", "status", "predict"])
+def test_a_misspelt_place_is_refused_and_not_taken_for_the_stack_without_docker(target):
+    refused = make("--dry-run", target, "PLACE=compsoe")
+    assert refused.returncode
+    assert "PLACE=compsoe is not a place of this command" in refused.stderr
+
+
+def test_commands_of_airbyte_take_the_name_of_an_overlay():
+    assert '--overlay "cloud"' in make("--dry-run", "airbyte-plan", "PLACE=cloud").stdout
+
+
 def test_clean_deletes_no_folder_that_is_not_the_stack_s(tmp_path):
     (tmp_path / "mine").touch()
     refused = make("clean", f"VAR={tmp_path}")
