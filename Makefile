@@ -54,8 +54,8 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Commands work on the stack without Docker, or with PLACE=compose on the containers; logs, shell, psql, images,"
-	@echo "backup, restore and nuke are for the containers only. run, up and airbyte-… take SOURCE=folder-or-URL and, without"
-	@echo "Docker, CONFIG=file.yaml. predict takes INPUT=file and OUTPUT=file. See README.md."
+	@echo "backup, restore and nuke are for the containers only. run, up, demo-failure and airbyte-… take SOURCE=folder-or-URL"
+	@echo "and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and OUTPUT=file. See README.md."
 
 .PHONY: run
 run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
@@ -80,7 +80,7 @@ validate: $(READY) ## run the Great Expectations checkpoints without Airflow
 
 .PHONY: demo-failure
 demo-failure: $(READY) ## load bad rows on purpose and show the gate that stops them
-	@$(STACK) demo-failure $(if $(READY),$(if $(CONFIG),--config "$(CONFIG)"))
+	@$(STACK) demo-failure $(OPTIONS)
 
 .PHONY: up
 up: $(READY) ## start the services and keep them running, on SOURCE=… with CONFIG=…

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stack import demo
-from stack.cli.common import FAILURES, Chosen, config_option, console, settings_options
+from stack.cli.common import FAILURES, Chosen, console, settings_options
 from stack.errors import BusyError, StackError
 from stack.place import BasePlace
 from stack.runs import page, summary
@@ -95,11 +95,11 @@ def validate(chosen: Chosen) -> None:
 
 
 @click.command()
-@config_option
+@settings_options
 @click.pass_obj
-def demo_failure(chosen: Chosen, config: Path | None) -> None:
+def demo_failure(chosen: Chosen, source: str | None, config: Path | None) -> None:
     """Load bad rows on purpose and show the gate that stops them."""
-    place = chosen.open(config=config, as_started=True)
+    place = chosen.open(source=source, config=config, as_started=True)
     with place.running():
         stopped = demo.demonstrate(place)
     sys.exit(0 if stopped else 1)
