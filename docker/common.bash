@@ -4,7 +4,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 DATABASES=(airflow mlflow optuna warehouse)
 # The parts of a backup. The manifest comes last, so a truncated file has none.
 PARTS=("${DATABASES[@]/%/.dump}" var.tar.gz secrets.tar.gz manifest)
-LAYOUT=1
+BACKUP_FORMAT=1
 
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2 && exit 1; }

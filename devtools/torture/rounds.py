@@ -76,6 +76,8 @@ def _strikes(
 
 @contextmanager
 def _containers(folder: Path, console: Console, source: str | None) -> Generator[ContainerTorture]:
+    if source and "://" in source:
+        raise StackError(f"SOURCE={source}: containers are tortured on a folder; give SOURCE=folder")
     instance = ContainerInstance(folder, source=Path(source or ROOT / "data" / "sample").resolve())
     try:
         with console.status("containers: up, and a run without a strike"):

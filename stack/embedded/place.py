@@ -110,6 +110,8 @@ class Place(BasePlace):
         """Run a command as tasks do while `services` run; returns its exit status."""
         with self.running(services):
             variables = common_environment(self.settings) | task_environment(self.settings) | {"PYTHONPATH": DAGS}
+            if self.stays:
+                variables["MLOPS_LINKS__DOCS"] = self.settings.link("docs")
             return subprocess.run(command_of(environment, *command), env=variables, cwd=ROOT).returncode
 
     def log(self, instance: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ import yaml
 from compose_testing import COMPOSE, DEFAULTS
 from docker_testing import ROOT, run
 
+from devtools.torture.containers import SERVICES
+from stack import databases
 from stack.compose.settings import PORTS, Environment, environment_of
 from stack.embedded import settings as embedded_settings
 from stack.embedded.services import MODULES
@@ -215,3 +217,9 @@ def test_health_checks_ask_what_the_embedded_place_asks(written):
         status = f'"{component.replace("-", "_")}":{{"status":"healthy"'
         asked = ["CMD", "answers", "airflow-api-server", str(PORTS["airflow"]), HEALTH["airflow"], status]
         assert checks[f"airflow-{component}"] == asked
+
+
+def test_backups_have_every_database_and_torture_kills_every_lasting_service(lasting):
+    listed = re.search(r"^DATABASES=\((.*)\)$", (ROOT / "docker" / "common.bash").read_text(), re.MULTILINE)
+    assert listed[1].split() == list(databases.NAMES)
+    assert sorted(SERVICES) == sorted(lasting)

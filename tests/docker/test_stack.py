@@ -127,7 +127,6 @@ def test_an_edit_takes_effect_without_a_rebuild(stack, edit):
 
 
 def test_after_a_kill_of_every_service_a_run_triggered_by_rest_ends_with_the_same_tables_and_champion(stack, first_run):
-    assert sorted(SERVICES) == sorted(LONG_RUNNING)
     outcome = ContainerTorture(stack).strike(*SERVICES, seed=SEED)
     print(outcome)
     assert len(outcome.strikes) == len(SERVICES)

@@ -171,7 +171,7 @@ def test_a_run_that_a_check_stopped_shows_the_error_and_how_far_it_got(page, rec
     assert "check_invoices ✗ Failed 2 of 2 expectations met 1,250 0" in shown.text
     assert "reconcile - Not run post_ledger - Not run dataops in all 18.0" in shown.text
     assert "mlops not started: dataops has not succeeded" in shown.text
-    assert "The run ended at dataops.check_invoices; the champion is the same as before." in shown.text
+    assert "The run ended at dataops.check_invoices; the tasks after it did not run." in shown.text
 
 
 def test_a_failure_after_the_promotion_does_not_claim_that_the_champion_is_the_same(page):
