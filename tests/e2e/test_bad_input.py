@@ -82,6 +82,7 @@ def test_a_bad_file_stops_the_run_and_consumers_read_what_they_read_before(case,
     assert up.consumers_read() == before
 
 
+@pytest.mark.slow
 def test_a_url_that_answers_500_is_tried_three_times_and_consumers_read_what_they_read_before(up, before):
     with serving() as server:
         server.behaviour = SERVER_ERROR.behaviour
