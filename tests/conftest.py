@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
 # Files that take minutes.
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
+# A shell's background job ignores Ctrl-C, and the programs that it starts do, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
