@@ -102,5 +102,5 @@ def stack(our_images, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def first_run(stack):
-    """What the first `make run PLACE=compose` prints."""
-    return stack.make("run", "PLACE=compose").stdout
+    """The first `make run PLACE=compose`, as a finished process."""
+    return stack.make("run", "PLACE=compose")

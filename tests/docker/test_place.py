@@ -37,6 +37,11 @@ class Place:
 
 
 @pytest.fixture(scope="module")
+def ran(first_run):
+    return first_run
+
+
+@pytest.fixture(scope="module")
 def place(stack, first_run):
     return Place(stack)
 

@@ -84,7 +84,7 @@ def test_every_ui_but_the_docs_requires_a_login_and_accepts_the_one_of_make_pass
 
 
 def test_the_first_run_ends_with_tables_a_champion_and_a_summary(stack, first_run):
-    assert "champion" in first_run
+    assert "champion" in first_run.stdout
     rows = int(stack.psql("select count(*) from marts.labeled_projects"))
     assert rows == int(stack.psql("select count(*) from raw.projects join raw.tags using (id)")) > 0
     assert int(stack.psql("select count(*) from marts.predictions")) == rows

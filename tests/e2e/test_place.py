@@ -9,15 +9,27 @@ from place_contract import PlaceContract
 pytestmark = pytest.mark.xdist_group("instance")
 
 
+@pytest.fixture(scope="module")
+def before(place):
+    """What consumers read after the first run."""
+    return place.instance.consumers_read()
+
+
+@pytest.fixture(scope="module")
+def ran(place, before):
+    """A second run, on the same source."""
+    return place.make("run")
+
+
 class TestEmbedded(PlaceContract):
     """The embedded place."""
 
-    def test_run_prints_every_task_and_the_champion_and_writes_the_summary(self, place):
-        before = place.instance.consumers_read()
-        super().test_run_prints_every_task_and_the_champion_and_writes_the_summary(place)
+    def test_run_prints_every_task_and_the_champion_and_writes_the_summary(self, place, ran, before):
+        super().test_run_prints_every_task_and_the_champion_and_writes_the_summary(place, ran)
         facts, after = place.instance.summary(), place.instance.consumers_read()
         # The snapshot is that of the first run.
         assert facts["study"] == {"name": facts["study"]["name"], "trials": 4, "run": 0, "reused": True}
+        assert re.search(r"^trials +4, all reused from an earlier run$", ran.stdout, re.MULTILINE)
         assert facts["gate"]["decision"] == "kept"
         assert str(facts["champion"]["version"]) == before["champion"] == after["champion"]
         assert after["marts.labeled_projects"] == before["marts.labeled_projects"]
