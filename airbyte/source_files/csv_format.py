@@ -70,9 +70,9 @@ class _File:
         self._parts = chain([(head[size:], fault)], self._parts)
 
     def place(self, number: int, limit: int = LONGEST) -> place.Place:
-        """Position of a row, given its number among those that are not blank, of which at most `limit` characters are read.
+        """Position of a row, of which at most `limit` characters are read, given its number without blank rows.
 
-        The header, or without one the first row, is 1.
+        The header is 1; without a header, the first row is.
         """
         return place.find(
             self._url, number, names=self.names, csv_options=self._csv, skipped=self._skipped, limit=limit

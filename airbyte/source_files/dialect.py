@@ -1,4 +1,4 @@
-"""The dialect of a CSV file, for Python's csv module, for Arrow, and as a regular expression, and its names in messages."""
+"""The dialect of a CSV file: for Python's csv module, for Arrow, as a regular expression, and in messages."""
 
 import csv
 import re

@@ -76,10 +76,12 @@ def _other_encoding(text: bytes, encoding: str) -> str | None:
         if text.startswith(mark):
             family = name.removesuffix("-le").removesuffix("-be")
             return None if encoding in (name, family) else family
-    if encoding.startswith(("utf-16", "utf-32")):
-        # Each line break and each ASCII character has a zero byte in these.
-        return "utf-8" if text and b"\0" not in text else None
-    return next((name for name, looks in _ZEROS.items() if looks.match(text)), None)
+    for name, looks in _ZEROS.items():
+        if looks.match(text):
+            # Without a mark, Python takes UTF-16 and UTF-32 as little-endian.
+            return None if encoding in (name, name.removesuffix("-le")) else name
+    # In UTF-16 and UTF-32, each line break and each delimiter has a zero byte.
+    return "utf-8" if text and b"\0" not in text and encoding.startswith(("utf-16", "utf-32")) else None
 
 
 def _transcoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:

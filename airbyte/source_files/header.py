@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from source_files import dialect
 from source_files.config import Csv
 from source_files.encoding import MARK, is_text
-from source_files.errors import SourceError, explained
+from source_files.errors import SourceError
 from source_files.recognise import SHOWN, Row, is_json, json, no_names, other_delimiter
 from source_files.rows import Fault
 
@@ -34,15 +34,16 @@ def begin(url: str, pieces: Iterator[bytes], csv_options: Csv) -> tuple[Iterator
             break
     found = skip.match(head)
     if not found:
-        raise SourceError(f"{url}: the file has no rows behind the first {skipped} lines, which csv.skip_rows skips")
+        raise SourceError(f"{url}: the file ends within its first {skipped} lines, which csv.skip_rows skips")
     head = head[found.end() :]
     if found := re.match(rb'("?)sep=(.|\\t)\1(?:%b|\Z)' % _LINE_END, head, re.IGNORECASE):
         head, skipped = head[found.end() :], skipped + 1
+        delimiter = found[2].decode("utf-8", MARK)
         try:
-            csv_options = Csv.model_validate({**csv_options.model_dump(), "delimiter": found[2].decode("utf-8", MARK)})
-        except ValidationError as error:
-            wrong = f"{explained(error)}; correct or remove the line, or skip it with csv.skip_rows"
-            raise SourceError(f"{url}, row {skipped}: {found[0].strip()!r}: {wrong}") from None
+            csv_options = Csv.model_validate({**csv_options.model_dump(), "delimiter": delimiter})
+        except ValidationError:
+            wrong = f"{delimiter!r} cannot be the delimiter; correct the line, or skip it with csv.skip_rows"
+            raise SourceError(f"{url}, row {skipped}: {wrong}") from None
     if not csv_options.comment and (comments := re.match(rb"(?:(?:#[^\r\n]*+)?%b)+" % _LINE_END, head)):
         above, below = (_rows(rows[:_LOOK], csv_options) for rows in (comments[0], head[comments.end() :]))
         header = next(below, None)
@@ -56,9 +57,7 @@ def names_of(
 ) -> tuple[list[str], int]:
     """Names of the columns, which must include `columns`, and the size of the header in bytes.
 
-    Args:
-        head: the file's first rows, behind the skipped lines.
-        fault: what is wrong with the first of them.
+    The bytes `head` begin behind the skipped lines; `fault` is what is wrong with their first row.
     """
     rows = _rows(head, csv_options, skipped + 1)
     first, second = next(rows, None), None if fault else next(rows, None)
@@ -66,7 +65,7 @@ def names_of(
         return _declared(url, first, second, csv_options, columns), 0
     if not first:
         wanted = f" with {', '.join(columns)}" if columns else ""
-        behind = f" behind the first {skipped} lines" if skipped else ""
+        behind = f" behind line {skipped}" if skipped else ""
         raise SourceError(f"{url}: the file is empty{behind}; it needs a header row{wanted}")
     where, names = f"{url}, row {first.number}", first.values
     if not is_text(first.text):

@@ -42,7 +42,7 @@ def no_names(first: Row, second: Row | None, csv_options: Csv) -> str | None:
 
 def json(first: Row) -> str | None:
     """For a row of JSON: what to do."""
-    if _JSON.match(first.text):
+    if _JSON.match(first.text) or first.text in ("{", "["):
         return f"this is JSON, not CSV: {shown(first.text)}; correct the address, or set format: jsonl"
     return None
 
@@ -102,13 +102,13 @@ def _title(first: Row, second: Row | None) -> str | None:
 
 
 def _values(first: Row, second: Row) -> str | None:
-    """For numbers and dates that the next row has, too, other than numbers or years that count up, or a few numbers."""
+    """For numbers and dates that the next row has, too; numbers of columns, such as 0,1,2, are names."""
     kinds, others = (list(map(_kind, row.values)) for row in (first, second))
     if len(kinds) != len(others) or any(one != other for one, other in zip(kinds, others, strict=True) if other):
         return None
     if set(kinds) == {"whole number"}:
         numbers = list(map(int, first.values))
-        are_names = numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers != [1]
+        are_names = len(numbers) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     else:
         are_names = kinds[0] != "whole number" and not {"number", "date"}.intersection(kinds)
     if are_names:

@@ -25,7 +25,7 @@ class Fault:
 
 
 def parts(pieces: Iterator[bytes], csv_options: Csv) -> Iterator[tuple[bytes, Fault | None]]:
-    """Whole rows without comments in parts of about one piece; for the last part also the fault of its first row, if any."""
+    """Whole rows without comments, in parts of about one piece; with the last part, the fault of its first row."""
     special, rest = dialect.special(csv_options), b""
     found: list[re.Match[bytes]] = []
     kinds: set[str | None] = set()
@@ -68,7 +68,7 @@ def _without_comments(rows: bytes, special: list[re.Match[bytes]]) -> bytes:
 def _stray(value: re.Match[bytes], row: int, csv_options: Csv) -> Fault:
     """The fault of a row, which begins at `row`: this value is not the end of a field."""
     quote, behind = csv_options.quote or "", value.string[value.end() : value.end() + 20].splitlines()[0]
-    remedy = f"write a literal quote as {quote * 2}"
+    remedy = f"remove it, write a literal quote as {quote * 2}"
     if value[0].endswith(b"\\" + quote.encode()) and not csv_options.escape:
         remedy += r", or set csv.escape: '\' if a backslash stands before literal quotes"
     remedy += ", or set csv.quote: null if quotes have no meaning"
