@@ -92,7 +92,9 @@ class Stream(_Section):
         description="Path of a file on this machine, a pattern of paths such as data/2024-*.csv or data/**/*.csv, or"
         " an http(s) URL.",
     )
-    format: Literal["csv", "jsonl", "parquet"] = Field("csv", description="CSV, JSON Lines, or Parquet.")
+    format: Literal["csv", "jsonl", "parquet"] = Field(
+        "csv", description="CSV with column names in its first row, JSON Lines, or Parquet."
+    )
     csv: Csv = Field(Csv(), description="Format of the CSV files.")
     json_schema: Annotated[dict[str, Any], AfterValidator(_has_properties)] | None = Field(
         None,

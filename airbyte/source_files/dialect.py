@@ -33,7 +33,7 @@ def arrow(csv_options: Csv, **more: Any) -> pacsv.ParseOptions:
 
 
 def special(csv_options: Csv) -> re.Pattern[bytes] | None:
-    """Pattern of the parts of rows in which a line break or a quote means nothing; None if there are none.
+    """Pattern of the parts of rows in which a line break is no end of a row; None if there are none.
 
     As in Arrow, a quoted value starts with a quote and ends at the next quote that is neither doubled nor escaped. The
     named group that matched tells what is special about a part: it is a `comment`, has an `open` quote, a closing quote
@@ -45,12 +45,14 @@ def special(csv_options: Csv) -> re.Pattern[bytes] | None:
     )
     parts = []
     if csv_options.comment:
-        parts.append(rb"(?P<comment>(?<![^\r\n])%b[^\r\n]*+)" % re.escape(csv_options.comment.encode()))
+        comment = re.escape(csv_options.comment.encode())
+        parts.append(rb"(?P<comment>%(c)b(?<![^\r\n]%(c)b)[^\r\n]*+)" % {b"c": comment})
     if escape:
         # Up to the end of the value, which is not quoted.
         parts.append(rb"%(e)b(?:[\s\S]|(?P<cut>\Z))[^%(e)b%(d)b\r\n]*+" % {b"e": escape, b"d": delimiter})
     if quote:
-        literal = rb"%(q)b%(q)b|%(e)b[\s\S]" if escape else rb"%(q)b%(q)b"
+        # Neighbouring quoted values are one part, which is faster.
+        literal = rb"%(q)b(?:%(q)b|%(d)b%(q)b)" + (rb"|%(e)b[\s\S]" if escape else b"")
         parts.append(
             (
                 rb"%(q)b(?<![^%(d)b\r\n]%(q)b)[^%(q)b%(e)b]*+(?:(?:" + literal + rb")[^%(q)b%(e)b]*+)*+"

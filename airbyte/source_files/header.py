@@ -12,7 +12,7 @@ from source_files import dialect
 from source_files.config import Csv
 from source_files.encoding import MARK, is_text
 from source_files.errors import SourceError
-from source_files.recognise import SHOWN, Row, is_json, json, no_names, other_delimiter
+from source_files.recognise import SHOWN, Row, has_names, is_json, json, no_names, other_delimiter
 from source_files.rows import Fault
 
 # Bytes that show what a file is.
@@ -47,7 +47,7 @@ def begin(url: str, pieces: Iterator[bytes], csv_options: Csv) -> tuple[Iterator
     if not csv_options.comment and (comments := re.match(rb"(?:(?:#[^\r\n]*+)?%b)+" % _LINE_END, head)):
         above, below = (_rows(rows[:_LOOK], csv_options) for rows in (comments[0], head[comments.end() :]))
         header = next(below, None)
-        if header and all(len(row.values) != len(header.values) for row in above):
+        if header and not any(has_names(row) or len(row.values) == len(header.values) for row in above):
             head, skipped = head[comments.end() :], skipped + len(re.findall(_LINE_END, comments[0]))
     return chain([head], pieces), csv_options, skipped
 

@@ -12,7 +12,7 @@ from source_files.config import Csv
 SHOWN = 200
 _JSON = re.compile(r'\{\s*["}]|\[\s*(?:["\[{\]]|-?\d+(?:\.\d+)?\s*,)')
 _VALUES = {
-    "whole number": re.compile(r"[+-]?\d+"),
+    "whole number": re.compile(r"[+-]?\d{1,18}"),
     "number": re.compile(r"[+-]?\d*[.,]\d+"),
     "date": re.compile(r"(?:\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{4})(?:[T ][\d:.Z+-]+)?"),
 }
@@ -35,7 +35,7 @@ def no_names(first: Row, second: Row | None, csv_options: Csv) -> str | None:
         or other_delimiter(first, second, csv_options)
         or _sentence(first, second)
         or _comment(first, second, csv_options)
-        or _title(first, second)
+        or _title(first, second, csv_options)
         or _values(first, second or first)
     )
 
@@ -86,18 +86,24 @@ def _comment(first: Row, second: Row | None, csv_options: Csv) -> str | None:
     """For a row that begins with #, unless it has names such as #id,name."""
     if not first.text.startswith("#") or csv_options.comment:
         return None
-    are_names = len(first.values) > 1 and not any(map(str.isspace, first.text))
-    if are_names and not (second and second.text.startswith("#")):
+    if has_names(first) and not (second and second.text.startswith("#")):
         return None
     remedy = "set csv.comment: '#' if it is a comment, or csv.skip_rows and csv.column_names if it has the names"
     return f"the first row begins with #: {shown(first.text)}; {remedy}"
 
 
-def _title(first: Row, second: Row | None) -> str | None:
+def has_names(row: Row) -> bool:
+    """Whether a row that begins with # has several values and no blanks."""
+    return len(row.values) > 1 and not any(map(str.isspace, row.text))
+
+
+def _title(first: Row, second: Row | None, csv_options: Csv) -> str | None:
     """For a row of one value above rows of several values."""
     if second and len(first.values) == 1 < len(second.values):
+        delimiter = dialect.name(csv_options.delimiter)
         what = f"the first row has one value, and row {second.number} has {len(second.values)}: {shown(first.text)}"
-        return f"{what}; if the header is below, set csv.skip_rows: {second.number - 1}, or csv.comment"
+        remedy = f"set csv.skip_rows: {second.number - 1} if the header is below, or enclose values with {delimiter}s"
+        return f"{what}; {remedy} in quotes"
     return None
 
 

@@ -65,7 +65,7 @@ def refusal(load, tmp_path):
         (b"17\n4\n", "the first row has values, not names of columns: '17'"),
         (b"# by Ann, v2\nname,price\n1,2\n", "the first row begins with #: '# by Ann, v2'; set csv.comment: '#' if"),
         (b"# one\nname\nAnn\n", "the first row begins with #"),
-        (b"Sales of 2024\n\nname,price\n1,2\n", "the first row has one value, and row 3 has 2: 'Sales of 2024'; if"),
+        (b"Sales of 2024\n\nname,price\n1,2\n", "the first row has one value, and row 3 has 2: 'Sales of 2024'; set"),
     ],
 )  # fmt: skip
 def test_what_is_no_header_is_named_with_the_remedy(refusal, content, words, columns):
@@ -157,6 +157,12 @@ def test_a_comment_is_a_line_and_neither_a_value_nor_a_part_of_one(load):
         (b"1,a\n2\n", {"column_names": ["id", "name"]}, ", row 2: 1 values, but csv.column_names has 2 columns; add"),
         (b"1;a\n", {"column_names": ["id", "name"]}, ", row 1: the first row is '1;a': separate values by commas"),
         (b"id,name\n1,a\n", {"column_names": ["id", "name"]}, ", row 1: the first row has the names of csv.column_n"),
+        (b"#id,name\na,b,c\n", {}, ", row 2: 3 values, but the header has 2 columns"),
+        (
+            b"text\nyes, no\n",
+            {},
+            ", row 1: the first row has one value, and row 2 has 2: 'text'; set csv.skip_rows: 1 if",
+        ),
         (b'{"a":1,"b":2}\n', {"column_names": ["id", "name"]}, ", row 1: this is JSON, not CSV"),
     ],
 )
