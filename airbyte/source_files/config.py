@@ -1,6 +1,7 @@
 """The connector's configuration, as described by the command `spec`."""
 
 import codecs
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ def _has_properties(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_character(text: str) -> str:
+    text = "\t" if text == r"\t" else text  # a tab, as a text of YAML in single quotes has it
     if len(text) != 1 or not text.isascii() or text in "\0\r\n":
         raise ValueError("must be one ASCII character, and not a line break")
     return text
@@ -29,6 +31,15 @@ def _codec(name: str) -> str:
     return codecs.lookup(name).name.removesuffix("-sig")
 
 
+def _differ(names: list[str]) -> list[str]:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(repeated)} occurs twice")
+    return names
+
+
+_Character = Annotated[str, AfterValidator(_is_character)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,18 +47,40 @@ class _Section(BaseModel):
 class Csv(_Section):
     """Format of a CSV file."""
 
-    delimiter: Annotated[str, AfterValidator(_is_character)] = Field(",", description="Separates values.")
-    quote: Annotated[str, AfterValidator(_is_character)] = Field(
-        '"', description="Encloses values that contain delimiters, quotes or line breaks; doubled inside of them."
+    delimiter: _Character = Field(",", description="Separates values; a tab may be written as \\t.")
+    quote: _Character | None = Field(
+        '"',
+        description="Encloses values that contain delimiters, quotes or line breaks; doubled inside of them. With null,"
+        " no character does.",
+    )
+    escape: _Character | None = Field(None, description="The character behind it is taken as it is.")
+    comment: str | None = Field(
+        None, min_length=1, pattern=r"^[^\r\n]+$", description="A line that begins with this text is ignored."
+    )
+    skip_rows: int = Field(0, ge=0, description="Number of lines at the beginning of a file that are ignored.")
+    column_names: Annotated[list[str], AfterValidator(_differ)] | None = Field(
+        None, min_length=1, description="Names of all columns, for files without a row of column names."
     )
     encoding: Annotated[str, AfterValidator(_codec)] = Field("utf-8", description="Any text encoding of Python.")
-    null: str = Field("", description="An unquoted value that equals this text is null.")
+    null: str | list[str] = Field("", description="An unquoted value that equals this text, or one of these, is null.")
 
     @model_validator(mode="after")
-    def _differ(self) -> Self:
-        if self.delimiter == self.quote:
-            raise ValueError("delimiter and quote must differ")
+    def _is_unambiguous(self) -> Self:
+        special = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape}
+        special = {name: character for name, character in special.items() if character}
+        for one, other in combinations(special, 2):
+            if special[one] == special[other]:
+                raise ValueError(f"{one} and {other} must differ")
+        if self.comment and self.comment[0] in special.values():
+            raise ValueError("comment must not begin with the delimiter, quote or escape")
+        if self.escape and any(self.escape in null for null in self.nulls):
+            raise ValueError("null must not contain the escape, which is removed before values are compared")
         return self
+
+    @property
+    def nulls(self) -> list[str]:
+        """The texts that are null."""
+        return [self.null] if isinstance(self.null, str) else self.null
 
 
 class Stream(_Section):

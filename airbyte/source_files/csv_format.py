@@ -1,11 +1,9 @@
-"""CSV files: column names in the first row, values as text, and errors that name file, row and column.
+"""CSV files: values as text, and errors that name file, row and column.
 
-As in PostgreSQL's COPY, an unquoted value that equals the null text (empty by default) is null, and a quoted value
+As in PostgreSQL's COPY, an unquoted value that equals a null text (empty by default) is null, and a quoted value
 never is. All other values are the text in the file. Blank lines are ignored.
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -13,20 +11,16 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from source_files import place
+from source_files import dialect, place
 from source_files.arrow_records import NulError, lines
 from source_files.config import Csv, Stream
 from source_files.content import Content, public
-from source_files.encoding import MARK, is_text, utf8
+from source_files.encoding import utf8
 from source_files.errors import SourceError, nul_error
+from source_files.header import begin, expected, names_of
+from source_files.rows import LONGEST, parts
 from source_files.schema import Columns
 from source_files.text_types import fitting
-
-# Rows up to this size in bytes are read; rows of twice the size are refused.
-_LONGEST = 8 << 20
-# Characters of a header that are shown in messages.
-_SHOWN = 200
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", '"': "double quote", "'": "single quote"}
 
 
 def check(content: Content, stream: Stream) -> None:
@@ -68,24 +62,29 @@ class _File:
     """An open CSV file, read up to the end of its header; it must have these columns."""
 
     def __init__(self, content: Content, stream: Stream, columns: list[str] | None):
-        self._url = content.url
-        self._csv = stream.csv
-        self._parts = _parts(utf8(content, stream.csv.encoding, "CSV"), stream.csv)
+        self._url, url = content.url, public(content.url)
+        pieces, self._csv, self._skipped = begin(url, utf8(content, stream.csv.encoding, "CSV"), stream.csv)
+        self._parts = parts(pieces, self._csv)
         head, fault = next(((part, fault) for part, fault in self._parts if part.strip(b"\r\n")), (b"", None))
-        self.names, size = _header(public(content.url), head, stream.csv, columns)
+        self.names, size = names_of(url, head, fault, self._csv, columns, self._skipped)
         self._parts = chain([(head[size:], fault)], self._parts)
 
-    def place(self, number: int) -> place.Place:
-        """Position of a row, given its number without blank rows; the header is 1."""
-        return place.find(self._url, number, names=self.names, csv_options=self._csv, limit=_LONGEST)
+    def place(self, number: int, limit: int = LONGEST) -> place.Place:
+        """Position of a row, of which at most `limit` characters are read, given its number without blank rows.
+
+        The header is 1; without a header, the first row is.
+        """
+        return place.find(
+            self._url, number, names=self.names, csv_options=self._csv, skipped=self._skipped, limit=limit
+        )
 
     def blocks(self, columns: list[str]) -> Iterator[tuple[int, dict[str, pa.StringArray]]]:
         """The columns' values in blocks of rows, with the number of the first row."""
-        number = 2
+        number = 1 if self._csv.column_names else 2
         for part, fault in self._parts:
             if fault:
-                where = self.place(number)
-                raise SourceError(f"{where.of(where.last_column)}: {fault}")
+                where = self.place(number, fault.size)
+                raise SourceError(f"{where.of(where.last_column)}: {fault.text}")
             if part.strip(b"\r\n"):
                 table = self._parse(part, columns, number)
                 yield number, {name: table.column(name).chunk(0) for name in columns}
@@ -103,16 +102,11 @@ class _File:
             return pacsv.read_csv(
                 pa.BufferReader(rows),
                 read_options=pacsv.ReadOptions(column_names=self.names, use_threads=False, block_size=len(rows)),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=self._csv.delimiter,
-                    quote_char=self._csv.quote,
-                    newlines_in_values=True,
-                    invalid_row_handler=refuse,
-                ),
+                parse_options=dialect.arrow(self._csv, invalid_row_handler=refuse),
                 convert_options=pacsv.ConvertOptions(
                     include_columns=columns,
                     column_types=dict.fromkeys(columns, pa.string()),
-                    null_values=[self._csv.null],
+                    null_values=self._csv.nulls,
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
                 ),
@@ -122,89 +116,30 @@ class _File:
 
     def _explain(self, error: str, first: int, bad: list[pacsv.InvalidRow]) -> str:
         if bad:
-            row = bad[0]
-            return (
-                f"{self.place(first - 1 + row.number)}: {row.actual_columns} values, but the header has"
-                f" {row.expected_columns} columns; enclose values with {_name(self._csv.delimiter)}s or line breaks"
-                f' in {_name(self._csv.quote)}s: "{row.text[:80]}"'
-            )
+            row, owner = bad[0], "csv.column_names" if self._csv.column_names else "the header"
+            wrong = f"{row.actual_columns} values, but {owner} has {row.expected_columns} columns"
+            remedy = _remedy(row, self._csv)
+            return f'{self.place(first - 1 + row.number)}: {wrong}; {remedy}: "{row.text[:80]}"'
         if found := re.match(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8", error):
             where, column = self.place(first - 1 + int(found[2])), self.names[int(found[1])]
             value = where.bytes_of(column, self._csv.encoding)[:80]
-            return f"{where.of(column)}: {value!r} is not {_expected(self._csv)}"
+            return f"{where.of(column)}: {value!r} is not {expected(self._csv)}"
         return f"{self.place(first)}: {error}"
 
 
-def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) -> tuple[list[str], int]:
-    """Names of the columns, and the size of the header in bytes."""
-    dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
-    text = io.StringIO(head.decode("utf-8", MARK), newline="")
-    try:
-        rows = enumerate(csv.reader(iter(text.readline, ""), strict=True, **dialect), 1)
-        row, names = next(((row, names) for row, names in rows if names), (1, []))
-    except csv.Error as error:
-        wrong = f"the header is not valid CSV: {error}; correct its quotes and commas"
-        raise SourceError(f"{url}, row 1: {wrong}") from error
-    if not names:
-        wanted = f" with {', '.join(columns)}" if columns else ""
-        raise SourceError(f"{url}: the file is empty; it needs a header row{wanted}")
-    shown = ", ".join(ascii(name) if not name.isprintable() or name != name.strip() else name for name in names)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-    if not all(map(is_text, names)):
-        raise SourceError(f"{url}, row {row}: the header is not {_expected(csv_options, f': {shown}')}")
-    if missing := [name for name in columns or [] if name not in names]:
-        hint = f"add it, or correct the header, which has: {shown}"
-        if len(names) == 1 and (used := [d for d in ",;\t|" if d in names[0]]):
-            separators = f"{_name(csv_options.delimiter)}s instead of {used[0]!r}"
-            hint = f"the header is {names[0][:_SHOWN]!r}: separate values by {separators}, or declare csv.delimiter"
-        raise SourceError(f"{url}, row {row}: no column {', '.join(missing)}; {hint}")
-    if repeated := [name for name in dict.fromkeys(columns or names) if names.count(name) > 1]:
-        raise SourceError(f"{url}, row {row}: column {', '.join(repeated)} occurs twice; rename or remove one")
-    return names, len(text.getvalue()[: text.tell()].encode("utf-8", MARK))
-
-
-def _parts(pieces: Iterator[bytes], csv_options: Csv) -> Iterator[tuple[bytes, str | None]]:
-    """Whole rows in parts of about one piece; for the last part also the error of its first row, if it has one.
-
-    As in Arrow, a quoted value starts with a quote and ends at the next quote that is not doubled.
-    """
-    delimiter, quote = (re.escape(character.encode()) for character in (csv_options.delimiter, csv_options.quote))
-    quoted = re.compile(
-        rb"%(q)b(?<![^%(d)b\r\n]%(q)b)[^%(q)b]*+(?:%(q)b%(q)b[^%(q)b]*+)*+(?:%(q)b|(\Z))"
-        % {b"q": quote, b"d": delimiter}
-    )
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        if end := _end_of_rows(rest, quoted):
-            yield rest[:end], None
-            rest = rest[end:]
-        elif len(rest) > _LONGEST:
-            yield rest, f"longer than {_LONGEST >> 20} MB; close its quote, shorten it or remove it"
-            return
-    if rest:
-        fault = None
-        if any(found[1] is not None for found in quoted.finditer(rest)):
-            remedy = f"close it, or write a literal quote as {csv_options.quote * 2}"
-            fault = f"a {_name(csv_options.quote)} opens and is never closed; {remedy}"
-        # Without the line break, Arrow treats an empty last value after a quoted one as quoted, too.
-        yield rest + b"\n", fault
-
-
-def _end_of_rows(rows: bytes, quoted: re.Pattern[bytes]) -> int:
-    """End of the last whole row: after the last line break that is not in quotes; 0 if there is none."""
-    behind = len(rows)
-    for start, end in reversed([found.span() for found in quoted.finditer(rows)]):
-        if line_break := max(rows.rfind(b"\n", end, behind), rows.rfind(b"\r", end, behind)) + 1:
-            return line_break
-        behind = start
-    return max(rows.rfind(b"\n", 0, behind), rows.rfind(b"\r", 0, behind)) + 1
-
-
-def _expected(csv_options: Csv, shown: str = "") -> str:
-    encoding = csv_options.encoding.upper()
-    return f"{encoding}{shown}; save the file as {encoding}, or declare its csv.encoding"
-
-
-def _name(character: str) -> str:
-    return _NAMES.get(character, repr(character))
+def _remedy(row: pacsv.InvalidRow, csv_options: Csv) -> str:
+    """What to do about a row with a wrong number of values."""
+    if row.actual_columns < row.expected_columns:
+        return "add the missing values"
+    delimiter, quote = csv_options.delimiter, csv_options.quote
+    special = f"{dialect.name(delimiter)}s or line breaks"
+    if not quote:
+        return f"remove {special} from values, or set csv.quote"
+    if f"{delimiter} {quote}" in row.text:
+        return f"remove the blank before a {dialect.name(quote)}, which encloses a value only as its first character"
+    if f"\\{quote}" in row.text and not csv_options.escape:
+        return rf"set csv.escape: '\' if a backslash stands before literal {dialect.name(quote)}s"
+    other = "'" if quote == '"' else '"'
+    if re.search(rf"(^|{re.escape(delimiter)}){other}[^{other}]*{re.escape(delimiter)}[^{other}]*{other}", row.text):
+        return f"values are in {dialect.name(other)}s: set csv.quote to that"
+    return f"enclose values with {special} in {dialect.name(quote)}s"

@@ -23,6 +23,27 @@ MARK = "source_files.mark"
 codecs.register_error(MARK, _mark)
 
 
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+    codecs.BOM_UTF8: "utf-8",
+}
+# Text without a byte-order mark that begins with characters of ASCII.
+_ZEROS = {
+    "utf-32-le": re.compile(rb"(?:[^\0]\0\0\0){2}"),
+    "utf-32-be": re.compile(rb"(?:\0\0\0[^\0]){2}"),
+    "utf-16-le": re.compile(rb"(?:[^\0]\0){4}"),
+    "utf-16-be": re.compile(rb"(?:\0[^\0]){4}"),
+}
+# The beginning of a page, or one element as the whole text.
+_PAGE = re.compile(
+    rb"\s*<(?:!doctype|!--|html|head|body|\?xml|(?P<tag>[a-z][\w:-]*)\b[^<>]*>.*</(?P=tag)\s*>\s*\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 def is_text(text: str) -> bool:
     """Whether text that was decoded with MARK was valid."""
     return not re.search("[\udc00-\udcff]", text)
@@ -32,19 +53,35 @@ def utf8(content: Content, encoding: str, kind: str) -> Iterator[bytes]:
     """A text file's bytes as UTF-8, without a byte-order mark; invalid bytes stay invalid.
 
     Raises:
-        SourceError: the file is UTF-16 but another encoding is declared, or it is an HTML page and not a `kind` file.
+        SourceError: the text is certainly in another encoding, or it is an HTML or XML page and not a `kind` file.
     """
     url, first = public(content.url), next(content.pieces, b"")
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith(("utf-16", "utf-32")):
-        raise SourceError(f"{url}: the text is UTF-16, not {encoding.upper()}; save the file as UTF-8")
+    if other := _other_encoding(first, encoding):
+        declare = f", or declare csv.encoding: {other}" if kind == "CSV" else ""
+        wrong = f"the text is {other.upper()}, not {encoding.upper()}; save the file as {encoding.upper()}{declare}"
+        raise SourceError(f"{url}: {wrong}")
     pieces = chain([first], content.pieces)
     if encoding != "utf-8":
         pieces = _transcoded(pieces, encoding)
     first = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
-    if re.match(rb"\s*<(!doctype|!--|html|\?xml)", first, re.IGNORECASE):
+    if _PAGE.match(first):
         raise SourceError(f"{url}: an HTML or XML page, not a {kind} file; use the address of the raw file")
     yield first
     yield from pieces
+
+
+def _other_encoding(text: bytes, encoding: str) -> str | None:
+    """The encoding of a text, if the text shows that it is not this one."""
+    for mark, name in _MARKS.items():
+        if text.startswith(mark):
+            family = name.removesuffix("-le").removesuffix("-be")
+            return None if encoding in (name, family) else family
+    for name, looks in _ZEROS.items():
+        if looks.match(text):
+            # Without a mark, Python takes UTF-16 and UTF-32 as little-endian.
+            return None if encoding in (name, name.removesuffix("-le")) else name
+    # In UTF-16 and UTF-32, each line break and each delimiter has a zero byte.
+    return "utf-8" if text and b"\0" not in text and encoding.startswith(("utf-16", "utf-32")) else None
 
 
 def _transcoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:

@@ -5,10 +5,12 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from source_files import dialect
 from source_files.config import Csv
 from source_files.content import opened, public
 from source_files.encoding import MARK
 from source_files.errors import SourceError
+from source_files.rows import LONGEST
 
 
 @dataclass(frozen=True)
@@ -44,30 +46,54 @@ class Place:
         return dict(zip(self.names, self.values, strict=False)).get(column, "").encode(shown, MARK)
 
 
-def find(url: str, number: int, *, names: list[str], csv_options: Csv, limit: int) -> Place:
-    """Find a row by its number without blank rows (the header is 1), and read at most `limit` characters of it."""
-    csv.field_size_limit(2 * limit)
+def find(url: str, number: int, *, names: list[str], csv_options: Csv, skipped: int, limit: int) -> Place:
+    """Find a row by its number among those that are not blank, and read at most `limit` characters of it.
+
+    The first row is that behind the first `skipped` lines, which is the header if the file has one.
+    """
     encoding = "utf-8-sig" if csv_options.encoding == "utf-8" else csv_options.encoding
-    dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     try:
         with opened(url) as content:
             # As for Arrow, each of \r, \n and \r\n ends a line.
             text = io.TextIOWrapper(content.seekable(), encoding, MARK, newline="")
-            rows, row, left = csv.reader(iter(text.readline, ""), **dialect), 0, number - 1
+            for _ in range(skipped):
+                text.readline()
+            lines = _Lines(text, csv_options.comment)
+            rows, row, left = csv.reader(lines, **dialect.python(csv_options)), skipped, number - 1
             while left:
+                lines.at_row = True
                 left -= bool(next(rows, ["the end"]))
                 row += 1
-            line = rows.line_num
-            while not (start := text.readline(limit)).strip("\r\n") and start:
+            line = skipped + rows.line_num
+            while is_blank(start := text.readline(LONGEST), csv_options.comment) and start:
                 row, line = row + 1, line + 1
-            values = next(csv.reader(_lines(text, start, limit), **dialect), [])
+            values = next(csv.reader(_limited(text, start[:limit], limit), **dialect.python(csv_options)), [])
             return Place(public(url), row + 1, line + 1, names, values)
     except (SourceError, csv.Error):
         # The server now answers differently; use what is known.
-        return Place(public(url), number, number, names, [])
+        return Place(public(url), skipped + number, skipped + number, names, [])
 
 
-def _lines(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
+def is_blank(line: str, comment: str | None) -> bool:
+    """Whether a line at which a row can begin is blank or a comment."""
+    return not line.strip("\r\n") or bool(comment and line.startswith(comment))
+
+
+class _Lines:
+    """A text's lines; one at which a row can begin is blank if it is a comment."""
+
+    def __init__(self, text: io.TextIOWrapper, comment: str | None):
+        self._text = text
+        self._comment = comment
+        self.at_row = True
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline():
+            is_comment, self.at_row = self.at_row and is_blank(line, self._comment), False
+            yield "\n" if is_comment else line
+
+
+def _limited(text: io.TextIOWrapper, line: str, limit: int) -> Iterator[str]:
     """This line and the following ones, at most `limit` characters."""
     while line:
         yield line

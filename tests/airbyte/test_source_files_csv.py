@@ -1,4 +1,8 @@
-"""The connector's settings for CSV files: delimiter, quote, encoding and null token."""
+"""The connector's settings for CSV files: delimiter, quote, escape, encoding and null tokens."""
+
+import csv
+import io
+import random
 
 import pytest
 from source_files_testing import HEADER, SCHEMA, error_of, rows_of
@@ -45,12 +49,101 @@ def test_values_are_quoted_by_the_quote_alone(read, quote):
     assert read(content.encode(), quote=quote) == [("1", "a,\nb"), ("2", f"it{quote}s"), ("3", ""), ("4", '"')]
 
 
+def test_a_tab_may_be_written_as_backslash_and_t(read):
+    assert read(b"id\ttext\n1\ta, b\n", delimiter=r"\t") == [("1", "a, b")]
+
+
+def test_without_a_quote_every_quote_is_text(read):
+    content = b'id\ttext\n1\t"a\n2\tb "c"\n3\t"d"e\n4\t"f"\n'
+    rows = [("1", '"a'), ("2", 'b "c"'), ("3", '"d"e'), ("4", '"f"')]
+    assert read(content, delimiter="\t", quote=None) == rows
+
+
+def test_the_character_behind_an_escape_is_taken_as_it_is(read):
+    content = rb"""id,text
+1,"a \"big\" box"
+2,"a, \\"
+3,a\, "b
+4,a\
+b
+5,"c""d"
+"""
+    rows = [("1", 'a "big" box'), ("2", "a, \\"), ("3", 'a, "b'), ("4", "a\nb"), ("5", 'c"d')]
+    assert read(content, escape="\\") == rows
+
+
+QUOTE_OFF = "or set csv.quote: null if quotes have no meaning"
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "behind", "remedy"),
+    [
+        (
+            b'2,"a \\"big\\" box"',
+            "text",
+            'big\\\\" box"',
+            "\"\", or set csv.escape: '\\' if a backslash stands before literal",
+        ),
+        (b'"12"x,a', "id", "x,a", f'"", {QUOTE_OFF}'),
+        (b'2,"a"\xc3\xbc', "text", "ü", f'"", {QUOTE_OFF}'),
+        (b'2,"a" ', "text", " ", f'"", {QUOTE_OFF}'),
+        (b'"2" ,"a"', "id", ' ,"a"', f'"", {QUOTE_OFF}'),
+        (b'2,"a\n""b"" "c', "text", "c", f'"", {QUOTE_OFF}'),
+    ],
+)
+@pytest.mark.parametrize("before", [b"1,a\n\n", b'1,"' + b"x" * (1 << 21) + b'"\n\n'], ids=["short", "several pieces"])
+def test_a_row_with_text_behind_a_closing_quote_is_refused(failure, row, column, behind, remedy, before):
+    message = failure(HEADER + before + row + b"\n3,c\n")
+    shown = f"'{behind}' stands behind a closing double quote; remove it, write a literal quote as {remedy}"
+    assert message.startswith(f", row 4, column {column}: {shown}")
+
+
+def test_a_file_that_ends_behind_an_escape_is_refused(failure):
+    assert failure(HEADER + b"1,a\n2,b\\", escape="\\").startswith(
+        ", row 3, column text: the file ends behind the escape"
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_are_those_of_pythons_reader_however_a_file_is_cut_into_pieces(seed):
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    from source_files import dialect
+    from source_files.config import Csv
+    from source_files.rows import parts
+
+    chance = random.Random(seed)
+    compared = 0
+    for _ in range(500):
+        options = Csv(quote=chance.choice(['"', "'", None]), escape=chance.choice(["\\", None]))
+        text = "".join(chance.choices("ab\"'\\,\n\r", k=chance.randrange(30))).encode()
+        found = [list(parts((text[i : i + n] for i in range(0, len(text), n)), options)) for n in (1, 3, 30)]
+        whole, *others = (b"".join(rows for rows, fault in pieces if not fault) for pieces in found)
+        assert others == [whole, whole]
+        assert len({any(fault for _, fault in pieces) for pieces in found}) == 1
+        lines = iter(io.StringIO(whole.decode(), newline="").readline, "")
+        expected = list(filter(None, csv.reader(lines, strict=True, **dialect.python(options))))
+        names = [str(i) for i, _ in enumerate(expected[0])] if expected else []
+        if expected and all(len(row) == len(names) for row in expected):
+            table = pacsv.read_csv(
+                pa.BufferReader(whole),
+                read_options=pacsv.ReadOptions(column_names=names),
+                parse_options=dialect.arrow(options),
+                convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            )
+            assert [list(row.values()) for row in table.to_pylist()] == expected
+            compared += 1
+    assert compared > 50
+
+
 @pytest.mark.parametrize(
     ("null", "rows"),
     [
         ("", [("1", None), ("2", "NULL"), ("3", ""), ("4", "NULL"), ("5", "\\N")]),
         ("NULL", [("1", ""), ("2", None), ("3", ""), ("4", "NULL"), ("5", "\\N")]),
         ("\\N", [("1", ""), ("2", "NULL"), ("3", ""), ("4", "NULL"), ("5", None)]),
+        (["", "NULL", "\\N"], [("1", None), ("2", None), ("3", ""), ("4", "NULL"), ("5", None)]),
     ],
 )
 def test_an_unquoted_value_that_equals_the_null_text_is_null(read, null, rows):
@@ -99,10 +192,28 @@ def test_a_byte_order_mark_is_not_part_of_the_first_name(read):
         (b"id,text,\xff\n", "ascii", ", row 1: the header is not ASCII: id, text, "),
         (HEADER + b'1,"a\nb"\n2,\x83\n', "shift_jis", ", row 3 (line 4), column text: b'\\x83'"),
         ("id,text\n1,a\n2,b".encode("utf-16")[:-1], "utf-16", ", row 3, column text: b'b' is not UTF-16"),
-        ("id,text\n1,a\n".encode("utf-16"), "latin-1", ": the text is UTF-16, not ISO8859-1"),
+        (
+            "id,text\n1,a\n".encode("utf-16"),
+            "latin-1",
+            ": the text is UTF-16, not ISO8859-1; save the file as ISO8859-1, or declare csv.encoding: utf-16",
+        ),
+        (
+            "id,text\n".encode("utf-16-le"),
+            "utf-8",
+            ": the text is UTF-16-LE, not UTF-8; save the file as UTF-8, or decl",
+        ),
+        ("id,text\n".encode("utf-16-be"), "cp1252", ": the text is UTF-16-BE, not CP1252"),
+        ("id,text\n".encode("utf-16-be"), "utf-16", ": the text is UTF-16-BE, not UTF-16; "),
+        ("\ufeffid,text\n".encode("utf-16-be"), "utf-16-le", ": the text is UTF-16, not UTF-16-LE"),
+        ("id,text\n".encode("utf-32"), "utf-8", ": the text is UTF-32, not UTF-8"),
+        (b"\xef\xbb\xbfid,text\n", "cp1252", ": the text is UTF-8, not CP1252; "),
+        (
+            b"id,text\n",
+            "utf-16",
+            ": the text is UTF-8, not UTF-16; save the file as UTF-16, or declare csv.encoding: utf-8",
+        ),
         ("id,text\n1,a\n2,b\0\n".encode("utf-16"), "utf-16", ", row 3, column text: the text contains a NUL byte"),
     ],
-    ids=["undefined byte", "ASCII", "header", "cut character", "half a character", "UTF-16", "NUL in UTF-16"],
 )
 def test_bytes_that_are_invalid_in_the_encoding_are_reported(failure, content, encoding, words):
     assert failure(content, encoding=encoding).startswith(words)
@@ -126,8 +237,30 @@ def test_bytes_that_are_invalid_in_the_encoding_are_reported(failure, content, e
             {"delimiter": ";", "quote": "'"},
             ", row 3 (line 5), column text: the text contains",
         ),
+        (b"id,text\n1\n", {}, "1 values, but the header has 2 columns; add the missing values"),
+        (
+            b'id,text\n1, "a, b"\n',
+            {},
+            "remove the blank before a double quote, which encloses a value only as its first",
+        ),
+        (b"id,text\n1,'a, b'\n", {}, "values are in single quotes: set csv.quote to that"),
+        (b'id,text\n1,"a\\", b"\n', {}, "set csv.escape: '\\' if a backslash stands before literal double quotes"),
+        (b'id,text\n1,"a, b"\n', {"quote": None}, "remove commas or line breaks from values, or set csv.quote"),
     ],
-    ids=["delimiter", "long row", "long row and quote", "open quote", "other delimiter", "place", "row and line"],
+    ids=[
+        "delimiter",
+        "long row",
+        "long row and quote",
+        "open quote",
+        "other delimiter",
+        "place",
+        "row and line",
+        "short row",
+        "blank before a quote",
+        "other quote",
+        "escaped quote",
+        "no quote",
+    ],
 )
 def test_a_message_describes_the_file_as_it_is_declared(failure, content, csv, words):
     assert words in failure(content, **csv)
@@ -143,7 +276,13 @@ def test_a_message_describes_the_file_as_it_is_declared(failure, content, csv, w
         ({"quote": ","}, "delimiter and quote must differ"),
         ({"encoding": "utf-9"}, "streams.0.csv.encoding: Value error, 'utf-9' is not an encoding of Python"),
         ({"encoding": "hex"}, "streams.0.csv.encoding: "),
-        ({"escape": "\\"}, "streams.0.csv.escape: Extra inputs"),
+        ({"escape": '"'}, "quote and escape must differ"),
+        ({"comment": '"#'}, "comment must not begin with the delimiter, quote or escape"),
+        ({"comment": ""}, "streams.0.csv.comment: "),
+        ({"escape": "\\", "null": ["", "\\N"]}, "null must not contain the escape"),
+        ({"skip_rows": -1}, "streams.0.csv.skip_rows: "),
+        ({"column_names": ["a", "a"]}, "streams.0.csv.column_names: Value error, a occurs twice"),
+        ({"escapechar": "\\"}, "streams.0.csv.escapechar: Extra inputs"),
     ],
 )
 def test_a_wrong_setting_is_reported(connector, csv, words):
