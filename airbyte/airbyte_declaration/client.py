@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 # Statuses of a job that has not ended.
-ACTIVE = ("pending", "running", "incomplete")
+ACTIVE = ("pending", "queued", "running", "incomplete")
 # Items per page.
 _PAGE = 100
 # Seconds. The timeout is long since a check may first install a connector. The second is the total time of retries when
