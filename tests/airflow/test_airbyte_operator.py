@@ -10,6 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from pkgutil import resolve_name
+from urllib.parse import parse_qs
 
 import pytest
 from airbyte_testing import let_go, record, records, trace_error, wait_until
@@ -20,7 +21,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow_testing import TaskInstance
 
 from pipeline import syncs
-from pipeline.syncs import SyncOperator
+from pipeline.syncs import Jobs, SyncOperator
 from tests.airflow.conftest import airflow_connection
 
 
@@ -157,20 +158,28 @@ def test_a_job_that_takes_too_long_is_cancelled(start, pipe, mode):
 
 
 @both_modes
-def test_a_task_waits_for_the_job_of_its_earlier_try_and_survives_a_restart_of_the_service(start, pipe, mode):
+def test_a_task_waits_for_the_job_of_its_earlier_try_and_survives_a_restart_of_the_service(
+    start, pipe, mode, monkeypatch
+):
     service, instance, done = start(lines=records("numbers", [1]), hold=str(pipe)), TaskInstance(), []
+    asked, get = threading.Event(), Jobs.get
+    monkeypatch.setattr(Jobs, "get", lambda self, job_id: (asked.set(), get(self, job_id))[1])
     job, connection_id = service.submit("numbers"), service.connection_id("numbers")
     # A daemon, since the task never ends if the job does not.
     again = threading.Thread(
         target=lambda: done.append(run(mode, instance, connection_id=connection_id, timeout=120)), daemon=True
     )
     again.start()
-    wait_until(lambda: f"GET /api/public/v1/jobs/{job['jobId']} " in service.log.read_text())
+    assert asked.wait(120)
     service.end(signal.SIGKILL)
     service.start()
     let_go(pipe)
     again.join(timeout=120)
     assert [(each["jobId"], each["status"], each["rowsSynced"]) for each in done] == [(job["jobId"], "succeeded", 1)]
+
+
+# What Airbyte's API requires of a job, except its status.
+JOB = {"jobId": 7, "connectionId": "c", "jobType": "sync", "startTime": "2024-01-01T00:00:00Z"}
 
 
 class Airbyte(ThreadingHTTPServer):
@@ -186,7 +195,7 @@ class Airbyte(ThreadingHTTPServer):
 
     def job(self):
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        return status and {"jobId": 7, "status": status, "jobType": "sync", "startTime": "2024-01-01T00:00:00Z"}
+        return status and {**JOB, "status": status}
 
     def answer(self, method, path):
         """Status and content; no content is a lost answer."""
@@ -196,10 +205,10 @@ class Airbyte(ThreadingHTTPServer):
                 self.asked.pop()
                 return 200, {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}
             case "GET jobs":
-                assert "jobType=sync" in path
-                assert "orderBy=createdAt%7CDESC" in path
+                asked = parse_qs(path.partition("?")[2])
+                assert (asked["jobType"], asked["orderBy"]) == (["sync"], ["createdAt|DESC"])
                 is_busy = self.busy.pop(0) if self.busy else False
-                return 200, {"data": [self.job()] if is_busy else [{"jobId": 6, "status": "failed", "jobType": "sync"}]}
+                return 200, {"data": [self.job() if is_busy else {**JOB, "jobId": 6, "status": "failed"}]}
             case "POST jobs" if self.busy:
                 return 409, {"detail": "a sync is already running"}
             case "DELETE jobs/7":
@@ -248,9 +257,6 @@ def airbyte(monkeypatch):
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-JOB = {"jobId": 7, "jobType": "sync", "startTime": "2024-01-01T00:00:00Z"}
 
 
 @both_modes
