@@ -10,7 +10,12 @@ _FORMATS = {"date": "string", "time": "string", "date-time": "string", "double":
 # Formats of JSON Schema without an effect: the column is text.
 _TEXTS = {"email", "hostname", "ipv4", "ipv6", "uri", "uri-reference", "uuid"}
 # Words for formats and what to write, the formats themselves first.
-_FORMAT_WORDS = {**{name: name for name in _FORMATS}, "timestamp": "date-time", "datetime": "date-time", "float": "double"}
+_FORMAT_WORDS = {
+    **{name: name for name in _FORMATS},
+    "timestamp": "date-time",
+    "datetime": "date-time",
+    "float": "double",
+}
 # The type and the format that an airbyte_type needs.
 _AIRBYTE_TYPES = {
     "timestamp_with_timezone": ("string", "date-time"),
@@ -19,6 +24,7 @@ _AIRBYTE_TYPES = {
     "time_without_timezone": ("string", "time"),
     "integer": ("number", None),
 }
+_AIRBYTE_WORDS = {name: name for name in _AIRBYTE_TYPES}
 _DATE_TIME = "type: string, format: date-time"
 # What to write for words of other languages, SQL above all.
 _MEANT = {
@@ -76,7 +82,7 @@ def _faults(column: Any) -> Iterator[str]:
     if special is None:
         return
     if special not in _AIRBYTE_TYPES:
-        yield f"the airbyte_type {special!r} is unknown; {_nearest('airbyte_type', special, {n: n for n in _AIRBYTE_TYPES})}"
+        yield f"the airbyte_type {special!r} is unknown; {_nearest('airbyte_type', special, _AIRBYTE_WORDS)}"
         return
     needed, needed_format = _AIRBYTE_TYPES[special]
     if own not in (needed, special):
@@ -93,7 +99,11 @@ def _meant(word: Any) -> str | None:
 
 def _nearest(key: str, word: str, known: dict[str, str]) -> str:
     nearest = get_close_matches(word.lower(), known, n=1)
-    return f"write {key}: {known[nearest[0]]}" if nearest else f"{key} is one of {', '.join(dict.fromkeys(known.values()))}"
+    return (
+        f"write {key}: {known[nearest[0]]}"
+        if nearest
+        else f"{key} is one of {', '.join(dict.fromkeys(known.values()))}"
+    )
 
 
 def _shown(types: Any) -> str:

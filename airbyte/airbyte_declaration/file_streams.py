@@ -8,7 +8,7 @@ from airbyte_declaration.streams import StreamConfiguration, as_columns
 
 
 def schema_faults(configuration: dict[str, Any]) -> Iterator[str]:
-    """Unknown types, and primary keys that do not fit, each with its stream; other errors are the connector's to find."""
+    """Unknown types, and primary keys that do not fit, each with its stream; the connector finds other errors."""
     for name, stream in _streams(configuration).items():
         schema, key = stream.get("json_schema"), stream.get("primary_key")
         if isinstance(schema, dict) and "properties" in schema:

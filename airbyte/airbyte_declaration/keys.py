@@ -11,7 +11,7 @@ from airbyte_declaration.streams import StreamConfiguration
 def faults(
     stream: StreamConfiguration, columns: dict[str, Any], *, allows_double: bool = True
 ) -> Iterator[tuple[str, str]]:
-    """Each wrong column in primaryKey or cursorField: the field, and what to set; `columns` are JSON schemas by name."""
+    """Each wrong column in primaryKey or cursorField: the field, and what to set; `columns` has their JSON schemas."""
     for path in stream.primary_key:
         if len(path) > 1:
             columns_alone = ", ".join(f"[{name}]" for name in path)

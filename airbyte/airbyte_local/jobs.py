@@ -164,8 +164,10 @@ class JobStore:
             "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
             " and (%s or workspace_id = any(%s))"
             " and job_type = coalesce(%s, job_type) and status = coalesce(%s, status)"
-            " and started_at >= coalesce(%s, started_at) and date_trunc('second', started_at) <= coalesce(%s, started_at)"
-            " and updated_at >= coalesce(%s, updated_at) and date_trunc('second', updated_at) <= coalesce(%s, updated_at)"
+            " and started_at >= coalesce(%s, started_at)"
+            " and date_trunc('second', started_at) <= coalesce(%s, started_at)"
+            " and updated_at >= coalesce(%s, updated_at)"
+            " and date_trunc('second', updated_at) <= coalesce(%s, updated_at)"
             " order by "
         )
         values = [connection_id, not workspaces, list(workspaces), job_type, status, *created, *updated, limit, offset]

@@ -151,9 +151,15 @@ AT_STREAM = "connections.0.configurations.streams.0."
         (keyed(primaryKey=None), "write primaryKey: [[COLUMN]]"),
         (keyed(cursorField="id"), f"{AT_STREAM}cursorField: stream projects: must be a list with a column; write curs"),
         (keyed(cursorField=[["id"]]), "write cursorField: [id]"),
-        (keyed(primaryKey=[["id", "title"]]), f"{IN_CONNECTION}primaryKey: [id, title] is one column inside of another"),
+        (
+            keyed(primaryKey=[["id", "title"]]),
+            f"{IN_CONNECTION}primaryKey: [id, title] is one column inside of another",
+        ),
         (keyed(primaryKey=[["id", "title"]]), "write primaryKey: [[id], [title]]"),
-        (keyed(cursorField=["id", "title"]), f"{IN_CONNECTION}cursorField: must be one column; write cursorField: [id]"),
+        (
+            keyed(cursorField=["id", "title"]),
+            f"{IN_CONNECTION}cursorField: must be one column; write cursorField: [id]",
+        ),
         (keyed(primaryKey=[["idd"]]), f"{IN_CONNECTION}primaryKey: the stream has no column idd, only "),
         (keyed(primaryKey=[["idd"]]), "did you mean id?"),
         (keyed(cursorField=["created"]), "cursorField: the stream has no column created, only "),
@@ -225,7 +231,10 @@ def test_keys_that_fit_are_accepted(load):
             "the airbyte_type 'timestamp_without_timezon' is unknown; write airbyte_type: timestamp_without_timezone",
         ),
         ({"type": "string", "airbyte_type": "money"}, "the airbyte_type 'money' is unknown; airbyte_type is one of"),
-        ({"type": "string", "airbyte_type": "timestamp_with_timezone"}, "timestamp_with_timezone needs format: date-time"),
+        (
+            {"type": "string", "airbyte_type": "timestamp_with_timezone"},
+            "timestamp_with_timezone needs format: date-time",
+        ),
         ({"type": "integer", "airbyte_type": "time_with_timezone"}, "needs type: string, but the type is integer"),
     ],
 )

@@ -122,7 +122,9 @@ def test_deleted_things_may_be_asked_for_though_none_are_kept(get, kind):
 
 def test_links_to_other_pages_keep_the_filters(get, stores):
     stores.recent.side_effect = lambda *_, limit, offset, **__: []
-    path = "jobs?jobType=sync&workspaceIds={0}&workspaceIds={1}&createdAtStart=2024-01-01T00:00:00Z&orderBy=updatedAt|ASC"
+    path = (
+        "jobs?jobType=sync&workspaceIds={0}&workspaceIds={1}&createdAtStart=2024-01-01T00:00:00Z&orderBy=updatedAt|ASC"
+    )
     before = get(path.format(ONE, TWO) + "&limit=5&offset=10").json()["previous"]
     assert before.count("workspaceIds=") == 2
     assert all(each in before for each in ("jobType=sync", "createdAtStart=", "orderBy=", "limit=5", "offset=5"))

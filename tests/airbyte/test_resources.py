@@ -180,9 +180,21 @@ def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made,
 @pytest.mark.parametrize(
     ("key", "field", "words"),
     [
-        ({"primaryKey": "id"}, "body.configurations.streams.0.primaryKey", "stream numbers: .* write primaryKey: [[id]]"),
-        ({"cursorField": "id"}, "body.configurations.streams.0.cursorField", "stream numbers: .* write cursorField: [id]"),
-        ({"primaryKey": [["di"]]}, "configurations.streams.0.primaryKey", "no column di, only id, text; did you mean id?"),
+        (
+            {"primaryKey": "id"},
+            "body.configurations.streams.0.primaryKey",
+            "stream numbers: .* write primaryKey: [[id]]",
+        ),
+        (
+            {"cursorField": "id"},
+            "body.configurations.streams.0.cursorField",
+            "stream numbers: .* write cursorField: [id]",
+        ),
+        (
+            {"primaryKey": [["di"]]},
+            "configurations.streams.0.primaryKey",
+            "no column di, only id, text; did you mean id?",
+        ),
         ({"primaryKey": [["more"]]}, "configurations.streams.0.primaryKey", "column more cannot be a key, .* object"),
         (
             {"primaryKey": [["id"]], "cursorField": ["more"]},

@@ -138,7 +138,7 @@ def test_our_operator_reports_why_no_job_was_submitted(start, mode):
     service, instance = start(), TaskInstance()
     path = f"/connections/{service.connection_id('numbers')}"
     service.client.patch(path, json={"status": "inactive"})
-    with pytest.raises(AirflowException, match="Airbyte started no job: .*the connection numbers is inactive"):
+    with pytest.raises(AirflowException, match=r"Airbyte started no job: .*the connection numbers is inactive"):
         SyncOperator(
             task_id="sync", connection_id=service.connection_id("numbers"), deferrable=mode == "sleeping"
         ).execute({"ti": instance})
@@ -304,7 +304,11 @@ def test_a_job_that_somebody_starts_at_the_same_moment_is_waited_for(airbyte, mo
 @pytest.mark.parametrize("setting", ["True", "False"])
 def test_airflows_setting_default_deferrable_decides_whether_our_operator_sleeps(setting):
     code = "from pipeline.syncs import extract_and_load; print(extract_and_load('x').deferrable)"
-    environment = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": setting, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": setting,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == setting
 

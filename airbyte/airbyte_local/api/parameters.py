@@ -60,7 +60,9 @@ def require_known(request: Request) -> None:
     known = [each.alias for each in every if isinstance(each.field_info, params.Query)]
     given = Counter(name for name, _ in request.query_params.multi_items())
     wrong = {name: _unknown(name, known) for name in given if name not in known}
-    wrong |= {name: f"has {n} values; give one" for name, n in given.items() if n > 1 and name in known and name != _IDS}
+    wrong |= {
+        name: f"has {n} values; give one" for name, n in given.items() if n > 1 and name in known and name != _IDS
+    }
     if wrong:
         raise problems.invalid([Fault(f"query.{name}", message) for name, message in wrong.items()])
 

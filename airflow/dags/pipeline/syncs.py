@@ -50,7 +50,9 @@ class SyncOperator(AirbyteTriggerSyncOperator):
                 raise AirflowException(f"Airbyte started no job: {error}") from error
             if self.deferrable:
                 trigger = SyncTrigger(self.airbyte_conn_id, self.api_version, self.job_id, self.wait_seconds, deadline)
-                self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self._limit + _GRACE))
+                self.defer(
+                    trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self._limit + _GRACE)
+                )
             return self._end(context, report, jobs, deadline)
 
     # pyrefly: ignore[bad-override]  (the provider's method returns nothing)
@@ -122,7 +124,7 @@ class SyncOperator(AirbyteTriggerSyncOperator):
 
 
 class SyncTrigger(BaseTrigger):
-    """Waits for the end of a job, or for the deadline, however often Airbyte does not answer; the operator does the rest.
+    """Waits until a job has ended or the deadline is over, however often Airbyte does not answer.
 
     The provider's trigger gives up at the first lost answer and when a job is queued.
     """
