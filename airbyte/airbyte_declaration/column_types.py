@@ -77,7 +77,7 @@ def _faults(column: Any) -> Iterator[str]:
     format_, special = (None if (word := column.get(key)) is None else str(word) for key in ("format", "airbyte_type"))
     if format_ in _FORMATS and own != _FORMATS[format_]:
         yield f"the format {format_} needs type: {_FORMATS[format_]}, but the type is {_shown(types)}"
-    elif format_ not in (None, *_FORMATS, *(_TEXTS if own == "string" else ())):
+    elif format_ is not None and format_ not in (*_FORMATS, *(_TEXTS if own == "string" else ())):
         yield f"the format {format_!r} is unknown; {_nearest('format', format_, _FORMAT_WORDS)}"
     if special is None:
         return

@@ -16,7 +16,10 @@ _Object = dict[str, Any]  # in Airbyte's API
 _HIDDEN = re.compile(r"\*+")
 # Airbyte's defaults for connections.
 _DEFAULTS = {"status": "active", "namespaceDefinition": "destination", "prefix": ""}
-_WITH_DELETE = "`make airbyte-apply DELETE=1`, which also deletes what is not declared; `make airbyte-plan DELETE=1` shows it before"
+_WITH_DELETE = (
+    "`make airbyte-apply DELETE=1`, which also deletes everything that is not declared;"
+    " `make airbyte-plan DELETE=1` shows what that is"
+)
 # In the order of creation; deleted in reverse order.
 _KINDS = ("source", "destination", "connection")
 

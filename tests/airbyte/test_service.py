@@ -139,7 +139,7 @@ def test_jobs_are_listed_by_workspace_time_and_order_also_those_of_an_earlier_ve
         return [job["jobId"] for job in service.client.get("/jobs", params=asked).json()["data"]]
 
     first, second = service.sync("numbers"), service.sync("numbers")
-    query("update airbyte.jobs set started_at = started_at - interval '1 hour' where job_id = 1")
+    query(f"update airbyte.jobs set started_at = started_at - interval '1 hour' where job_id = {first['jobId']}")
     workspace = service.client.get("/workspaces").json()["data"][0]["workspaceId"]
     service.end(signal.SIGTERM)
     query("alter table airbyte.jobs drop column workspace_id")
