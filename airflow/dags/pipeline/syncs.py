@@ -42,11 +42,11 @@ class SyncOperator(AirbyteTriggerSyncOperator):
         """Start the job and wait until it has ended."""
         deadline = time.time() + self._limit
         with reports.pushed(context) as report:
-            report["rows_out"] = 0
-            jobs = Jobs(self.airbyte_conn_id, self.api_version)
             try:
+                jobs = Jobs(self.airbyte_conn_id, self.api_version)
                 self.job_id = self._begin(jobs)
             except Exception as error:
+                report["rows_out"] = 0
                 raise AirflowException(f"Airbyte started no job: {error}") from error
             if self.deferrable:
                 trigger = SyncTrigger(self.airbyte_conn_id, self.api_version, self.job_id, self.wait_seconds, deadline)
@@ -110,7 +110,6 @@ class SyncOperator(AirbyteTriggerSyncOperator):
             except Exception as error:
                 self.log.warning("Airbyte job %s could not be cancelled: %s", self.job_id, error)
         if job["status"] == "succeeded":
-            report.clear()
             report.update({**_report(job), "note": _note(job)})
             return job
         context["ti"].xcom_push(key="return_value", value=job)
