@@ -191,9 +191,9 @@ def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made,
             "stream numbers: .* write cursorField: [id]",
         ),
         (
-            {"primaryKey": [["di"]]},
+            {"primaryKey": [["idd"]]},
             "configurations.streams.0.primaryKey",
-            "no column di, only id, text; did you mean id?",
+            "no column idd, only id, text; did you mean id?",
         ),
         ({"primaryKey": [["more"]]}, "configurations.streams.0.primaryKey", "column more cannot be a key, .* object"),
         (
