@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 # Statuses of a job that has not ended.
-ACTIVE = ("pending", "running", "incomplete")
+ACTIVE = ("pending", "queued", "running", "incomplete")
 # Items per page.
 _PAGE = 100
 # Seconds. The timeout is long since a check may first install a connector. The second is the total time of retries when
@@ -78,8 +78,7 @@ class AirbyteApi:
             raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; is Airbyte running there?") from error
         if answer.is_success:
             return _content(answer) if answer.content else None
-        kind = AirbyteUnavailableError if answer.status_code == 503 else AirbyteError
-        raise kind(f"{method} {self.url}{path}: {_said(answer)}")
+        raise _refused(f"{method} {self.url}{path}", answer)
 
 
 class _Login(httpx.Auth):
@@ -98,7 +97,7 @@ class _Login(httpx.Auth):
                 return
         answer = yield httpx.Request("POST", self._url, json=self._body)
         if not answer.is_success:
-            raise AirbyteError(f"POST {self._url}: {_said(answer)}; check the client id and the client secret")
+            raise _refused(f"POST {self._url}", answer)
         self._token = _content(answer, "access_token")["access_token"]
         request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
@@ -122,6 +121,17 @@ def _content(answer: httpx.Response, key: str | None = None) -> Any:
         f"{answer.request.method} {answer.request.url}: {answer.status_code}, but not an answer of Airbyte's API;"
         " it may be another program or a login page; correct the address, for example http://HOST:8000/api/public/v1"
     )
+
+
+def _refused(request: str, answer: httpx.Response) -> AirbyteError:
+    kind = AirbyteUnavailableError if answer.status_code == 503 else AirbyteError
+    remedy = ""
+    if answer.url.path.endswith("/applications/token"):
+        if answer.status_code == 404:
+            remedy = "; correct the address, for example http://HOST:8000/api/public/v1"
+        elif answer.status_code < 500:
+            remedy = "; check the client id and the client secret"
+    return kind(f"{request}: {_said(answer)}{remedy}")
 
 
 def _said(answer: httpx.Response) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from pydantic import Field, SecretStr, ValidationError
 
-from airbyte_declaration.streams import ConnectionOptions, Name, Section, repeated
+from airbyte_declaration import file_streams
+from airbyte_declaration.streams import ConnectionOptions, Name, Section, plain, repeated
 
 # Airbyte's own placeholder in namespaceFormat, not an environment variable.
 SOURCE_NAMESPACE = "${SOURCE_NAMESPACE}"
@@ -79,7 +80,7 @@ def load(path: Path, variables: Mapping[str, str], *, overlay: Path | None = Non
     try:
         declaration = Declaration.model_validate(_fill(content, variables, where, key=""))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        faults = [f"{'.'.join(map(str, e['loc']))}: {plain(e['msg'])}" for e in error.errors(include_input=False)]
         raise DeclarationError(f"{where}: {'; '.join(faults)}") from None
     if faults := _faults(declaration):
         raise DeclarationError(f"{where}: {'; '.join(faults)}")
@@ -149,4 +150,24 @@ def _faults(declaration: Declaration) -> list[str]:
         for connection in declaration.connections:
             if (name := getattr(connection, kind)) not in known:
                 faults.append(f"connection {connection.name}: no {kind} is named {name}, only {', '.join(known)}")
+    return faults + _stream_faults(declaration)
+
+
+def _stream_faults(declaration: Declaration) -> list[str]:
+    """Types and keys that the declared columns show to be wrong."""
+    faults = [
+        f"source {source.name}, {fault}"
+        for source in declaration.sources
+        for fault in file_streams.schema_faults(source.configuration)
+    ]
+    sources, destinations = (
+        {each.name: each.configuration for each in actors} for actors in (declaration.sources, declaration.destinations)
+    )
+    for connection in declaration.connections:
+        # BigQuery has no keys of floating-point numbers.
+        allows_double = destinations.get(connection.destination, {}).get("destinationType") != "bigquery"
+        for stream in connection.configurations.streams:
+            source = sources.get(connection.source, {})
+            for field, fault in file_streams.key_faults(source, stream, allows_double=allows_double):
+                faults.append(f"connection {connection.name}, stream {stream.name}: {field}: {fault}")
     return faults

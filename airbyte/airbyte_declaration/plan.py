@@ -16,6 +16,10 @@ _Object = dict[str, Any]  # in Airbyte's API
 _HIDDEN = re.compile(r"\*+")
 # Airbyte's defaults for connections.
 _DEFAULTS = {"status": "active", "namespaceDefinition": "destination", "prefix": ""}
+_WITH_DELETE = (
+    "`make airbyte-apply DELETE=1`, which also deletes everything that is not declared;"
+    " `make airbyte-plan DELETE=1` shows what that is"
+)
 # In the order of creation; deleted in reverse order.
 _KINDS = ("source", "destination", "connection")
 
@@ -140,7 +144,7 @@ class Plan:
             raise DeclarationError(
                 f"{kind} {declared.name} has the type {there[key]}, and Airbyte cannot change it to"
                 f" {declared.configuration[key]}: rename it, also in its connections, and run"
-                " `make airbyte-apply DELETE=1`"
+                f" {_WITH_DELETE}"
             )
         differ = sorted(_differences(wanted, there["configuration"], "configuration"))
         if not differ:
@@ -158,7 +162,7 @@ class Plan:
             if not self.delete:
                 raise DeclarationError(
                     f"connection {name} has a new {' and '.join(moved)}, so it has to be deleted and created again,"
-                    " without its state: run `make airbyte-apply DELETE=1`, or rename the connection"
+                    f" without its state: rename the connection, or run {_WITH_DELETE}"
                 )
             return Step("create", "connection", name, f"new {' and '.join(moved)}; the new connection has no state")
         wanted, found = (_by_stream(each) for each in (body, there))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -31,6 +31,37 @@ class StreamConfiguration(Section):
     cursor_field: list[str] = []
     # Paths of the columns that identify a row; empty: defined by the source.
     primary_key: list[list[str]] = []
+
+    @field_validator("cursor_field", mode="before")
+    @classmethod
+    def _is_path(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return value
+        column = (as_columns(value) or ["COLUMN"])[0]
+        raise ValueError(f"stream {info.data.get('name')}: must be a list with a column; write cursorField: [{column}]")
+
+    @field_validator("primary_key", mode="before")
+    @classmethod
+    def _has_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, list) and all(
+            isinstance(path, list) and path and all(isinstance(each, str) for each in path) for path in value
+        ):
+            return value
+        columns = ", ".join(f"[{each}]" for each in as_columns(value) or ["COLUMN"])
+        wrong = f"stream {info.data.get('name')}: must be a list of columns, each in brackets of its own"
+        raise ValueError(f"{wrong}; write primaryKey: [{columns}]")
+
+
+def plain(message: str) -> str:
+    """A message of Pydantic without the words that it puts before ours."""
+    return message.removeprefix("Value error, ")
+
+
+def as_columns(value: Any) -> list[str]:
+    """The names of columns in a value of any form, to show how to write it."""
+    if isinstance(value, list):
+        return [name for each in value for name in as_columns(each)]
+    return [name for each in value.split(",") if (name := each.strip())] if isinstance(value, str) else []
 
 
 def repeated(names: Iterable[str]) -> list[str]:

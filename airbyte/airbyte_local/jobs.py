@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -14,6 +14,15 @@ from airbyte_local.database import Database
 
 # incomplete: an attempt failed, and another one will follow.
 Status = Literal["running", "incomplete", "succeeded", "failed", "cancelled"]
+Order = Literal["createdAt|ASC", "createdAt|DESC", "updatedAt|ASC", "updatedAt|DESC"]
+_ORDERS: dict[Order, LiteralString] = {
+    "createdAt|ASC": "started_at, job_id",
+    "createdAt|DESC": "started_at desc, job_id desc",
+    "updatedAt|ASC": "updated_at, job_id",
+    "updatedAt|DESC": "updated_at desc, job_id desc",
+}
+# The first and the last moment of a period, both included; None: no limit.
+Period = tuple[datetime | None, datetime | None]
 
 # Key of the advisory lock; any number that no other program uses in the same database.
 _LOCK = 0x_A1B1_7E_10CA1
@@ -60,6 +69,8 @@ class Job(Work):
     """A row of airbyte.jobs."""
 
     connection_id: UUID
+    # None: the job is of an earlier version and its connection was deleted.
+    workspace_id: UUID | None
     job_type: str
     run: UUID
 
@@ -119,11 +130,12 @@ class JobStore:
     def create(self, connection_id: UUID, job_type: str) -> Job:
         """Create a job with the status running; raises RunningJobError if the connection has an active one."""
         query = (
-            "insert into airbyte.jobs (connection_id, job_type, status, run)"
-            " values (%s, %s, 'running', gen_random_uuid()) returning *"
+            "insert into airbyte.jobs (connection_id, workspace_id, job_type, status, run) values (%(connection)s,"
+            " (select workspace_id from airbyte.connections where connection_id = %(connection)s),"
+            " %(type)s, 'running', gen_random_uuid()) returning *"
         )
         try:
-            return self._database.rows(Job, query, [connection_id, job_type])[0]
+            return self._database.rows(Job, query, {"connection": connection_id, "type": job_type})[0]
         except psycopg.errors.UniqueViolation:
             raise RunningJobError from None
 
@@ -131,13 +143,35 @@ class JobStore:
         """The job with this id, or None."""
         return self._database.row(Job, "select * from airbyte.jobs where job_id = %s", [job_id])
 
-    def recent(self, connection_id: UUID | None, *, status: Status | None = None, limit: int, offset: int) -> list[Job]:
-        """Jobs, newest first, of one connection (None: of all) and one status (None: any)."""
-        query = (
+    def recent(
+        self,
+        connection_id: UUID | None,
+        *,
+        workspaces: Sequence[UUID] = (),
+        job_type: str | None = None,
+        status: str | None = None,
+        created: Period = (None, None),
+        updated: Period = (None, None),
+        order: Order = "createdAt|DESC",
+        limit: int,
+        offset: int,
+    ) -> list[Job]:
+        """Jobs of one connection (None: of all) and of these workspaces (none: of all), of one type and status.
+
+        The API shows times in whole seconds; a period that ends at a time as it is shown contains the job.
+        """
+        query: LiteralString = (
             "select * from airbyte.jobs where connection_id = coalesce(%s, connection_id)"
-            " and status = coalesce(%s, status) order by job_id desc limit %s offset %s"
+            " and (%s or workspace_id = any(%s))"
+            " and job_type = coalesce(%s, job_type) and status = coalesce(%s, status)"
+            " and started_at >= coalesce(%s, started_at)"
+            " and date_trunc('second', started_at) <= coalesce(%s, started_at)"
+            " and updated_at >= coalesce(%s, updated_at)"
+            " and date_trunc('second', updated_at) <= coalesce(%s, updated_at)"
+            " order by "
         )
-        return self._database.rows(Job, query, [connection_id, status, limit, offset])
+        values = [connection_id, not workspaces, list(workspaces), job_type, status, *created, *updated, limit, offset]
+        return self._database.rows(Job, query + _ORDERS[order] + " limit %s offset %s", values)
 
     def latest(self, connections: Sequence[UUID], *, status: Status | None = None) -> dict[UUID, Job]:
         """The newest job of each connection that has one, of one status (None: any)."""

@@ -79,3 +79,8 @@ create table if not exists airbyte.connections (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
+
+-- Upgrades jobs of an earlier version. No foreign key, since a job stays when its workspace is deleted.
+alter table airbyte.jobs add column if not exists workspace_id uuid;
+update airbyte.jobs set workspace_id = connections.workspace_id from airbyte.connections
+    where jobs.workspace_id is null and connections.connection_id = jobs.connection_id;

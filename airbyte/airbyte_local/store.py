@@ -156,7 +156,7 @@ class Store:
         except InvalidToken:
             raise SealedError(
                 f"the configuration of the {actor.kind} {actor.name} was encrypted with another signing key;"
-                " run `make airbyte-apply` to store it again"
+                " delete var/airbyte-applied.json, then `make airbyte-apply` sends it again"
             ) from None
 
     def connections(

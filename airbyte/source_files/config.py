@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from airbyte_declaration import column_types
 from source_files.errors import SourceError, explained
 
 
@@ -107,6 +108,8 @@ class Stream(_Section):
     def _fit(self) -> Self:
         if self.format != "csv" and "csv" in self.model_fields_set:
             raise ValueError(f"csv is only for CSV files, but the format is {self.format}")
+        if self.json_schema and (wrong := column_types.faults(self.json_schema)):
+            raise ValueError(f"stream {self.name}: json_schema: {'; '.join(wrong)}")
         if self.json_schema and (unknown := set(self.primary_key or []) - self.json_schema["properties"].keys()):
             raise ValueError(f"primary_key has columns that json_schema lacks: {', '.join(sorted(unknown))}")
         return self

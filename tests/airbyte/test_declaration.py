@@ -5,7 +5,7 @@ import yaml
 from airbyte_testing import ROOT, connection_of
 from stored_connection import stored
 
-from airbyte_declaration import declaration
+from airbyte_declaration import column_types, declaration
 
 SHIPPED = ROOT / "airbyte" / "connections.yaml"
 VARIABLES = {
@@ -119,6 +119,151 @@ def test_an_error_is_reported_with_its_key_and_the_allowed_values(load, change, 
         load(change)
     assert [word for word in words if word not in str(error.value)] == []
     assert "the-password" not in str(error.value)
+
+
+def keyed(**key):
+    """A change that gives the stream projects this key."""
+    return lambda c: c["connections"][0]["configurations"]["streams"][0].update(key)
+
+
+def with_id(column):
+    """A change that declares the column id like this."""
+    return lambda c: c["sources"][0]["configuration"]["streams"][0]["json_schema"]["properties"].update(id=column)
+
+
+def together(*changes):
+    """All of these changes."""
+    return lambda c: [change(c) for change in changes]
+
+
+IN_CONNECTION = "connection projects, stream projects: "
+AT_STREAM = "connections.0.configurations.streams.0."
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (keyed(primaryKey="id"), f"{AT_STREAM}primaryKey: stream projects: must be a list of columns, each in"),
+        (keyed(primaryKey="id"), "write primaryKey: [[id]]"),
+        (keyed(primaryKey=["id"]), "write primaryKey: [[id]]"),
+        (keyed(primaryKey="id, title"), "write primaryKey: [[id], [title]]"),
+        (keyed(primaryKey=[[]]), "write primaryKey: [[COLUMN]]"),
+        (keyed(primaryKey=None), "write primaryKey: [[COLUMN]]"),
+        (keyed(cursorField="id"), f"{AT_STREAM}cursorField: stream projects: must be a list with a column; write curs"),
+        (keyed(cursorField=[["id"]]), "write cursorField: [id]"),
+        (
+            keyed(primaryKey=[["id", "title"]]),
+            f"{IN_CONNECTION}primaryKey: [id, title] is one column inside of another",
+        ),
+        (keyed(primaryKey=[["id", "title"]]), "write primaryKey: [[id], [title]]"),
+        (
+            keyed(cursorField=["id", "title"]),
+            f"{IN_CONNECTION}cursorField: must be one column; write cursorField: [id]",
+        ),
+        (keyed(primaryKey=[["idd"]]), f"{IN_CONNECTION}primaryKey: the stream has no column idd, only "),
+        (keyed(primaryKey=[["idd"]]), "did you mean id?"),
+        (keyed(cursorField=["created"]), "cursorField: the stream has no column created, only "),
+        (
+            together(keyed(primaryKey=[["id"]]), with_id({"type": "object"})),
+            f"{IN_CONNECTION}primaryKey: the column id cannot be a key, since its type is object; set another",
+        ),
+        (
+            together(keyed(cursorField=["id"]), with_id({"type": ["null", "array"]})),
+            f"{IN_CONNECTION}cursorField: the column id cannot be a cursor, since its type is array; set another",
+        ),
+        (
+            together(
+                keyed(primaryKey=[["id"]]),
+                with_id({"type": "number", "format": "double"}),
+                lambda c: c["destinations"][0].update(configuration={"destinationType": "bigquery"}),
+            ),
+            f"{IN_CONNECTION}primaryKey: the column id cannot be a key, since its type is number with format double",
+        ),
+        (
+            lambda c: c["sources"][0]["configuration"]["streams"][0].update(primary_key="id"),
+            "source files, stream projects: primary_key must be a list of columns; write primary_key: [id]",
+        ),
+        (
+            lambda c: c["sources"][0]["configuration"]["streams"][0].update(primary_key=[["id"]]),
+            "source files, stream projects: primary_key must be a list of columns; write primary_key: [id]",
+        ),
+        (
+            lambda c: c["sources"][0]["configuration"]["streams"][0].update(primary_key=["idd"]),
+            "source files, stream projects: primary_key: the stream has no column idd, only ",
+        ),
+        (with_id({"type": "int"}), "source files, stream projects: json_schema: column id: the type 'int' is unknown"),
+    ],
+)
+def test_a_key_or_a_type_that_does_not_fit_is_reported_with_stream_column_and_what_to_set(load, change, words):
+    with pytest.raises(declaration.DeclarationError) as error:
+        load(change)
+    assert words in str(error.value)
+    assert "Value error" not in str(error.value)
+
+
+def test_keys_that_fit_are_accepted(load):
+    both = together(keyed(primaryKey=[["id"], ["created_on"]], cursorField=["created_on"]), with_id({"type": "number"}))
+    assert load(both).connections[0].configurations.streams[0].primary_key == [["id"], ["created_on"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ({"type": "int"}, "the type 'int' is unknown; write {type: integer}"),
+        ({"type": ["null", "int"]}, "the type 'int' is unknown; write {type: integer}"),
+        ({"type": "date"}, "the type 'date' is unknown; write {type: string, format: date}"),
+        ({"type": "datetime"}, "write {type: string, format: date-time, airbyte_type: timestamp_without_timezone}"),
+        ({"type": "timestamptz"}, "the type 'timestamptz' is unknown; write {type: string, format: date-time}"),
+        ({"type": "float"}, "the type 'float' is unknown; write {type: number, format: double}"),
+        ({"type": "strnig"}, "the type 'strnig' is unknown; write {type: string}"),
+        ({"type": "xyz"}, "the type 'xyz' is unknown; the types are integer, number, boolean, string, object, array"),
+        ("int", "must be a schema; write {type: integer}"),
+        ({"type": "string", "format": "datetime"}, "the format 'datetime' is unknown; write format: date-time"),
+        ({"type": "string", "format": "timestamp"}, "the format 'timestamp' is unknown; write format: date-time"),
+        ({"type": "string", "format": "quux"}, "the format 'quux' is unknown; format is one of date, time, date-time"),
+        ({"type": "string", "format": ["date"]}, "is unknown; write format: date"),
+        ({"type": "integer", "format": "date"}, "the format date needs type: string, but the type is integer"),
+        ({"format": "date"}, "the format date needs type: string, but the type is missing"),
+        ({"type": ["string", "integer"], "format": "date"}, "needs type: string, but the type is string, integer"),
+        ({"type": "string", "format": "double"}, "the format double needs type: number, but the type is string"),
+        (
+            {"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezon"},
+            "the airbyte_type 'timestamp_without_timezon' is unknown; write airbyte_type: timestamp_without_timezone",
+        ),
+        ({"type": "string", "airbyte_type": "money"}, "the airbyte_type 'money' is unknown; airbyte_type is one of"),
+        (
+            {"type": "string", "airbyte_type": "timestamp_with_timezone"},
+            "timestamp_with_timezone needs format: date-time",
+        ),
+        ({"type": "integer", "airbyte_type": "time_with_timezone"}, "needs type: string, but the type is integer"),
+    ],
+)
+def test_an_unknown_type_or_format_is_named_with_the_word_that_may_be_meant(column, words):
+    (fault,) = column_types.faults({"properties": {"id": column, "text": {"type": "string"}}})
+    assert fault.startswith("column id: ")
+    assert words in fault
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        True,
+        {},
+        {"type": "string"},
+        {"type": ["null", "string"], "format": "date"},
+        {"type": ["integer", "string"]},
+        {"type": "string", "format": "uuid"},
+        {"type": "number", "format": "double"},
+        {"type": "number", "airbyte_type": "integer"},
+        {"type": "integer", "airbyte_type": "integer"},
+        {"type": "string", "format": "time", "airbyte_type": "time_without_timezone"},
+        {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"},
+        {"type": "object", "properties": {"a": {"type": "int"}}},
+    ],
+    ids=str,
+)
+def test_types_that_have_a_meaning_are_accepted(column):
+    assert column_types.faults({"properties": {"id": column}}) == []
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", None], ids=["no YAML", "a list", "no file"])

@@ -44,6 +44,8 @@ class Airbyte(BaseHTTPRequestHandler):
         assert url.path.startswith(prefix)
         parts = url.path.removeprefix(prefix).strip("/").split("/")
         if parts == ["applications", "token"]:
+            if own.token_status:
+                return self.answer(own.token_status, {"message": "no"})
             own.token = str(uuid.uuid4())
             if body["client_secret"] != "the-secret":
                 return self.answer(401, {"message": "Invalid client"})
@@ -68,7 +70,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, *, is_cloud):
         super().__init__(("127.0.0.1", 0), Airbyte)
         self.is_cloud, self.has_rested, self.token = is_cloud, False, None
-        self.token_page, self.retry_after = None, "0.05"
+        self.token_page, self.token_status, self.retry_after = None, None, "0.05"
         self.requests, self.things = [], {kind: {} for kind in NAMES}
         self.base = f"http://127.0.0.1:{self.server_port}{'/v1' if is_cloud else '/api/public/v1'}"
 
@@ -234,7 +236,7 @@ def test_a_type_cannot_be_changed_and_the_error_says_what_to_do(airbyte, plan, c
     list(plan().apply())
     airbyte.changes()
     content["sources"][0]["configuration"]["sourceType"] = "s3"
-    words = r"source s has the type scripted, and Airbyte cannot change it to s3: rename it, .* DELETE=1"
+    words = r"source s has the type scripted, and Airbyte cannot change it to s3: rename it, .* DELETE=1`, which also"
     for attempt in (plan().steps, lambda: list(plan().apply())):
         with pytest.raises(DeclarationError, match=words):
             attempt()
@@ -376,6 +378,16 @@ def test_a_refusal_and_a_wrong_secret_are_reported_with_airbytes_message(airbyte
         next(AirbyteApi(airbyte.base, "me", "wrong").list("connections"))
     airbyte.do = lambda *_: (422, {"detail": "the streams are dry"})
     with pytest.raises(AirbyteError, match=r"GET .*/workspaces: 422 the streams are dry"):
+        plan().steps()
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [(403, "no; check the client id and the client secret"), (404, "no; correct the address, for .*"), (500, "no")],
+)
+def test_a_login_that_fails_blames_the_credentials_only_if_they_may_be_wrong(airbyte, plan, status, remedy):
+    airbyte.token_status = status
+    with pytest.raises(AirbyteError, match=rf"POST .*/applications/token: {status} {remedy}$"):
         plan().steps()
 
 

@@ -177,6 +177,43 @@ def test_a_stream_that_the_source_does_not_offer_that_way_is_refused(call, made,
     assert field in fields(call("PATCH", f"/connections/{made['connectionId']}", body))
 
 
+@pytest.mark.parametrize(
+    ("key", "field", "words"),
+    [
+        (
+            {"primaryKey": "id"},
+            "body.configurations.streams.0.primaryKey",
+            "stream numbers: .* write primaryKey: [[id]]",
+        ),
+        (
+            {"cursorField": "id"},
+            "body.configurations.streams.0.cursorField",
+            "stream numbers: .* write cursorField: [id]",
+        ),
+        (
+            {"primaryKey": [["idd"]]},
+            "configurations.streams.0.primaryKey",
+            "no column idd, only id, text; did you mean id?",
+        ),
+        ({"primaryKey": [["more"]]}, "configurations.streams.0.primaryKey", "column more cannot be a key, .* object"),
+        (
+            {"primaryKey": [["id"]], "cursorField": ["more"]},
+            "configurations.streams.0.cursorField",
+            "column more cannot be a cursor, .* object",
+        ),
+    ],
+)
+def test_a_key_that_does_not_fit_is_refused_with_what_to_set(call, made, key, field, words):
+    schema = {"properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
+    if "more" in str(key):
+        schema["properties"]["more"] = {"type": "object"}
+    offered = [{**stream(schema=schema), "supported_sync_modes": ["incremental"]}]
+    assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": {"streams": offered}})[0] == 200
+    wanted = {"streams": [{"name": "numbers", "syncMode": "incremental_deduped_history", **key}]}
+    found = fields(call("PATCH", f"/connections/{made['connectionId']}", {"configurations": wanted}))
+    assert [part for part in words.split(".*") if part.strip() not in found[field]] == []
+
+
 def test_a_stream_that_the_source_offers_in_two_namespaces_is_refused_with_both(call, made):
     twins = {"streams": [{**stream(), "namespace": namespace} for namespace in ("shop", None)]}
     assert call("PATCH", f"/sources/{made['sourceId']}", {"configuration": twins})[0] == 200
@@ -250,7 +287,7 @@ def test_another_signing_key_cannot_decrypt_configurations_and_the_error_says_wh
     service.start()
     job = service.sync("c")
     assert (job["status"], job["failureType"]) == ("failed", "config_error")
-    assert "make airbyte-apply" in job["failureReason"]
+    assert "delete var/airbyte-applied.json, then `make airbyte-apply` sends it again" in job["failureReason"]
     body = {"name": "source", "configuration": SCRIPTED}
     assert call("PUT", f"/sources/{made['sourceId']}", body)[0] == 200
 

@@ -132,6 +132,28 @@ def test_jobs_are_listed_newest_first_and_by_connection(scripted_service):
     assert [job["jobId"] for job in service.client.get(of_a["next"]).json()["data"]] == [first]
 
 
+def test_jobs_are_listed_by_workspace_time_and_order_also_those_of_an_earlier_version(scripted_service, query):
+    service = scripted_service()
+
+    def listed(**asked):
+        return [job["jobId"] for job in service.client.get("/jobs", params=asked).json()["data"]]
+
+    first, second = service.sync("numbers"), service.sync("numbers")
+    query(f"update airbyte.jobs set started_at = started_at - interval '1 hour' where job_id = {first['jobId']}")
+    workspace = service.client.get("/workspaces").json()["data"][0]["workspaceId"]
+    service.end(signal.SIGTERM)
+    query("alter table airbyte.jobs drop column workspace_id")
+    service.start()
+    both = [first["jobId"], second["jobId"]]
+    assert listed(workspaceIds=workspace, orderBy="createdAt|ASC") == both
+    assert listed(workspaceIds="00000000-0000-0000-0000-000000000000") == []
+    assert listed(createdAtStart=second["startTime"]) == listed(createdAtStart=second["startTime"], jobType="sync")
+    assert listed(createdAtStart=second["startTime"], createdAtEnd=second["startTime"]) == both[1:]
+    assert listed(updatedAtEnd=second["lastUpdatedAt"], orderBy="updatedAt|DESC") == both[::-1]
+    service.sync("numbers")
+    assert len(listed(workspaceIds=workspace)) == 3
+
+
 def test_unknown_things_are_404_and_wrong_bodies_422_field_by_field(scripted_service):
     service = scripted_service()
     unknown = {"connectionId": "00000000-0000-0000-0000-000000000000", "jobType": "sync"}

@@ -283,6 +283,15 @@ def test_an_invalid_configuration_is_reported_by_setting(connector):
     assert "streams.0.colour: " in error_of(messages).message
 
 
+def test_an_unknown_type_is_refused_with_stream_column_and_the_type_that_may_be_meant(connector):
+    schema = {"properties": {"id": {"type": "int"}}}
+    status, messages = connector("read", "unused", json_schema=schema)
+    assert status == 1
+    assert "stream texts: json_schema: column id: the type 'int' is unknown; write {type: integer}" in (
+        error_of(messages).message
+    )
+
+
 def test_a_stream_that_the_configuration_lacks_is_reported(connector, tmp_path):
     status, messages = connector("read", tmp_path / "x.csv", name="others")
     assert status == 1

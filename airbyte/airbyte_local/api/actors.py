@@ -9,8 +9,9 @@ import psycopg
 from fastapi import APIRouter
 
 from airbyte_local.api import problems
-from airbyte_local.api.bodies import LENIENT, ActorBody, ActorCreateBody, ActorPatchBody, Ids, Prefer, WorkspaceBody
+from airbyte_local.api.bodies import ActorBody, ActorCreateBody, ActorPatchBody, WorkspaceBody
 from airbyte_local.api.pages import Paging
+from airbyte_local.api.parameters import LENIENT, Ids, IncludeDeleted, Prefer
 from airbyte_local.configuration import Fault, faults, hide, keep_hidden, merged
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.connectors.registry import RegistryError
@@ -31,7 +32,9 @@ def router(store: Store, connectors: ConnectorManager) -> APIRouter:
 
 def _add_workspaces(routes: APIRouter, store: Store) -> None:
     @routes.get("/workspaces")
-    def list_workspaces(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+    def list_workspaces(
+        paging: Paging, workspace_ids: Ids = None, include_deleted: IncludeDeleted = False
+    ) -> dict[str, Any]:
         return paging.of(_workspace, store.workspaces, workspace_ids or ())
 
     @routes.post("/workspaces")
@@ -64,7 +67,9 @@ def _add_actors(routes: APIRouter, kind: Kind, store: Store, connectors: Connect
         return whole[f"{kind}Type"], hide(whole, schema)
 
     @routes.get(f"/{kind}s", name=f"list_{kind}s")
-    def list_actors(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+    def list_actors(
+        paging: Paging, workspace_ids: Ids = None, include_deleted: IncludeDeleted = False
+    ) -> dict[str, Any]:
         return paging.of(_actor, store.actors, kind, workspace_ids or ())
 
     @routes.post(f"/{kind}s", name=f"create_{kind}")

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel, ValidationError
 
-from airbyte_local.api import actors, connections, documentation, jobs, problems
+from airbyte_local.api import actors, connections, documentation, jobs, parameters, problems
 from airbyte_local.api.problems import Problem
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore
@@ -47,7 +47,7 @@ def create_app(
     app = documentation.application(lifespan)
     problems.install(app)
     open_routes = APIRouter()
-    routes = APIRouter(dependencies=[Depends(_authenticator(settings))])
+    routes = APIRouter(dependencies=[Depends(_authenticator(settings)), Depends(parameters.require_known)])
     routes.include_router(actors.router(store, connectors))
     routes.include_router(connections.router(store, job_store, connectors))
     routes.include_router(jobs.router(store, job_store, runner))

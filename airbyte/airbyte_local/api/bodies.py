@@ -1,20 +1,15 @@
-"""Bodies and parameters of requests about workspaces, sources, destinations and connections."""
+"""Bodies of requests about workspaces, sources, destinations and connections."""
 
 import json
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import Header, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from airbyte_declaration.streams import StreamConfigurations
 
-# RFC 7240: accept the request without a check.
-LENIENT = "handling=lenient"
 Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
-Ids = Annotated[list[uuid.UUID] | None, Query(alias="workspaceIds")]
-Prefer = Annotated[str, Header()]
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:

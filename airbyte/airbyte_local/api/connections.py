@@ -7,11 +7,13 @@ from airbyte_protocol.models import AirbyteStream
 from fastapi import APIRouter, Query
 from pydantic import ValidationError
 
+from airbyte_declaration import keys
 from airbyte_declaration.streams import ConnectionOptions, StreamConfiguration
 from airbyte_local.api import problems
 from airbyte_local.api.actors import seconds
-from airbyte_local.api.bodies import LENIENT, ConnectionCreateBody, ConnectionPatchBody, Ids, Prefer
+from airbyte_local.api.bodies import ConnectionCreateBody, ConnectionPatchBody
 from airbyte_local.api.pages import Paging
+from airbyte_local.api.parameters import LENIENT, Ids, IncludeDeleted, Prefer
 from airbyte_local.configuration import Fault
 from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.jobs import JobStore
@@ -45,11 +47,16 @@ def router(store: Store, jobs: JobStore, connectors: ConnectorManager) -> APIRou
                 wrong.append(Fault(f"{where}.name", fault))
             elif each.sync_mode not in _modes(found[0]):
                 wrong.append(Fault(f"{where}.syncMode", f"must be one of {', '.join(_modes(found[0]))}"))
+            elif each.sync_mode == "incremental_deduped_history":
+                columns = found[0].json_schema.get("properties", {})
+                wrong += [Fault(f"{where}.{field}", fault) for field, fault in keys.faults(each, columns)]
         if wrong:
             raise problems.invalid(wrong)
 
     @routes.get("/connections")
-    def list_connections(paging: Paging, workspace_ids: Ids = None) -> dict[str, Any]:
+    def list_connections(
+        paging: Paging, workspace_ids: Ids = None, include_deleted: IncludeDeleted = False
+    ) -> dict[str, Any]:
         return paging.of(_connection, store.connections, workspace_ids or ())
 
     @routes.post("/connections")

@@ -9,11 +9,14 @@ from fastapi import APIRouter, Path, Query
 from airbyte_local.api import problems
 from airbyte_local.api.bodies import CamelModel
 from airbyte_local.api.pages import Paging
+from airbyte_local.api.parameters import Ids, Moment
 from airbyte_local.api.problems import Problem
-from airbyte_local.jobs import Job, JobStore, RunningJobError, Status
+from airbyte_local.jobs import Job, JobStore, Order, RunningJobError
 from airbyte_local.store import Store
 from airbyte_local.sync.runner import Runner
 
+# Also those that jobs of this service never have.
+AirbyteStatus = Literal["pending", "queued", "running", "incomplete", "failed", "succeeded", "cancelled"]
 JobId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
@@ -60,9 +63,27 @@ def router(store: Store, jobs: JobStore, runner: Runner) -> APIRouter:
     def list_jobs(
         paging: Paging,
         connection_id: Annotated[uuid.UUID | None, Query(alias="connectionId")] = None,
-        status: Status | None = None,
+        workspace_ids: Ids = None,
+        # All that Airbyte has; ours is one of them.
+        job_type: Annotated[Literal["sync", "reset", "refresh", "clear"] | None, Query(alias="jobType")] = None,
+        status: AirbyteStatus | None = None,
+        created_at_start: Annotated[Moment | None, Query(alias="createdAtStart")] = None,
+        created_at_end: Annotated[Moment | None, Query(alias="createdAtEnd")] = None,
+        updated_at_start: Annotated[Moment | None, Query(alias="updatedAtStart")] = None,
+        updated_at_end: Annotated[Moment | None, Query(alias="updatedAtEnd")] = None,
+        order_by: Annotated[Order, Query(alias="orderBy")] = "createdAt|DESC",
     ) -> dict[str, Any]:
-        return paging.of(lambda job: _job(job, runner), jobs.recent, connection_id, status=status)
+        return paging.of(
+            lambda job: _job(job, runner),
+            jobs.recent,
+            connection_id,
+            workspaces=workspace_ids or (),
+            job_type=job_type,
+            status=status,
+            created=(created_at_start, created_at_end),
+            updated=(updated_at_start, updated_at_end),
+            order=order_by,
+        )
 
     @routes.get("/jobs/{job_id}")
     def get_job(job_id: JobId) -> JobResponse:

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from airbyte_declaration.streams import plain
 from airbyte_local.configuration import Fault
 from airbyte_local.connectors.environments import ConnectorInstallError
 from airbyte_local.connectors.messages import ConnectorError
@@ -71,7 +72,7 @@ def invalid(faults: Sequence[Fault]) -> Problem:
 
 def unprocessable(errors: Sequence[Any]) -> Problem:
     """422: validation errors of Pydantic, field by field."""
-    return invalid([Fault(".".join(map(str, each["loc"])), each["msg"]) for each in errors])
+    return invalid([Fault(".".join(map(str, each["loc"])), plain(each["msg"])) for each in errors])
 
 
 def problem_of(request: Request, error: Exception) -> Problem:
