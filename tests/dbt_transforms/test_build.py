@@ -39,6 +39,7 @@ def builds(sources):
         insert into raw.tags (id, tag) values (4, 'mlops'), (5, 'mlops'), (6, ' ');
     """)
     seen.blank = sources.fail("build", status=1)
+    seen.log = (sources.var / "dbt" / "logs" / "dbt.log").read_text()
 
     sources.sql("delete from raw.projects where id > 3; delete from raw.tags where id between 4 and 6")
     seen.facts = sources.run("build")
@@ -63,10 +64,12 @@ def test_all_projects_are_to_predict_also_without_a_tag(builds, sources):
 
 @pytest.mark.parametrize("column", ["title", "description", "tag"])
 def test_a_blank_text_of_a_labelled_project_stops_the_build(builds, column):
-    assert f"test not_null_labeled_projects_{column} failed: Got 1 result" in builds.blank
+    assert f"Failure in test not_null_labeled_projects_{column} " in builds.log
+    # Of five, with the two of projects_to_predict.
+    assert builds.blank.endswith(" And 2 more.")
 
 
-def test_a_build_makes_the_candidate_and_its_views_and_nothing_else(builds, sources):
+def test_a_build_makes_the_candidates_and_their_views_and_nothing_else(builds, sources):
     assert builds.made == []
     tables = sources.sql("""
         select table_schema, table_name, table_type from information_schema.tables
@@ -81,14 +84,14 @@ def test_a_build_makes_the_candidate_and_its_views_and_nothing_else(builds, sour
 
 
 def test_a_build_returns_and_reports_what_it_made_with_its_warnings(builds, sources):
-    # 8 data tests and 5 unit tests, one of which warns of the tag without project.
-    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (3, 12, 3)
+    # 17 data tests and 6 unit tests, one of which warns of the tag without project.
+    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (4, 22, 2)
     (warning,) = builds.facts["warnings"]
     assert "relationships_stg_tags" in warning
     assert "Got 1 result" in warning
     assert builds.facts["report"] == {
-        "rows_out": 3,
-        "note": "3 dbt models; 12 dbt tests passed",
+        "rows_out": 2,
+        "note": "4 dbt models; 22 dbt tests passed",
         "links": {"dbt docs": str(sources.var / "dbt" / "docs" / "index.html")},
         "sections": [{"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[warning]]}],
     }
