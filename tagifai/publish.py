@@ -32,7 +32,9 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
     candidate = pyarrow.parquet.read_table(io.BytesIO(content))
     predictions = candidate.select(["id", "tag", "probability", "model_version"])
     published = warehouse.replace_predictions(settings.warehouse, predictions, predicted_at)
-    logger.info("%d predictions %s", len(predictions), "published" if published else "are older than the published ones")
+    logger.info(
+        "%d predictions %s", len(predictions), "published" if published else "kept back: newer ones are published"
+    )
     return {
         "rows": len(predictions),
         "unlabeled": candidate["is_labeled"].to_pylist().count(False),

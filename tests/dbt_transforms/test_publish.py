@@ -129,7 +129,9 @@ def test_nothing_is_published_without_a_candidate(warehouse):
 
 @pytest.mark.parametrize("missing", ["labeled_projects", "projects_to_predict"])
 def test_without_the_candidate_of_one_table_neither_is_published(published, missing):
-    published.sql(f"insert into candidate.projects_to_predict values (3, 'e', 'f', false); drop table candidate.{missing}")
+    published.sql(
+        f"insert into candidate.projects_to_predict values (3, 'e', 'f', false); drop table candidate.{missing}"
+    )
     published.fail("publish", status=os.EX_TEMPFAIL)
     assert published.sql("select id from marts.labeled_projects order by id") == [["1"], ["2"]]
     assert published.sql("select to_regclass('marts.projects_to_predict')") == [[""]]

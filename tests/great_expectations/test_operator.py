@@ -96,7 +96,9 @@ def test_a_checkpoint_that_crashes_reports_the_error(place, validate):
 
 
 def test_the_report_on_a_snapshot_has_null_for_a_missing_value(place, validate, tmp_path):
-    _, xcoms = failed(validate("snapshot", file=SNAPSHOT), {"extract_data": {"uri": write_snapshot(place, tmp_path, id=None)}})
+    _, xcoms = failed(
+        validate("snapshot", file=SNAPSHOT), {"extract_data": {"uri": write_snapshot(place, tmp_path, id=None)}}
+    )
     (check,) = xcoms["report"]["checks"]["failed"]
     assert (check["observed"], check["examples"]) == ("1 of 5 rows failing", [{"id": None}])
     assert (xcoms["report"]["rows_in"], xcoms["report"]["rows_out"]) == (5, 0)

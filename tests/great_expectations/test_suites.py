@@ -136,7 +136,7 @@ def write_snapshot(place, folder, **changes):
 
 
 def write_predictions(folder, *changed):
-    """A Parquet file as `tagifai predict` writes it, of five projects, with some cells `(row, column, value)` changed."""
+    """A Parquet file as `tagifai predict` writes it, of five projects, with cells `(row, column, value)` changed."""
     frame = pd.DataFrame({"id": range(1, 6), "title": "Title", "is_labeled": True, "tag": "mlops", "probability": 0.5})
     frame = frame.assign(model_version="2").astype({"probability": float})
     for row, column, value in changed:

@@ -43,8 +43,9 @@ class Gate:
         if self._file:
             # With nullable types a missing id does not turn the other ids into floats.
             frame = pd.read_parquet(self._file, dtype_backend="numpy_nullable")
+            batch_parameters = {"dataframe": frame}
             # What its writer tells about the rows, such as the values that a column may have.
-            batch_parameters, parameters = {"dataframe": frame}, frame.attrs
+            parameters = {str(name): value for name, value in frame.attrs.items()}
         self._result = self._checkpoint.run(batch_parameters=batch_parameters, expectation_parameters=parameters)
         _update_data_docs(self._context, self._result)
         return self
