@@ -1,4 +1,4 @@
-"""Build the candidate of labeled_projects with dbt, and publish it once it is checked.
+"""Build the candidates of the published tables with dbt, and publish them once they are checked.
 
 `python transform.py build --result PATH` is one `dbt build`, models and tests in the order of the graph;
 `python transform.py publish --result PATH` is one transaction. PATH gets one JSON object: the facts, or {"error": "…"},
@@ -61,8 +61,8 @@ def build(home: Path) -> dict[str, Any]:
             that works without a server).
 
     Returns:
-        `models` built and `tests` passed (data and unit tests), `rows` of the candidate, `warnings` of tests and of the
-        documentation.
+        `models` built and `tests` passed (data and unit tests), `rows` of labeled_projects, `warnings` of tests and of
+        the documentation.
 
     Raises:
         TransformError: a model or a test failed, or dbt could not start.
@@ -92,17 +92,17 @@ def build(home: Path) -> dict[str, Any]:
 
 
 def publish(home: Path) -> dict[str, Any]:
-    """Make the candidate the published table, in one transaction; returns the `rows` published.
+    """Make the candidates the published tables, in one transaction; returns the `rows` published of each.
 
     Raises:
-        TransformError: the warehouse refused; the published table is unchanged.
+        TransformError: the warehouse refused; the published tables are unchanged.
     """
     ended, events = _dbt(home, "run-operation", "publish")
     if not ended.success:
         reason = ended.exception or next(events[name].exc for name in PUBLISH_ERRORS if name in events)
         raise TransformError(
-            f"labeled_projects is not published and stays as it was: {_one_line(reason)}. "
-            "Build the candidate if it is missing; drop a view that reads a changed column."
+            f"nothing is published, and the tables stay as they were: {_one_line(reason)}. "
+            "Build the candidates if one is missing; drop a view that reads a changed column."
         )
     return json.loads(events["JinjaLogInfo"].msg)
 
@@ -128,7 +128,9 @@ def main() -> None:
 def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """The report of a verb that succeeded; build has no rows in, since it reads several tables."""
     if "models" not in facts:
-        return {"rows_in": facts["rows"], "rows_out": facts["rows"], "note": "published in one transaction"}
+        published = ", ".join(f"{name} {rows}" for name, rows in facts["rows"].items())
+        rows = facts["rows"]["labeled_projects"]
+        return {"rows_in": rows, "rows_out": rows, "note": f"published in one transaction: {published}"}
     page = home / "docs" / "index.html"
     warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
     return {

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,10 @@ MODEL = click.Option(["--model", "folder"], required=True, help="URI that train 
 WORKER = click.Option(["--worker"], type=int, default=0, show_default=True, help="Number of this worker, from 0.")
 INPUT = click.Option(["--input", "source"], help="CSV or Parquet file with id, title, description.")
 OUTPUT = click.Option(["--output", "target"], help="CSV or Parquet file to write: id, tag, probability.")
+PREDICTIONS = click.Option(["--predictions", "uri"], required=True, help="URI that predict returned.")
+PREDICTED_AT = click.Option(
+    ["--predicted-at"], type=datetime.fromisoformat, required=True, help="Time that predict returned."
+)
 FOLDER = click.Option(["--folder"], required=True, help="Folder with copies of the source files.")
 RESULT = click.Option(
     ["--result"], type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
@@ -30,6 +35,7 @@ COMMANDS = {
     "evaluate": ("Measure a candidate on the held-out rows.", [SNAPSHOT, MODEL]),
     "promote": ("Register a candidate and make it champion if it is no worse.", [SNAPSHOT, MODEL]),
     "predict": ("Tag all projects of the warehouse, or those of a file, with the champion.", [INPUT, OUTPUT]),
+    "publish": ("Publish predictions that are checked, unless newer ones are published.", [PREDICTIONS, PREDICTED_AT]),
     "spoil": ("Append bad rows to projects.csv, to demonstrate the gate that stops them.", [FOLDER]),
 }
 

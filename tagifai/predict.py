@@ -1,10 +1,10 @@
 """predict: tag the projects of the warehouse, or those of a file, with the champion."""
 
 import csv
+import hashlib
 import io
 import logging
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from tagifai import artifacts, registry, warehouse
 from tagifai.errors import TagifaiError
+from tagifai.labels import OTHER
 from tagifai.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ FORMATS = (".csv", ".parquet")
 
 
 def predict(settings: Settings, *, source: str | None = None, target: str | None = None) -> dict[str, Any]:
-    """Tag the projects of a file, or all of marts.labeled_projects and replace marts.predictions in one transaction.
+    """Tag the projects of a file, or all of marts.projects_to_predict as a candidate for marts.predictions.
+
+    The candidate is a Parquet file named by its content. It has a row for each project and each prediction, joined by
+    id, so that a checkpoint sees where one of them is missing: `id`, `title`, `is_labeled`, `tag`, `probability`,
+    `model_version`; its attribute `tags` lists what the champion can answer. `publish` publishes it.
 
     Args:
         settings: where the champion and the warehouse are.
@@ -33,7 +38,9 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
         target: CSV or Parquet file; gets `id`, `tag`, `probability` in the same order, in one step.
 
     Returns:
-        `rows` written; `model_version`; without a file `mlflow`: where the champion is, as in registry.place.
+        `rows` tagged; `model_version`. Without a file also `unlabeled`, how many projects have no label; `predictions`,
+        the URI of the candidate; `predicted_at`, later than in all calls that read the table before; `mlflow`: where
+        the champion is, as in registry.place.
 
     Raises:
         TagifaiError: there is no champion, MLflow or the warehouse does not answer, the table or the source is missing,
@@ -41,21 +48,26 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
     """
     if source and target:
         return _predict_file(settings, source, target)
-    import pyarrow as pa
-
-    champion, model = _champion(settings)
-    projects = warehouse.read_labeled_projects(settings.warehouse, COLUMNS).to_pandas()
+    # Before the champion, so that whoever has a later time has no older champion either.
+    table, predicted_at = warehouse.read_projects_to_predict(settings.warehouse, (*COLUMNS, "is_labeled"))
+    projects, (champion, model) = table.to_pandas(), _champion(settings)
     tagged, version = tag(model, projects), str(champion.version)
-    predictions = pa.table(
-        {
-            **{name: pa.array(tagged[name]) for name in tagged},
-            "model_version": pa.repeat(version, len(tagged)),
-            "predicted_at": pa.repeat(pa.scalar(datetime.now(UTC)), len(tagged)),
-        }
-    )
-    warehouse.replace_predictions(settings.warehouse, predictions)
+    candidate = projects.drop(columns="description").merge(tagged.assign(model_version=version), how="outer", on="id")
+    candidate.attrs["tags"] = _answers(model)
+    content = io.BytesIO()
+    candidate.to_parquet(content, index=False)
+    name = hashlib.blake2b(content.getbuffer(), digest_size=16).hexdigest()
+    uri = f"{settings.artifacts}/predictions/{name}.parquet"
+    artifacts.write(uri, content.getvalue())
     logger.info("%d predictions of version %s", len(tagged), version)
-    return {"rows": len(tagged), "model_version": version, "mlflow": registry.place(settings, champion)}
+    return {
+        "rows": len(tagged),
+        "unlabeled": int((~projects["is_labeled"]).sum()),
+        "model_version": version,
+        "predictions": uri,
+        "predicted_at": predicted_at.isoformat(),
+        "mlflow": registry.place(settings, champion),
+    }
 
 
 def read_projects(source: str) -> pd.DataFrame:
@@ -99,6 +111,12 @@ def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
     probabilities = model.predict_proba(projects)
     tags = model.named_steps["classifier"].decide(probabilities)
     return pd.DataFrame({"id": projects["id"].to_numpy(), "tag": tags, "probability": probabilities.max(axis=1)})
+
+
+def _answers(model: "Pipeline") -> list[str]:
+    """Tags that a model can answer."""
+    classifier = model.named_steps["classifier"]
+    return sorted({*map(str, classifier.classes_), *([OTHER] if classifier.threshold else [])})
 
 
 def _predict_file(settings: Settings, source: str, target: str) -> dict[str, Any]:

@@ -151,13 +151,30 @@ def _predict(settings: Settings, facts: Facts, options: Facts) -> Facts:
     return {
         "rows_in": facts["rows"],
         "rows_out": facts["rows"],
-        "note": f"tagged by version {version}",
+        # A file has no labels.
+        "note": f"tagged by version {version}" + (f"; {_unlabeled(facts)}" if "unlabeled" in facts else ""),
         "links": {"MLflow champion": _version({"name": settings.model.name, "version": version})},
+    }
+
+
+def _publish(settings: Settings, facts: Facts, options: Facts) -> Facts:
+    note = "published in one transaction" if facts["published"] else "not published: newer ones are published already"
+    told = f"{facts['rows']:,} by version {facts['model_version']}, {note}; {_unlabeled(facts)}"
+    return {
+        "rows_in": facts["rows"],
+        "rows_out": facts["rows"] if facts["published"] else 0,
+        "note": note,
+        "headlines": {"predictions": told},
+        "summary": {"predictions": facts},
     }
 
 
 def _spoil(settings: Settings, facts: Facts, options: Facts) -> Facts:
     return {"rows_out": len(facts["rows"]), "note": f"{_count(len(facts['rows']), 'bad row')} appended"}
+
+
+def _unlabeled(facts: Facts) -> str:
+    return f"{_count(facts['unlabeled'], 'project')} without a label"
 
 
 def _candidate(candidate: Facts) -> str:
@@ -197,5 +214,6 @@ REPORTS: dict[str, Callable[[Settings, Facts, Facts], Facts]] = {
     "evaluate": _evaluate,
     "promote": _promote,
     "predict": _predict,
+    "publish": _publish,
     "spoil": _spoil,
 }

@@ -44,7 +44,7 @@ class Section(BaseModel):
 
 
 class Warehouse(Section):
-    """The database with marts.labeled_projects and marts.predictions."""
+    """The database whose schema marts has the published tables."""
 
     type: Literal["postgres"]
     host: str

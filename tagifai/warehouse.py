@@ -1,7 +1,8 @@
-"""Read and replace the two tables of the warehouse, as Arrow tables."""
+"""Read and replace tables of the warehouse, as Arrow tables."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from adbc_driver_manager import AdbcConnection
 
 LABELED_PROJECTS = "marts.labeled_projects"
+PROJECTS_TO_PREDICT = "marts.projects_to_predict"
 PREDICTIONS = "marts.predictions"
 
-# One run at a time creates and replaces the table; readers do not wait.
+# Only one run at a time reads what to predict, or replaces the table; those who read the table do not wait.
 PREPARE_PREDICTIONS = f"""
 select pg_advisory_xact_lock(hashtext('{PREDICTIONS}'));
 create schema if not exists marts;
@@ -25,8 +27,11 @@ create table if not exists {PREDICTIONS} (
     probability double precision not null,
     model_version text not null,
     predicted_at timestamp with time zone not null
-);
-delete from {PREDICTIONS};
+)
+"""
+# Later than all published predictions, even if the clock was set back.
+NOW = f"""
+select greatest(clock_timestamp(), max(predicted_at) + interval '1 microsecond') as predicted_at from {PREDICTIONS}
 """  # noqa: S608
 
 
@@ -37,38 +42,50 @@ def read_labeled_projects(warehouse: Warehouse, columns: tuple[str, ...]) -> "pa
         ServiceError: the warehouse does not answer, or the table is missing.
         TagifaiError: the table is empty.
     """
-    # The DB-API layer of the driver would import pandas, which takes longer than the rest of `extract`.
-    import pyarrow as pa
-    from adbc_driver_manager import AdbcStatement
-
-    with _connection(warehouse) as connection, AdbcStatement(connection) as statement:
-        statement.set_sql_query(f"select {', '.join(columns)} from {LABELED_PROJECTS} order by id")  # noqa: S608
-        stream, _ = statement.execute_query()
-        table = pa.RecordBatchReader.from_stream(stream).read_all()
-    if not table.num_rows:
-        raise TagifaiError(f"{LABELED_PROJECTS} in {_address(warehouse)} is empty: run dataops on source files first")
-    return table
+    with _connection(warehouse) as connection:
+        return _read_all(connection, warehouse, LABELED_PROJECTS, columns)
 
 
-def replace_predictions(warehouse: Warehouse, predictions: "pa.Table") -> None:
+def read_projects_to_predict(warehouse: Warehouse, columns: tuple[str, ...]) -> "tuple[pa.Table, datetime]":
+    """Read columns of all projects, ordered by id, and the time: whoever reads later gets a later time.
+
+    Raises:
+        ServiceError: the warehouse does not answer, or the table is missing.
+        TagifaiError: the table is empty.
+    """
+    with _connection(warehouse) as connection:
+        # Nothing is committed: the table is created here only for the query.
+        connection.set_autocommit(False)
+        _execute(connection, PREPARE_PREDICTIONS)
+        (now,) = _query(connection, NOW)["predicted_at"].to_pylist()
+        return _read_all(connection, warehouse, PROJECTS_TO_PREDICT, columns), now
+
+
+def replace_predictions(warehouse: Warehouse, predictions: "pa.Table", predicted_at: datetime) -> bool:
     """Replace the rows of marts.predictions, or create it; readers see the old rows or the new ones, and views stay.
 
     Args:
         warehouse: the database.
-        predictions: columns `id` int64, `tag`, `model_version` string, `probability` double, `predicted_at` timestamp
-            with time zone.
+        predictions: columns `id` int64, `tag`, `model_version` string, `probability` double.
+        predicted_at: when they were made, as read_projects_to_predict returned it.
+
+    Returns:
+        Whether the rows were replaced; newer ones are kept.
 
     Raises:
         ServiceError: the warehouse does not answer or refuses.
     """
+    import pyarrow as pa
     from adbc_driver_manager import AdbcStatement, StatementOptions
 
     schema, table = PREDICTIONS.split(".")
     with _connection(warehouse) as connection:
         connection.set_autocommit(False)
-        with AdbcStatement(connection) as statement:
-            statement.set_sql_query(PREPARE_PREDICTIONS)
-            statement.execute_update()
+        _execute(connection, PREPARE_PREDICTIONS)
+        (newest,) = _query(connection, f"select max(predicted_at) as newest from {PREDICTIONS}")["newest"].to_pylist()  # noqa: S608
+        if newest and newest > predicted_at:
+            return False
+        _execute(connection, f"delete from {PREDICTIONS}")  # noqa: S608
         with AdbcStatement(connection) as statement:
             statement.set_options(
                 **{
@@ -77,9 +94,37 @@ def replace_predictions(warehouse: Warehouse, predictions: "pa.Table") -> None:
                     StatementOptions.INGEST_TARGET_TABLE.value: table,
                 }
             )
-            statement.bind_stream(predictions.to_reader())
+            times = pa.repeat(pa.scalar(predicted_at), len(predictions))
+            statement.bind_stream(predictions.append_column("predicted_at", times).to_reader())
             statement.execute_update()
         connection.commit()
+    return True
+
+
+def _read_all(connection: "AdbcConnection", warehouse: Warehouse, name: str, columns: tuple[str, ...]) -> "pa.Table":
+    table = _query(connection, f"select {', '.join(columns)} from {name} order by id")  # noqa: S608
+    if not table.num_rows:
+        raise TagifaiError(f"{name} in {_address(warehouse)} is empty: run dataops on source files first")
+    return table
+
+
+def _query(connection: "AdbcConnection", sql: str) -> "pa.Table":
+    # The DB-API layer of the driver would import pandas, which takes longer than the rest of `extract`.
+    import pyarrow as pa
+    from adbc_driver_manager import AdbcStatement
+
+    with AdbcStatement(connection) as statement:
+        statement.set_sql_query(sql)
+        stream, _ = statement.execute_query()
+        return pa.RecordBatchReader.from_stream(stream).read_all()
+
+
+def _execute(connection: "AdbcConnection", sql: str) -> None:
+    from adbc_driver_manager import AdbcStatement
+
+    with AdbcStatement(connection) as statement:
+        statement.set_sql_query(sql)
+        statement.execute_update()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Load, check and transform the source data into the table `labeled_projects`.
+"""Load, check and transform the source data into the tables `labeled_projects` and `projects_to_predict`.
 
 Two Airbyte syncs load the source files unchanged; a Great Expectations checkpoint follows each. One `dbt build` creates
-a candidate of `labeled_projects`. If the candidate passes its own checkpoint, it is published in one transaction:
-consumers see either the old or the new table. Publishing updates the asset `labeled_projects`, which starts `mlops`.
+candidates of both tables. If the candidates pass their own checkpoints, they are published in one transaction:
+consumers see either the old or the new tables. Publishing updates the asset `labeled_projects`, which starts `mlops`.
 """
 
 from airflow.sdk import DAG
@@ -28,3 +28,4 @@ with DAG(
     extract_and_load("projects") >> validate("projects") >> transform
     extract_and_load("tags") >> validate("tags") >> transform
     transform >> validate("labeled_projects", task_id="validate_transforms") >> publish
+    transform >> validate("projects_to_predict") >> publish

@@ -1,33 +1,43 @@
 {% macro publish() %}
-    {% set candidate = ref('labeled_projects') %}
-    {% set published = api.Relation.create(candidate.database, 'marts', candidate.identifier, type='table') %}
-    {% do adapter.create_schema(published) %}
-    {% set rows = adapter.dispatch('publish')(candidate, published) %}
+    {% set tables = [] %}
+    {% for name in ('labeled_projects', 'projects_to_predict') %}
+        {% set candidate = ref(name) %}
+        {% set published = api.Relation.create(candidate.database, 'marts', candidate.identifier, type='table') %}
+        {% do tables.append((candidate, published)) %}
+    {% endfor %}
+    {% do adapter.create_schema(tables[0][1]) %}
+    {% set rows = adapter.dispatch('publish')(tables) %}
     {{ log({'rows': rows} | tojson, info=True) }}
 {% endmacro %}
 
 
 {#
-    The rows are replaced inside the table: renaming the table would take its views along, and dropping it would fail.
+    The rows are replaced inside the tables: renaming a table would take its views along, and dropping it would fail.
     Readers do not wait unless columns have changed. `begin` is explicit: dbt leaves transactions to psycopg2, which
     begins none after dbt's first commit.
 #}
-{% macro postgres__publish(candidate, published) %}
+{% macro postgres__publish(tables) %}
+    {% set rows = {} %}
     {% call statement() %}
         begin;
-        create table if not exists {{ published }} (like {{ candidate }});
-        -- Without the lock, two writers at the same time would leave the rows of both.
-        lock table {{ published }} in share row exclusive mode;
-        delete from {{ published }};
+        {% for candidate, published in tables %}
+            create table if not exists {{ published }} (like {{ candidate }});
+            -- Without the lock, two writers at the same time would leave the rows of both.
+            lock table {{ published }} in share row exclusive mode;
+            delete from {{ published }};
+        {% endfor %}
     {% endcall %}
-    {% do process_schema_changes('sync_all_columns', candidate, published) %}
-    {% set columns = adapter.get_columns_in_relation(candidate) | map(attribute='quoted') | join(', ') %}
-    {% call statement('insert') %}
-        insert into {{ published }} ({{ columns }}) select {{ columns }} from {{ candidate }}
-    {% endcall %}
+    {% for candidate, published in tables %}
+        {% do process_schema_changes('sync_all_columns', candidate, published) %}
+        {% set columns = adapter.get_columns_in_relation(candidate) | map(attribute='quoted') | join(', ') %}
+        {% call statement('insert') %}
+            insert into {{ published }} ({{ columns }}) select {{ columns }} from {{ candidate }}
+        {% endcall %}
+        {% do rows.update({candidate.identifier: load_result('insert').response.rows_affected}) %}
+    {% endfor %}
     {# Others see the changes from here on; an earlier error rolls all of them back. #}
     {% do adapter.commit() %}
-    {{ return(load_result('insert').response.rows_affected) }}
+    {{ return(rows) }}
 {% endmacro %}
 
 
@@ -43,9 +53,14 @@
 {% endmacro %}
 
 
-{% macro bigquery__publish(candidate, published) %}
-    {% call statement('replace') %}
-        create or replace table {{ published }} as select * from {{ candidate }}
-    {% endcall %}
-    {{ return(load_result('replace').response.rows_affected) }}
+{# Each table is replaced in one step, one after the other: a transaction of BigQuery cannot create tables. #}
+{% macro bigquery__publish(tables) %}
+    {% set rows = {} %}
+    {% for candidate, published in tables %}
+        {% call statement('replace') %}
+            create or replace table {{ published }} as select * from {{ candidate }}
+        {% endcall %}
+        {% do rows.update({candidate.identifier: load_result('replace').response.rows_affected}) %}
+    {% endfor %}
+    {{ return(rows) }}
 {% endmacro %}

@@ -38,12 +38,15 @@ projects=$!
 (sync tags; checkpoint validate_tags tags) &
 wait_for "$projects" $!
 dbt transform build
-checkpoint validate_transforms labeled_projects
+checkpoint validate_transforms labeled_projects &
+checked=$!
+checkpoint validate_projects_to_predict projects_to_predict &
+wait_for "$checked" $!
 dbt publish publish
 
 tagifai extract_data extract
 snapshot=$(returned extract_data uri)
-checkpoint validate snapshot --snapshot "$snapshot"
+checkpoint validate "snapshot=$snapshot"
 workers=()
 for ((worker = 0; worker < WORKERS; worker++)); do
   tagifai "optimize-$worker" optimize --snapshot "$snapshot" --worker "$worker" &
@@ -55,3 +58,6 @@ model=$(returned train model)
 tagifai evaluate evaluate --snapshot "$snapshot" --model "$model"
 tagifai promote promote --snapshot "$snapshot" --model "$model"
 tagifai predict predict
+predictions=$(returned predict predictions)
+checkpoint validate_predictions "predictions=$predictions"
+tagifai publish_predictions publish --predictions "$predictions" --predicted-at "$(returned predict predicted_at)"

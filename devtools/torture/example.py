@@ -21,7 +21,7 @@ TASKS = {"connector": "dataops.extract_and_load"}
 
 
 def faults(warehouse: dict[str, Any], source: Path, versions: list[dict[str, Any]], champion: str) -> Iterator[str]:
-    """Check that the published rows are the source's, and that the champion made one prediction for each.
+    """Check that the published rows are the source's, and that the champion made one prediction for each project.
 
     Args:
         warehouse: arguments of a psycopg connection.
@@ -31,17 +31,18 @@ def faults(warehouse: dict[str, Any], source: Path, versions: list[dict[str, Any
     """
     with (source / "projects.csv").open(newline="") as projects, (source / "tags.csv").open(newline="") as tags:
         tag = {row["id"]: row["tag"] for row in csv.DictReader(tags)}
-        rows = [
-            (int(row["id"]), row["title"].strip(), row["description"].strip(), tag[row["id"]])
+        every = [
+            (int(row["id"]), row["title"].strip(), row["description"].strip(), tag.get(row["id"]))
             for row in csv.DictReader(projects)
         ]
+        rows = [row for row in every if row[-1]]
     with psycopg.connect(**warehouse) as connection:
         published = connection.execute("select id, title, description, tag from marts.labeled_projects").fetchall()
         predicted = connection.execute("select id, model_version::text from marts.predictions").fetchall()
     if sorted(published) != sorted(rows):
         yield f"labeled_projects has {len(published)} rows, which are not the source's {len(rows)}"
-    if sorted(predicted) != sorted((row[0], champion) for row in rows):
-        yield f"predictions are not one for each row by the champion, version {champion}"
+    if sorted(predicted) != sorted((row[0], champion) for row in every):
+        yield f"predictions are not one for each project by the champion, version {champion}"
     fingerprints = Counter(tag["value"] for each in versions for tag in each["tags"] if tag["key"] == "fingerprint")
     if twice := [fingerprint for fingerprint, count in fingerprints.items() if count > 1]:
         yield f"registered more than once: {twice}"

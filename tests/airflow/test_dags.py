@@ -16,8 +16,9 @@ GRAPHS = {
         "extract_and_load_tags": {"validate_tags"},
         "validate_projects": {"transform"},
         "validate_tags": {"transform"},
-        "transform": {"validate_transforms"},
+        "transform": {"validate_transforms", "validate_projects_to_predict"},
         "validate_transforms": {"publish"},
+        "validate_projects_to_predict": {"publish"},
         "publish": set(),
     },
     "mlops": {
@@ -27,7 +28,9 @@ GRAPHS = {
         "train": {"evaluate"},
         "evaluate": {"promote"},
         "promote": {"predict"},
-        "predict": set(),
+        "predict": {"validate_predictions"},
+        "validate_predictions": {"publish_predictions"},
+        "publish_predictions": set(),
     },
     "watch": {"wait_for_change": set()},
 }

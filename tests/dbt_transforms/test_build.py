@@ -14,7 +14,7 @@ PUBLISHED = "select * from marts.labeled_projects order by id"
 
 @pytest.fixture(scope="module")
 def builds(sources):
-    """Three builds and their outcome: one that cannot write its page, one that fails on bad rows, one that succeeds."""
+    """Builds and their outcome: one that cannot write its page, two that fail on bad rows, one that succeeds."""
     seen, docs = SimpleNamespace(), sources.var / "dbt" / "docs"
     files = sorted((ROOT / "dbt_transforms").rglob("*"))
     docs.parent.mkdir()
@@ -33,7 +33,15 @@ def builds(sources):
     seen.after = sources.sql(CANDIDATE), sources.sql(PUBLISHED)
     seen.page = (docs / "index.html").read_text()
 
-    sources.sql("delete from raw.tags where tag = 'mlops'; drop schema marts cascade")
+    sources.sql("""
+        delete from raw.tags where tag = 'mlops'; drop schema marts cascade;
+        insert into raw.projects (id, title, description) values (4, '', 'D'), (5, 'E', E' \\t\\n'), (6, 'F', 'F');
+        insert into raw.tags (id, tag) values (4, 'mlops'), (5, 'mlops'), (6, ' ');
+    """)
+    seen.blank = sources.fail("build", status=1)
+    seen.log = (sources.var / "dbt" / "logs" / "dbt.log").read_text()
+
+    sources.sql("delete from raw.projects where id > 3; delete from raw.tags where id between 4 and 6")
     seen.facts = sources.run("build")
     seen.made = sorted(set((ROOT / "dbt_transforms").rglob("*")) - set(files))
     return seen
@@ -42,15 +50,26 @@ def builds(sources):
 def test_the_candidate_is_the_tagged_projects_with_clean_texts(builds, sources):
     assert sources.sql(CANDIDATE) == [
         ["1", "2020-02-20 06:43:18", "Graph nets", "Two\n\nlines", "mlops"],
-        ["2", "2020-02-21 00:00:00", "Überblick", "", "computer-vision"],
-        ["4", "2021-01-01 12:00:00", "", "Title is blank", ""],
+        ["2", "2020-02-21 00:00:00", "Überblick", "B", "computer-vision"],
     ]
-    # Blank texts are null, where the gate sees them.
-    assert sources.sql("select id from candidate.labeled_projects where description is null") == [["2"]]
-    assert sources.sql("select id from candidate.labeled_projects where title is null and tag is null") == [["4"]]
 
 
-def test_a_build_makes_the_candidate_and_its_views_and_nothing_else(builds, sources):
+def test_all_projects_are_to_predict_also_without_a_tag(builds, sources):
+    assert sources.sql("select id, title, description, is_labeled from candidate.projects_to_predict order by id") == [
+        ["1", "Graph nets", "Two\n\nlines", "t"],
+        ["2", "Überblick", "B", "t"],
+        ["3", "No tag", "C", "f"],
+    ]
+
+
+@pytest.mark.parametrize("column", ["title", "description", "tag"])
+def test_a_blank_text_of_a_labelled_project_stops_the_build(builds, column):
+    assert f"Failure in test not_null_labeled_projects_{column} " in builds.log
+    # Of five, with the two of projects_to_predict.
+    assert builds.blank.endswith(" And 2 more.")
+
+
+def test_a_build_makes_the_candidates_and_their_views_and_nothing_else(builds, sources):
     assert builds.made == []
     tables = sources.sql("""
         select table_schema, table_name, table_type from information_schema.tables
@@ -58,20 +77,21 @@ def test_a_build_makes_the_candidate_and_its_views_and_nothing_else(builds, sour
     """)
     assert tables == [
         ["candidate", "labeled_projects", "BASE TABLE"],
+        ["candidate", "projects_to_predict", "BASE TABLE"],
         ["staging", "stg_projects", "VIEW"],
         ["staging", "stg_tags", "VIEW"],
     ]
 
 
 def test_a_build_returns_and_reports_what_it_made_with_its_warnings(builds, sources):
-    # 8 data tests and 5 unit tests, one of which warns of the tag without project.
-    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (3, 12, 3)
+    # 17 data tests and 6 unit tests, one of which warns of the tag without project.
+    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (4, 22, 2)
     (warning,) = builds.facts["warnings"]
     assert "relationships_stg_tags" in warning
     assert "Got 1 result" in warning
     assert builds.facts["report"] == {
-        "rows_out": 3,
-        "note": "3 dbt models; 12 dbt tests passed",
+        "rows_out": 2,
+        "note": "4 dbt models; 22 dbt tests passed",
         "links": {"dbt docs": str(sources.var / "dbt" / "docs" / "index.html")},
         "sections": [{"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[warning]]}],
     }

@@ -71,6 +71,7 @@ def test_data_sets_have_the_same_names_as_schemas(models):
         "stg_projects": ("a-project", "staging"),
         "stg_tags": ("a-project", "staging"),
         "labeled_projects": ("a-project", "candidate"),
+        "projects_to_predict": ("a-project", "candidate"),
     }
 
 
@@ -91,7 +92,7 @@ def test_both_warehouses_get_the_same_sql_apart_from_quotes(tmp_path):
     bigquery = dbt(tmp_path / "bigquery", BIGQUERY, *compile_models, "--profiles-dir", tmp_path)
     postgres = dbt(tmp_path / "postgres", POSTGRES, *compile_models)
     compiled = [path.relative_to(postgres) for path in postgres.glob("compiled/transforms/models/*/*.sql")]
-    assert {path.stem for path in compiled} == {"stg_projects", "stg_tags", "labeled_projects"}
+    assert {path.stem for path in compiled} == {"stg_projects", "stg_tags", "labeled_projects", "projects_to_predict"}
     for path in compiled:
         theirs = (bigquery / path).read_text().replace("`a-project`.", "").replace("`", "")
         ours = (postgres / path).read_text().replace('"w".', "").replace('"', "").replace(" E'", " '")

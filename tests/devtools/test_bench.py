@@ -23,8 +23,9 @@ from stack.settings import ROOT
 
 TASKS = (
     *("extract_and_load_projects", "extract_and_load_tags", "validate_projects", "validate_tags"),
-    *("transform", "validate_transforms", "publish"),
-    *("extract_data", "validate", "optimize-0", "optimize-1", "train", "evaluate", "promote", "predict"),
+    *("transform", "validate_transforms", "validate_projects_to_predict", "publish"),
+    *("extract_data", "validate", "optimize-0", "optimize-1", "train", "evaluate", "promote"),
+    *("predict", "validate_predictions", "publish_predictions"),
 )
 
 
@@ -179,6 +180,7 @@ def test_the_command_fails_if_a_row_is_not_ok(tmp_path, monkeypatch, bound, stat
 def environments(tmp_path):
     """Programs that replace those of the environments: each logs its call, and writes a result for the next ones."""
     facts = {"uri": "u", "study": "s", "model": "m", "mlflow": {"model": "deeper"}}
+    facts |= {"predictions": "c", "predicted_at": "t"}
     program = f"""#!/bin/bash
 set -e
 echo "${{0##*environments/}} $*" >>"$RESULTS/calls"
@@ -217,9 +219,12 @@ def test_the_steps_of_the_script_are_the_tasks_of_both_graphs_in_their_order(scr
     status, calls, steps = script()
     assert status == 0
     assert sorted(steps) == sorted(TASKS)
-    assert steps[4:9] == ["transform", "validate_transforms", "publish", "extract_data", "validate"]
-    assert steps[11:] == ["train", "evaluate", "promote", "predict"]
-    assert "airflow/bin/python -m pipeline.checkpoints snapshot --snapshot u" in calls
+    assert steps[4] == "transform"
+    assert steps[7:10] == ["publish", "extract_data", "validate"]
+    assert steps[12:] == ["train", "evaluate", "promote", "predict", "validate_predictions", "publish_predictions"]
+    assert "airflow/bin/python -m pipeline.checkpoints snapshot=u" in calls
+    assert "airflow/bin/python -m pipeline.checkpoints predictions=c" in calls
+    assert any(call.startswith("tagifai/bin/tagifai publish --predictions c --predicted-at t ") for call in calls)
     assert any(call.startswith("tagifai/bin/tagifai train --snapshot u --study s ") for call in calls)
     assert any(call.startswith("tagifai/bin/tagifai promote --snapshot u --model m ") for call in calls)
 

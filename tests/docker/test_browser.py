@@ -21,7 +21,12 @@ EXPECTED = (
 # The names of the tasks' links.
 LINKS = {
     "dataops": {"extract_and_load_tags": "Sync log", "validate_tags": "Validation result", "transform": "dbt docs"},
-    "mlops": {"validate": "Validation result", "train": "MLflow model", "promote": "MLflow run"},
+    "mlops": {
+        "validate": "Validation result",
+        "train": "MLflow model",
+        "promote": "MLflow run",
+        "validate_predictions": "Validation result",
+    },
 }
 MENU = "a[role=menuitem], [role=menuitem] a"
 PICTURES = {"dataops": "airflow-dataops.png", "mlops": "airflow-mlops.png"}

@@ -15,7 +15,9 @@ def test_input_that_is_let_through_is_loaded_and_published_as_documented(place):
     assert len(ids) == 321
     assert up.rows(f"select title from raw.projects where id = {UNTAGGED}") == [("Without a tag",)]
     assert up.rows(f"select tag from raw.tags where id = {UNKNOWN}") == [("mlops",)]
-    for table in ("marts.labeled_projects", "marts.predictions"):
-        assert {row[0] for row in read[table]} == ids - {UNTAGGED}
+    assert {row[0] for row in read["marts.labeled_projects"]} == ids - {UNTAGGED}
+    assert {row[0] for row in read["marts.predictions"]} == ids
+    facts = up.summary()["predictions"]
+    assert (facts["rows"], facts["unlabeled"]) == (321, 1)
     warnings = AirflowApi(up.settings()).result("dataops", up.summary()["dataops"]["run_id"], "transform")["warnings"]
     assert [warning for warning in warnings if "relationships_stg_tags" in warning and "Got 1 result" in warning]

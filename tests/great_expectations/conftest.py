@@ -37,12 +37,12 @@ class Place:
         config[section].update(settings)
         self.config.write_text(yaml.safe_dump(config))
 
-    def run(self, checkpoint, snapshot=None):
+    def run(self, checkpoint, file=None):
         """Run a checkpoint in this process."""
         from pipeline.data_context import open_context
         from pipeline.gate import Gate
 
-        return Gate(open_context(), checkpoint, snapshot).run()
+        return Gate(open_context(), checkpoint, file).run()
 
 
 @pytest.fixture(scope="session")
@@ -77,5 +77,7 @@ def place(postgres, database, tmp_path, monkeypatch):
             select n, case n when 1 then 'computer-vision' else 'mlops' end from generate_series(1, 5) as n;
         create table candidate.labeled_projects as
             select id, created_on, title, description, tag from raw.projects join raw.tags using (id);
+        create table candidate.projects_to_predict as
+            select id, title, description, id < 5 as is_labeled from raw.projects;
     """)
     return place

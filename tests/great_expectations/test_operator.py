@@ -9,6 +9,8 @@ from airflow_testing import TaskInstance, execute, failed
 
 from tests.great_expectations.test_suites import write_snapshot
 
+SNAPSHOT = "{{ ti.xcom_pull('extract_data')['uri'] }}"
+
 
 @pytest.fixture
 def validate():
@@ -89,12 +91,14 @@ def test_a_checkpoint_that_could_not_check_reports_the_exception(place, validate
 def test_a_checkpoint_that_crashes_reports_the_error(place, validate):
     instance = TaskInstance({"extract_data": {"uri": "/nowhere/snapshot.parquet"}})
     with pytest.raises(FileNotFoundError) as failure:
-        execute(validate("snapshot"), instance)
+        execute(validate("snapshot", file=SNAPSHOT), instance)
     assert instance.pushed == {"report": {"note": str(failure.value).splitlines()[0]}}
 
 
 def test_the_report_on_a_snapshot_has_null_for_a_missing_value(place, validate, tmp_path):
-    _, xcoms = failed(validate("snapshot"), {"extract_data": {"uri": write_snapshot(place, tmp_path, id=None)}})
+    _, xcoms = failed(
+        validate("snapshot", file=SNAPSHOT), {"extract_data": {"uri": write_snapshot(place, tmp_path, id=None)}}
+    )
     (check,) = xcoms["report"]["checks"]["failed"]
     assert (check["observed"], check["examples"]) == ("1 of 5 rows failing", [{"id": None}])
     assert (xcoms["report"]["rows_in"], xcoms["report"]["rows_out"]) == (5, 0)
@@ -136,8 +140,8 @@ def test_expectations_that_could_not_be_checked_may_be_retried(place, validate):
     assert type(error) is AirflowException
 
 
-def test_the_snapshot_is_the_one_that_extract_data_returned(place, validate, tmp_path):
-    task = validate("snapshot", task_id="validate")
+def test_the_file_is_the_one_that_an_earlier_task_returned(place, validate, tmp_path):
+    task = validate("snapshot", task_id="validate", file=SNAPSHOT)
     execute(task, TaskInstance({"extract_data": {"uri": write_snapshot(place, tmp_path)}}))
     bad = write_snapshot(place, tmp_path, tag="unheard-of")
     error, xcoms = failed(task, {"extract_data": {"uri": bad}})

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.great_expectations.test_suites import write_predictions
 
 CONTEXT = ROOT / "great_expectations"
 DAGS = ROOT / "airflow" / "dags"
@@ -109,8 +110,8 @@ def test_the_command_prints_a_line_per_expectation_and_its_status_is_1_if_one_fa
     done = command()
     assert done.returncode == 1, done.stderr
     lines = [line.split()[0] for line in done.stdout.splitlines()]
-    assert lines.count("checkpoint") == 3
-    assert lines.count("ok") == 13 + 9 + 15 - 1
+    assert lines.count("checkpoint") == 4
+    assert lines.count("ok") == 13 + 9 + 15 + 11 - 1
     assert lines.count("FAILED") == 1
     assert "id 4, title null" in done.stdout
 
@@ -122,13 +123,22 @@ def test_the_status_of_the_command_is_0_if_all_expectations_are_met(place, main)
     assert output.splitlines()[0] == "checkpoint tags"
 
 
+def test_the_command_checks_a_file(place, main, tmp_path):
+    status, output = main(f"predictions={write_predictions(tmp_path, (3, 'tag', None))}", "tags")
+    assert status == 1
+    assert [line.split()[1] for line in output.splitlines() if line.startswith("checkpoint")] == ["predictions", "tags"]
+    assert "FAILED  expect_column_values_to_not_be_null(tag)" in output
+
+
 def test_the_command_names_an_unknown_checkpoint(place, main):
     assert main("tag")[0] == "Checkpoint with name tag was not found."
 
 
-def test_the_command_asks_for_a_missing_snapshot_without_importing_great_expectations(place):
-    call = [sys.executable, "-X", "importtime", "-m", "pipeline.checkpoints", "snapshot"]
+@pytest.mark.parametrize("checkpoint", ["snapshot", "predictions="])
+def test_the_command_asks_for_a_missing_file_without_importing_great_expectations(place, checkpoint):
+    call = [sys.executable, "-X", "importtime", "-m", "pipeline.checkpoints", checkpoint]
     done = subprocess.run(call, cwd=DAGS, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "--snapshot URI" in done.stderr.splitlines()[-1]
+    name = checkpoint.removesuffix("=")
+    assert f"the checkpoint {name} needs a file: {name}=URI" in done.stderr.splitlines()[-1]
     assert "great_expectations" not in done.stderr

@@ -109,10 +109,17 @@ LABELED = [
         ["expected value_set=['mlops', 'computer-vision']", "id 4, tag 'unheard-of'", "labels.known_tags"],
     ),
 ]
+TO_PREDICT = [
+    *PROJECTS[:6],
+    PROJECTS[7],
+    ("update {} set is_labeled = null where id = 4", there("is_labeled"), ["id 4, is_labeled null"]),
+    ("alter table {} alter is_labeled type integer using 1", typed("is_labeled"), ["found INTEGER."]),
+]
 BAD = [
     *(("projects", "raw.projects", *case) for case in PROJECTS + RAW_PROJECTS),
     *(("tags", "raw.tags", *case) for case in TAGS + RAW_TAGS),
     *(("labeled_projects", "candidate.labeled_projects", *case) for case in LABELED),
+    *(("projects_to_predict", "candidate.projects_to_predict", *case) for case in TO_PREDICT),
 ]
 
 
@@ -128,7 +135,21 @@ def write_snapshot(place, folder, **changes):
     return str(path)
 
 
-@pytest.mark.parametrize(("checkpoint", "expectations"), [("projects", 13), ("tags", 9), ("labeled_projects", 15)])
+def write_predictions(folder, *changed):
+    """A Parquet file as `tagifai predict` writes it, of five projects, with cells `(row, column, value)` changed."""
+    frame = pd.DataFrame({"id": range(1, 6), "title": "Title", "is_labeled": True, "tag": "mlops", "probability": 0.5})
+    frame = frame.assign(model_version="2").astype({"probability": float})
+    for row, column, value in changed:
+        frame.loc[row, column] = value
+    frame.attrs["tags"] = ["mlops", "other"]
+    frame.to_parquet(folder / "predictions.parquet")
+    return str(folder / "predictions.parquet")
+
+
+COUNTS = [("projects", 13), ("tags", 9), ("labeled_projects", 15), ("projects_to_predict", 11)]
+
+
+@pytest.mark.parametrize(("checkpoint", "expectations"), COUNTS)
 def test_good_rows_pass(place, checkpoint, expectations):
     gate = place.run(checkpoint)
     assert gate.success
@@ -160,6 +181,33 @@ def test_a_snapshot_is_checked_by_the_same_suite(place, tmp_path):
     assert "id 4, title null" in failure
 
 
+def test_predictions_of_every_project_by_one_version_with_its_tags_pass(place, tmp_path):
+    gate = place.run("predictions", write_predictions(tmp_path, (0, "tag", "other"), (1, "probability", 1.0)))
+    assert list(gate.failures()) == []
+    assert len(gate.passed()) == 9
+
+
+@pytest.mark.parametrize(
+    ("changed", "expectation", "said"),
+    [
+        ([(3, "tag", None)], there("tag"), "id 4, title 'Title', tag null"),
+        ([(3, "title", None)], there("title"), "id 4, title null"),
+        ([(3, "id", None)], there("id"), "title 'Title', id null"),
+        ([(3, "id", 3)], UNIQUE, "found 2 of 5 rows failing, such as title 'Title', id 3; "),
+        ([(3, "tag", "unheard-of")], KNOWN, "expected value_set=['mlops', 'other'], found 1 of 5 rows failing"),
+        ([(3, "probability", None)], there("probability"), "id 4, title 'Title', probability null"),
+        ([(3, "probability", 1.01)], "expect_column_values_to_be_between(probability)", "probability 1.01"),
+        ([(3, "probability", -0.01)], "expect_column_values_to_be_between(probability)", "probability -0.01"),
+        ([(3, "model_version", None)], there("model_version"), "id 4, title 'Title', model_version null"),
+        ([(3, "model_version", "3")], "expect_column_unique_value_count_to_be_between(model_version)", "found 2"),
+    ],
+)
+def test_wrong_predictions_fail_their_expectation(place, tmp_path, changed, expectation, said):
+    (failure,) = place.run("predictions", write_predictions(tmp_path, *changed)).failures()
+    assert failure.startswith(f"{expectation}: ")
+    assert said in failure
+
+
 def test_without_known_tags_every_tag_passes(place):
     place.sql("update candidate.labeled_projects set tag = 'unheard-of' where id = 4")
     place.configure("labels", known_tags=None)
@@ -179,6 +227,7 @@ def test_a_raw_tag_is_known_in_any_case_and_with_white_space_around_it(place):
         ("projects", "min_projects"),
         ("tags", "min_tags"),
         ("labeled_projects", "min_labeled_projects"),
+        ("projects_to_predict", "min_projects"),
         ("tags", "min_distinct_tags"),
     ],
 )

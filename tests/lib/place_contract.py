@@ -23,7 +23,7 @@ class PlaceContract:
                 assert f"✓ {dag_id}.{task}" in ran.stdout
         assert f"champion      {facts['champion']['name']} version {facts['champion']['version']}" in ran.stdout
         assert {name for name, rows in facts["tables"].items() if rows} == {
-            *("projects", "tags", "labeled_projects", "predictions")
+            *("projects", "tags", "labeled_projects", "projects_to_predict", "predictions")
         }
 
     def test_explain_writes_a_page_that_names_run_and_champion(self, place):
@@ -70,7 +70,8 @@ class PlaceContract:
     def test_validate_runs_every_checkpoint(self, place):
         done = place.make("validate")
         assert done.returncode == 0, done.stdout
-        assert re.findall(r"^checkpoint (\w+)", done.stdout, re.MULTILINE) == ["projects", "tags", "labeled_projects"]
+        checkpoints = ["projects", "tags", "labeled_projects", "projects_to_predict"]
+        assert re.findall(r"^checkpoint (\w+)", done.stdout, re.MULTILINE) == checkpoints
         assert "FAILED" not in done.stdout
 
     def test_the_home_page_lists_every_web_page_as_up(self, place):
@@ -95,5 +96,5 @@ class PlaceContract:
         assert "The gate validate_projects stopped them" in done.stdout
         for rule in ("to_be_unique(id)", "to_not_be_null(title)", "columns_to_be_unique(title, description)"):
             assert f"{rule}: found" in done.stdout
-        assert done.stdout.count("unchanged") == 3
+        assert done.stdout.count("unchanged") == 4
         assert "CHANGED" not in done.stdout

@@ -138,12 +138,20 @@ def make_studies(postgres):
 
 @pytest.fixture
 def warehouse(postgres, projects):
-    """A database with marts.labeled_projects."""
+    """A database with marts.labeled_projects, and marts.projects_to_predict with one project more."""
     database = postgres.database()
     columns = "id bigint, created_on timestamp, title text, description text, tag text"
     rows = projects.sample(frac=1, random_state=1).to_csv(index=False, header=False)
     copy = f"copy marts.labeled_projects from stdin csv;\n{rows}\\.\n"
     postgres.psql(database, f"create schema marts; create table marts.labeled_projects ({columns});\n{copy}")
+    postgres.psql(
+        database,
+        """
+        create table marts.projects_to_predict as
+            select id, title, description, true as is_labeled from marts.labeled_projects;
+        insert into marts.projects_to_predict values (1000, 'Image segmentation', 'Objects in a video.', false);
+        """,
+    )
     return database
 
 

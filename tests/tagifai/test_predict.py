@@ -1,4 +1,5 @@
 import csv
+from datetime import UTC, datetime
 
 import mlflow
 import pandas as pd
@@ -8,7 +9,8 @@ from sklearn.dummy import DummyClassifier
 
 from tagifai import imports, model, persistence, registry
 from tagifai.errors import TagifaiError
-from tagifai.predict import predict, read_projects, tag
+from tagifai.predict import _answers, predict, read_projects, tag
+from tagifai.publish import publish
 
 NAME = "tagger"
 HEADER = b"id,title,description\n"
@@ -42,25 +44,109 @@ def connected(make_settings, champion_url, warehouse):
     return make_settings(mlflow=champion_url, model={"name": NAME}, warehouse={"type": "postgres", **warehouse})
 
 
-def test_all_projects_of_the_warehouse_are_tagged_and_tagging_again_replaces_the_rows(
+def columns_of(postgres, warehouse):
+    query = "select id, tag, probability, model_version from marts.predictions order by id"
+    ids, tags, probabilities, versions = zip(*postgres.psql(warehouse, query), strict=True)
+    return list(map(int, ids)), list(tags), list(map(float, probabilities)), set(versions)
+
+
+def published(settings, facts):
+    return publish(settings, uri=facts["predictions"], predicted_at=datetime.fromisoformat(facts["predicted_at"]))
+
+
+def test_all_projects_of_the_warehouse_are_tagged_and_published_also_without_a_label(
     connected, fitted, projects, postgres, warehouse
 ):
     facts = predict(connected)
-    assert (facts["rows"], facts["model_version"]) == (150, "2")
+    assert (facts["rows"], facts["unlabeled"], facts["model_version"]) == (151, 1, "2")
     # The champion was registered without a run.
     assert facts["mlflow"] == {"model": connected.model.name, "version": "2"}
-    postgres.psql(warehouse, "create view public.mlops as select id from marts.predictions where tag = 'mlops'")
+    # It is a candidate only.
+    assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
+    assert published(connected, facts) == {"rows": 151, "unlabeled": 1, "model_version": "2", "published": True}
+    ids, tags, probabilities, versions = columns_of(postgres, warehouse)
+    assert ids == [*projects["id"], 1000]
+    assert tags == [*fitted.predict(projects), "computer-vision"]
+    assert probabilities[:-1] == pytest.approx(fitted.predict_proba(projects).max(axis=1).tolist())
+    assert versions == {"2"}
+
+
+def test_predicting_again_gives_the_same_candidate_with_a_later_time(connected):
+    first, second = predict(connected), predict(connected)
+    assert second["predictions"] == first["predictions"]
+    assert datetime.fromisoformat(second["predicted_at"]) > datetime.fromisoformat(first["predicted_at"])
+
+
+def test_predictions_that_are_older_than_the_published_ones_are_not_published(connected, postgres, warehouse):
+    old = predict(connected)
+    postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")
+    assert published(connected, predict(connected))["published"] is True
+    assert published(connected, old) == {"rows": 151, "unlabeled": 1, "model_version": "2", "published": False}
+    assert columns_of(postgres, warehouse)[0] == [1, 2, 3]
+
+
+def test_the_candidate_lists_what_the_model_can_answer(connected, fitted):
+    assert pd.read_parquet(predict(connected)["predictions"]).attrs == {"tags": sorted(fitted.classes_)}
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.99])
+def test_below_a_threshold_a_model_can_answer_other(params, projects, threshold):
+    found = _answers(model.fit(params, projects[projects["tag"] != "time-series"], threshold=threshold))
+    assert ("other" in found) == bool(threshold)
+
+
+@pytest.mark.parametrize(
+    ("ids", "row"),
+    [
+        ([1, 2], {"id": 3, "title": "C", "tag": None}),
+        ([1, 2, 4], {"id": 4, "title": None, "tag": "mlops"}),
+        ([1, 2, 3, 3], {"id": 3, "title": "C", "tag": "mlops"}),
+    ],
+)
+def test_the_candidate_shows_projects_without_one_prediction_and_predictions_without_a_project(
+    connected, postgres, warehouse, monkeypatch, ids, row
+):
+    """A fault of tagging, which the checkpoint then finds."""
+    postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")
+    postgres.psql(warehouse, "update marts.projects_to_predict set title = chr(64 + id::int)")
+    wrong = pd.DataFrame({"id": ids, "tag": "mlops", "probability": 0.5})
+    monkeypatch.setattr("tagifai.predict.tag", lambda model, projects: wrong)
+    candidate = pd.read_parquet(predict(connected)["predictions"])
+    last = candidate[list(row)].astype(object).where(candidate[list(row)].notna(), None).iloc[-1]
+    assert last.to_dict() == row
+    assert len(candidate) == len({1, 2, 3, *ids}) + (len(ids) - len(set(ids)))
+
+
+def test_publishing_that_is_killed_leaves_the_old_predictions_and_runs_again(connected, postgres, warehouse, start):
+    published(connected, predict(connected))
+    before = columns_of(postgres, warehouse)
+    postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")
     facts = predict(connected)
-    assert (facts["rows"], facts["model_version"]) == (150, "2")
-    # The champion was registered without a run.
-    assert facts["mlflow"] == {"model": connected.model.name, "version": "2"}
-    query = "select id, tag, probability, model_version from marts.predictions order by id"
-    stored = postgres.psql(warehouse, query)
-    assert [row[1] for row in stored] == fitted.predict(projects).tolist()
-    assert [int(row[0]) for row in stored] == projects["id"].tolist()
-    assert [float(row[2]) for row in stored] == pytest.approx(fitted.predict_proba(projects).max(axis=1).tolist())
-    assert {row[3] for row in stored} == {"2"}
-    assert len(postgres.psql(warehouse, "select * from public.mlops")) == [row[1] for row in stored].count("mlops")
+    arguments = ["publish", "--predictions", facts["predictions"], "--predicted-at", facts["predicted_at"]]
+    # Publishing waits between its delete and its insert.
+    postgres.psql(
+        warehouse,
+        """
+        create function pause() returns trigger language plpgsql as $$ begin perform pg_sleep(600); return null; end $$;
+        create trigger pause after delete on marts.predictions execute function pause();
+        """,
+    )
+    process = start(connected, *arguments)
+    waits = "select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    while not (found := postgres.psql(warehouse, waits)):
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    postgres.psql(warehouse, f"select pg_terminate_backend({found[0][0]}, 60000)")
+    assert columns_of(postgres, warehouse) == before
+    postgres.psql(warehouse, "drop trigger pause on marts.predictions")
+    assert start(connected, *arguments).wait(timeout=120) == 0
+    assert columns_of(postgres, warehouse)[0] == [1, 2, 3]
+
+
+def test_a_candidate_that_is_missing_is_named(connected):
+    with pytest.raises(TagifaiError, match=r"there are no predictions /nowhere\.parquet: run predict"):
+        publish(connected, uri="/nowhere.parquet", predicted_at=datetime.now(UTC))
 
 
 def test_a_champion_with_foreign_types_is_refused_even_if_its_version_lists_them_as_trusted(connected, projects):

@@ -184,3 +184,26 @@ def test_predict_links_to_the_version_that_tagged(report):
         "note": "tagged by version 4",
         "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4"},
     }
+
+
+def test_predict_says_how_many_projects_of_the_warehouse_have_no_label(report):
+    facts = {"rows": 760, "unlabeled": 1, "model_version": "4", "mlflow": {}}
+    assert report("predict", facts)["note"] == "tagged by version 4; 1 project without a label"
+
+
+def test_publish_puts_the_predictions_into_the_summary(report):
+    facts = {"rows": 1760, "unlabeled": 12, "model_version": "4", "published": True}
+    assert report("publish", facts) == {
+        "rows_in": 1760,
+        "rows_out": 1760,
+        "note": "published in one transaction",
+        "headlines": {
+            "predictions": "1,760 by version 4, published in one transaction; 12 projects without a label",
+        },
+        "summary": {"predictions": facts},
+    }
+
+
+def test_publish_says_that_newer_predictions_are_kept(report):
+    made = report("publish", {"rows": 9, "unlabeled": 0, "model_version": "4", "published": False})
+    assert (made["rows_out"], made["note"]) == (0, "not published: newer ones are published already")

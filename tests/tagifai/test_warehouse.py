@@ -1,5 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -7,16 +7,15 @@ import pytest
 from tagifai import snapshot
 from tagifai.errors import TagifaiError
 from tagifai.extract import extract
-from tagifai.warehouse import replace_predictions
+from tagifai.warehouse import read_projects_to_predict, replace_predictions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def predictions(ids, version="1"):
-    rows = [
-        {"id": each, "tag": "mlops", "probability": 0.5, "model_version": version, "predicted_at": NOW} for each in ids
-    ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(
+        [{"id": each, "tag": "mlops", "probability": 0.5, "model_version": version} for each in ids]
+    )
 
 
 @pytest.fixture
@@ -58,25 +57,58 @@ def test_the_error_of_a_warehouse_that_does_not_answer_shows_no_password(setting
 
 
 def test_predictions_are_replaced_and_a_view_on_them_lives_on(connected, postgres, warehouse):
-    replace_predictions(connected.warehouse, predictions([1, 2, 3]))
+    assert replace_predictions(connected.warehouse, predictions([1, 2, 3]), NOW)
     postgres.psql(warehouse, "create view public.mine as select id, model_version from marts.predictions")
-    replace_predictions(connected.warehouse, predictions([2, 9], version="2"))
+    # The same time: a task that was repeated.
+    assert replace_predictions(connected.warehouse, predictions([2, 9], version="2"), NOW)
     assert postgres.psql(warehouse, "select * from public.mine order by id") == [["2", "2"], ["9", "2"]]
     stored = postgres.psql(warehouse, "select tag, probability, predicted_at at time zone 'UTC' from marts.predictions")
     assert stored == [["mlops", "0.5", "2026-01-02 03:04:05"]] * 2
 
 
 def test_the_old_predictions_stay_if_writing_the_new_ones_fails(connected, postgres, warehouse):
-    replace_predictions(connected.warehouse, predictions([1, 2]))
+    replace_predictions(connected.warehouse, predictions([1, 2]), NOW)
     with pytest.raises(TagifaiError, match="duplicate key"):
-        replace_predictions(connected.warehouse, predictions([7, 8, 7]))
+        replace_predictions(connected.warehouse, predictions([7, 8, 7]), NOW)
     assert postgres.psql(warehouse, "select id from marts.predictions order by id") == [["1"], ["2"]]
 
 
-def test_several_replacements_at_once_leave_the_rows_of_one(connected, postgres, warehouse):
+def test_newer_predictions_are_kept(connected, postgres, warehouse):
+    assert replace_predictions(connected.warehouse, predictions([1, 2]), NOW)
+    assert not replace_predictions(connected.warehouse, predictions([7]), NOW - timedelta(microseconds=1))
+    assert postgres.psql(warehouse, "select id from marts.predictions order by id") == [["1"], ["2"]]
+
+
+def test_several_replacements_at_once_leave_the_rows_of_the_newest(connected, postgres, warehouse):
     ids = list(range(500))
+
+    def replace(number):
+        return replace_predictions(connected.warehouse, predictions(ids, str(number)), NOW + timedelta(seconds=number))
+
     with ThreadPoolExecutor(4) as pool:
-        versions = [predictions(ids, str(number)) for number in range(4)]
-        list(pool.map(lambda each: replace_predictions(connected.warehouse, each), versions))
-    found = postgres.psql(warehouse, "select count(*), count(distinct model_version) from marts.predictions")
-    assert found == [["500", "1"]]
+        list(pool.map(replace, range(4)))
+    found = postgres.psql(warehouse, "select count(*), min(model_version), max(model_version) from marts.predictions")
+    assert found == [["500", "3", "3"]]
+
+
+def test_projects_are_read_with_a_time_later_than_all_predictions_and_nothing_is_created(
+    connected, postgres, warehouse
+):
+    table, first = read_projects_to_predict(connected.warehouse, ("id", "is_labeled"))
+    assert table["id"].to_pylist()[-2:] == [150, 1000]
+    assert table["is_labeled"].to_pylist() == [True] * 150 + [False]
+    assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
+    assert read_projects_to_predict(connected.warehouse, ("id",))[1] > first
+    # The clock was in the future once.
+    future = datetime(2100, 1, 1, tzinfo=UTC)
+    replace_predictions(connected.warehouse, predictions([1]), future)
+    assert read_projects_to_predict(connected.warehouse, ("id",))[1] == future + timedelta(microseconds=1)
+
+
+def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(connected, postgres, warehouse):
+    postgres.psql(warehouse, "delete from marts.projects_to_predict")
+    with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
+        read_projects_to_predict(connected.warehouse, ("id",))
+    postgres.psql(warehouse, "drop table marts.projects_to_predict")
+    with pytest.raises(TagifaiError, match=r'"marts\.projects_to_predict" does not exist.*make run'):
+        read_projects_to_predict(connected.warehouse, ("id",))

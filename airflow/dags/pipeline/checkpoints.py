@@ -3,20 +3,20 @@
 import argparse
 import sys
 
-TABLE_CHECKPOINTS = ("projects", "tags", "labeled_projects")
+TABLE_CHECKPOINTS = ("projects", "tags", "labeled_projects", "projects_to_predict")
+FILE_CHECKPOINTS = ("snapshot", "predictions")
 
 
 def main() -> None:
     """Run checkpoints and print one line per expectation; the exit status is 1 if an expectation is not met."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.checkpoints", description=main.__doc__)
-    parser.add_argument("checkpoint", nargs="*", help=f"default: {' '.join(TABLE_CHECKPOINTS)}")
-    parser.add_argument("--snapshot", metavar="URI", help="also run the checkpoint `snapshot` on this Parquet file")
-    arguments = parser.parse_args()
-    names = arguments.checkpoint or list(TABLE_CHECKPOINTS)
-    if arguments.snapshot and "snapshot" not in names:
-        names.append("snapshot")
-    if "snapshot" in names and not arguments.snapshot:
-        parser.error("the checkpoint snapshot needs a file: --snapshot URI")
+    files = " and ".join(f"{name}=URI" for name in FILE_CHECKPOINTS)
+    told = f"default: {' '.join(TABLE_CHECKPOINTS)}; {files} check a Parquet file"
+    parser.add_argument("checkpoint", nargs="*", default=TABLE_CHECKPOINTS, help=told)
+    # The name of each checkpoint, and the URI of its file or an empty text.
+    chosen = [name.partition("=")[::2] for name in parser.parse_args().checkpoint]
+    if without := [name for name, uri in chosen if name in FILE_CHECKPOINTS and not uri]:
+        parser.error(f"the checkpoint {without[0]} needs a file: {without[0]}=URI")
 
     # Importing Great Expectations takes 5 s; --help and wrong arguments are answered before.
     from great_expectations.exceptions import GreatExpectationsError
@@ -26,7 +26,7 @@ def main() -> None:
 
     try:
         context = open_context()
-        gates = [Gate(context, name, arguments.snapshot if name == "snapshot" else None) for name in names]
+        gates = [Gate(context, name, uri or None) for name, uri in chosen]
         for gate in gates:
             gate.run()
             lines = [f"  ok      {line}" for line in gate.passed()] + [f"  FAILED  {line}" for line in gate.failures()]

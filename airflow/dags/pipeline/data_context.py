@@ -31,7 +31,7 @@ class ExpectationsStore(store.ExpectationsStore):
 
     `{"$PARAMETER": "checks.min_tags"}` becomes the value of that setting; an expectation whose parameter is null is
     left out. This happens while loading, since the operator runs a checkpoint without parameters, and a suite that is
-    changed after loading cannot be run.
+    changed after loading cannot be run. A parameter without a dot is no setting: it comes with the file to check.
     """
 
     @functools.cached_property
@@ -66,6 +66,6 @@ def open_context() -> DataContext:
 
 
 def _bound(kwarg: Any, settings: Settings) -> Any:
-    if not isinstance(kwarg, dict) or "$PARAMETER" not in kwarg:
+    if not isinstance(kwarg, dict) or "." not in kwarg.get("$PARAMETER", ""):
         return kwarg
     return functools.reduce(getattr, kwarg["$PARAMETER"].split("."), settings)

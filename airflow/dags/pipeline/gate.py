@@ -25,8 +25,8 @@ EXAMPLES = 5
 class Gate:
     """A checkpoint and, after its run, its result."""
 
-    def __init__(self, context: DataContext, name: str, snapshot: str | None = None):
-        """Find a checkpoint of great_expectations/; `snapshot` is the URI of the Parquet file that one of them reads.
+    def __init__(self, context: DataContext, name: str, file: str | None = None):
+        """Find a checkpoint of great_expectations/; `file` is the URI of the Parquet file that it reads, if it does.
 
         Raises:
             DataContextError: there is no such checkpoint, or a file of great_expectations/ is invalid.
@@ -34,15 +34,19 @@ class Gate:
         self.name = name
         self._context = context
         self._checkpoint = context.checkpoints.get(name)
-        self._snapshot = snapshot
+        self._file = file
         self._result: CheckpointResult
 
     def run(self, batch_parameters: dict[str, Any] | None = None) -> "Gate":
         """Check the data, store the validation result and update the data docs."""
-        if self._snapshot:
+        parameters: dict[str, Any] = {}
+        if self._file:
             # With nullable types a missing id does not turn the other ids into floats.
-            batch_parameters = {"dataframe": pd.read_parquet(self._snapshot, dtype_backend="numpy_nullable")}
-        self._result = self._checkpoint.run(batch_parameters=batch_parameters)
+            frame = pd.read_parquet(self._file, dtype_backend="numpy_nullable")
+            batch_parameters = {"dataframe": frame}
+            # What its writer tells about the rows, such as the values that a column may have.
+            parameters = {str(name): value for name, value in frame.attrs.items()}
+        self._result = self._checkpoint.run(batch_parameters=batch_parameters, expectation_parameters=parameters)
         _update_data_docs(self._context, self._result)
         return self
 

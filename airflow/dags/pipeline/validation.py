@@ -14,8 +14,8 @@ from pipeline.links import ValidationResult
 class CheckpointOperator(GXValidateCheckpointOperator):
     """The provider's operator with our Data Context and a readable error message.
 
-    Returns the validation result as XCom, also if it fails. The template `snapshot` is the URI of the Parquet file that
-    the checkpoint of that name reads.
+    Returns the validation result as XCom, also if it fails. The template `file` is the URI of the Parquet file that the
+    checkpoint reads; None if it reads a table.
 
     Raises:
         AirflowFailException: the data does not meet the expectations; the message says which, with examples. A retry
@@ -23,11 +23,11 @@ class CheckpointOperator(GXValidateCheckpointOperator):
         AirflowException: an expectation could not be checked, for example because the server has stopped.
     """
 
-    template_fields = ("snapshot",)
+    template_fields = ("file",)
     operator_extra_links = (ValidationResult(),)
     ui_color = "#ffe7cf"
 
-    def __init__(self, *, checkpoint: str, snapshot: str | None = None, **kwargs: Any):
+    def __init__(self, *, checkpoint: str, file: str | None = None, **kwargs: Any):
         super().__init__(
             context_type="file",
             configure_file_data_context=_open_context,
@@ -35,7 +35,7 @@ class CheckpointOperator(GXValidateCheckpointOperator):
             **kwargs,
         )
         self.checkpoint = checkpoint
-        self.snapshot = snapshot
+        self.file = file
 
     def execute(self, context: Any) -> None:
         """Run the checkpoint."""
@@ -54,7 +54,7 @@ class CheckpointOperator(GXValidateCheckpointOperator):
     def _configure(self, gx_context: Any) -> Any:
         from pipeline.gate import Gate
 
-        self._gate = Gate(gx_context, self.checkpoint, self.snapshot)
+        self._gate = Gate(gx_context, self.checkpoint, self.file)
         return self._gate
 
 
@@ -64,10 +64,9 @@ def _open_context() -> Any:
     return open_context()
 
 
-def validate(checkpoint: str, *, task_id: str | None = None) -> CheckpointOperator:
-    """Task that runs a checkpoint of great_expectations/; `snapshot` checks the file that extract_data returned.
+def validate(checkpoint: str, *, task_id: str | None = None, file: str | None = None) -> CheckpointOperator:
+    """Task that runs a checkpoint of great_expectations/ on its table, or on a Parquet file; `file` is a template.
 
     It fails without a retry if the data fails; it is retried if it was killed or cannot reach its server.
     """
-    snapshot = "{{ ti.xcom_pull('extract_data')['uri'] }}" if checkpoint == "snapshot" else None
-    return CheckpointOperator(task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, snapshot=snapshot)
+    return CheckpointOperator(task_id=task_id or f"validate_{checkpoint}", checkpoint=checkpoint, file=file)

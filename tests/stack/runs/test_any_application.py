@@ -98,7 +98,7 @@ def violations(name, text):
 
 def test_the_words_of_the_application_are_known():
     assert {"extract_and_load_projects", "validate_tags", "validate_transforms", "transform", "extract_data"} < TASKS
-    assert {"optimize", "train", "evaluate", "promote", "publish"} < TASKS
+    assert {"optimize", "train", "evaluate", "promote", "publish", "publish_predictions"} < TASKS
     assert {"projects", "tags", "labeled_projects", "predictions", "marts.labeled_projects", "raw.tags"} <= TABLES
     assert {"id", "created_on", "title", "description", "tag"} <= COLUMNS
 

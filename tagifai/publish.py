@@ -1,0 +1,43 @@
+"""publish: replace the published predictions by a candidate that has passed its checkpoint."""
+
+import io
+import logging
+from datetime import datetime
+from typing import Any
+
+from tagifai import artifacts, warehouse
+from tagifai.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str, Any]:
+    """Replace marts.predictions in one transaction, unless newer predictions are published.
+
+    Args:
+        settings: where the warehouse is.
+        uri: the candidate, from `predict`.
+        predicted_at: the time that `predict` returned with it.
+
+    Returns:
+        `rows` of the candidate; `unlabeled`, how many of its projects have no label; its `model_version`; whether it is
+        `published`.
+
+    Raises:
+        TagifaiError: the candidate is missing, or the warehouse does not answer.
+    """
+    import pyarrow.parquet
+
+    content = artifacts.read(uri, missing=f"there are no predictions {uri}: run predict and pass on what it returns")
+    candidate = pyarrow.parquet.read_table(io.BytesIO(content))
+    predictions = candidate.select(["id", "tag", "probability", "model_version"])
+    published = warehouse.replace_predictions(settings.warehouse, predictions, predicted_at)
+    logger.info(
+        "%d predictions %s", len(predictions), "published" if published else "kept back: newer ones are published"
+    )
+    return {
+        "rows": len(predictions),
+        "unlabeled": candidate["is_labeled"].to_pylist().count(False),
+        "model_version": predictions["model_version"][0].as_py(),
+        "published": published,
+    }
