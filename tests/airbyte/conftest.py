@@ -95,18 +95,22 @@ def scripted_service(new_service, database, tmp_path):
 
 @pytest.fixture
 def sync(database, tmp_path, monkeypatch):
-    """Runs one sync of the scripted connector in this process, `to` a destination; returns its totals and its log."""
+    """Runs one sync in this process, `to` a destination; returns its totals and its log.
+
+    The connector is the scripted one, or, with `files`, our own with these streams.
+    """
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(PYTHONPATH))
 
-    def run(*lines, names=("numbers",), connection=None, sync_id=1, job=None, to=None, **config):
-        config = {"streams": [stream(name) for name in names], "lines": lines, **config}
+    def run(*lines, names=("numbers",), connection=None, sync_id=1, job=None, to=None, files=None, **config):
+        module = "source_files" if files else "source_scripted"
+        config = {"streams": files} if files else {"streams": [*map(stream, names)], "lines": lines, **config}
         said = []
         log = logging.Logger("test")
         handler = logging.Handler()
         handler.emit = lambda entry: said.append(f"{entry.levelname} {entry.getMessage()}")
         log.addHandler(handler)
         connector = Connector(
-            [sys.executable, "-m", "source_scripted"],
+            [sys.executable, "-m", module],
             config,
             is_ours=True,
             run=str(uuid.uuid4()),

@@ -1,6 +1,5 @@
 """What every destination does with rows and states: the same facts for PostgreSQL and BigQuery."""
 
-import http.server
 import json
 import os
 import subprocess
@@ -11,93 +10,30 @@ from contextlib import closing
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-import pyarrow as pa
 import pytest
-from airbyte_protocol.models import DestinationSyncMode
-from airbyte_testing import PYTHONPATH, connection_of, declare, destination_of, records, stream
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from airbyte_testing import PYTHONPATH, connection_of, declare, records, stream
+from destination_testing import (
+    CONNECTION,
+    DATED,
+    DEDUP,
+    OVERWRITE,
+    TEXTS,
+    OnBigQuery,
+    OnPostgres,
+    state,
+    table_of,
+)
 from google.api_core.exceptions import Cancelled
-from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 from google.cloud.bigquery import QueryJob
 from pydantic import SecretStr
 
 from airbyte_local.columns import Column, Kind
 from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
-from airbyte_local.destinations.config_models import BigQueryConfiguration, PostgresConfiguration
-from airbyte_local.destinations.contract import (
-    DestinationError,
-    DestinationUnavailableError,
-    Rows,
-    State,
-    Table,
-)
+from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError, State, Table
 from airbyte_local.destinations.factory import open_destination
-
-CONNECTION = uuid.UUID(int=1)
-TEXTS = (Column("id", Kind.INTEGER), Column("text", Kind.TEXT))
-DATED = (*TEXTS, Column("moment", Kind.DATE))
-OVERWRITE, APPEND, DEDUP = (
-    DestinationSyncMode.overwrite,
-    DestinationSyncMode.append,
-    DestinationSyncMode.append_dedup,
-)
-ARROW = {Kind.INTEGER: pa.int64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-
-
-def rows_of(table, *rows, emitted_at=1000, changes=None):
-    """Rows as a destination is given them."""
-    values = zip(*rows, strict=True) if rows else [[] for _ in table.columns]
-    columns = [pa.array(v, ARROW.get(c.kind, pa.string())) for c, v in zip(table.columns, values, strict=True)]
-    return Rows(columns, pa.array([emitted_at] * len(rows), pa.int64()), changes or {})
-
-
-def table_of(mode=APPEND, columns=TEXTS, name="numbers", **more):
-    """A table in the destination's own schema."""
-    return Table("raw", name, columns, mode=mode, **{"at_end": mode is OVERWRITE, **more})
-
-
-def state(value, stream="numbers"):
-    """A state whose content is this value."""
-    return State("", stream, json.dumps({"at": value}).encode())
 
 
 class DestinationFacts:
-    """A subclass has the fixtures `configuration` and `select`, which gives the rows of a query."""
-
-    @pytest.fixture
-    def attempt(self, configuration):
-        """Begins an attempt of a sync; all end with the test."""
-        opened = []
-
-        def begin(*tables, connection=CONNECTION, sync_id=1):
-            destination = open_destination(configuration, sync_id=sync_id)
-            opened.append(destination)
-            destination.found = destination.states(connection)
-            destination.open(tables)
-            return destination
-
-        yield begin
-        for destination in opened:
-            destination.close()
-
-    @pytest.fixture
-    def load(self, attempt):
-        """Runs a whole attempt with rows for one table; the states that it found."""
-
-        def run(table, *rows, states=(), **more):
-            destination = attempt(table)
-            if rows:
-                self.write(destination, table, *rows, **more)
-            destination.commit(CONNECTION, states, final=True)
-            destination.close()
-            return destination.found
-
-        return run
-
-    def write(self, destination, table, *rows, **more):
-        destination.write(table, rows_of(table, *rows, **more))
-
     def test_reading_the_states_for_display_does_not_disturb_an_attempt(self, attempt, configuration):
         with closing(open_destination(configuration, sync_id=0)) as onlooker:
             assert onlooker.peek(CONNECTION) == []
@@ -314,15 +250,7 @@ class DestinationFacts:
         assert select(counted) == [(3000, 3000, 3000, 2999)]
 
 
-class TestPostgres(DestinationFacts):
-    @pytest.fixture
-    def configuration(self, database):
-        return PostgresConfiguration.model_validate(destination_of(database))
-
-    @pytest.fixture
-    def select(self, query):
-        return query
-
+class TestPostgres(DestinationFacts, OnPostgres):
     def test_a_user_who_may_not_create_schemas_needs_existing_ones(self, postgres, configuration, query):
         other = postgres.database()
         login = {"username": other["user"], "password": SecretStr(other["password"])}
@@ -354,67 +282,7 @@ class TestPostgres(DestinationFacts):
         assert select(f"select {'x' * 63}, oid from raw.{'n' * 63}") == [("a", "b")]
 
 
-@pytest.fixture(scope="module")
-def service_account():
-    """The key of a service account whose tokens a server on 127.0.0.1 gives."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            content = json.dumps({"access_token": "any", "token_type": "Bearer", "expires_in": 3600}).encode()
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
-        yield {
-            "type": "service_account",
-            "client_email": "sync@project.example",
-            "private_key": key.decode(),
-            "token_uri": f"http://127.0.0.1:{running.server_port}/token",
-        }
-        running.shutdown()
-        thread.join()
-
-
-class TestBigQuery(DestinationFacts):
-    """On an emulator, which knows no concurrent transactions."""
-
-    @pytest.fixture
-    def configuration(self, bigquery_emulator, service_account, monkeypatch):
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_emulator)
-        # Google would be asked where the account may be used from.
-        asks = "_is_regional_access_boundary_lookup_required"
-        monkeypatch.setattr(CredentialsWithRegionalAccessBoundary, asks, lambda _: False)
-        return BigQueryConfiguration(
-            destinationType="bigquery",
-            # A project is this emulator's database.
-            project_id=f"project-{uuid.uuid4().hex[:12]}",
-            dataset_id="raw",
-            dataset_location="EU",
-            credentials_json=json.dumps(service_account),
-        )
-
-    @pytest.fixture
-    def client(self, configuration):
-        """Another client of the same project."""
-        with open_destination(configuration, sync_id=0)._project.client as client:
-            yield client
-
-    @pytest.fixture
-    def select(self, client):
-        return lambda sql: [row.values() for row in client.query(sql, job_retry=None).result(job_retry=None)]
-
+class TestBigQuery(DestinationFacts, OnBigQuery):
     def test_columns_have_the_types_of_bigquery(self, load, client):
         load(table_of(columns=tuple(Column(kind.name.lower(), kind) for kind in Kind)))
         assert {field.name: field.field_type for field in client.get_table("raw.numbers").schema} == {

@@ -169,13 +169,6 @@ class TestDedup:
         dedup((1, "a", "2020-01-02"), (1, "b", "2020-01-01"), cursor=())
         assert query(ROWS) == [(1, "b")]
 
-    def test_a_replaced_row_has_null_in_a_removed_column(self, dedup, query):
-        dedup((1, "a", "2020-01-01"))
-        query("alter table raw.numbers add column gone text")
-        query("update raw.numbers set gone = 'x'")
-        dedup((1, "b", "2020-01-01"), (2, "c", "2020-01-01"))
-        assert query("select id, text, gone from raw.numbers order by id") == [(1, "b", None), (2, "c", None)]
-
     def test_a_record_without_its_key_is_refused_with_the_column(self, dedup, query):
         dedup((1, "a", "2020-01-01"))
         with pytest.raises(DestinationError, match="no value in id, a column of its primary key"):

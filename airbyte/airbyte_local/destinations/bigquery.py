@@ -34,8 +34,18 @@ from airbyte_local.destinations import bigquery_tables as tables_of
 from airbyte_local.destinations.bigquery_client import Project, reported
 from airbyte_local.destinations.bigquery_files import Gathering, staged
 from airbyte_local.destinations.config_models import BigQueryConfiguration
-from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError, Rows, State, Table
+from airbyte_local.destinations.contract import (
+    GENERATION,
+    DestinationError,
+    DestinationUnavailableError,
+    Rows,
+    State,
+    Table,
+)
+from airbyte_local.destinations.fitting import Existing
 
+# Table of the columns that syncs have written.
+_WRITTEN = "airbyte_columns"
 # Size of a Parquet file, which is read into memory when it is uploaded.
 _FILE_BYTES = 32 << 20
 # How long staging tables of a killed attempt are kept; longer than any sync.
@@ -62,7 +72,7 @@ class BigQueryDestination:
         self._attempt = uuid.uuid4().hex
         self._states = ""
         self._tables: Sequence[Table] = ()
-        # For tables that have all columns of their stream: the columns that only the table has.
+        # For tables that fit their stream: the columns that earlier syncs have written, but the stream has no longer.
         self._removed: dict[Table, list[str]] = {}
         self._staging: dict[Table, _Staging] = {}
         self._numbers, self._positions = count(), 0
@@ -96,14 +106,16 @@ class BigQueryDestination:
         return _states_in(self._project.rows(self.schema, _states_table(connection_id)))
 
     @reported()
-    def open(self, tables: Sequence[Table]) -> None:
-        self._tables = tables
+    def open(self, tables: Sequence[Table]) -> list[Table]:
+        opened = []
         for table in tables:
             tables_of.check_names(table)
             columns = self._project.columns(table.namespace, table.name)
+            opened.append(table if columns is None else self._adapt(table, columns))
             if columns is not None:
-                self._adapt(table, columns)
-                self._check_key(table)
+                self._check_key(opened[-1])
+        self._tables = opened
+        return opened
 
     @reported()
     def write(self, table: Table, rows: Rows) -> None:
@@ -121,6 +133,8 @@ class BigQueryDestination:
         moments = rows.emitted_at.cast(pa.timestamp("ms", "UTC"))
         columns["_airbyte_extracted_at"] = moments.cast(pa.timestamp("us", "UTC"))
         columns["_airbyte_meta"] = rows.metadata(self._sync_id)
+        if table.has_generation:
+            columns[GENERATION] = pa.repeat(pa.scalar(0, pa.int64()), number)
         columns[tables_of.POSITION] = pa.arange(self._positions, self._positions + number)
         self._positions += number
         batch = pa.table(columns)
@@ -157,15 +171,15 @@ class BigQueryDestination:
                 self._project.drop_table(staging.reference)
 
     def _move(self, table: Table, staging: _Staging) -> str:
-        types = tables_of.types_of(table)
+        types = tables_of.types_of(table.kinds)
         values = {name: tables_of.FROM_TEXT.get(kind, "{}").format(f"`{name}`") for name, kind in types.items()}
         values["_airbyte_raw_id"] = "generate_uuid()"
         if table.mode is not DestinationSyncMode.append_dedup:
             return sql.insert(self._target(table), staging.name, values)
-        return sql.merge(self._target(table), staging.name, values, table.key, table.cursor, self._removed[table])
+        return sql.merge(self._target(table), staging.name, values, table, self._removed[table])
 
     def _stage(self, table: Table, schema: pa.Schema) -> _Staging:
-        types = tables_of.types_of(table) | {tables_of.POSITION: "INT64"}
+        types = tables_of.types_of(table.kinds) | {tables_of.POSITION: "INT64"}
         staged_types = {name: "STRING" if types[name] in tables_of.FROM_TEXT else types[name] for name in schema.names}
         name = f"airbyte_staging_{self._attempt}_{next(self._numbers)}"
         expires = datetime.now(UTC) + _STAGING_LIFE
@@ -179,14 +193,41 @@ class BigQueryDestination:
 
     def _create(self, table: Table) -> None:
         self._project.create_dataset(table.namespace)
-        self._project.create_table(table.namespace, table.name, tables_of.types_of(table))
+        self._project.create_table(table.namespace, table.name, tables_of.types_of(table.kinds))
         # Another sync may have created it.
-        self._adapt(table, self._project.columns(table.namespace, table.name) or {})
+        if self._adapt(table, self._project.columns(table.namespace, table.name) or {}) != table:
+            raise DestinationUnavailableError(f"table {table} was created by another sync just now; sync again")
 
-    def _adapt(self, table: Table, columns: dict[str, str]) -> None:
-        missing, self._removed[table] = tables_of.compare(table, columns)
-        if missing:
-            self._project.query(sql.add_columns(self._target(table), missing))
+    def _adapt(self, table: Table, columns: dict[str, Existing]) -> Table:
+        """Make a table fit its stream; returns it as it is to be written."""
+        found = tables_of.fit(table, columns)
+        tables_of.check_names(found.table)  # other types may not be compared
+        if found.missing:
+            self._project.query(sql.add_columns(self._target(table), tables_of.types_of(found.missing)))
+        for name, kind in tables_of.types_of(found.changed).items():
+            try:
+                self._project.query(sql.widen(self._target(table), name, kind))
+            except GoogleAPICallError as error:
+                raise DestinationError(
+                    f"column {name} of table {table} has to become {kind}, which BigQuery refuses: {error.message};"
+                    " declare json_schema in the source's configuration, or drop the column and sync again"
+                ) from None
+        self._removed[found.table] = tables_of.removed(table, columns, self._written(table))
+        return found.table
+
+    def _written(self, table: Table) -> set[str]:
+        """Columns of a table, in lower case, that syncs have written so far; adds and stores those of the stream.
+
+        All others are the user's own, and no sync may touch them.
+        """
+        columns = dict.fromkeys(("namespace", "name", "column_name"), "STRING")
+        own = table.namespace, table.name
+        rows = self._project.rows(self.schema, _WRITTEN)
+        written = {row.column_name.lower() for row in rows if (row.namespace, row.name) == own}
+        if new := [column.name for column in table.columns if column.name.lower() not in written]:
+            self._project.create_table(self.schema, _WRITTEN, columns)
+            self._project.query(sql.add_written(self._project.quoted(self.schema, _WRITTEN), table, new))
+        return written
 
     def _check_key(self, table: Table) -> None:
         """Check that no two rows of a table have the same key; BigQuery has no unique indexes."""

@@ -16,6 +16,7 @@ from requests import RequestException
 from airbyte_local.destinations.bigquery_tables import columns_of
 from airbyte_local.destinations.config_models import BigQueryConfiguration
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
+from airbyte_local.destinations.fitting import Existing
 
 _ERRORS = (GoogleAPIError, GoogleAuthError, RequestException)
 # Repeats a failed API call for up to 60 seconds; then the runner repeats the whole attempt.
@@ -89,8 +90,8 @@ class Project:
         with suppress(*_ERRORS):
             self.client.delete_table(table, retry=_ONCE, timeout=10, not_found_ok=True)
 
-    def columns(self, dataset: str, name: str) -> dict[str, str] | None:
-        """Names and types of a table's columns, or None if the table does not exist."""
+    def columns(self, dataset: str, name: str) -> dict[str, Existing] | None:
+        """A table's columns, or None if the table does not exist."""
         with suppress(NotFound):
             return columns_of(self.client.get_table(f"{self._name}.{dataset}.{name}", retry=_RETRY))
         return None

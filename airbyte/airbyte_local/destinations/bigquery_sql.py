@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from airbyte_local.destinations.bigquery_tables import POSITION
-from airbyte_local.destinations.contract import State
+from airbyte_local.destinations.contract import DELETED, State, Table
 
 # Error of a script whose attempt no longer owns the connection.
 FENCED = "a later attempt of this connection has started"
@@ -69,14 +69,13 @@ def insert(table: str, staging: str, values: Mapping[str, str]) -> str:
     return f"insert into {table} ({_names(values)}) select {', '.join(values.values())} from {staging}"
 
 
-def merge(
-    table: str, staging: str, values: Mapping[str, str], key: Sequence[str], cursor: str | None, removed: Sequence[str]
-) -> str:
+def merge(target: str, staging: str, values: Mapping[str, str], table: Table, removed: Sequence[str]) -> str:
     """Statement that replaces each row by the latest staged row with the same key, unless the existing row is later.
 
     The cursor tells which row is later; for staged rows with the same cursor, their time and order of arrival do. The
-    new rows do not have the columns in `removed`.
+    new rows do not have the columns in `removed`. A staged row with a value in DELETED only deletes.
     """
+    key, cursor = table.key, table.cursor
     order = ("_airbyte_extracted_at", POSITION)
     latest, later = [f"`{name}` desc" for name in order], ""
     if cursor:
@@ -85,13 +84,19 @@ def merge(
     converted = {name: f"`{name}`" for name in order} | dict(values)
     rows = ", ".join(f"{value} as `{name}`" for name, value in converted.items())
     updates = {name: f"source.`{name}`" for name in values} | dict.fromkeys(removed, "null")
+    given = ", ".join(f"source.`{name}`" for name in values)
+    delete = present = ""
+    if table.deletes:
+        delete = f"when matched {later} and source.{DELETED} is not null then delete"
+        present = f"and source.{DELETED} is null"
     return f"""
-        merge into {table} as target using (
+        merge into {target} as target using (
             select * from (select {rows} from {staging}) where true
             qualify row_number() over (partition by {_names(key)} order by {", ".join(latest)}) = 1
         ) as source on {" and ".join(f"target.`{name}` = source.`{name}`" for name in key)}
+        {delete}
         when matched {later} then update set {", ".join(f"`{name}` = {value}" for name, value in updates.items())}
-        when not matched then insert ({_names(values)}) values ({", ".join(f"source.`{name}`" for name in values)})
+        when not matched {present} then insert ({_names(values)}) values ({given})
     """
 
 
@@ -99,6 +104,17 @@ def add_columns(table: str, types: Mapping[str, str]) -> str:
     """Statement that adds columns to a table."""
     added = [f"add column if not exists `{name}` {kind}" for name, kind in types.items()]
     return f"alter table {table} {', '.join(added)}"
+
+
+def widen(table: str, column: str, kind: str) -> str:
+    """Statement that changes the type of a column."""
+    return f"alter table {table} alter column `{column}` set data type {kind}"
+
+
+def add_written(written: str, table: Table, columns: Sequence[str]) -> str:
+    """Statement that records columns of a table as written by syncs."""
+    rows = [", ".join(map(_literal, (table.namespace, table.name, column))) for column in columns]
+    return f"insert into {written} (namespace, name, column_name) values {', '.join(f'({row})' for row in rows)}"
 
 
 def same_keys(table: str, key: Sequence[str]) -> str:

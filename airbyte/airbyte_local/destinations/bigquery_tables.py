@@ -1,9 +1,12 @@
-"""Tables of the BigQuery destination: valid names, types and missing columns."""
+"""Tables of the BigQuery destination: valid names, types, and how the columns of a table fit a stream."""
+
+from collections.abc import Mapping
 
 from google.cloud import bigquery
 
 from airbyte_local.columns import Kind
-from airbyte_local.destinations.contract import DestinationError, Table
+from airbyte_local.destinations import fitting
+from airbyte_local.destinations.contract import GENERATION, OWN, DestinationError, Table
 
 _TYPES = {
     Kind.INTEGER: "INT64",
@@ -18,8 +21,11 @@ _TYPES = {
     Kind.JSON: "JSON",
     Kind.TEXT: "STRING",
 }
-# Columns that the destination adds to each row.
-_OWN = {"_airbyte_raw_id": "STRING", "_airbyte_extracted_at": "TIMESTAMP", "_airbyte_meta": "JSON"}
+# Types of tables of others that hold only some of the values of a kind.
+_NARROW = {"NUMERIC": Kind.NUMBER}
+_KINDS = {name: kind for kind, name in _TYPES.items()} | _NARROW
+# BigQuery changes no dates and no floats in place.
+_WIDER = {kinds: wider for kinds, wider in fitting.WIDER.items() if kinds[0] is Kind.INTEGER}
 # Column of staging tables: the order of arrival.
 POSITION = "_airbyte_position"
 # Types that are staged as text, which is lossless in Parquet and BigQuery, and the expressions that convert them.
@@ -31,31 +37,39 @@ _NOT_IN_KEY = {Kind.DOUBLE, Kind.JSON}
 _NOT_IN_CURSOR = {Kind.JSON}
 
 
-def types_of(table: Table) -> dict[str, str]:
-    """Names and types of the columns that a table should have."""
-    return {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
+def types_of(kinds: Mapping[str, Kind]) -> dict[str, str]:
+    """Names of columns with BigQuery's names of their types."""
+    return {name: _TYPES[kind] for name, kind in kinds.items()}
 
 
-def columns_of(found: bigquery.Table) -> dict[str, str]:
-    """Names and types of the columns that a table has."""
-    types = {field.name: _ALIASES.get(field.field_type, field.field_type) for field in found.schema}
-    return types | {field.name: f"ARRAY<{types[field.name]}>" for field in found.schema if field.mode == "REPEATED"}
+def columns_of(found: bigquery.Table) -> dict[str, fitting.Existing]:
+    """The columns that a table has."""
+    return {field.name: _existing(field) for field in found.schema}
 
 
-def compare(table: Table, columns: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The columns that a table lacks, with their types, and those that the stream does not declare."""
-    wanted = types_of(table)
+def fit(table: Table, columns: Mapping[str, fitting.Existing]) -> fitting.Fit:
+    """Compare a stream with the columns of its table; raises DestinationError."""
     # BigQuery ignores the case of column names.
-    found = {name.lower(): kind for name, kind in columns.items()}
-    for name, kind in wanted.items():
-        if found.get(name.lower(), kind) != kind:
-            raise DestinationError(
-                f"column {name} of table {table} is {found[name.lower()]}, but the stream declares {kind}; change"
-                " the declaration back, or drop the column and sync again"
-            )
-    lowered = {name.lower() for name in wanted}
-    missing = {name: kind for name, kind in wanted.items() if name.lower() not in found}
-    return missing, [name for name in columns if name.lower() not in lowered]
+    spelt = {name.lower(): name for name in [*(column.name for column in table.columns), *OWN, GENERATION]}
+    existing = {spelt.get(name.lower(), name): column for name, column in columns.items()}
+    return fitting.fit(table, existing, _TYPES, _WIDER)
+
+
+def removed(table: Table, columns: Mapping[str, fitting.Existing], written: set[str]) -> list[str]:
+    """The columns that earlier syncs have written, in lower case, but the stream no longer has."""
+    names = {name.lower() for name in table.kinds}
+    return [name for name in columns if name.lower() in written - names]
+
+
+def _existing(field: bigquery.SchemaField) -> fitting.Existing:
+    kind = _ALIASES.get(field.field_type, field.field_type)
+    is_required = field.mode == "REQUIRED" and not field.default_value_expression
+    if field.mode == "REPEATED":
+        return fitting.Existing(f"ARRAY<{kind}>", None)
+    limits = [str(limit) for limit in (field.max_length or field.precision, field.scale) if limit is not None]
+    shown = f"{kind}({', '.join(limits)})" if limits else kind
+    is_narrow = bool(limits) or kind in _NARROW
+    return fitting.Existing(shown, _KINDS.get(kind), is_narrow, is_required=is_required)
 
 
 def check_names(table: Table) -> None:
@@ -65,7 +79,7 @@ def check_names(table: Table) -> None:
             raise DestinationError(
                 f"table {table}: BigQuery does not allow the name {name!r}; correct the namespace or the prefix"
             )
-    taken = {*_OWN, POSITION}
+    taken = {*OWN, GENERATION, POSITION}
     for column in table.columns:
         if column.name.lower() in taken or not (column.name.isascii() and column.name.isidentifier()):
             raise DestinationError(

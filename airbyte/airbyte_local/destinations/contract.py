@@ -9,8 +9,14 @@ import orjson
 import pyarrow as pa
 from airbyte_protocol import models as protocol
 
-from airbyte_local.columns import Column
+from airbyte_local.columns import Column, Kind
 
+# Columns that the destination adds to each row.
+OWN = {"_airbyte_raw_id": Kind.TEXT, "_airbyte_extracted_at": Kind.TIMESTAMP_TZ, "_airbyte_meta": Kind.JSON}
+# Airbyte's number of a table's last full refresh; written, as 0, to tables that have it because Airbyte made them.
+GENERATION = "_airbyte_generation_id"
+# Column of sources with change data capture: when the source deleted the row.
+DELETED = "_ab_cdc_deleted_at"
 # Namespace of the service's own entry among the states of a connection.
 OUR_NAMESPACE = "airbyte_local"
 # Characters that are kept of a value that does not fit its type.
@@ -35,7 +41,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     # overwrite: the rows replace all rows of the table; append: they are added; append_dedup: a row replaces the row
-    # with the same key, unless that row has a later cursor.
+    # with the same key, or deletes it if it has a value in DELETED, unless that row has a later cursor.
     mode: protocol.DestinationSyncMode = protocol.DestinationSyncMode.overwrite
     # Names of the primary key's columns; for append_dedup only.
     key: tuple[str, ...] = ()
@@ -43,6 +49,21 @@ class Table:
     cursor: str | None = None
     # Whether rows become visible only with the final commit; otherwise with every commit.
     at_end: bool = True
+    # Whether the user declared the types of the columns; discovered types follow those of a table that exists.
+    is_declared: bool = True
+    # Whether the table has the column GENERATION.
+    has_generation: bool = False
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Names and kinds of the columns that each row has."""
+        generation = {GENERATION: Kind.INTEGER} if self.has_generation else {}
+        return {column.name: column.kind for column in self.columns} | OWN | generation
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a row may delete the one with its key."""
+        return bool(self.key) and any(column.name == DELETED for column in self.columns)
 
     def __str__(self) -> str:
         """The table's name with its schema."""
@@ -108,12 +129,15 @@ class Destination(Protocol):
     def peek(self, connection_id: uuid.UUID) -> list[State]:
         """The states of a connection, for display: locks and creates nothing, so it does not disturb a running sync."""
 
-    def open(self, tables: Sequence[Table]) -> None:
-        """Prepare to write to these tables.
+    def open(self, tables: Sequence[Table]) -> list[Table]:
+        """Prepare to write to these tables: add missing columns, and widen types where `fitting` allows it.
+
+        Returns:
+            The tables as they are to be written. A column has the kind that it has in the database.
 
         Raises:
-            DestinationError: a column has another type than the stream declares, or the database does not allow the
-                name of a table or column.
+            DestinationError: a column does not fit the type that it has in the table, a table that exists shares no
+                column with its stream, or the database does not allow the name of a table or column.
         """
 
     def write(self, table: Table, rows: Rows) -> None:

@@ -18,7 +18,14 @@ from airbyte_local.database import CONNECT_TIMEOUT
 from airbyte_local.destinations import postgres_states as states_of
 from airbyte_local.destinations import postgres_tables as tables_of
 from airbyte_local.destinations.config_models import PostgresConfiguration
-from airbyte_local.destinations.contract import DestinationError, Rows, State, Table
+from airbyte_local.destinations.contract import (
+    DELETED,
+    DestinationError,
+    DestinationUnavailableError,
+    Rows,
+    State,
+    Table,
+)
 
 # Number of characters at the start of a row's id that rows written together share.
 _PREFIX = 24
@@ -36,13 +43,15 @@ class PostgresDestination:
         self.schema = configuration.schema_
         self._sync_id = sync_id
         self._tables: Sequence[Table] = ()
-        # Tables that have all columns.
-        self._adapted: set[Table] = set()
+        # Tables that existed when they were opened, so that they fit their streams.
+        self._fitted: set[Table] = set()
         # Temporary tables, for tables that cannot be written directly.
         self._staging: dict[Table, sql.Identifier] = {}
         # Tables whose temporary table has rows, and tables that are locked in this transaction.
         self._staged: set[Table] = set()
         self._begun: set[Table] = set()
+        # Columns of these that syncs have written so far.
+        self._written: dict[Table, set[str]] = {}
         # The COPY in progress, and its table.
         self._copy = ExitStack()
         self._copied: tuple[Table, psycopg.Copy] | None = None
@@ -54,7 +63,7 @@ class PostgresDestination:
             password=configuration.password.get_secret_value(),
             sslmode=configuration.sslmode,
             connect_timeout=CONNECT_TIMEOUT,
-            options=f"-c timezone=UTC -c work_mem={_WORK_MEMORY}",
+            options=f"-c timezone=UTC -c extra_float_digits=1 -c work_mem={_WORK_MEMORY}",
             application_name="airbyte_local",
             client_encoding="utf8",
             autocommit=True,
@@ -93,19 +102,24 @@ class PostgresDestination:
             return states_of.read(self._connection, connection_id)
         return []
 
-    def open(self, tables: Sequence[Table]) -> None:
+    def open(self, tables: Sequence[Table]) -> list[Table]:
         for table in tables:
             tables_of.check_names(table)
-        self._tables = tables
         is_one_commit = all(table.at_end for table in tables)
+        opened = []
         for table in tables:
+            # In a transaction of its own, since it blocks readers for a moment.
+            with self._connection.transaction():
+                fitted = tables_of.adapt(self._connection, table)
+            if fitted:
+                self._fitted.add(fitted)
+            opened.append(fitted or table)
+        for table in opened:
             if table.mode is DestinationSyncMode.append_dedup or (table.at_end and not is_one_commit):
                 self._staging[table] = sql.Identifier(f"staging_{len(self._staging)}")
                 tables_of.create_staging(self._connection, self._staging[table], table)
-            # In a transaction of its own, since it blocks readers for a moment.
-            with self._connection.transaction():
-                if tables_of.add_missing_columns(self._connection, table):
-                    self._adapted.add(table)
+        self._tables = opened
+        return opened
 
     def write(self, table: Table, rows: Rows) -> None:
         if self._copied is None or self._copied[0] != table:
@@ -119,7 +133,7 @@ class PostgresDestination:
             names = tables_of.names_of(tables_of.types_of(table))
             copy = sql.SQL("copy {} ({}) from stdin (format csv)").format(target, names)
             self._copied = table, self._copy.enter_context(self._connection.cursor().copy(copy))
-        self._copied[1].write(self._csv(rows))
+        self._copied[1].write(self._csv(table, rows))
 
     def commit(self, connection_id: uuid.UUID, states: Sequence[State], *, final: bool) -> None:
         self._end_copy()
@@ -137,9 +151,11 @@ class PostgresDestination:
         self._connection.execute("commit")
         self._begun.clear()
 
-    def _csv(self, rows: Rows) -> memoryview:
+    def _csv(self, table: Table, rows: Rows) -> memoryview:
         meta = rows.metadata(self._sync_id)
         columns = [*rows.columns, _raw_ids(len(meta)), rows.emitted_at.cast(pa.timestamp("ms")), meta]
+        if table.has_generation:
+            columns.append(pa.repeat(0, len(meta)))
         batch = pa.RecordBatch.from_arrays(columns, names=[str(number) for number in range(len(columns))])
         target = pa.BufferOutputStream()
         csv.write_csv(batch, target, csv.WriteOptions(include_header=False))
@@ -152,10 +168,7 @@ class PostgresDestination:
         try:
             self._copy.close()
         except psycopg.errors.NotNullViolation as error:
-            raise DestinationError(
-                f"table {table}: a record has no value in {error.diag.column_name}, a column of its primary key; set"
-                " primaryKey in connections.yaml to columns that always have a value"
-            ) from None
+            raise _no_value(table, error) from None
 
     def _begin(self) -> None:
         if self._connection.info.transaction_status is TransactionStatus.IDLE:
@@ -169,9 +182,11 @@ class PostgresDestination:
         target = tables_of.identifier(table)
         tables_of.create_table(self._connection, table)
         tables_of.execute(self._connection, "lock table {} in share row exclusive mode", target)
-        if table not in self._adapted:
-            tables_of.add_missing_columns(self._connection, table)  # another sync may have created it
+        # Another sync may have created it.
+        if table not in self._fitted and tables_of.adapt(self._connection, table) != table:
+            raise DestinationUnavailableError(f"table {table} was created by another sync just now; sync again")
         tables_of.index_key(self._connection, table)
+        self._written[table] = states_of.written_columns(self._connection, table)
         if table.mode is DestinationSyncMode.overwrite:
             tables_of.execute(self._connection, "delete from {}", target)
 
@@ -181,25 +196,34 @@ class PostgresDestination:
         if table.mode is DestinationSyncMode.append_dedup:
             statement = (
                 "merge into {target} as old using (select distinct on ({key}) {names} from {staging} order by {order})"
-                " as new ({names}) on {same}"
+                " as new ({names}) on {same} {delete}"
                 " when matched {later} then update set {set}"
-                " when not matched then insert ({names}) values ({new})"
+                " when not matched {present} then insert ({names}) values ({new})"
             )
             parts |= self._merge_parts(table)
         else:
             statement = "insert into {target} ({names}) select {names} from {staging}"
-        self._connection.execute(sql.SQL(statement).format(**parts))
+        try:
+            self._connection.execute(sql.SQL(statement).format(**parts))
+        except psycopg.errors.NotNullViolation as error:
+            raise _no_value(table, error) from None
 
     def _merge_parts(self, table: Table) -> dict[str, sql.Composable]:
         key = [sql.Identifier(name) for name in table.key]
         names = tables_of.types_of(table)
-        removed = [name for name in tables_of.columns_of(self._connection, table) if name not in names]
+        removed = self._written[table] & tables_of.columns_of(self._connection, table) - names.keys()
         latest: list[sql.Composable] = [sql.SQL("_airbyte_extracted_at desc"), sql.SQL("ctid desc")]
         later: sql.Composable = sql.SQL("")
         if table.cursor:
             cursor = sql.Identifier(table.cursor)
             latest.insert(0, sql.SQL("{} desc nulls last").format(cursor))
             later = sql.SQL("and (old.{0} is null or new.{0} >= old.{0})").format(cursor)
+        delete = present = sql.SQL("")
+        if table.deletes:
+            present = sql.SQL("and new.{} is null").format(sql.Identifier(DELETED))
+            delete = sql.SQL("when matched {} and new.{} is not null then delete").format(
+                later, sql.Identifier(DELETED)
+            )
         new = {name: sql.SQL("new.{}").format(sql.Identifier(name)) for name in names}
         values: dict[str, sql.Composable] = {**new, **dict.fromkeys(removed, sql.SQL("null"))}
         return {
@@ -207,11 +231,21 @@ class PostgresDestination:
             "order": sql.SQL(", ").join([*key, *latest]),
             "same": sql.SQL(" and ").join(sql.SQL("old.{0} = new.{0}").format(name) for name in key),
             "later": later,
+            "delete": delete,
+            "present": present,
             "set": sql.SQL(", ").join(
                 sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()
             ),
             "new": sql.SQL(", ").join(new.values()),
         }
+
+
+def _no_value(table: Table, error: psycopg.errors.NotNullViolation) -> DestinationError:
+    column = error.diag.column_name
+    remedy = "which is NOT NULL in the table; let it be null, or correct the source"
+    if column in table.key:
+        remedy = "a column of its primary key; set primaryKey in connections.yaml to columns that always have a value"
+    return DestinationError(f"table {table}: a record has no value in {column}, {remedy}")
 
 
 def _raw_ids(count: int) -> pa.Array:

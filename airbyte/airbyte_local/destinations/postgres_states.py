@@ -1,12 +1,13 @@
-"""The table airbyte.states of the PostgreSQL destination."""
+"""The table airbyte.states of the PostgreSQL destination: states of connections, and columns of tables."""
 
 import uuid
 from collections.abc import Sequence
 
+import orjson
 import psycopg
 
 from airbyte_local.destinations import postgres_tables as tables_of
-from airbyte_local.destinations.contract import DestinationError, State
+from airbyte_local.destinations.contract import DestinationError, State, Table
 
 _STATES = """
     create table if not exists airbyte.states (
@@ -29,6 +30,8 @@ MAY_KEEP = """
             from pg_namespace space where space.nspname = 'airbyte'),
         has_database_privilege(current_database(), 'create'))
 """
+# Tables are no connection's own.
+_TABLES = uuid.UUID(int=0)
 # How long an attempt waits for the end of an earlier one whose process was killed.
 _LOCK_TIMEOUT = "60s"
 
@@ -79,3 +82,21 @@ def keep(connection: psycopg.Connection, connection_id: uuid.UUID, states: Seque
                 " do update set message = excluded.message, updated_at = now()",
                 [*key, state.message.decode()],
             )
+
+
+def written_columns(connection: psycopg.Connection, table: Table) -> set[str]:
+    """The columns of a table that syncs have written so far; adds those of this table, and stores them.
+
+    All others are the user's own, and no sync may touch them.
+    """
+    query = (
+        "select message -> 'columns' from airbyte.states"
+        " where (connection_id, namespace, stream) = (%s::uuid, %s::text, %s::text)"
+    )
+    known = set(tables_of.value(connection, query, [_TABLES, table.namespace, table.name]) or ())
+    if new := {column.name for column in table.columns} - known:
+        # A column that was dropped may come again as the user's own.
+        known = new | (known & tables_of.columns_of(connection, table))
+        message = orjson.dumps({"columns": sorted(known)})
+        keep(connection, _TABLES, [State(table.namespace, table.name, message)])
+    return known

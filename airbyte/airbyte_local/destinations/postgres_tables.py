@@ -1,4 +1,4 @@
-"""Tables of the PostgreSQL destination: valid names, types, missing columns, and the index on the primary key."""
+"""Tables of the PostgreSQL destination: valid names, types, changes of columns, and the index on the primary key."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 
 from airbyte_local.columns import Kind
-from airbyte_local.destinations.contract import DestinationError, Table
+from airbyte_local.destinations import fitting, postgres_views
+from airbyte_local.destinations.contract import GENERATION, OWN, DestinationError, Table
 
 _TYPES: dict[Kind, LiteralString] = {
     Kind.INTEGER: "bigint",
@@ -24,12 +25,9 @@ _TYPES: dict[Kind, LiteralString] = {
     Kind.JSON: "jsonb",
     Kind.TEXT: "text",
 }
-# Columns that the destination adds to each row.
-_OWN: dict[str, LiteralString] = {
-    "_airbyte_raw_id": "text",
-    "_airbyte_extracted_at": "timestamp with time zone",
-    "_airbyte_meta": "jsonb",
-}
+# Types that tables of others have for the same kinds, and those of them that hold only some of the kind's values.
+_NARROW: dict[str, Kind] = {"smallint": Kind.INTEGER, "integer": Kind.INTEGER}
+_KINDS = {name: kind for kind, name in _TYPES.items()} | {"character varying": Kind.TEXT} | _NARROW
 # Names of PostgreSQL's system columns.
 _SYSTEM = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 # PostgreSQL truncates longer names.
@@ -46,7 +44,7 @@ def check_names(table: Table) -> None:
                 f"table {table}: PostgreSQL does not allow the name {name!r}, only names of 1 to {_NAME_BYTES} bytes;"
                 " correct the namespace or the prefix, or rename the stream in the source"
             )
-    reserved = _OWN.keys() | _SYSTEM
+    reserved = {*OWN, GENERATION, *_SYSTEM}
     for column in table.columns:
         if column.name in reserved or not _is_name(column.name):
             raise DestinationError(
@@ -57,7 +55,7 @@ def check_names(table: Table) -> None:
 
 def types_of(table: Table) -> dict[str, LiteralString]:
     """Names and types of the columns that a table should have."""
-    return {column.name: _TYPES[column.kind] for column in table.columns} | _OWN
+    return {name: _TYPES[kind] for name, kind in table.kinds.items()}
 
 
 def identifier(table: Table) -> sql.Identifier:
@@ -104,31 +102,48 @@ def create_staging(connection: psycopg.Connection, name: sql.Identifier, table: 
     execute(connection, "create temporary table {} ({})", name, _definition(types_of(table), required=table.key))
 
 
-def add_missing_columns(connection: psycopg.Connection, table: Table) -> bool:
-    """Add the columns that a table lacks; returns whether the table exists."""
+def adapt(connection: psycopg.Connection, table: Table) -> Table | None:
+    """Make a table fit its stream: add missing columns, and widen types; returns it as it is to be written.
+
+    Returns None if the table does not exist. Raises the errors of `fitting.fit` and `postgres_views.set_aside`.
+    """
     target = identifier(table)
-    if not value(connection, "select to_regclass(%s) is not null", [target.as_string(connection)]):
-        return False
-    types = columns_of(connection, table)
-    for name, kind in types_of(table).items():
-        if name not in types:
-            execute(connection, "alter table {} add column {} {}", target, sql.Identifier(name), sql.SQL(kind))
-        elif types[name] != kind:
-            raise DestinationError(
-                f"column {name} of table {table} is {types[name]}, but the stream declares {kind}; change"
-                " the declaration back, or drop the column and sync again"
-            )
-    return True
+    name = target.as_string(connection)
+    if not value(connection, "select to_regclass(%s) is not null", [name]):
+        return None
+    existing = _existing(connection, name)
+    found = fitting.fit(table, existing, _TYPES, fitting.WIDER)
+    for column, kind in found.missing.items():
+        execute(connection, "alter table {} add column {} {}", target, sql.Identifier(column), sql.SQL(_TYPES[kind]))
+    if found.changed:
+        with postgres_views.set_aside(connection, table, found.changed):
+            for column, kind in found.changed.items():
+                parts = target, sql.Identifier(column), sql.SQL(_TYPES[kind])
+                # A direct conversion to numeric would keep only 15 digits.
+                how = " using {1}::text::{2}" if existing[column].kind is Kind.DOUBLE else ""
+                connection.execute(sql.SQL("alter table {0} alter column {1} type {2}" + how).format(*parts))
+    return found.table
 
 
-def columns_of(connection: psycopg.Connection, table: Table) -> dict[str, str]:
-    """Names and types of the columns that a table has."""
+def columns_of(connection: psycopg.Connection, table: Table) -> set[str]:
+    """Names of the columns that a table has."""
+    return set(_existing(connection, identifier(table).as_string(connection)))
+
+
+def _existing(connection: psycopg.Connection, name: str) -> dict[str, fitting.Existing]:
+    """The columns that a table has; `name` is quoted."""
     found = connection.execute(
-        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
-        " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
-        [identifier(table).as_string(connection)],
+        "select attname, format_type(atttypid, atttypmod), format_type(atttypid, null),"
+        " attnotnull and not atthasdef and attidentity = '', attgenerated <> '' or attidentity = 'a'"
+        " from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        [name],
     )
-    return dict(found.fetchall())
+    return {
+        column: fitting.Existing(
+            kind, _KINDS.get(base), kind != base or base in _NARROW, is_required=is_required, is_generated=is_generated
+        )
+        for column, kind, base, is_required, is_generated in found
+    }
 
 
 def index_key(connection: psycopg.Connection, table: Table) -> None:

@@ -66,12 +66,13 @@ class Sync:
                 self.log.info("an earlier attempt has committed all rows")
                 return
             self._checkpoints = Checkpoints(catalog)
-            self._streams = {}
-            for configured in catalog.streams:
-                stream, table = configured.stream, self._table(configured, destination.schema)
-                writer = StreamWriter(stream.name, table, destination, self.totals)
-                self._streams[stream.namespace, stream.name] = writer
-            destination.open([stream.table for stream in self._streams.values()])
+            tables = destination.open([self._table(configured, destination.schema) for configured in catalog.streams])
+            self._streams: dict[tuple[Any, Any], StreamWriter] = {
+                (each.stream.namespace, each.stream.name): StreamWriter(
+                    each.stream.name, table, destination, self.totals
+                )
+                for each, table in zip(catalog.streams, tables, strict=True)
+            }
             states = [state for state in states if state.namespace != OUR_NAMESPACE]
             self._read(destination, catalog, self._checkpoints.start_state(states))
             self._commit(destination, final=True)
@@ -149,6 +150,8 @@ class Sync:
             key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
             cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
             at_end=configured.sync_mode is protocol.SyncMode.full_refresh,
+            # A user declares a schema in the configuration of the source; the connector then offers it unchanged.
+            is_declared=_contains(self.connector.configuration, stream.json_schema),
         )
 
     def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
@@ -200,6 +203,14 @@ class Sync:
         destination.commit(self.connection.connection_id, states, final=final)
         self._checkpoints.committed(self.totals.rows)
         self.totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
+
+
+def _contains(configuration: Any, wanted: dict[str, Any]) -> bool:
+    """Whether a configuration or a part of it equals an object."""
+    parts = configuration.values() if isinstance(configuration, dict) else configuration
+    return configuration == wanted or (
+        isinstance(configuration, dict | list) and any(_contains(part, wanted) for part in parts)
+    )
 
 
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
