@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from airbyte_local.api import problems
 from airbyte_local.configuration import Fault
@@ -41,7 +41,9 @@ def _in_a_zone(moment: datetime) -> datetime:
     return moment
 
 
-Ids = Annotated[list[uuid.UUID] | None, BeforeValidator(_separate), Query(alias=_IDS)]
+# Without the format uuid in a list, for which Swagger UI has no component.
+_Id = Annotated[uuid.UUID, WithJsonSchema({"type": "string"})]
+Ids = Annotated[list[_Id] | None, BeforeValidator(_separate), Query(alias=_IDS)]
 Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(_in_a_zone)]
 # Airbyte keeps what was deleted and shows it on request. Here nothing is left to show.
 IncludeDeleted = Annotated[
