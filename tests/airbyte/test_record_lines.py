@@ -41,9 +41,10 @@ def read(lines, columns=COLUMNS):
 
 def loaded(columns, values):
     """What is loaded, and what did not fit."""
-    found = [(column, *column.convert(given)) for column, given in zip(columns, values, strict=True)]
+    found = [(column, column.convert(given)) for column, given in zip(columns, values, strict=True)]
     return [
-        (numbers(array) if column.kind is Kind.NUMBER else array.to_pylist(), wrong) for column, array, wrong in found
+        (numbers(each.array) if column.kind is Kind.NUMBER else each.array.to_pylist(), each.unfit, each.cut)
+        for column, each in found
     ]
 
 

@@ -17,6 +17,7 @@ import orjson
 from airbyte_protocol.models import AirbyteCatalog, ConfiguredAirbyteCatalog, ConnectorSpecification, Status
 from pydantic import BaseModel, ValidationError
 
+import exact_json
 from airbyte_local.columns import columns
 from airbyte_local.connectors.images import Container
 from airbyte_local.connectors.messages import LOGGED, ConnectorError, Messages, Output, shown
@@ -149,7 +150,7 @@ class Connector:
             files = {"config": self.configuration} | files
         for name, content in files.items():
             if content is not None:
-                (folder / f"{name}.json").write_bytes(orjson.dumps(content))
+                (folder / f"{name}.json").write_bytes(exact_json.dumps(content))
                 given += [f"--{name}", str(folder / f"{name}.json")]
         if self.container:
             container = self.container.command(folder)

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from airbyte_local import long_numbers
+import exact_json
 from airbyte_local.columns import Column, Kind, pc
 
 _RECORD = re.compile(rb'\{"type": ?"RECORD",')
@@ -42,7 +42,7 @@ def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tupl
         return None
     data = first["data"]
     fields = [pa.field(column.name, _type(column, data.get(column.name))) for column in columns]
-    if any(pa.types.is_floating(field.type) for field in fields) and long_numbers.has_any(lines):
+    if any(pa.types.is_floating(field.type) for field in fields) and exact_json.has_wide(lines):
         return None
     own = {"stream": pa.string(), "namespace": pa.string(), "data": pa.struct(fields), "emitted_at": pa.int64()}
     try:
