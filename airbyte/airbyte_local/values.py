@@ -2,12 +2,13 @@
 
 import re
 from datetime import UTC, date, datetime, time
+from math import isfinite
 from typing import Any
 
 import orjson
 
 import exact_json
-from exact_json import Number, parts
+from exact_json import Number, is_double, parts
 
 # Timestamps that every database can read; other ISO 8601 timestamps are rewritten.
 _PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -56,10 +57,14 @@ def double(value: Any) -> float:
     text = _spelled(value)
     if text in ("NaN", "Infinity", "-Infinity"):
         return float(text)
-    same, found = parts(text), float(text)
-    if same[1] and (len(same[1]) > _DOUBLE_DIGITS or _rounded(found, len(same[1])) != same):
-        raise ValueError
-    return found
+    same = parts(text)
+    found, digits = float(text), len(same[1])
+    if is_double(text) or not digits:
+        return found
+    # 0.10000000000000001, as many programs write 0.1, is no other number.
+    if digits <= _DOUBLE_DIGITS and isfinite(found) and parts(f"{found:.{digits - 1}e}") == same:
+        return found
+    raise ValueError
 
 
 def boolean(value: Any) -> bool:
@@ -155,11 +160,6 @@ def _moment(value: Any) -> str:
     if type(value) is str:
         return value.strip().upper()
     raise ValueError
-
-
-def _rounded(found: float, digits: int) -> tuple[str, str, int] | None:
-    """The parts of a double that is written with this number of digits."""
-    return parts(f"{found:.{digits - 1}e}") if abs(found) != float("inf") else None
 
 
 def _numeric(value: Any) -> orjson.Fragment:
