@@ -64,8 +64,9 @@ def has_wide(text: bytes) -> bool:
     import pyarrow as pa  # slow to import, and reading JSON Lines does not need it
     from pyarrow import compute
 
+    pc: Any = compute  # creates its functions at import, so type checkers do not see them
     # Several times as fast as Python's own search.
-    if not compute.match_substring_regex(pa.scalar(text, pa.large_binary()), _WIDE).as_py():
+    if not pc.match_substring_regex(pa.scalar(text, pa.large_binary()), _WIDE).as_py():
         return False
     return not all(_is_kept(found.decode()) for found in _WIDE_NUMBERS.findall(text))
 

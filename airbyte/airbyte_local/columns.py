@@ -41,13 +41,14 @@ class Kind(StrEnum):
 
 
 _ARROW_TYPES = {Kind.INTEGER: pa.int64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-# Texts that match the pattern need no conversion if Arrow can cast them to the type.
+# Texts that Arrow casts to the type need no conversion; the pattern is for kinds of which Arrow reads more spellings.
 _DAY, _MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
 _PLAIN = {
-    Kind.INTEGER: ("-?[0-9]{1,18}", pa.int64()),
+    Kind.INTEGER: (None, pa.int64()),
     Kind.NUMBER: (r"-?[0-9]{1,18}(\.[0-9]{1,18})?", pa.string()),
     Kind.DOUBLE: (r"-?[0-9]{1,7}(\.[0-9]{1,8})?", pa.float64()),
-    Kind.DATE: (_DAY, pa.date32()),
+    Kind.BOOLEAN: (None, pa.bool_()),
+    Kind.DATE: (None, pa.date32()),
     Kind.TIMESTAMP: (f"{_DAY}[T ]{_MOMENT}", pa.timestamp("us")),
     Kind.TIMESTAMP_TZ: (f"{_DAY}[T ]{_MOMENT}(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])", pa.timestamp("us", "UTC")),
 }
@@ -143,25 +144,38 @@ def _at_once(values: pa.Array, kind: Kind) -> pa.Array | None:
     """The values converted if none needs to be looked at, which is true for most columns and fast, else None."""
     if not pa.types.is_string(values.type) or kind is Kind.TEXT or values.null_count == len(values):
         return values.cast(kind.arrow_type)
-    if kind is Kind.BOOLEAN:
-        found = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(values)), _BOOLEANS)
-        return pc.less(found, len(values_of.TRUE)) if found.null_count == values.null_count else None
     if kind not in _PLAIN:
         return None
     pattern, fitting = _PLAIN[kind]
-    if not pc.all(pc.match_substring_regex(values, f"^{pattern}$")).as_py():
-        return None
-    if pa.types.is_temporal(fitting) and pc.min(values).as_py() < _FIRST_YEAR:
+    if pattern and not _are_seconds(values, kind) and not _match(values, pattern):
         return None
     try:
         fit = values.cast(fitting)
     except pa.ArrowInvalid:
+        if kind is not Kind.BOOLEAN:
+            return None
+        found = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(values)), _BOOLEANS)
+        return pc.less(found, len(values_of.TRUE)) if found.null_count == values.null_count else None
+    if kind is Kind.INTEGER and {*b"xX"} & {*bytes(values.buffers()[2]).translate(None, _DIGITS)}:
+        return None  # Arrow reads 0x1F
+    if pa.types.is_temporal(fitting) and pc.min(values).as_py() < _FIRST_YEAR:
         return None
     return fit if fitting == kind.arrow_type else values
 
 
+def _match(texts: pa.Array, pattern: str) -> bool:
+    return pc.all(pc.match_substring_regex(texts, f"^{pattern}$")).as_py()
+
+
+def _are_seconds(values: pa.Array, kind: Kind) -> bool:
+    """Whether all texts have the length of a timestamp with seconds; Arrow reads no others of this length."""
+    lengths = pc.min_max(pc.binary_length(values)).as_py() if kind is Kind.TIMESTAMP else {}
+    return set(lengths.values()) == {len("2020-02-20T06:43:18")}
+
+
 # Types of JSON values that need no conversion.
 _FITS = {Kind.INTEGER: int, Kind.DOUBLE: float, Kind.BOOLEAN: bool}
+_DIGITS = b"0123456789"
 _BOOLEANS = pa.array([*values_of.TRUE, *values_of.FALSE])
 # Kinds to which a number and its text are the same.
 _NUMBERS = {Kind.INTEGER, Kind.NUMBER, Kind.DOUBLE}

@@ -190,7 +190,8 @@ class JobStore:
             "update airbyte.jobs set status = %s, failure_reason = %s, failure_type = %s, updated_at = now(),"
             " (rows_synced, bytes_synced, values_nulled, values_truncated) = (select coalesce(sum(rows_synced), 0),"
             " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0), coalesce(sum(values_truncated), 0)"
-            " from airbyte.attempts where job_id = jobs.job_id) where job_id = %s and status in ('running', 'incomplete')",
+            " from airbyte.attempts where job_id = jobs.job_id)"
+            " where job_id = %s and status in ('running', 'incomplete')",
             [end.status, end.reason, end.failure_type, job_id],
         )
 

@@ -11,7 +11,6 @@ from exact_json import Number
 NAIVE = {"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezone"}
 
 
-
 def shown(value):
     """The beginning of a value, for the name of a test."""
     return repr(value)[:40]

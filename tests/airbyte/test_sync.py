@@ -92,7 +92,7 @@ def test_a_number_keeps_its_digits(sync, query, number, others):
 
 
 @pytest.mark.parametrize("number", ["123456789012345678901234567890", "90071992547409.93", "-9223372036854775809"])
-@pytest.mark.parametrize("shape", ['{"a": %s}', '[1, %s]', '{"a": [{"b": %s}, 0.5]}'])
+@pytest.mark.parametrize("shape", ['{"a": %s}', "[1, %s]", '{"a": [{"b": %s}, 0.5]}'])
 def test_a_number_within_json_keeps_its_digits(sync, query, number, shape):
     schema = schema_of(o={"type": ["object"]}, s={"type": "string"}, t={"type": "object"})
     value = shape % number

@@ -63,9 +63,7 @@ class Rows:
     # How many values of each column `note` was called for, by the kind of change.
     noted: defaultdict[protocol.Change, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def note(
-        self, index: int, column: str, value: str, change: protocol.Change, reason: protocol.Reason
-    ) -> None:
+    def note(self, index: int, column: str, value: str, change: protocol.Change, reason: protocol.Reason) -> None:
         """Add Airbyte's note on a value that was changed, with the value, so that a checkpoint can show it."""
         noted = {"field": column, "change": change.value, "reason": reason.value, "value": value[:_SHOWN]}
         self.changes.setdefault(index, []).append(noted)
