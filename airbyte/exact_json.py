@@ -47,9 +47,9 @@ def parse(text: str) -> Any:
     return value
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, option: int = 0) -> bytes:
     """JSON of a parsed value, with the digits of each `Number`; raises TypeError if it is nested too deeply."""
-    return orjson.dumps(value, default=written, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    return orjson.dumps(value, default=written, option=option | orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def written(value: Any) -> orjson.Fragment:
