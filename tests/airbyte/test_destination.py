@@ -14,7 +14,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 from airbyte_protocol.models import DestinationSyncMode
-from airbyte_testing import PYTHONPATH, connection_of, declare, destination_of, records, stream
+from airbyte_testing import PYTHONPATH, connection_of, declare, destination_of, record, records, stream
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core.exceptions import Cancelled
@@ -487,6 +487,12 @@ class TestBigQuery(DestinationFacts):
     def test_a_number_that_bigquery_holds_is_staged_as_it_is(self, kind, text):
         array, wrong = staged(Column("x", kind), pa.array([text]))
         assert (array.to_pylist(), wrong) == ([text], [])
+
+    def test_a_value_beyond_bigquerys_range_is_counted(self, sync, configuration):
+        schema = {"type": "object", "properties": {"n": {"type": "number"}, "o": {"type": "object"}}}
+        line = record("numbers", {"n": "1e39", "o": {"n": 2**100 + 1}})
+        totals, _ = sync(line, streams=[stream(schema=schema)], to=configuration)
+        assert totals.nulled == {"numbers.n": 1, "numbers.o": 1}
 
     def test_a_second_attempt_takes_the_connection_from_the_first(self, load, attempt, select):
         load(table_of(), (1, "a"), states=[state("one")])

@@ -211,11 +211,11 @@ class Connector:
 
 def end_orphans(run: str) -> None:
     """Kill every process that connectors left behind in runs whose id starts with `run`."""
-    mark = f"{RUN_VARIABLE}={run}".encode()
+    mark = f"\0{RUN_VARIABLE}={run}".encode()
     # glob("[0-9]*/environ") would fail if a process ends at the same time.
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(variable.startswith(mark) for variable in (process / "environ").read_bytes().split(b"\0")):
+            if mark in b"\0" + (process / "environ").read_bytes():
                 os.kill(int(process.name), signal.SIGKILL)
         except OSError:
             continue  # belongs to another user, or has ended

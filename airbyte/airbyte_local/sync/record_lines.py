@@ -24,8 +24,9 @@ def first_record(lines: bytes) -> dict[str, Any] | None:
     """The record of the first line, if it is a RECORD message, else None."""
     if not _RECORD.match(lines):
         return None
+    end = lines.find(b"\n")
     try:
-        record = orjson.loads(lines.partition(b"\n")[0])["record"]
+        record = orjson.loads(lines if end < 0 else lines[:end])["record"]
     except (orjson.JSONDecodeError, KeyError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("data"), dict) else None
