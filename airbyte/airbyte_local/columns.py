@@ -4,27 +4,19 @@ All destinations share these rules. A value that fits its type is converted with
 does not fit becomes null, with a note in the record's metadata.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import NoneType
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from pyarrow import compute
 
+from airbyte_local import values as values_of
+from exact_json import Number
+
 pc: Any = compute  # creates its functions at import, so type checkers do not see them
-
-# Timestamps that every database can read; other ISO 8601 timestamps are rewritten.
-_PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,3})?")
-_BIGINT = range(-(2**63), 2**63)
 
 
 class Kind(StrEnum):
@@ -49,17 +41,31 @@ class Kind(StrEnum):
 
 
 _ARROW_TYPES = {Kind.INTEGER: pa.int64(), Kind.DOUBLE: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-# Texts that match the pattern need no conversion if Arrow can cast them to the type.
+# Texts that Arrow casts to the type need no conversion; the pattern is for kinds of which Arrow reads more spellings.
 _DAY, _MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
 _PLAIN = {
-    Kind.INTEGER: ("-?[0-9]{1,18}", pa.int64()),
+    Kind.INTEGER: (None, pa.int64()),
     Kind.NUMBER: (r"-?[0-9]{1,18}(\.[0-9]{1,18})?", pa.string()),
-    Kind.DATE: (_DAY, pa.date32()),
+    Kind.DOUBLE: (r"-?[0-9]{1,7}(\.[0-9]{1,8})?", pa.float64()),
+    Kind.BOOLEAN: (None, pa.bool_()),
+    Kind.DATE: (None, pa.date32()),
     Kind.TIMESTAMP: (f"{_DAY}[T ]{_MOMENT}", pa.timestamp("us")),
     Kind.TIMESTAMP_TZ: (f"{_DAY}[T ]{_MOMENT}(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])", pa.timestamp("us", "UTC")),
 }
 # Arrow supports the year 0, databases do not; and a time zone may shift a timestamp into it.
 _FIRST_YEAR = "0002"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Values of a column in the type of its kind."""
+
+    # Of the kind's `arrow_type`; a value that did not fit is null.
+    array: pa.Array
+    # The values that did not fit, by index.
+    unfit: dict[int, Any] = field(default_factory=dict)
+    # The texts of times whose digits after the microseconds were cut, by index.
+    cut: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,36 +75,31 @@ class Column:
     name: str
     kind: Kind
 
-    def convert(self, values: Sequence[Any] | pa.Array) -> tuple[pa.Array, dict[int, Any]]:
-        """Convert JSON values, or an Arrow array of JSON values of one type, to the column's type.
-
-        Returns:
-            An array of the kind's `arrow_type`, and the values that did not fit by their index; these are null in the
-            array.
-        """
+    def convert(self, values: Sequence[Any] | pa.Array) -> Converted:
+        """Convert JSON values, or an Arrow array of JSON values of one type, to the column's type."""
         array = values if isinstance(values, pa.Array) else self._together(values)
-        is_text = array is not None and pa.types.is_string(array.type)
-        if array is not None and (not is_text or self.kind is Kind.TEXT or _are_plain(array, self.kind)):
-            return array.cast(self.kind.arrow_type), {}
+        if array is not None and (converted := _at_once(array, self.kind)) is not None:
+            return Converted(converted)
         if isinstance(values, pa.Array):
             values = values.to_pylist()
         convert, is_moment = _CONVERT[self.kind], self.kind in _MOMENTS
-        wrong, found = {}, []
+        unfit, cut, found = {}, {}, []
         for index, value in enumerate(values):
             try:
-                if is_moment and type(value) not in (str, NoneType):
-                    raise ValueError
                 found.append(None if value is None else convert(value))
             except ValueError:
-                wrong[index] = value
+                unfit[index] = value
                 found.append(None)
-        return pa.array(found, self.kind.arrow_type), wrong
+            else:
+                if is_moment and value is not None and values_of.is_finer(value):
+                    cut[index] = value
+        return Converted(pa.array(found, self.kind.arrow_type), unfit, cut)
 
     def _together(self, values: Sequence[Any]) -> pa.Array | None:
         """An array if all values have one type that may fit the kind, else None."""
         types = set(map(type, values)) - {NoneType}
         try:
-            if types <= {str}:
+            if types <= ({str, Number} if self.kind in _NUMBERS else {str}):
                 return pa.array(values, pa.string())
             if types == {_FITS.get(self.kind)}:
                 return pa.array(values, self.kind.arrow_type)
@@ -139,110 +140,57 @@ def _kind(schema: dict[str, Any] | bool) -> Kind:
     return Kind.TEXT
 
 
-def _integer(value: Any) -> int:
-    if type(value) is str and _INTEGER.fullmatch(value):
-        value = int(value)
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is int and value in _BIGINT:
-        return value
-    raise ValueError
-
-
-def _number(value: Any) -> str:
-    if type(value) is int or type(value) is float:
-        return repr(value).removesuffix(".0")
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return str(value)
-    raise ValueError
-
-
-def _boolean(value: Any) -> bool:
-    if type(value) is bool:
-        return value
-    if type(value) is str and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    raise ValueError
-
-
-def _double(value: Any) -> float:
-    if isinstance(value, str) and (value in ("NaN", "Infinity", "-Infinity") or _NUMBER.fullmatch(value)):
-        return float(value)
-    return float(_number(value))
-
-
-def _time(value: str) -> str:
-    if (moment := time.fromisoformat(value)).tzinfo is None:
-        return moment.isoformat()
-    raise ValueError
-
-
-def _time_tz(value: str) -> str:
-    moment = time.fromisoformat(value)
-    # As in Airbyte, a time without a zone is in UTC.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-
-
-def _timestamp(value: str) -> str:
-    if (moment := datetime.fromisoformat(value)).tzinfo is None:
-        return value if _ISO.fullmatch(value) else moment.isoformat()
-    raise ValueError
-
-
-def _timestamp_tz(value: str) -> str:
-    moment = datetime.fromisoformat(value)
-    if _ISO.fullmatch(value):
-        return value if moment.tzinfo else value + "Z"
-    try:
-        return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-    except OverflowError:
-        raise ValueError from None
-
-
-def _json(value: Any) -> str:
-    if type(value) is str:
-        value = orjson.loads(value)
-    if isinstance(value, dict | list):
-        # Long numbers inside become floats again.
-        return orjson.dumps(value, default=float, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
-    raise ValueError
-
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str) else orjson.dumps(value, default=float).decode()
-
-
-def _are_plain(texts: pa.Array, kind: Kind) -> bool:
-    """Whether no text needs a conversion; this is true for most columns, and checking all texts at once is fast."""
+def _at_once(values: pa.Array, kind: Kind) -> pa.Array | None:
+    """The values converted if none needs to be looked at, which is true for most columns and fast, else None."""
+    if not pa.types.is_string(values.type) or kind is Kind.TEXT or values.null_count == len(values):
+        return values.cast(kind.arrow_type)
     if kind not in _PLAIN:
-        return False
-    pattern, kept = _PLAIN[kind]
-    if not pc.all(pc.match_substring_regex(texts, f"^{pattern}$")).as_py():
-        return texts.null_count == len(texts)
-    if pa.types.is_temporal(kept) and pc.min(texts).as_py() < _FIRST_YEAR:
-        return False
+        return None
+    pattern, fitting = _PLAIN[kind]
+    if pattern and not _are_seconds(values, kind) and not _match(values, pattern):
+        return None
     try:
-        texts.cast(kept)
+        fit = values.cast(fitting)
     except pa.ArrowInvalid:
-        return False
-    return True
+        if kind is not Kind.BOOLEAN:
+            return None
+        found = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(values)), _BOOLEANS)
+        return pc.less(found, len(values_of.TRUE)) if found.null_count == values.null_count else None
+    if kind is Kind.INTEGER and {*b"xX"} & {*bytes(values.buffers()[2]).translate(None, _DIGITS)}:
+        return None  # Arrow reads 0x1F
+    if pa.types.is_temporal(fitting) and pc.min(values).as_py() < _FIRST_YEAR:
+        return None
+    return fit if fitting == kind.arrow_type else values
 
 
-# Kinds whose values are texts, and not long numbers.
-_MOMENTS = {Kind.DATE, Kind.TIME, Kind.TIME_TZ, Kind.TIMESTAMP, Kind.TIMESTAMP_TZ}
-_CONVERT: dict[Kind, Callable[[Any], Any]] = {
-    Kind.INTEGER: _integer,
-    Kind.NUMBER: _number,
-    Kind.DOUBLE: _double,
-    Kind.BOOLEAN: _boolean,
-    Kind.DATE: lambda value: date.fromisoformat(value).isoformat(),
-    Kind.TIME: _time,
-    Kind.TIME_TZ: _time_tz,
-    Kind.TIMESTAMP: _timestamp,
-    Kind.TIMESTAMP_TZ: _timestamp_tz,
-    Kind.JSON: _json,
-    Kind.TEXT: _text,
-}
+def _match(texts: pa.Array, pattern: str) -> bool:
+    return pc.all(pc.match_substring_regex(texts, f"^{pattern}$")).as_py()
+
+
+def _are_seconds(values: pa.Array, kind: Kind) -> bool:
+    """Whether all texts have the length of a timestamp with seconds; Arrow reads no others of this length."""
+    lengths = pc.min_max(pc.binary_length(values)).as_py() if kind is Kind.TIMESTAMP else {}
+    return set(lengths.values()) == {len("2020-02-20T06:43:18")}
+
 
 # Types of JSON values that need no conversion.
 _FITS = {Kind.INTEGER: int, Kind.DOUBLE: float, Kind.BOOLEAN: bool}
+_DIGITS = b"0123456789"
+_BOOLEANS = pa.array([*values_of.TRUE, *values_of.FALSE])
+# Kinds to which a number and its text are the same.
+_NUMBERS = {Kind.INTEGER, Kind.NUMBER, Kind.DOUBLE}
+# Kinds whose values are texts, and never numbers.
+_MOMENTS = {Kind.DATE, Kind.TIME, Kind.TIME_TZ, Kind.TIMESTAMP, Kind.TIMESTAMP_TZ}
+_CONVERT: dict[Kind, Callable[[Any], Any]] = {
+    Kind.INTEGER: values_of.integer,
+    Kind.NUMBER: values_of.number,
+    Kind.DOUBLE: values_of.double,
+    Kind.BOOLEAN: values_of.boolean,
+    Kind.DATE: values_of.day,
+    Kind.TIME: values_of.time_of_day,
+    Kind.TIME_TZ: values_of.time_tz,
+    Kind.TIMESTAMP: values_of.timestamp,
+    Kind.TIMESTAMP_TZ: values_of.timestamp_tz,
+    Kind.JSON: values_of.json,
+    Kind.TEXT: values_of.text,
+}

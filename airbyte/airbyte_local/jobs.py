@@ -49,6 +49,7 @@ class Work:
     rows_synced: int
     bytes_synced: int
     values_nulled: int
+    values_truncated: int
     failure_reason: str | None
     failure_type: str | None
 
@@ -201,12 +202,15 @@ class JobStore:
             {"job": job_id},
         )
 
-    def end_attempt(self, job_id: int, number: int, end: End, *, rows: int, size: int, nulled: int) -> None:
-        """Record how an attempt ended: rows committed, bytes read in RECORD messages (`size`), and values nulled."""
+    def end_attempt(
+        self, job_id: int, number: int, end: End, *, rows: int, size: int, nulled: int, truncated: int
+    ) -> None:
+        """Record how an attempt ended: rows committed, bytes read in RECORD messages (`size`), and values changed."""
         self._database.execute(
             "update airbyte.attempts set status = %s, ended_at = now(), rows_synced = %s, bytes_synced = %s,"
-            " values_nulled = %s, failure_reason = %s, failure_type = %s where job_id = %s and number = %s",
-            [end.status, rows, size, nulled, end.reason, end.failure_type, job_id, number],
+            " values_nulled = %s, values_truncated = %s, failure_reason = %s, failure_type = %s"
+            " where job_id = %s and number = %s",
+            [end.status, rows, size, nulled, truncated, end.reason, end.failure_type, job_id, number],
         )
 
     def pause(self, job_id: int) -> None:
@@ -218,9 +222,10 @@ class JobStore:
         """End a job with the totals of its attempts; does nothing if it has already ended."""
         self._database.execute(
             "update airbyte.jobs set status = %s, failure_reason = %s, failure_type = %s, updated_at = now(),"
-            " (rows_synced, bytes_synced, values_nulled) = (select coalesce(sum(rows_synced), 0),"
-            " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0) from airbyte.attempts where job_id ="
-            " jobs.job_id) where job_id = %s and status in ('running', 'incomplete')",
+            " (rows_synced, bytes_synced, values_nulled, values_truncated) = (select coalesce(sum(rows_synced), 0),"
+            " coalesce(sum(bytes_synced), 0), coalesce(sum(values_nulled), 0), coalesce(sum(values_truncated), 0)"
+            " from airbyte.attempts where job_id = jobs.job_id)"
+            " where job_id = %s and status in ('running', 'incomplete')",
             [end.status, end.reason, end.failure_type, job_id],
         )
 
@@ -228,7 +233,7 @@ class JobStore:
         """The attempts of these jobs, in order."""
         query = (
             "select job_id, number, status, started_at, coalesce(ended_at, now()) as updated_at, rows_synced,"
-            " bytes_synced, values_nulled, failure_reason, failure_type"
+            " bytes_synced, values_nulled, values_truncated, failure_reason, failure_type"
             " from airbyte.attempts where job_id = any(%s) order by job_id, number"
         )
         return self._database.rows(Attempt, query, [list(jobs)])

@@ -42,6 +42,9 @@ alter table airbyte.jobs drop constraint if exists jobs_status_check;
 alter table airbyte.jobs add constraint jobs_status_check
     check (status in ('running', 'incomplete', 'succeeded', 'failed', 'cancelled'));
 drop index if exists airbyte.one_running_job;
+-- And those without this count: times whose digits after the microseconds were cut.
+alter table airbyte.jobs add column if not exists values_truncated bigint not null default 0;
+alter table airbyte.attempts add column if not exists values_truncated bigint not null default 0;
 
 create unique index if not exists one_active_job on airbyte.jobs (connection_id)
     where status in ('running', 'incomplete');

@@ -1,6 +1,5 @@
 """The web pages of the service: connections, syncs, states and logs, with buttons to start and cancel syncs."""
 
-import json
 import logging
 import os
 import uuid
@@ -11,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+import exact_json
 from airbyte_local.api import jobs as job_routes
 from airbyte_local.api import problems
 from airbyte_local.api.pages import Offset
@@ -224,7 +225,7 @@ def _utc(moment: datetime) -> str:
 
 
 def _pretty(message: bytes) -> str:
-    return json.dumps(json.loads(message), indent=2, ensure_ascii=False)
+    return exact_json.dumps(exact_json.loads(message), orjson.OPT_INDENT_2).decode()
 
 
 def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -71,36 +71,39 @@ def _nul_error(columns: dict[str, pa.Array]) -> NulError:
     return min(found, key=lambda error: error.row)
 
 
-def _members(columns: dict[str, pa.Array]) -> list[str | pa.StringArray]:
+def _members(columns: dict[str, pa.Array], *, are_nested: bool = False) -> list[str | pa.StringArray]:
     """Parts that form JSON objects when joined row by row; every second part is an array."""
     parts, before = [], "{"
     for name, values in columns.items():
-        quote, text = _unquoted(values)
+        quote, text = _unquoted(values, are_nested=are_nested)
         parts += [f"{before}{orjson.dumps(name).decode()}:{quote}", text]
         before = f"{quote},"
     return [*parts, before[:-1] + "}"]
 
 
 def _json(values: pa.Array) -> pa.StringArray:
-    quote, text = _unquoted(values)
+    quote, text = _unquoted(values, are_nested=True)
     return _join(quote, text, quote) if quote else text
 
 
-def _unquoted(values: pa.Array) -> tuple[str, pa.StringArray]:
-    """The quote that encloses all values, if any, and the JSON of every value without it."""
+def _unquoted(values: pa.Array, *, are_nested: bool) -> tuple[str, pa.StringArray]:
+    """The quote that encloses all values, if any, and the JSON of every value without it.
+
+    A decimal in a list or struct is a number, as in JSON; as the value of a column it is text, which is faster.
+    """
     kind, quote = values.type, ""
     if isinstance(kind, pa.BaseExtensionType):
-        return _unquoted(values.storage)
+        return _unquoted(values.storage, are_nested=are_nested)
     if pt.is_dictionary(kind):
-        return _unquoted(values.dictionary_decode())
+        return _unquoted(values.dictionary_decode(), are_nested=are_nested)
     if pt.is_null(kind):
         return quote, pa.repeat("null", len(values))
     if pt.is_struct(kind):
-        members = _members(dict(zip(kind.names, values.flatten(), strict=True)))
+        members = _members(dict(zip(kind.names, values.flatten(), strict=True)), are_nested=True)
         text = pc.if_else(values.is_valid(), _join(*members), None)
     elif pt.is_nested(kind):
         text = _array(values)
-    elif pt.is_boolean(kind) or pt.is_integer(kind):
+    elif pt.is_boolean(kind) or pt.is_integer(kind) or (are_nested and pt.is_decimal(kind)):
         text = values.cast(pa.string())
     elif pt.is_floating(kind):
         text = _number(values)

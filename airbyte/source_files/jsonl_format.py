@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
+import exact_json
+from exact_json import Number
 from source_files.config import Stream
 from source_files.content import Content, public
 from source_files.encoding import utf8
@@ -33,7 +36,8 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
                     others = ", ".join(sorted(row.keys() - wanted))
                     warn(f"{url}, line {number}: columns that are not declared are ignored: {others}")
                     warned = True
-                line = orjson.dumps({name: row[name] for name in columns if name in row})
+                row = exact_json.parse(line.decode())
+                line = exact_json.dumps({name: row[name] for name in columns if name in row})
             objects.append(line)
         if objects:
             before, behind = frame(stream.name)
@@ -78,9 +82,9 @@ def _fitting(value: Any) -> frozenset[str]:
     if kind is int:
         # A double is exact up to 2^53; numbers beyond bigint only fit text.
         return frozenset(["integer", "number"][: 2 if abs(value) <= 2**53 else value in BIGINT])
-    if kind is float:
+    if kind is float or kind is Number:
         # orjson turns very long integers into floats.
-        return frozenset(["number"] if abs(value) < 2**63 else [])
+        return frozenset(["number"] if abs(float(value)) < 2**63 else [])
     return frozenset([{bool: "boolean", dict: "object", list: "array"}[kind]])
 
 
@@ -97,13 +101,23 @@ def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
     yield number, [rest]
 
 
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # It also refuses a number that is too large for a double.
+        with suppress(ValueError):
+            return exact_json.parse(line.decode())
+        raise
+
+
 def _objects(url: str, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Number, text and object of every line that is not blank."""
     for number, line in enumerate(lines, first):
         if not (line := line.strip()):
             continue
         try:
-            row = orjson.loads(line)
+            row = _parsed(line)
         except orjson.JSONDecodeError as error:
             wrong = f"invalid JSON at character {error.colno}: {error.msg}"
             raise SourceError(f"{url}, line {number}: {wrong}; write one object per line, in UTF-8") from error

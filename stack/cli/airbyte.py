@@ -84,7 +84,12 @@ def airbyte_sync(place: BasePlace, overlay: str | None, name: str) -> None:
     mark = "[green]✓[/]" if job["status"] == "succeeded" else "[red]✗[/]"
     moved = airbyte.moved(job, time.monotonic() - began)
     console.print(f"{mark} {name} {job['status']}: {moved}", highlight=False)
-    labels = {"failureReason": "", "valuesNulled": "values that did not fit their type: ", "logFile": "log: "}
+    labels = {
+        "failureReason": "",
+        "valuesNulled": "values that did not fit their type: ",
+        "valuesTruncated": "times that were cut to microseconds: ",
+        "logFile": "log: ",
+    }
     for key in filter(job.get, labels):
         console.print(f"  {labels[key]}{escape(str(job[key]))}", highlight=False)
     sys.exit(0 if job["status"] == "succeeded" else 1)

@@ -10,8 +10,9 @@ from contextlib import closing
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
-from airbyte_testing import PYTHONPATH, connection_of, declare, records, stream
+from airbyte_testing import PYTHONPATH, connection_of, declare, record, records, stream
 from destination_testing import (
     CONNECTION,
     DATED,
@@ -29,6 +30,7 @@ from pydantic import SecretStr
 
 from airbyte_local.columns import Column, Kind
 from airbyte_local.destinations import bigquery, bigquery_client, bigquery_sql
+from airbyte_local.destinations.bigquery_files import staged
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError, State, Table
 from airbyte_local.destinations.factory import open_destination
 
@@ -322,6 +324,44 @@ class TestBigQuery(DestinationFacts, OnBigQuery):
             (None, None, [own("n", "0." + "0" * 38 + "1"), own("moment", "0001-01-01T00:00:00+01:00")]),
             (Decimal(7), None, [own("moment", "9999-12-31T23:59:59-01:00")]),
         ]
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [
+            (Kind.NUMBER, "1e39"),
+            (Kind.NUMBER, "1e131071"),
+            (Kind.NUMBER, "1e-39"),
+            (Kind.NUMBER, "-" + "9" * 39),
+            (Kind.JSON, '{"wei":123456789012345678901234567890}'),
+            (Kind.JSON, '{"a":[1,{"v":90071992547409.93}]}'),
+            (Kind.JSON, "[1e400]"),
+            (Kind.JSON, "[1e-400]"),
+        ],
+    )
+    def test_a_number_that_bigquery_would_round_is_null_when_staged(self, kind, text):
+        array, wrong = staged(Column("x", kind), pa.array([None, text]))
+        assert (array.to_pylist(), wrong) == ([None, None], [1])
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [
+            (Kind.NUMBER, "0." + "1" * 38),
+            (Kind.NUMBER, "1e38"),
+            (Kind.NUMBER, "1e-38"),
+            (Kind.NUMBER, "0." + "0" * 20_000),
+            (Kind.JSON, '{"a":18446744073709551615,"b":[-9223372036854775808,0.8444218515250481,1e23]}'),
+            (Kind.JSON, '{"a":"x: 123456789012345678901234567890, 1e400"}'),
+        ],
+    )
+    def test_a_number_that_bigquery_holds_is_staged_as_it_is(self, kind, text):
+        array, wrong = staged(Column("x", kind), pa.array([text]))
+        assert (array.to_pylist(), wrong) == ([text], [])
+
+    def test_a_value_beyond_bigquerys_range_is_counted(self, sync, configuration):
+        schema = {"type": "object", "properties": {"n": {"type": "number"}, "o": {"type": "object"}}}
+        line = record("numbers", {"n": "1e39", "o": {"n": 2**100 + 1}})
+        totals, _ = sync(line, streams=[stream(schema=schema)], to=configuration)
+        assert totals.nulled == {"numbers.n": 1, "numbers.o": 1}
 
     def test_a_second_attempt_takes_the_connection_from_the_first(self, load, attempt, select):
         load(table_of(), (1, "a"), states=[state("one")])

@@ -62,6 +62,14 @@ def test_the_next_sync_gets_the_last_state(incremental, query, kind):
     assert query(ROWS) == [(1, "text 1"), (2, "text 2")]
 
 
+@pytest.mark.parametrize(
+    "number", ["123456789012345678901234567890", "-9223372036854775809", "90071992547409.93", "1e400"]
+)
+def test_a_number_in_a_state_keeps_its_digits(incremental, number):
+    incremental(state(["here"]).replace('"here"', number))
+    assert number in incremental()["text_of_state"]
+
+
 def test_after_a_failure_exactly_the_rows_that_the_state_covers_exist(incremental, query, commits_every_state):
     with pytest.raises(ConnectorError, match="exit status 3"):
         incremental(*records("numbers", [1, 2]), state("two"), *records("numbers", [3]), exit=3)

@@ -3,12 +3,14 @@
 from decimal import Decimal
 
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airbyte_local.columns import Column, Kind
-from airbyte_local.sync import record_lines
+from airbyte_local.sync import record_lines, text_lines
+from source_files.records import frame
 
 COLUMNS = [Column(kind.name, kind) for kind in Kind if kind is not Kind.JSON]
 PLAIN = {
@@ -41,9 +43,10 @@ def read(lines, columns=COLUMNS):
 
 def loaded(columns, values):
     """What is loaded, and what did not fit."""
-    found = [(column, *column.convert(given)) for column, given in zip(columns, values, strict=True)]
+    found = [(column, column.convert(given)) for column, given in zip(columns, values, strict=True)]
     return [
-        (numbers(array) if column.kind is Kind.NUMBER else array.to_pylist(), wrong) for column, array, wrong in found
+        (numbers(each.array) if column.kind is Kind.NUMBER else each.array.to_pylist(), each.unfit, each.cut)
+        for column, each in found
     ]
 
 
@@ -59,6 +62,54 @@ def test_reading_lines_together_gives_the_same_as_parsing_each(rows):
     if found:
         together = loaded(COLUMNS, found[0])
         assert together == loaded(COLUMNS, [[row.get(column.name) for row in rows] for column in COLUMNS])
+
+
+def printed(rows):
+    """Lines as our connector prints them."""
+    before, behind = frame("s")
+    return b"".join(before + orjson.dumps(row) + behind for row in rows)[:-1]
+
+
+TEXTS = st.text() | st.sampled_from(
+    ['"', "\\", '\\"', "\\\\n", '","b":"', "}}}", ":null", "a,b", " 007 ", "0x1F", "true"]
+)
+NAMES = st.lists(st.sampled_from(["a", "b", "", ":", ",", '"', "\\", "ü", "integer", "text"]), min_size=1, unique=True)
+
+
+@given(names=NAMES, data=st.data())
+@settings(deadline=None)
+def test_reading_lines_of_texts_together_gives_the_same_as_parsing_each(names, data):
+    same = st.fixed_dictionaries(dict.fromkeys(names, TEXTS))
+    other = st.dictionaries(st.sampled_from(names), st.none() | TEXTS) | same.map(
+        lambda row: dict(reversed(row.items()))
+    )
+    rows = data.draw(st.lists(same, min_size=1, max_size=4)) + data.draw(st.lists(same | other, max_size=1))
+    columns = [Column(name, Kind.INTEGER if name == "integer" else Kind.TEXT) for name in [*names, "absent"]]
+    if found := read(printed(rows), columns):
+        assert loaded(columns, found[0]) == loaded(columns, [[row.get(c.name) for row in rows] for c in columns])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": "1", "b": None},
+        {"a": "1", "b": 2},
+        {"a": "1"},
+        {"b": "1", "a": "2"},
+        {"a": "1", "c": "2"},
+        {"a": {"1": "b"}},
+        {"a": "1", "b": "\n"},
+        {"a": "1", "b": "ü\0"},
+        {"a": "1", "b": "2", "c": "3"},
+    ],
+)
+def test_lines_of_texts_that_are_not_written_alike_are_left_to_others(other):
+    rows, columns = [{"a": "x", "b": 'y\\"'}] * 2, [Column("a", Kind.TEXT), Column("b", Kind.TEXT)]
+    found, at = text_lines.read(printed(rows), orjson.loads(printed(rows[:1]))["record"], columns)
+    assert [array.to_pylist() for array in found] == [["x", "x"], ['y\\"', 'y\\"']]
+    assert at.type == pa.int64()
+    lines = printed([*rows, other])
+    assert text_lines.read(lines, record_lines.first_record(lines), columns) is None
 
 
 @given(kind=st.sampled_from([column.kind for column in COLUMNS]), data=st.data())
@@ -85,7 +136,6 @@ def test_ordinary_values_are_read_together(kind, data):
         line({"x": "a"}).replace(b'"emitted_at":1', b'"emitted_at":1.5'),
         line({"x": "a"}).replace(b',"emitted_at":1', b""),
         line({"x": "a"})[:-1],
-        b"",
         b"no message",
         b'{"type":"STATE","state":{}}',
         b'{"type":"RECORD","record":{"stream":"s","data":null,"emitted_at":1}}',

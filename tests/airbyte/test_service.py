@@ -20,6 +20,7 @@ from airbyte_testing import (
     record,
     records,
     register,
+    stream,
     trace_error,
     wait_until,
 )
@@ -107,9 +108,12 @@ def test_a_sync_succeeds_and_reports_rows_bytes_and_times(scripted_service, quer
         assert "2 rows into raw.numbers" in log.read()
 
 
-def test_values_that_do_not_fit_are_counted_in_the_job(scripted_service):
-    service = scripted_service(lines=[record("numbers", {"id": "x"}), record("numbers", {"id": "y"})])
-    assert service.sync("numbers")["valuesNulled"] == 2
+def test_values_that_do_not_fit_or_are_cut_are_counted_in_the_job(scripted_service):
+    moment = {"type": "string", "format": "date-time"}
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}, "at": moment}}
+    lines = [record("numbers", {"id": text, "at": f"2024-01-01T00:00:00.{'1' * 7}"}) for text in ("x", "y", "3.0")]
+    job = scripted_service(streams=[stream(schema=schema)], lines=lines).sync("numbers")
+    assert (job["valuesNulled"], job["valuesTruncated"]) == (2, 3)
 
 
 def test_a_failed_sync_says_why_in_the_job_its_log_and_the_service_log(scripted_service):

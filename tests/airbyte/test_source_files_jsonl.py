@@ -55,6 +55,16 @@ def test_a_number_keeps_all_its_digits(read, connector, tmp_path):
     assert messages[1].record.data == {"id": 1.1, "text": 123456789012345678901234567890}
 
 
+@pytest.mark.parametrize(
+    "number", ["123456789012345678901234567890", "90071992547409.93", "1e400", "-9223372036854775809"]
+)
+@pytest.mark.parametrize("other", ["", ', "more": 1'])
+def test_a_number_is_printed_as_it_is_also_beside_undeclared_keys(read, tmp_path, number, other):
+    status, _ = read(f'{{"id":{number},"text":[{{"a":{number}}}]{other}}}\n'.encode())
+    assert status == 0
+    assert f'"data":{{"id":{number},"text":[{{"a":{number}}}]}}' in (tmp_path / "connector.out").read_text()
+
+
 def test_undeclared_keys_are_ignored_with_a_warning(read):
     status, messages = read(b'{"id":1}\n{"more":1,"text":"a","id":2}\n{"x":1,"id":3}\n')
     assert status == 0

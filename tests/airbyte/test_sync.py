@@ -71,7 +71,14 @@ def test_columns_have_the_declared_types(sync, query):
 @pytest.mark.parametrize("others", [{}, {"o": {}}])
 @pytest.mark.parametrize(
     "number",
-    ["12345678901234567.89", "-0.1234567890123456789", "123456789012345678901234567890", "0.30000000000000004"],
+    [
+        "12345678901234567.89",
+        "-0.1234567890123456789",
+        "123456789012345678901234567890",
+        "0.30000000000000004",
+        "90071992547409.93",
+        "9007199254740993.0",
+    ],
 )
 def test_a_number_keeps_its_digits(sync, query, number, others):
     schema = schema_of(n={"type": "number"}, s={"type": "string"}, i={"type": "integer"}, o={"type": "object"})
@@ -82,6 +89,49 @@ def test_a_number_keeps_its_digits(sync, query, number, others):
         (Decimal(number), number),
         (Decimal("1.5"), "1.5"),
     ]
+
+
+@pytest.mark.parametrize("number", ["123456789012345678901234567890", "90071992547409.93", "-9223372036854775809"])
+@pytest.mark.parametrize("shape", ['{"a": %s}', "[1, %s]", '{"a": [{"b": %s}, 0.5]}'])
+def test_a_number_within_json_keeps_its_digits(sync, query, number, shape):
+    schema = schema_of(o={"type": ["object"]}, s={"type": "string"}, t={"type": "object"})
+    value = shape % number
+    line = record("numbers", {"o": "value", "s": "value", "t": value}).replace('"value"', value)
+    sync(line, streams=[stream(schema=schema)])
+    packed = value.replace(" ", "")
+    assert query("select o::text, s, t::text from raw.numbers") == [(value, packed, value)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "number"),
+    [({"type": "integer"}, "9007199254740993.0", 9007199254740993), ({"type": "number"}, "1e5", 100_000)],
+)
+def test_an_exact_number_of_another_spelling_arrives(sync, query, kind, text, number):
+    sync(record("numbers", {"n": 0.5}).replace("0.5", text), streams=[stream(schema=schema_of(n=kind))])
+    assert query("select n from raw.numbers") == [(number,)]
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1e-400", "90071992547409.93", "9007199254740993"])
+def test_a_number_that_a_double_cannot_hold_is_null_with_a_note(sync, query, text):
+    schema = schema_of(n={"type": "number", "format": "double"})
+    totals, _ = sync(record("numbers", {"n": 0.5}).replace("0.5", text), streams=[stream(schema=schema)])
+    ((number, meta),) = query("select n, _airbyte_meta from raw.numbers")
+    reason = {"field": "n", "change": "NULLED", "reason": "DESTINATION_TYPECAST_ERROR", "value": text}
+    assert (number, meta["changes"], totals.nulled) == (None, [reason], {"numbers.n": 1})
+
+
+def test_nanoseconds_are_cut_with_a_note_and_counted(sync, query):
+    schema = schema_of(t={"type": "string", "format": "date-time"})
+    fine = "2024-01-01T00:00:00.123456789Z"
+    lines = [record("numbers", {"t": text}) for text in (fine, "2024-01-01T00:00:00.123456000Z")]
+    totals, log = sync(*lines, streams=[stream(schema=schema)])
+    note = {"field": "t", "change": "TRUNCATED", "reason": "DESTINATION_FIELD_SIZE_LIMITATION", "value": fine}
+    assert query("select t::text, _airbyte_meta->'changes' from raw.numbers order by 2 desc") == [
+        ("2024-01-01 00:00:00.123456+00", [note]),
+        ("2024-01-01 00:00:00.123456+00", []),
+    ]
+    assert (totals.nulled, totals.truncated) == ({}, {"numbers.t": 1})
+    assert "WARNING numbers.t: 1 times were cut to microseconds" in log
 
 
 @pytest.mark.parametrize("text", ["00123", "1e5", "a\tb\nc\r\n\\N \\", "ü€😀 ‮", '"quoted"', "", "null"])

@@ -154,12 +154,14 @@ def test_a_sync_is_started_watched_and_cancelled_from_the_page(incremental_servi
 
 
 def test_a_connection_s_page_shows_its_state(incremental_service, pages_of):
-    service = incremental_service("numbers", *records("numbers", [1]), state_of("numbers", at="Zürich"))
+    state = state_of("numbers", seen=2**100, at="Zürich")
+    service = incremental_service("numbers", *records("numbers", [1]), state)
     pages, path = pages_of(service), f"/connections/{service.connection_id('numbers')}"
     assert "No state: the next sync reads everything" in pages.get(path).text
     service.sync("numbers")
     page = pages.get(path).text
     assert "&#34;at&#34;: &#34;Zürich&#34;\n" in page
+    assert f"&#34;seen&#34;: {2**100},\n" in page
     assert "&#34;run&#34;" not in page  # the service's own
 
 

@@ -45,6 +45,7 @@ class JobResponse(CamelModel):
     rows_synced: int
 
     values_nulled: int
+    values_truncated: int
     failure_reason: str | None
     # config_error, system_error, transient_error, or null if unknown
     failure_type: str | None

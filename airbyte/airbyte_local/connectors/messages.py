@@ -3,16 +3,15 @@
 import logging
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import orjson
 from airbyte_protocol import models as protocol
 from pydantic import ValidationError
 
-from airbyte_local import long_numbers
+import exact_json
 
 # Bytes of a line that are logged.
 LOGGED = 10_000
@@ -59,15 +58,16 @@ class Output:
     def parse(self, lines: list[bytes]) -> Iterator[Messages]:
         """The messages of some lines; text and other kinds of messages are logged; a broken one is a ConnectorError."""
         together = b",".join(lines)
+        loads = exact_json.loader(together)
         try:
             # Parsing all lines at once takes half the time.
-            parsed = _loads(b"[%b]" % together)
+            parsed = loads(b"[%b]" % together)
             if len(parsed) == len(lines) and {message["type"] for message in parsed} == {"RECORD"}:
                 yield self._group("RECORD", parsed, together)
                 return
-        except (orjson.JSONDecodeError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):
             pass
-        found = [(message, line) for line in lines if (message := self._message(line))]
+        found = [(message, line) for line in lines if (message := self._message(line, loads))]
         for kind, group in groupby(found, key=lambda each: each[0]["type"]):
             messages, printed = zip(*group, strict=True)
             if kind in RETURNED:
@@ -98,25 +98,24 @@ class Output:
         key = "connectionStatus" if kind == "CONNECTION_STATUS" else kind.lower()
         contents = [content for message in messages if type(content := message.get(key)) is dict]
         if len(contents) < len(messages):
-            broken = shown(orjson.dumps(next(each for each in messages if type(each.get(key)) is not dict)))
+            broken = shown(exact_json.dumps(next(each for each in messages if type(each.get(key)) is not dict)))
             raise ConnectorError(f"the connector {self._name} printed a broken {kind}: {broken}")
         return Messages(kind, contents, len(printed) + 1, b"\\u0000" in printed)
 
-    def _message(self, line: bytes) -> dict[str, Any] | None:
+    def _message(self, line: bytes, loads: Callable[[bytes], Any]) -> dict[str, Any] | None:
         """The message of a line, or None for text, which is logged."""
         if not line:
             return None
         try:
-            message = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            message = loads(line)
+        except ValueError as error:
             if line.startswith(b"{"):
                 raise ConnectorError(f"the connector printed a broken message ({error}): {shown(line)}") from error
             message = None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             self.text(line)
             return None
-        # Long numbers of a state stay numbers, since the connector gets the state back.
-        return _loads(line) if message["type"] == "RECORD" else message
+        return message
 
     def _note(self, raw: dict[str, Any], line: bytes) -> None:
         """Log a message, and keep the error or the stream status that it holds."""
@@ -144,10 +143,6 @@ class Output:
 def shown(line: bytes) -> str:
     """The beginning of a line, for error messages."""
     return line[:200].decode(errors="backslashreplace").rstrip()
-
-
-def _loads(text: bytes) -> Any:
-    return long_numbers.loads(text) if long_numbers.has_any(text) else orjson.loads(text)
 
 
 def _explained(error: protocol.AirbyteErrorTraceMessage) -> str:

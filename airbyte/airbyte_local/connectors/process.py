@@ -17,6 +17,7 @@ import orjson
 from airbyte_protocol.models import AirbyteCatalog, ConfiguredAirbyteCatalog, ConnectorSpecification, Status
 from pydantic import BaseModel, ValidationError
 
+import exact_json
 from airbyte_local.columns import columns
 from airbyte_local.connectors.images import Container
 from airbyte_local.connectors.messages import LOGGED, ConnectorError, Messages, Output, shown
@@ -149,7 +150,7 @@ class Connector:
             files = {"config": self.configuration} | files
         for name, content in files.items():
             if content is not None:
-                (folder / f"{name}.json").write_bytes(orjson.dumps(content))
+                (folder / f"{name}.json").write_bytes(exact_json.dumps(content))
                 given += [f"--{name}", str(folder / f"{name}.json")]
         if self.container:
             container = self.container.command(folder)
@@ -210,11 +211,11 @@ class Connector:
 
 def end_orphans(run: str) -> None:
     """Kill every process that connectors left behind in runs whose id starts with `run`."""
-    mark = f"{RUN_VARIABLE}={run}".encode()
+    mark = f"\0{RUN_VARIABLE}={run}".encode()
     # glob("[0-9]*/environ") would fail if a process ends at the same time.
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(variable.startswith(mark) for variable in (process / "environ").read_bytes().split(b"\0")):
+            if mark in b"\0" + (process / "environ").read_bytes():
                 os.kill(int(process.name), signal.SIGKILL)
         except OSError:
             continue  # belongs to another user, or has ended

@@ -25,7 +25,7 @@ from itertools import count
 from typing import Any
 
 import pyarrow as pa
-from airbyte_protocol.models import DestinationSyncMode, Reason
+from airbyte_protocol.models import Change, DestinationSyncMode, Reason
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.bigquery import TableReference
 
@@ -123,7 +123,8 @@ class BigQueryDestination:
         for column, values in zip(table.columns, rows.columns, strict=True):
             columns[column.name], wrong = staged(column, values)
             for index in wrong:
-                rows.note_null(index, column.name, values[index].as_py(), Reason.DESTINATION_FIELD_SIZE_LIMITATION)
+                value, reason = values[index].as_py(), Reason.DESTINATION_FIELD_SIZE_LIMITATION
+                rows.note(index, column.name, value, Change.NULLED, reason)
             if column.name in table.key and columns[column.name].null_count:
                 raise DestinationError(
                     f"table {table}: a record has no value in {column.name}, a column of its primary key; set"

@@ -2,13 +2,13 @@
 
 import tempfile
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airbyte_local.columns import Column, Kind, pc
+from exact_json import is_exact, parts
 
 # Arrow type of dates and times, with the first and last value that BigQuery supports.
 _MOMENTS = {
@@ -56,6 +56,9 @@ def staged(column: Column, values: pa.Array) -> tuple[pa.Array, list[int]]:
     if column.kind is Kind.NUMBER:
         odd = pc.indices_nonzero(pc.invert(pc.match_substring_regex(values, _PLAIN_NUMBER)).fill_null(False))
         wrong = [index for index in odd.to_pylist() if not _fits(values[index].as_py())]
+    elif column.kind is Kind.JSON:
+        texts = values.to_pylist()
+        wrong = [index for index, text in enumerate(texts) if text is not None and not is_exact(text)]
     elif column.kind is Kind.TIME:
         # Arrow cannot parse times without a date.
         moments = pc.binary_join_element_wise("1970-01-01T", values, "")
@@ -75,10 +78,7 @@ def staged(column: Column, values: pa.Array) -> tuple[pa.Array, list[int]]:
 
 def _fits(text: str) -> bool:
     """Whether BIGNUMERIC can hold a number without loss."""
-    _, digits, power = Decimal(text).as_tuple()
-    number, exponent = int("".join(map(str, digits))), int(power)
-    while number and number % 10 == 0:
-        number, exponent = number // 10, exponent + 1
-    shift = exponent + _SCALE
+    sign, digits, power = parts(text)
+    shift = power + _SCALE
     # The largest values of 77 digits do not fit.
-    return number == 0 or (0 <= shift <= 77 and number * 10**shift < 2**255)
+    return not digits or (0 <= shift <= 77 - len(digits) and int(digits) * 10**shift < 2**255 + (sign == "-"))

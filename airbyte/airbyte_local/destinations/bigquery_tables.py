@@ -29,7 +29,7 @@ _WIDER = {kinds: wider for kinds, wider in fitting.WIDER.items() if kinds[0] is 
 # Column of staging tables: the order of arrival.
 POSITION = "_airbyte_position"
 # Types that are staged as text, which is lossless in Parquet and BigQuery, and the expressions that convert them.
-FROM_TEXT = {"BIGNUMERIC": "cast({} as bignumeric)", "JSON": "parse_json({}, wide_number_mode => 'round')"}
+FROM_TEXT = {"BIGNUMERIC": "cast({} as bignumeric)", "JSON": "parse_json({})"}
 # Other names that BigQuery's API uses for types.
 _ALIASES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 # Kinds that BigQuery cannot compare for equality, or cannot order.

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-import orjson
 from airbyte_protocol.models import ConfiguredAirbyteCatalog, SyncMode
 
+import exact_json
 from airbyte_local.destinations.contract import State
 from airbyte_local.sync.outcome import SyncError, as_text
 
@@ -33,7 +33,7 @@ class Checkpoints:
     def start_state(self, states: list[State]) -> Any:
         """Content of the connector's --state file, from the committed states, or None."""
         self._kept = set(map(_key, states))
-        messages = [orjson.loads(each.message) for each in states if each.message and _key(each) in self._wanted]
+        messages = [exact_json.loads(each.message) for each in states if each.message and _key(each) in self._wanted]
         # An old connector has a single state in a format of its own.
         if messages and messages[0].get("type", "LEGACY") == "LEGACY":
             return messages[0].get("data")
@@ -57,7 +57,7 @@ class Checkpoints:
             self._states.pop(_WHOLE, None)
         # Counts for the platform, which the connector does not need.
         message = {name: value for name, value in content.items() if name not in ("sourceStats", "destinationStats")}
-        self._states[key] = State(*key, orjson.dumps(message))
+        self._states[key] = State(*key, exact_json.dumps(message))
 
     def is_due(self, rows: int) -> bool:
         """Whether a commit is due after this number of rows of the attempt."""

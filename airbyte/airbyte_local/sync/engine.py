@@ -80,6 +80,8 @@ class Sync:
             self.log.info("stream %s: %d rows into %s", stream.name, stream.rows, stream.table)
         for column, count in self.totals.nulled.items():
             self.log.warning("%s: %d values did not fit their type and are null; see _airbyte_meta", column, count)
+        for column, count in self.totals.truncated.items():
+            self.log.warning("%s: %d times were cut to microseconds; see _airbyte_meta", column, count)
 
     def stop(self) -> None:
         """End the connector and interrupt the database; `run` raises an error unless it has committed already."""

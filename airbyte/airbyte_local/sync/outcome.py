@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from airbyte_protocol.models import FailureType
+
+import exact_json
 
 
 class SyncError(Exception):
@@ -25,12 +26,18 @@ class Totals:
     committed: int = 0
     # Values that did not fit their declared type, by stream and column.
     nulled: Counter[str] = field(default_factory=Counter)
+    # Times whose digits after the microseconds were cut, by stream and column.
+    truncated: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         """A summary for the log."""
-        return f"{self.rows} rows, {self.bytes} bytes, {self.nulled.total()} values nulled"
+        changed = f"{self.nulled.total()} values nulled, {self.truncated.total()} truncated"
+        return f"{self.rows} rows, {self.bytes} bytes, {changed}"
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON."""
-    return orjson.dumps(value).decode()
+    """A value as JSON, for messages."""
+    try:
+        return exact_json.dumps(value).decode()
+    except TypeError:  # nested too deeply
+        return repr(value)

@@ -8,8 +8,9 @@ import orjson
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from airbyte_local import long_numbers
+import exact_json
 from airbyte_local.columns import Column, Kind, pc
+from airbyte_local.sync import text_lines
 
 _RECORD = re.compile(rb'\{"type": ?"RECORD",')
 # Lines with these are parsed one by one: Arrow reads them differently, or each record matters.
@@ -20,29 +21,34 @@ _JSON_TYPES = {Kind.INTEGER: pa.int64(), Kind.NUMBER: pa.float64(), Kind.DOUBLE:
 
 
 def first_record(lines: bytes) -> dict[str, Any] | None:
-    """The record of the first line, if all lines start like RECORD messages and Arrow can read them, else None."""
-    found = _RECORD.match(lines)
-    if not found or any(hard in lines for hard in _HARD) or lines.count(b"\n" + found[0]) != lines.count(b"\n"):
+    """The record of the first line, if it is a RECORD message, else None."""
+    if not _RECORD.match(lines):
         return None
+    end = lines.find(b"\n")
     try:
-        record = orjson.loads(lines.partition(b"\n")[0])["record"]
+        record = orjson.loads(lines if end < 0 else lines[:end])["record"]
     except (orjson.JSONDecodeError, KeyError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("data"), dict) else None
 
 
 def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tuple[list[pa.Array], pa.Array] | None:
-    """Read RECORD messages, one per line; they must have the same stream and the same JSON types as the first record.
+    """Read lines; they must be RECORD messages with the same stream and the same JSON types as the first record.
 
     Returns:
         The JSON values of each column, and emitted_at of each record in milliseconds; or None if the lines have to be
         parsed one by one.
     """
+    if found := text_lines.read(lines, first, columns):
+        return found
     if any(column.kind is Kind.JSON for column in columns):
+        return None
+    start = _RECORD.match(lines)
+    if start is None or any(hard in lines for hard in _HARD):
         return None
     data = first["data"]
     fields = [pa.field(column.name, _type(column, data.get(column.name))) for column in columns]
-    if any(pa.types.is_floating(field.type) for field in fields) and long_numbers.has_any(lines):
+    if any(pa.types.is_floating(field.type) for field in fields) and exact_json.has_wide(lines):
         return None
     own = {"stream": pa.string(), "namespace": pa.string(), "data": pa.struct(fields), "emitted_at": pa.int64()}
     try:
@@ -59,7 +65,7 @@ def read(lines: bytes, first: dict[str, Any], columns: Sequence[Column]) -> tupl
     records = table.column("record").combine_chunks()
     streams, namespaces, values, emitted_at = records.flatten()
     is_alike = (
-        len(records) == lines.count(b"\n") + 1
+        len(records) == lines.count(b"\n" + start[0]) + 1
         and _all_are(streams, first.get("stream"))
         and _all_are(namespaces, first.get("namespace"))
         and not (values.null_count or emitted_at.null_count)

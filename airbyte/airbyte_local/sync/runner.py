@@ -174,6 +174,7 @@ class Runner:
             if verdict and end.status != "succeeded":
                 end = verdict
             counts = {"rows": totals.committed, "size": totals.bytes, "nulled": totals.nulled.total()}
+            counts["truncated"] = totals.truncated.total()
             self._keep(self._jobs.end_attempt, job.job_id, number, end, **counts)
             if end.status == "succeeded":
                 job_log.info("attempt %d: %s", number, totals)

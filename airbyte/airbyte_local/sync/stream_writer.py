@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import orjson
 import pyarrow as pa
-from airbyte_protocol.models import Reason
+from airbyte_protocol.models import Change, Reason
 
+import exact_json
 from airbyte_local.columns import Kind, pc
 from airbyte_local.destinations.contract import Destination, Rows, Table
 from airbyte_local.sync import record_lines
@@ -88,13 +88,17 @@ class StreamWriter:
     ) -> None:
         rows = Rows([], emitted_at, changes)
         for column, given in zip(self.table.columns, values, strict=True):
-            array, wrong = column.convert(given)
-            rows.columns.append(array)
-            for index, value in wrong.items():
-                self.totals.nulled[f"{self.name}.{column.name}"] += 1
+            converted = column.convert(given)
+            rows.columns.append(converted.array)
+            for index, value in converted.unfit.items():
                 text = value if isinstance(value, str) else as_text(value)
-                rows.note_null(index, column.name, text, Reason.DESTINATION_TYPECAST_ERROR)
+                rows.note(index, column.name, text, Change.NULLED, Reason.DESTINATION_TYPECAST_ERROR)
+            for index, text in converted.cut.items():
+                rows.note(index, column.name, text, Change.TRUNCATED, Reason.DESTINATION_FIELD_SIZE_LIMITATION)
         self.destination.write(self.table, rows)
+        for change, totals in {Change.NULLED: self.totals.nulled, Change.TRUNCATED: self.totals.truncated}.items():
+            for name, count in rows.noted[change].items():
+                totals[f"{self.name}.{name}"] += count
         self.rows += len(emitted_at)
 
     def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
@@ -112,8 +116,8 @@ class StreamWriter:
             for column in self.table.columns:
                 value = row.get(column.name)
                 if column.kind is Kind.JSON and isinstance(value, str):
-                    with suppress(orjson.JSONDecodeError):  # invalid JSON becomes null
-                        value = orjson.loads(value)
+                    with suppress(ValueError):  # invalid JSON becomes null
+                        value = exact_json.parse(value)
                 if "\0" in _strings(value):
                     raise SyncError(
                         f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"

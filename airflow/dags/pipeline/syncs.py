@@ -218,4 +218,5 @@ def _report(job: dict[str, Any]) -> Report:
 def _note(job: dict[str, Any]) -> str:
     size, nulled = job.get("bytesSynced") or 0, job.get("valuesNulled")
     lost = f"; {nulled:,} values did not fit their type and are null" if nulled else ""
-    return f"Airbyte job {job['jobId']} read {size:,} bytes{lost}"
+    cut = f"; {truncated:,} times were cut to microseconds" if (truncated := job.get("valuesTruncated")) else ""
+    return f"Airbyte job {job['jobId']} read {size:,} bytes{lost}{cut}"

@@ -22,8 +22,9 @@ if command == "discover":
     sys.exit()
 if "record_arguments" in config:
     catalog = json.loads(Path(arguments["--catalog"]).read_text())
-    state = json.loads(Path(arguments["--state"]).read_text()) if "--state" in arguments else None
-    content = {"environment": dict(os.environ), "catalog": catalog, "config": config, "state": state}
+    text = Path(arguments["--state"]).read_text() if "--state" in arguments else "null"
+    content = {"environment": dict(os.environ), "catalog": catalog, "config": config, "state": json.loads(text)}
+    content["text_of_state"] = text
     Path(config["record_arguments"]).write_text(json.dumps(content))
 if "child" in config:
     # A process that leaves the group but not the pipes, and lives until it is killed.
