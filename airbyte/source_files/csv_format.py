@@ -18,7 +18,7 @@ from source_files.arrow_records import NulError, lines
 from source_files.config import Csv, Stream
 from source_files.content import Content, public
 from source_files.encoding import MARK, is_text, utf8
-from source_files.errors import SourceError, nul_error
+from source_files.errors import EmptyFileError, SourceError, nul_error
 from source_files.schema import Columns
 from source_files.text_types import fitting
 
@@ -41,11 +41,12 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
         SourceError: the file is not as declared; earlier rows may have been returned already.
     """
     file = _File(content, stream, columns)
-    if others := [name for name in file.names if name not in columns]:
+    own = content.columns.present(public(content.url), columns, file.names, warn)
+    if others := [name for name in file.names if name not in own]:
         warn(f"{public(content.url)}: columns that are not declared are ignored: {', '.join(others)}")
-    for rows, values in file.blocks(columns):
+    for rows, count, values in file.blocks(own):
         try:
-            yield from lines(stream.name, values)
+            yield from lines(stream.name, content.columns.complete(columns, values, count))
         except NulError as error:
             raise nul_error(file.place(rows + error.row).of(error.column)) from None
 
@@ -55,7 +56,7 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
     file = _File(content, stream, None)
     for name in file.names:
         columns.fitting(name)
-    for _, values in file.blocks(file.names):
+    for _, _, values in file.blocks(file.names):
         for name, texts in values.items():
             if texts.null_count < len(texts):
                 columns.narrow(name, fitting(texts, columns.fitting(name)))
@@ -72,15 +73,15 @@ class _File:
         self._csv = stream.csv
         self._parts = _parts(utf8(content, stream.csv.encoding, "CSV"), stream.csv)
         head, fault = next(((part, fault) for part, fault in self._parts if part.strip(b"\r\n")), (b"", None))
-        self.names, size = _header(public(content.url), head, stream.csv, columns)
+        self.names, size = _header(content, head, stream.csv, columns)
         self._parts = chain([(head[size:], fault)], self._parts)
 
     def place(self, number: int) -> place.Place:
         """Position of a row, given its number without blank rows; the header is 1."""
         return place.find(self._url, number, names=self.names, csv_options=self._csv, limit=_LONGEST)
 
-    def blocks(self, columns: list[str]) -> Iterator[tuple[int, dict[str, pa.StringArray]]]:
-        """The columns' values in blocks of rows, with the number of the first row."""
+    def blocks(self, columns: list[str]) -> Iterator[tuple[int, int, dict[str, pa.StringArray]]]:
+        """The columns' values in blocks of rows, with the number of the first row and the number of rows."""
         number = 2
         for part, fault in self._parts:
             if fault:
@@ -88,7 +89,7 @@ class _File:
                 raise SourceError(f"{where.of(where.last_column)}: {fault}")
             if part.strip(b"\r\n"):
                 table = self._parse(part, columns, number)
-                yield number, {name: table.column(name).chunk(0) for name in columns}
+                yield number, table.num_rows, {name: table.column(name).chunk(0) for name in columns}
                 number += table.num_rows
 
     def _parse(self, rows: bytes, columns: list[str], first: int) -> pa.Table:
@@ -135,8 +136,9 @@ class _File:
         return f"{self.place(first)}: {error}"
 
 
-def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) -> tuple[list[str], int]:
+def _header(content: Content, head: bytes, csv_options: Csv, columns: list[str] | None) -> tuple[list[str], int]:
     """Names of the columns, and the size of the header in bytes."""
+    url = public(content.url)
     dialect = {"delimiter": csv_options.delimiter, "quotechar": csv_options.quote}
     text = io.StringIO(head.decode("utf-8", MARK), newline="")
     try:
@@ -147,12 +149,12 @@ def _header(url: str, head: bytes, csv_options: Csv, columns: list[str] | None) 
         raise SourceError(f"{url}, row 1: {wrong}") from error
     if not names:
         wanted = f" with {', '.join(columns)}" if columns else ""
-        raise SourceError(f"{url}: the file is empty; it needs a header row{wanted}")
+        raise EmptyFileError(f"{url}: the file is empty; it needs a header row{wanted}")
     shown = ", ".join(ascii(name) if not name.isprintable() or name != name.strip() else name for name in names)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     if not all(map(is_text, names)):
         raise SourceError(f"{url}, row {row}: the header is not {_expected(csv_options, f': {shown}')}")
-    if missing := [name for name in columns or [] if name not in names]:
+    if missing := content.columns.missing(columns or [], names):
         hint = f"add it, or correct the header, which has: {shown}"
         if len(names) == 1 and (used := [d for d in ",;\t|" if d in names[0]]):
             separators = f"{_name(csv_options.delimiter)}s instead of {used[0]!r}"
