@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from airbyte_protocol import models as protocol
 
-from source_files import config, reading, state
+from source_files import config, content, reading, state
 from source_files.errors import SourceError
 from source_files.records import now
 
@@ -32,10 +32,10 @@ def main() -> NoReturn:
         elif arguments.command == "check":
             _check(arguments.config)
         elif arguments.command == "discover":
-            _discover(config.load(arguments.config))
+            _discover(_load(arguments.config))
         else:
             catalog = protocol.ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
-            _read(config.load(arguments.config), catalog, state.load(arguments.state))
+            _read(_load(arguments.config), catalog, state.load(arguments.state))
     except BrokenPipeError:
         _leave(1)  # the reader has gone
     except SourceError as error:
@@ -45,13 +45,22 @@ def main() -> NoReturn:
     _leave(0)
 
 
+def _load(path: Path) -> config.Config:
+    settings = config.load(path)
+    if any(content.is_bucket(stream.url) for stream in settings.streams):
+        from source_files import buckets  # slow to import
+
+        buckets.connect(settings)
+    return settings
+
+
 def _spec() -> None:
     _say("SPEC", spec={"connectionSpecification": config.Config.model_json_schema(), "supportsIncremental": True})
 
 
 def _check(path: Path) -> None:
     try:
-        for stream in config.load(path).streams:
+        for stream in _load(path).streams:
             reading.check(stream)
     except SourceError as error:
         status = {"status": "FAILED", "message": str(error)}

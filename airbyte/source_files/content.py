@@ -54,7 +54,8 @@ def is_http(url: str) -> bool:
     return url.startswith(("http://", "https://"))
 
 
-def _is_bucket(url: str) -> bool:
+def is_bucket(url: str) -> bool:
+    """Whether it is the URL of an object of a bucket, or of a pattern of them."""
     return url.startswith(("s3://", "gs://"))
 
 
@@ -71,7 +72,7 @@ def find(url: str) -> list[str]:
     """
     if not is_pattern(url):
         return [url]
-    if _is_bucket(url):
+    if is_bucket(url):
         from source_files import buckets  # slow to import
 
         found = set(buckets.find(url))
@@ -106,7 +107,7 @@ def opened(url: str, *, known: Version | None = None, piece: int = PIECE) -> Gen
         from source_files import web
 
         source = web.opened(url, known or {}, piece)
-    elif _is_bucket(url):
+    elif is_bucket(url):
         from source_files import buckets
 
         source = buckets.opened(url, known or {}, piece)

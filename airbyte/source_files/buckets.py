@@ -1,0 +1,143 @@
+"""Finds and reads objects in buckets of S3 and Google Cloud Storage."""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+
+from source_files.config import S3, Config, Gcs
+from source_files.content import Content, Version
+from source_files.errors import SourceError, TransientError
+
+# Bytes of an object that are fetched at once.
+_BLOCK = 4 << 20
+# Seconds without an answer after which a server is given up.
+_TIMEOUT = 30
+# Codes of answers and names of exceptions, here or in libraries, that waiting can help against.
+_TRANSIENT = {408, 429, 500, 502, 503, 504}
+_UNREACHABLE = ("ConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "TimeoutError")
+_access: dict[str, S3 | Gcs] = {}
+
+
+def connect(settings: Config) -> None:
+    """Use the credentials of a configuration from now on."""
+    _access.update(s3=settings.s3, gs=settings.gcs)
+    _files.cache_clear()
+
+
+@cache
+def _files(scheme: str) -> AbstractFileSystem:
+    match _access[scheme]:
+        case S3() as s3:
+            from s3fs import S3FileSystem
+
+            return S3FileSystem(
+                anon=s3.anonymous,
+                key=s3.access_key_id,
+                secret=s3.secret_access_key,
+                token=s3.session_token,
+                endpoint_url=s3.endpoint_url,
+                client_kwargs={"region_name": s3.region} if s3.region else {},
+                config_kwargs={"connect_timeout": _TIMEOUT, "read_timeout": _TIMEOUT},
+                use_listings_cache=False,
+                skip_instance_cache=True,
+            )
+        case Gcs() as gcs:
+            from gcsfs.core import GCSFileSystem
+
+            key = json.loads(gcs.service_account_json) if gcs.service_account_json else "google_default"
+            return GCSFileSystem(
+                token="anon" if gcs.anonymous else key,
+                access="read_only",
+                endpoint_url=gcs.endpoint_url,
+                requests_timeout=_TIMEOUT,
+                version_aware=True,
+                use_listings_cache=False,
+                skip_instance_cache=True,
+            )
+
+
+def find(pattern: str) -> Iterator[tuple[int, str]]:
+    """The modification times in ns and the URLs of the objects that match a pattern."""
+    scheme, _, path = pattern.partition("://")
+    with _explained(pattern):
+        files = _files(scheme)
+        found = files.glob(path, detail=True)
+        if not found:  # it may be the bucket that does not exist, which a pattern does not tell
+            files.ls(path.partition("/")[0])
+    for info in found.values():
+        if info["type"] == "file" and not info["name"].endswith("/"):
+            yield _version(info)["mtime_ns"], f"{scheme}://{info['name'].partition('#')[0]}"
+
+
+@contextmanager
+def opened(url: str, known: Version, piece: int) -> Generator[Content, None, None]:
+    """Open an object, as content.opened describes it."""
+    scheme, _, path = url.partition("://")
+
+    def pieces() -> Iterator[bytes]:
+        with _explained(url):
+            yield from iter(lambda: file.read(piece), b"")
+
+    with _explained(url):
+        files = _files(scheme)
+        info = files.info(path)
+        version = _version(info)
+        if info["type"] != "file":
+            raise FileNotFoundError
+        if version == known:
+            file = None
+        elif info.get("contentEncoding") == "gzip":
+            raise SourceError(f"{url}: has the Content-Encoding gzip, which cannot be read; upload it without")
+        else:
+            # An object that changes while it is read is an error, since each part is of this version.
+            exact = f"{path}#{version['generation']}" if "generation" in version else path
+            file = files.open(exact, "rb", block_size=_BLOCK, cache_type="readahead")
+    if not file:
+        yield Content(url, version, iter(()))
+        return
+    with file:
+        yield Content(url, version, pieces(), file)
+
+
+def _version(info: dict[str, Any]) -> dict[str, Any]:
+    moment = info.get("LastModified") or info["timeCreated"]
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    named = {"generation": info["generation"]} if "generation" in info else {"etag": info["ETag"].strip('"')}
+    return {**named, "size": info["size"], "mtime_ns": round(moment.timestamp() * 1_000) * 1_000_000}
+
+
+@contextmanager
+def _explained(url: str) -> Generator[None, None, None]:
+    """Turn errors of the libraries into errors that say what to do; messages have no secrets."""
+    section = "s3" if url.startswith("s3") else "gcs"
+    try:
+        yield
+    except SourceError:
+        raise
+    except FileNotFoundError as error:
+        raise SourceError(f"{url}: no such object or bucket; check the address") from error
+    except Exception as error:
+        code, kinds = getattr(error, "code", None), {kind.__name__ for kind in type(error).__mro__}
+        if kinds & {"NoCredentialsError", "DefaultCredentialsError", "PartialCredentialsError"}:
+            remedy = f"set them under {section}, or {section}.anonymous for a public bucket"
+            raise SourceError(f"{url}: there are no credentials; {remedy}") from error
+        if isinstance(error, PermissionError) or code in (401, 403) or str(error).startswith("Forbidden"):
+            remedy = f"check the credentials under {section}, and their right to list and read the bucket"
+            raise SourceError(f"{url}: access is denied; {remedy}") from error
+        if code in _TRANSIENT or kinds.intersection(_UNREACHABLE) or kinds & {"ClientConnectionError"}:
+            remedy = f"check {section}.endpoint_url and the network, then try again"
+            raise TransientError(f"{url}: the service does not answer ({type(error).__name__}); {remedy}") from error
+        raise SourceError(f"{url}: could not be read: {_without_secrets(str(error))}; check the address") from error
+
+
+def _without_secrets(text: str) -> str:
+    for section in _access.values():
+        for name, value in section:
+            if isinstance(value, str) and name != "region":
+                text = text.replace(value, "…")
+    return text
