@@ -1,6 +1,8 @@
 """Finds and reads objects in buckets of S3 and Google Cloud Storage."""
 
+import errno
 import json
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,9 +19,13 @@ from source_files.errors import SourceError, TransientError
 _BLOCK = 4 << 20
 # Seconds without an answer after which a server is given up.
 _TIMEOUT = 30
-# Codes of answers and names of exceptions, here or in libraries, that waiting can help against.
-_TRANSIENT = {408, 429, 500, 502, 503, 504}
-_UNREACHABLE = ("ConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "TimeoutError")
+# Errors that waiting can help against: statuses, numbers of OSErrors, and names of exceptions of several libraries.
+_STATUSES, _NUMBERS = {408, 429, 500, 502, 503, 504}, {errno.EIO, errno.EREMOTEIO, errno.EBUSY}
+_UNREACHABLE = {
+    "ConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "TimeoutError",
+    "ClientConnectionError", "ClientPayloadError", "FileExpired",
+}  # fmt: skip
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
 _access: dict[str, S3 | Gcs] = {}
 
 
@@ -49,6 +55,7 @@ def _files(scheme: str) -> AbstractFileSystem:
         case Gcs() as gcs:
             from gcsfs.core import GCSFileSystem
 
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its errors are raised, too
             key = json.loads(gcs.service_account_json) if gcs.service_account_json else "google_default"
             return GCSFileSystem(
                 token="anon" if gcs.anonymous else key,
@@ -123,16 +130,17 @@ def _explained(url: str) -> Generator[None, None, None]:
         raise SourceError(f"{url}: no such object or bucket; check the address") from error
     except Exception as error:
         code, kinds = getattr(error, "code", None), {kind.__name__ for kind in type(error).__mro__}
-        if kinds & {"NoCredentialsError", "DefaultCredentialsError", "PartialCredentialsError"}:
+        if kinds & _NO_CREDENTIALS:
             remedy = f"set them under {section}, or {section}.anonymous for a public bucket"
             raise SourceError(f"{url}: there are no credentials; {remedy}") from error
         if isinstance(error, PermissionError) or code in (401, 403) or str(error).startswith("Forbidden"):
             remedy = f"check the credentials under {section}, and their right to list and read the bucket"
             raise SourceError(f"{url}: access is denied; {remedy}") from error
-        if code in _TRANSIENT or kinds.intersection(_UNREACHABLE) or kinds & {"ClientConnectionError"}:
+        reason = f"{type(error).__name__}: {_without_secrets(str(error))}"
+        if kinds & _UNREACHABLE or code in _STATUSES or getattr(error, "errno", None) in _NUMBERS:
             remedy = f"check {section}.endpoint_url and the network, then try again"
-            raise TransientError(f"{url}: the service does not answer ({type(error).__name__}); {remedy}") from error
-        raise SourceError(f"{url}: could not be read: {_without_secrets(str(error))}; check the address") from error
+            raise TransientError(f"{url}: the service does not answer, or the object has changed: {reason}; {remedy}") from error
+        raise SourceError(f"{url}: could not be read: {reason}; check the address and {section}") from error
 
 
 def _without_secrets(text: str) -> str:
