@@ -33,7 +33,9 @@ def as_text(values: pa.Array) -> tuple[pa.Array, list[int]]:
         return values.cast(kind), []
     bad = [row for row in range(len(values)) if not _fit(values.slice(row, 1), kind)]
     left = set(range(len(values))).difference(bad)
-    return values.take(pa.array([row if row in left else None for row in range(len(values))], pa.int64())).cast(kind), bad
+    return values.take(pa.array([row if row in left else None for row in range(len(values))], pa.int64())).cast(
+        kind
+    ), bad
 
 
 def _fit(values: pa.Array, kind: pa.DataType) -> bool:
@@ -49,7 +51,9 @@ def uuids(values: pa.ExtensionArray) -> pa.StringArray:
     storage = pc.fill_null(values.storage, bytes(16))
     digits = storage.buffers()[1][16 * storage.offset :].to_pybytes()[: 16 * len(storage)].hex().encode()
     text = pa.Array.from_buffers(pa.binary(32), len(storage), [None, pa.py_buffer(digits)]).cast(pa.string())
-    parts = [pc.utf8_slice_codeunits(text, start, end) for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))]
+    parts = [
+        pc.utf8_slice_codeunits(text, start, end) for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+    ]
     return pc.if_else(values.is_valid(), pc.binary_join_element_wise(*parts, "-"), None)
 
 

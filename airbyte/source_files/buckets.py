@@ -12,8 +12,8 @@ from typing import Any
 from fsspec.spec import AbstractFileSystem
 
 from source_files.config import S3, Config, Gcs
-from source_files.content import Content, Version
 from source_files.errors import SourceError, TransientError
+from source_files.open_file import Content, Version
 
 # Bytes of an object that are fetched at once.
 _BLOCK = 4 << 20
@@ -37,35 +37,31 @@ def connect(settings: Config) -> None:
 
 @cache
 def _files(scheme: str) -> AbstractFileSystem:
-    match _access[scheme]:
-        case S3() as s3:
-            from s3fs import S3FileSystem
+    access = _access[scheme]
+    common = {"endpoint_url": access.endpoint_url, "use_listings_cache": False, "skip_instance_cache": True}
+    if isinstance(access, S3):
+        from s3fs import S3FileSystem
 
-            return S3FileSystem(
-                anon=s3.anonymous,
-                key=s3.access_key_id,
-                secret=s3.secret_access_key,
-                token=s3.session_token,
-                endpoint_url=s3.endpoint_url,
-                client_kwargs={"region_name": s3.region} if s3.region else {},
-                config_kwargs={"connect_timeout": _TIMEOUT, "read_timeout": _TIMEOUT},
-                use_listings_cache=False,
-                skip_instance_cache=True,
-            )
-        case Gcs() as gcs:
-            from gcsfs.core import GCSFileSystem
+        return S3FileSystem(
+            anon=access.anonymous,
+            key=access.access_key_id,
+            secret=access.secret_access_key,
+            token=access.session_token,
+            client_kwargs={"region_name": access.region} if access.region else {},
+            config_kwargs={"connect_timeout": _TIMEOUT, "read_timeout": _TIMEOUT},
+            **common,
+        )
+    from gcsfs.core import GCSFileSystem
 
-            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its errors are raised, too
-            key = json.loads(gcs.service_account_json) if gcs.service_account_json else "google_default"
-            return GCSFileSystem(
-                token="anon" if gcs.anonymous else key,
-                access="read_only",
-                endpoint_url=gcs.endpoint_url,
-                requests_timeout=_TIMEOUT,
-                version_aware=True,
-                use_listings_cache=False,
-                skip_instance_cache=True,
-            )
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its errors are raised, too
+    key = json.loads(access.service_account_json) if access.service_account_json else "google_default"
+    return GCSFileSystem(
+        token="anon" if access.anonymous else key,
+        access="read_only",
+        requests_timeout=_TIMEOUT,
+        version_aware=True,
+        **common,
+    )
 
 
 def find(pattern: str) -> Iterator[tuple[int, str]]:
@@ -86,27 +82,26 @@ def opened(url: str, known: Version, piece: int) -> Generator[Content, None, Non
     """Open an object, as content.opened describes it."""
     scheme, _, path = url.partition("://")
 
-    def pieces() -> Iterator[bytes]:
-        with _explained(url):
-            yield from iter(lambda: file.read(piece), b"")
-
     with _explained(url):
         files = _files(scheme)
         info = files.info(path)
         version = _version(info)
         if info["type"] != "file":
             raise FileNotFoundError
-        if version == known:
-            file = None
-        elif info.get("contentEncoding") == "gzip":
+        if info.get("contentEncoding") == "gzip":
             raise SourceError(f"{url}: has the Content-Encoding gzip, which cannot be read; upload it without")
-        else:
-            # An object that changes while it is read is an error, since each part is of this version.
-            exact = f"{path}#{version['generation']}" if "generation" in version else path
-            file = files.open(exact, "rb", block_size=_BLOCK, cache_type="readahead")
-    if not file:
+    if version == known:
         yield Content(url, version, iter(()))
         return
+    with _explained(url):
+        # An object that changes while it is read is an error, since each part is of this version.
+        exact = f"{path}#{version['generation']}" if "generation" in version else path
+        file: Any = files.open(exact, "rb", block_size=_BLOCK, cache_type="readahead")
+
+    def pieces() -> Iterator[bytes]:
+        with _explained(url):
+            yield from iter(lambda: file.read(piece), b"")
+
     with file:
         yield Content(url, version, pieces(), file)
 
@@ -139,7 +134,9 @@ def _explained(url: str) -> Generator[None, None, None]:
         reason = f"{type(error).__name__}: {_without_secrets(str(error))}"
         if kinds & _UNREACHABLE or code in _STATUSES or getattr(error, "errno", None) in _NUMBERS:
             remedy = f"check {section}.endpoint_url and the network, then try again"
-            raise TransientError(f"{url}: the service does not answer, or the object has changed: {reason}; {remedy}") from error
+            raise TransientError(
+                f"{url}: the service does not answer, or the object has changed: {reason}; {remedy}"
+            ) from error
         raise SourceError(f"{url}: could not be read: {reason}; check the address and {section}") from error
 
 

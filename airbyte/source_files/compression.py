@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
-from source_files.content import Content, public
 from source_files.errors import SourceError
+from source_files.open_file import Content, public
 
 # A zstd file may begin with a frame to skip.
 _KINDS = {"gzip": re.compile(rb"\x1f\x8b\x08"), "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")}

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from source_files.errors import SourceError, explained
 
-
 # Schemes of buckets, and how they are written from here on.
 _BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
@@ -121,7 +120,6 @@ class Stream(_Section):
     def columns(self) -> list[str] | None:
         """Names of the declared columns, or None if none are declared."""
         return list(self.json_schema["properties"]) if self.json_schema else None
-
 
     @property
     def required(self) -> set[str]:

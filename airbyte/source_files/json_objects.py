@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from source_files.content import Content, public
 from source_files.encoding import utf8
 from source_files.errors import SourceError
+from source_files.open_file import Content, public
 
 # Objects up to this size in bytes are read.
 _LONGEST = 8 << 20
@@ -33,7 +33,7 @@ def blocks(content: Content) -> Iterator[Iterator[Found]]:
         SourceError: the text is not JSON, or has something else than objects.
     """
     url, pieces = public(content.url), utf8(content, "utf-8", "JSON Lines")
-    start, line = b"", 1
+    start = b""
     for piece in pieces:
         start += piece
         if b"\n" in start.lstrip() or len(start) > _LONGEST:
@@ -96,10 +96,10 @@ def _structured(url: str, pieces: Iterator[bytes], *, is_array: bool) -> Iterato
     # Text that may come next, besides an object; an array begins, goes on and ends.
     text, line, column, expected = b"", 1, 0, b"[" if is_array else b"{"
     for piece in chain(pieces, [None]):
-        rest, at, found = text[:0], 0, []
+        at, found = 0, []
         text = text + (piece or b"")
         while True:
-            start = _GAP.match(text, at).end()
+            start = gap.end() if (gap := _GAP.match(text, at)) else at
             line, column = _moved(text, at, start, line, column)
             at, token = start, text[start : start + 1]
             where = f"{url}, line {line}"

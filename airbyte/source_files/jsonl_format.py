@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from source_files.config import Stream
-from source_files.content import Content, public
 from source_files.errors import EmptyFileError, SourceError, nul_error
 from source_files.json_objects import Found, blocks
+from source_files.open_file import Content, public
 from source_files.records import frame, has_nul
 from source_files.schema import BIGINT, Columns
 

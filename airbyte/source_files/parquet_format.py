@@ -10,8 +10,8 @@ import pyarrow.types as pt
 from source_files.arrow_records import NulError, lines, unfit
 from source_files.binary_columns import as_text, text_type, with_notes
 from source_files.config import Stream
-from source_files.content import Content, public
 from source_files.errors import EmptyFileError, SourceError, nul_error
+from source_files.open_file import Content, public
 from source_files.schema import TYPES, Columns
 
 # Limits of rows that are converted at once; the size in bytes is that of the file.

@@ -1,5 +1,6 @@
 """Checks, discovers and reads the files of a stream, one after the other."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -8,9 +9,9 @@ from typing import Any
 
 from source_files import content, schema
 from source_files.config import Stream
-from source_files.content import Content
 from source_files.errors import EmptyFileError, NoFileError, SourceError
 from source_files.file_columns import FileColumns, name_of, partitions_of
+from source_files.open_file import Content
 from source_files.signatures import refuse_others
 from source_files.state import State, key_of
 
@@ -37,22 +38,20 @@ def discover(stream: Stream) -> dict[str, Any]:
 
 def _of_names(stream: Stream) -> dict[str, Any]:
     """JSON schemas of the columns from the names of files that are not declared."""
-    columns = schema.Columns()
-    if stream.hive_partitions:
+    columns, values = schema.Columns(), defaultdict(set)
+    for url in content.find(stream.url) if stream.hive_partitions else []:
+        for name, value in partitions_of(content.public(url)).items():
+            values[name].add(value)
+    if values:
         import pyarrow as pa  # slow to import
 
         from source_files.text_types import fitting
 
-        for url in content.find(stream.url):
-            for name, value in partitions_of(content.public(url)).items():
-                types = columns.fitting(name)
-                if value is not None:
-                    columns.narrow(name, fitting(pa.array([value]), types))
+        for name, found in values.items():
+            columns.narrow(name, fitting(pa.array(found, pa.string()), columns.fitting(name)))
     if stream.file_name_column:
         columns.narrow(stream.file_name_column, set())
-    if not columns:
-        return {}
-    found = columns.json_schema([])["properties"]
+    found = columns.json_schema([])["properties"] if values or stream.file_name_column else {}
     return {name: kind for name, kind in found.items() if name not in (stream.columns or [])}
 
 
@@ -81,7 +80,7 @@ def read(
 ) -> Iterator[Any]:
     """Lines of RECORD messages of a stream's files, as bytes or Arrow buffers.
 
-    Given `done`, only files that it does not contain are read. Each is added to it, and the state saved behind its rows.
+    Given `done`, only files that it does not contain are read. Each is added to it, and it is saved behind the rows.
     """
     has_rows, empty = bool(done and done.files), _EmptyFiles(stream)
     passed_over = []
@@ -111,8 +110,9 @@ def read(
             done.add(key, file.version)
             save(done)
     empty.settle(has_rows, warn)
-    for key, version in passed_over:
-        done.add(key, version)
+    if done and passed_over:
+        for key, version in passed_over:
+            done.add(key, version)
         save(done)
 
 

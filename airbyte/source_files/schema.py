@@ -29,9 +29,6 @@ class Columns:
     def __init__(self) -> None:
         self._fitting: dict[str, set[str]] = {}
 
-    def __len__(self) -> int:
-        return len(self._fitting)
-
     def fitting(self, name: str) -> set[str]:
         """Types that all values of a column found so far fit. Adds the column if it is new, with all types."""
         return self._fitting.setdefault(name, set(TYPES))

@@ -2,8 +2,8 @@
 
 import re
 
-from source_files.content import Content, public
 from source_files.errors import SourceError
+from source_files.open_file import Content, public
 
 _UNPACK = "unpack it, or compress it with gzip or zstd"
 # The first bytes of a kind, its name and what to do.

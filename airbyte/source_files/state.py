@@ -18,11 +18,14 @@ HISTORY = 1_000
 _SIGNING = re.compile(
     r"(?i)x-(amz|goog)-.*|(?!.*(page|next|continu)).*(token|signature|password|passwd|secret|api[-_]?key).*|auth|sig"
 )
-# Parameters that belong to a signature, if the parameter of the signature is there: of CloudFront, S3 and Google; of Azure.
+# Parameters that belong to a signature, if its own parameter is there: of CloudFront, S3 and Google; of Azure.
 _WITH = {
     "signature": {"expires", "policy", "key-pair-id", "awsaccesskeyid", "googleaccessid"},
-    "sig": set("sv ss srt sp st se sip spr sr si sdd skoid sktid skt ske sks skv saoid suoid scid ses".split()),
-}
+    "sig": {
+        "sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sr", "si", "sdd", "ses",
+        "skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid",
+    },
+}  # fmt: skip
 
 
 class State(BaseModel):

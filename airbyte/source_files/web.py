@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from source_files.content import Content, Version, public
 from source_files.errors import SourceError, TransientError
+from source_files.open_file import Content, Version, public
 
 # Seconds without data after which a server is given up.
 TIMEOUT = 30

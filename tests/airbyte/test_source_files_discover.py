@@ -155,7 +155,9 @@ def test_parquet_has_a_schema_of_its_own(discover, tmp_path):
         "date": (pa.date32(), DATE), "timestamp": (pa.timestamp("ms"), TIMESTAMP), "time": (pa.time64("us"), TIME),
         "zone": (pa.timestamp("us", "UTC"), TIMESTAMP_TZ), "text": (pa.string(), STRING), "null": (pa.null(), STRING),
         "dictionary": (pa.dictionary(pa.int32(), pa.string()), STRING), "list": (pa.list_(pa.int64()), ARRAY),
-        "uuid": (pa.uuid(), STRING), "binary": (pa.binary(), STRING), "struct": (pa.struct({"a": pa.int64()}), OBJECT), "map": (pa.map_(pa.string(), pa.int64()), OBJECT),
+        "uuid": (pa.uuid(), STRING),
+        "binary": (pa.binary(), STRING), "struct": (pa.struct({"a": pa.int64()}), OBJECT),
+        "map": (pa.map_(pa.string(), pa.int64()), OBJECT),
     }  # fmt: skip
     pq.write_table(pa.schema({name: kind for name, (kind, _) in types.items()}).empty_table(), tmp_path / "x.parquet")
     assert discover(tmp_path / "x.parquet", format="parquet") == {name: kind for name, (_, kind) in types.items()}

@@ -93,7 +93,10 @@ def test_binary_values_that_are_no_text_are_null_with_a_note_and_a_warning(read,
     noted = [m.record.meta.changes[0] for m in messages if m.record and m.record.meta]
     assert [(note.field, note.change.value) for note in noted] == [("y", "NULLED"), ("x", "NULLED"), ("x", "NULLED")]
     path, end = tmp_path / "texts.parquet", "binary values that are no UTF-8 text are null, in"
-    assert warnings_of(messages) == [f"{path}, row 1, column y: {end} 1 rows", f"{path}, row 2501, column x: {end} 2 rows"]
+    assert warnings_of(messages) == [
+        f"{path}, row 1, column y: {end} 1 rows",
+        f"{path}, row 2501, column x: {end} 2 rows",
+    ]
 
 
 def test_deprecated_int96_timestamps_arrive(read):

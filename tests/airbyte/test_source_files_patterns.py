@@ -21,7 +21,7 @@ def format(request):
 
 @pytest.fixture
 def write(tmp_path, format):
-    """Writes a file with these columns of text; without any, an empty one. Files count as written one after the other."""
+    """Writes a file with these columns of text, without any an empty one; the files have different times."""
     written = []
 
     def run(where, /, **columns):
@@ -62,9 +62,7 @@ def test_a_column_that_a_file_lacks_is_null_with_a_warning(write, run, tmp_path)
     status, messages = run("read")
     assert status == 0, messages
     assert by_name(messages) == [("1", "a", None), ("2", "b", "Bonn")]
-    assert warnings_of(messages) == [
-        f"{tmp_path}/data/2024-01: no column city, so it is null in all rows of this file"
-    ]
+    assert warnings_of(messages) == [f"{tmp_path}/data/2024-01: no column city, so it is null in all rows of this file"]
     assert run("check")[1][0].connectionStatus.status.value == "SUCCEEDED"
 
 

@@ -290,7 +290,10 @@ def test_a_changed_query_is_read_although_the_version_is_the_same(sync, server):
 @pytest.mark.parametrize("query", ["", "?month=1", "?month=1&token=s3cret"])
 def test_a_state_of_an_earlier_release_which_lacks_queries_is_continued(sync, server, query):
     server.answers[f"/x.csv{query}"] = server.answers["/x.csv?month=2"] = answer(200, HEADER + b"1,a\n", ETag='"1"')
-    texts = {"stream_descriptor": {"name": "texts"}, "stream_state": {"files": {f"{server.url}/x.csv": {"etag": '"1"'}}}}
+    texts = {
+        "stream_descriptor": {"name": "texts"},
+        "stream_state": {"files": {f"{server.url}/x.csv": {"etag": '"1"'}}},
+    }
     ids, state = sync(f"{server.url}/x.csv{query}", [{"type": "STREAM", "stream": texts}])
     assert ids == []
     assert sync(f"{server.url}/x.csv{query}", state)[0] == []

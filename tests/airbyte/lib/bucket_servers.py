@@ -11,7 +11,9 @@ s3.start()
 gcs = create_server("127.0.0.1", 0, in_memory=True)
 gcs.start()
 address, port = s3.get_host_and_port()
-print(json.dumps({"s3": f"http://{address}:{port}", "gs": f"http://127.0.0.1:{gcs._api._httpd.server_port}"}), flush=True)
+print(
+    json.dumps({"s3": f"http://{address}:{port}", "gs": f"http://127.0.0.1:{gcs._api._httpd.server_port}"}), flush=True
+)
 sys.stdin.read()
 gcs.stop()
 s3.stop()
