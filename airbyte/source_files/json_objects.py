@@ -14,9 +14,11 @@ from source_files.open_file import Content, public
 # Objects up to this size in bytes are read.
 _LONGEST = 8 << 20
 _GAP = re.compile(rb"[ \t\r\n]*+")
-_INSIDE = rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*+'
+_INSIDE = rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+'
 # An object without others in it, and a text up to its next bracket.
 _FLAT, _TO_BRACKET = re.compile(rb"\{" + _INSIDE + rb"\}", re.DOTALL), re.compile(_INSIDE + rb"([{}\[\]])", re.DOTALL)
+# What may come behind a part of an array.
+_BEHIND = {b"[": b"{]", b",": b"{", b"]": b""}
 # Line breaks in JSON are only between values.
 _BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _REMEDY = "write one object per line, in UTF-8"
@@ -93,48 +95,46 @@ def _too_long(where: str) -> SourceError:
 
 def _structured(url: str, pieces: Iterator[bytes], *, is_array: bool) -> Iterator[Iterator[Found]]:
     """Objects of an array, or objects that follow one another with nothing but white space between them."""
-    # Text that may come next, besides an object; an array begins, goes on and ends.
+    # `column` is the number of bytes of the line before the text; `expected` is what may come next.
     text, line, column, expected = b"", 1, 0, b"[" if is_array else b"{"
     for piece in chain(pieces, [None]):
-        at, found = 0, []
-        text = text + (piece or b"")
+        text, at, seen, found = text + (piece or b""), 0, 0, []
         while True:
-            start = gap.end() if (gap := _GAP.match(text, at)) else at
-            line, column = _moved(text, at, start, line, column)
-            at, token = start, text[start : start + 1]
-            where = f"{url}, line {line}"
-            if not token:
+            at = gap.end() if (gap := _GAP.match(text, at)) else at
+            line, seen = line + text.count(b"\n", seen, at), at
+            if not (token := text[at : at + 1]):
                 break
-            if token == b"{" and b"{" in expected:
-                end = _end_of_object(text, at)
-                if not end and piece is not None and len(text) - at <= _LONGEST:
-                    break  # the next piece has more of it
-                if not end and len(text) - at > _LONGEST:
-                    raise _too_long(where)
-                raw = text[at : end or len(text)]
-                found.append((line, raw.translate(_BREAKS), _object(url, line, column, raw)))
-                line, column = _moved(text, at, end, line, column)
-                at, expected = end, b",]" if is_array else b"{"
-            elif token in expected and token != b"{":
-                # Behind a comma, an object has to follow.
-                at, column, expected = at + 1, column + 1, {b"[": b"{]", b",": b"{", b"]": b""}[token]
-            else:
+            if token not in expected:
                 shown = text[at : at + 80].partition(b"\n")[0].decode(errors="replace")
                 wanted = " or ".join(map(chr, expected)) or "nothing more"
-                wrong = f"invalid JSON at character {column + 1}: expected {wanted}, found {shown}"
-                raise SourceError(f"{where}: {wrong}; write an array of objects, or one object per line")
+                where = f"{url}, line {line}: invalid JSON at character {_column(text, at, column) + 1}"
+                raise SourceError(f"{where}: expected {wanted}, found {shown}; {_REMEDY}, or an array of objects")
+            if token == b"{":
+                end = _end_of_object(text, at)
+                if not end and len(text) - at > _LONGEST:
+                    raise _too_long(f"{url}, line {line}")
+                if not end and piece is not None:
+                    break  # the next piece has more of it
+                raw = text[at : end or len(text)]
+                try:
+                    row = orjson.loads(raw)
+                except orjson.JSONDecodeError:
+                    row = _object(url, line, _column(text, at, column), raw)  # explains the error
+                found.append((line, raw.translate(_BREAKS), row))
+                at, expected = end, b",]" if is_array else b"{"
+            else:
+                at, expected = at + 1, _BEHIND[token]
         if found:
             yield iter(found)
-        text = text[at:]
+        column, text = _column(text, at, column), text[at:]
     if is_array and expected:
         raise SourceError(f"{url}, line {line}: the array has no end; the file may be cut off, copy it again")
 
 
-def _moved(text: bytes, start: int, end: int, line: int, column: int) -> tuple[int, int]:
-    """The line and the number of bytes in it before `end`, given those before `start`."""
-    if breaks := text.count(b"\n", start, end):
-        return line + breaks, end - text.rindex(b"\n", start, end) - 1
-    return line, column + end - start
+def _column(text: bytes, at: int, before: int) -> int:
+    """The number of bytes of the line before this position, given those before the text."""
+    start = text.rfind(b"\n", 0, at) + 1
+    return at - start if start else before + at
 
 
 def _end_of_object(text: bytes, start: int) -> int:
