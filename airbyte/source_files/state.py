@@ -3,7 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from airbyte_protocol.models import AirbyteStateMessage
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -73,7 +73,7 @@ def key_of(url: str) -> str:
     """
     if not is_http(url):
         return url
-    parameters = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    parameters = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
     names = {name.lower() for name, _ in parameters}
     signing = {name for sign, others in _WITH.items() if sign in names for name in others}
     query = urlencode(sorted(p for p in parameters if not _SIGNING.fullmatch(p[0]) and p[0].lower() not in signing))
