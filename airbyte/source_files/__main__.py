@@ -4,19 +4,14 @@ import argparse
 import os
 import sys
 import traceback
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from airbyte_protocol import models as protocol
 
-from source_files import config, content, schema, state
+from source_files import config, content, reading, state
 from source_files.errors import SourceError
 from source_files.records import now
-
-# Without a declared schema, discover reads this number of bytes, from at most this number of files: the last ones.
-LOOK, FILES = 64 << 20, 1_000
 
 
 def main() -> NoReturn:
@@ -37,10 +32,10 @@ def main() -> NoReturn:
         elif arguments.command == "check":
             _check(arguments.config)
         elif arguments.command == "discover":
-            _discover(config.load(arguments.config))
+            _discover(_load(arguments.config))
         else:
             catalog = protocol.ConfiguredAirbyteCatalog.model_validate_json(arguments.catalog.read_bytes())
-            _read(config.load(arguments.config), catalog, state.load(arguments.state))
+            _read(_load(arguments.config), catalog, state.load(arguments.state))
     except BrokenPipeError:
         _leave(1)  # the reader has gone
     except SourceError as error:
@@ -50,16 +45,23 @@ def main() -> NoReturn:
     _leave(0)
 
 
+def _load(path: Path) -> config.Config:
+    settings = config.load(path)
+    if any(content.is_bucket(stream.url) for stream in settings.streams):
+        from source_files import buckets  # slow to import
+
+        buckets.connect(settings)
+    return settings
+
+
 def _spec() -> None:
     _say("SPEC", spec={"connectionSpecification": config.Config.model_json_schema(), "supportsIncremental": True})
 
 
 def _check(path: Path) -> None:
     try:
-        for stream in config.load(path).streams:
-            for url in content.find(stream.url):
-                with content.opened(url) as file:
-                    _format(stream).check(file, stream)
+        for stream in _load(path).streams:
+            reading.check(stream)
     except SourceError as error:
         status = {"status": "FAILED", "message": str(error)}
     else:
@@ -71,7 +73,7 @@ def _discover(settings: config.Config) -> None:
     streams = [
         {
             "name": stream.name,
-            "json_schema": stream.json_schema or _learn(stream),
+            "json_schema": reading.discover(stream),
             "supported_sync_modes": ["full_refresh", "incremental"],
             "source_defined_cursor": True,
             "source_defined_primary_key": [[name] for name in stream.primary_key or []] or None,
@@ -79,19 +81,6 @@ def _discover(settings: config.Config) -> None:
         for stream in settings.streams
     ]
     _say("CATALOG", catalog={"streams": streams})
-
-
-def _learn(stream: config.Stream) -> dict[str, Any]:
-    columns = schema.Columns()
-    files = content.find(stream.url)[-FILES:]
-    share = LOOK // len(files)
-    for url in files:
-        with content.opened(url, piece=min(share, content.PIECE)) as file:
-            _format(stream).learn(file, stream, share, columns)
-    try:
-        return columns.json_schema(stream.primary_key or [])
-    except SourceError as error:
-        raise SourceError(f"stream {stream.name}: {error}") from None
 
 
 def _read(settings: config.Config, catalog: protocol.ConfiguredAirbyteCatalog, states: dict[str, state.State]) -> None:
@@ -107,30 +96,16 @@ def _read(settings: config.Config, catalog: protocol.ConfiguredAirbyteCatalog, s
 
 
 def _read_stream(stream: config.Stream, configured: protocol.ConfiguredAirbyteStream, done: state.State | None) -> None:
-    """Read a stream's files; given `done`, only those that it does not contain, which are added to it."""
+    def save(done: state.State) -> None:
+        stream_state = done.model_dump(exclude_none=True)
+        described = {"stream_descriptor": {"name": stream.name}, "stream_state": stream_state}
+        _say("STATE", state={"type": "STREAM", "stream": described})
+
     columns = list(configured.stream.json_schema.get("properties", {}))
     if not columns:
         raise SourceError(f"the catalog has no columns for stream {stream.name}; discover it again")
-    for url in content.find(stream.url):
-        path = content.public(url)
-        with content.opened(url, known=done.files.get(path) if done else None) as file:
-            if done and done.has(path, file.version):
-                continue
-            for lines in _format(stream).read(file, stream, columns, _warn):
-                sys.stdout.buffer.write(lines)
-            if done:
-                done.add(path, file.version)
-                stream_state = done.model_dump(exclude_none=True)
-                described = {"stream_descriptor": {"name": stream.name}, "stream_state": stream_state}
-                _say("STATE", state={"type": "STREAM", "stream": described})
-
-
-def _format(stream: config.Stream) -> ModuleType:
-    """Module for the stream's format; imported when needed, since most import pyarrow, which is slow.
-
-    Each has the functions check, read and learn, as csv_format describes them.
-    """
-    return import_module(f"source_files.{stream.format}_format")
+    for lines in reading.read(stream, columns, done, warn=_warn, save=save):
+        sys.stdout.buffer.write(lines)
 
 
 def _warn(message: str) -> None:

@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pt
 
+from source_files.binary_columns import uuids
 from source_files.records import frame, has_nul
 from source_files.text_types import pc
 
@@ -27,7 +28,7 @@ class NulError(ValueError):
 def unfit(kind: pa.DataType) -> pa.DataType | None:
     """The type that JSON cannot represent, `kind` itself or one nested in it; None if there is none."""
     if isinstance(kind, pa.BaseExtensionType):
-        return unfit(kind.storage_type)
+        return None if isinstance(kind, pa.UuidType) else unfit(kind.storage_type)
     if pt.is_dictionary(kind):
         return unfit(kind.value_type)
     if pt.is_nested(kind) and not pt.is_union(kind):
@@ -92,6 +93,8 @@ def _unquoted(values: pa.Array, *, are_nested: bool) -> tuple[str, pa.StringArra
     A decimal in a list or struct is a number, as in JSON; as the value of a column it is text, which is faster.
     """
     kind, quote = values.type, ""
+    if isinstance(kind, pa.UuidType):
+        return _unquoted(uuids(values))
     if isinstance(kind, pa.BaseExtensionType):
         return _unquoted(values.storage, are_nested=are_nested)
     if pt.is_dictionary(kind):

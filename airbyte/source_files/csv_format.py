@@ -35,11 +35,12 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
         SourceError: the file is not as declared; earlier rows may have been returned already.
     """
     file = _File(content, stream, columns)
-    if others := [name for name in file.names if name not in columns]:
+    own = content.columns.present(public(content.url), columns, file.names, warn)
+    if others := [name for name in file.names if name not in own]:
         warn(f"{public(content.url)}: columns that are not declared are ignored: {', '.join(others)}")
-    for rows, values in file.blocks(columns):
+    for rows, count, values in file.blocks(own):
         try:
-            yield from lines(stream.name, values)
+            yield from lines(stream.name, content.columns.complete(columns, values, count))
         except NulError as error:
             raise nul_error(file.place(rows + error.row).of(error.column)) from None
 
@@ -49,7 +50,7 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
     file = _File(content, stream, None)
     for name in file.names:
         columns.fitting(name)
-    for _, values in file.blocks(file.names):
+    for _, _, values in file.blocks(file.names):
         for name, texts in values.items():
             if texts.null_count < len(texts):
                 columns.narrow(name, fitting(texts, columns.fitting(name)))
@@ -66,7 +67,7 @@ class _File:
         pieces, self._csv, self._skipped = begin(url, utf8(content, stream.csv.encoding, "CSV"), stream.csv)
         self._parts = parts(pieces, self._csv)
         head, fault = next(((part, fault) for part, fault in self._parts if part.strip(b"\r\n")), (b"", None))
-        self.names, size = names_of(url, head, fault, self._csv, columns, self._skipped)
+        self.names, size = names_of(content, head, fault, self._csv, columns, self._skipped)
         self._parts = chain([(head[size:], fault)], self._parts)
 
     def place(self, number: int, limit: int = LONGEST) -> place.Place:
@@ -78,8 +79,8 @@ class _File:
             self._url, number, names=self.names, csv_options=self._csv, skipped=self._skipped, limit=limit
         )
 
-    def blocks(self, columns: list[str]) -> Iterator[tuple[int, dict[str, pa.StringArray]]]:
-        """The columns' values in blocks of rows, with the number of the first row."""
+    def blocks(self, columns: list[str]) -> Iterator[tuple[int, int, dict[str, pa.StringArray]]]:
+        """The columns' values in blocks of rows, with the number of the first row and the number of rows."""
         number = 1 if self._csv.column_names else 2
         for part, fault in self._parts:
             if fault:
@@ -87,7 +88,7 @@ class _File:
                 raise SourceError(f"{where.of(where.last_column)}: {fault.text}")
             if part.strip(b"\r\n"):
                 table = self._parse(part, columns, number)
-                yield number, {name: table.column(name).chunk(0) for name in columns}
+                yield number, table.num_rows, {name: table.column(name).chunk(0) for name in columns}
                 number += table.num_rows
 
     def _parse(self, rows: bytes, columns: list[str], first: int) -> pa.Table:

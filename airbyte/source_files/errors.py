@@ -16,6 +16,14 @@ class TransientError(SourceError):
     failure_type = FailureType.transient_error
 
 
+class NoFileError(SourceError):
+    """No file matches a pattern."""
+
+
+class EmptyFileError(SourceError):
+    """A file has no bytes, or only blank lines."""
+
+
 def explained(error: ValidationError) -> str:
     """The wrong fields and what is wrong with them."""
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from source_files import dialect
 from source_files.config import Csv
 from source_files.encoding import MARK, is_text
-from source_files.errors import SourceError
+from source_files.errors import EmptyFileError, SourceError
+from source_files.open_file import Content, public
 from source_files.recognise import SHOWN, Row, has_names, is_json, json, no_names, other_delimiter
 from source_files.rows import Fault
 
@@ -34,7 +35,8 @@ def begin(url: str, pieces: Iterator[bytes], csv_options: Csv) -> tuple[Iterator
             break
     found = skip.match(head)
     if not found:
-        raise SourceError(f"{url}: the file ends within its first {skipped} lines, which csv.skip_rows skips")
+        kind = SourceError if head else EmptyFileError
+        raise kind(f"{url}: the file ends within its first {skipped} lines, which csv.skip_rows skips")
     head = head[found.end() :]
     if found := re.match(rb'("?)sep=(.|\\t)\1(?:%b|\Z)' % _LINE_END, head, re.IGNORECASE):
         head, skipped = head[found.end() :], skipped + 1
@@ -53,24 +55,24 @@ def begin(url: str, pieces: Iterator[bytes], csv_options: Csv) -> tuple[Iterator
 
 
 def names_of(
-    url: str, head: bytes, fault: Fault | None, csv_options: Csv, columns: list[str] | None, skipped: int
+    content: Content, head: bytes, fault: Fault | None, csv_options: Csv, columns: list[str] | None, skipped: int
 ) -> tuple[list[str], int]:
-    """Names of the columns, which must include `columns`, and the size of the header in bytes.
+    """Names of the columns, and the size of the header in bytes; a SourceError if it lacks a column that it must have.
 
     The bytes `head` begin behind the skipped lines; `fault` is what is wrong with their first row.
     """
-    rows = _rows(head, csv_options, skipped + 1)
+    url, rows = public(content.url), _rows(head, csv_options, skipped + 1)
     first, second = next(rows, None), None if fault else next(rows, None)
     if csv_options.column_names:
-        return _declared(url, first, second, csv_options, columns), 0
+        return _declared(content, first, second, csv_options, columns), 0
     if not first:
         wanted = f" with {', '.join(columns)}" if columns else ""
         behind = f" behind line {skipped}" if skipped else ""
-        raise SourceError(f"{url}: the file is empty{behind}; it needs a header row{wanted}")
+        raise EmptyFileError(f"{url}: the file is empty{behind}; it needs a header row{wanted}")
     where, names = f"{url}, row {first.number}", first.values
     if not is_text(first.text):
         raise SourceError(f"{where}: the header is not {expected(csv_options, f': {_shown(names)}')}")
-    missing = [name for name in columns or [] if name not in names]
+    missing = content.columns.missing(columns or [], names)
     lacks = f"no column {', '.join(missing)}; " if missing else ""
     if fault:
         what = json(first) or other_delimiter(first, None, csv_options)
@@ -91,11 +93,11 @@ def expected(csv_options: Csv, shown: str = "") -> str:
 
 
 def _declared(
-    url: str, first: Row | None, second: Row | None, csv_options: Csv, columns: list[str] | None
+    content: Content, first: Row | None, second: Row | None, csv_options: Csv, columns: list[str] | None
 ) -> list[str]:
     """The declared names of a file without a header."""
-    names = csv_options.column_names or []
-    if missing := [name for name in columns or [] if name not in names]:
+    url, names = public(content.url), csv_options.column_names or []
+    if missing := content.columns.missing(columns or [], names):
         wanted = f"add it to csv.column_names, which has: {_shown(names)}"
         raise SourceError(f"{url}: no column {', '.join(missing)}; {wanted}")
     if first:

@@ -1,8 +1,7 @@
-"""JSON Lines: UTF-8, one object per line; blank lines are ignored."""
+"""JSON Lines: UTF-8, one object per line; blank lines are ignored. Also objects over several lines, and one array."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import orjson
@@ -10,45 +9,82 @@ import orjson
 import exact_json
 from exact_json import Number
 from source_files.config import Stream
-from source_files.content import Content, public
-from source_files.encoding import utf8
-from source_files.errors import SourceError, nul_error
+from source_files.errors import EmptyFileError, SourceError, nul_error
+from source_files.json_objects import Found, blocks, parsed
+from source_files.open_file import Content, public
 from source_files.records import frame, has_nul
 from source_files.schema import BIGINT, Columns
 
-# Lines up to this size in bytes are read.
-_LONGEST = 8 << 20
+# Keys of an object with which a server reports an error.
+_ERROR_KEYS = {"error", "errors", "message", "detail", "fault"}
+# Characters of an object that are shown in messages.
+_SHOWN = 200
 
 
 def check(content: Content, stream: Stream) -> None:
     """Read a file's first object."""
-    next((True for block in _blocks(content) for _ in _objects(public(content.url), *block)), None)
+    first = next((found for block in blocks(content) for found in block), None)
+    if not first:
+        raise EmptyFileError(f"{public(content.url)}: the file is empty")
+    own = set(content.columns.own(stream.columns or []))
+    if own and first[2] and own.isdisjoint(first[2]):
+        raise _stranger(public(content.url), first, own)
 
 
 def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[str], None]) -> Iterator[bytes]:
     """A file's rows as lines of RECORD messages, with unchanged values."""
-    url, wanted, warned = public(content.url), set(columns), False
-    for first, lines in _blocks(content):
-        objects = []
-        for number, line, row in _objects(url, first, lines):
+    url, warned, is_empty = public(content.url), False, True
+    wanted = set(content.columns.own(columns))
+    missing = set(wanted)
+    for block in blocks(content):
+        objects, numbers, stranger = [], [], None
+        for found in block:
+            number, line, row = found
+            if missing:
+                missing -= row.keys()
+                stranger = stranger or (found if row else None)
             if not row.keys() <= wanted:
                 if not warned:
                     others = ", ".join(sorted(row.keys() - wanted))
                     warn(f"{url}, line {number}: columns that are not declared are ignored: {others}")
                     warned = True
                 row = exact_json.parse(line.decode())
-                line = exact_json.dumps({name: row[name] for name in columns if name in row})
+                line = exact_json.dumps({name: row[name] for name in columns if name in row and name in wanted})
             objects.append(line)
-        if objects:
-            before, behind = frame(stream.name)
-            records = before + (behind + before).join(objects) + behind
-            if b"\\u0000" in records:
-                _refuse_nul(url, first, lines, columns)
-            yield records
+            numbers.append(number)
+        if not objects:
+            continue
+        if is_empty and stranger and missing == wanted:
+            raise _stranger(url, stranger, wanted)
+        is_empty = False
+        if added := {name: value for name, value in content.columns.constants.items() if name in columns}:
+            end = orjson.dumps(added)[1:]
+            objects = [line[:-1] + (b"," if line[1:-1].strip() else b"") + end for line in objects]
+        before, behind = frame(stream.name)
+        records = before + (behind + before).join(objects) + behind
+        if b"\\u0000" in records:
+            _refuse_nul(url, numbers, objects, columns)
+        yield records
+    if is_empty:
+        raise EmptyFileError(f"{url}: the file is empty")
+    if lacking := missing.intersection(content.columns.required or ()):
+        raise SourceError(f"{url}: no object has the column {', '.join(sorted(lacking))}, which is required; add it")
+    content.columns.present(url, [name for name in columns if name in missing], (), warn)
 
 
-def _refuse_nul(url: str, first: int, lines: list[bytes], columns: list[str]) -> None:
-    for number, _, row in _objects(url, first, lines):
+def _stranger(url: str, found: Found, wanted: Collection[str]) -> SourceError:
+    """The error for an object that has none of the columns."""
+    number, line, row = found
+    wrong = f"the object has none of the columns {', '.join(sorted(wanted))}, but: {', '.join(row)[:_SHOWN]}"
+    remedy = "correct the names, or declare these columns"
+    if not _ERROR_KEYS.isdisjoint(row):
+        remedy = f"this may be a server's error message; correct the address: {line[:_SHOWN].decode(errors='replace')}"
+    return SourceError(f"{url}, line {number}: {wrong}; {remedy}")
+
+
+def _refuse_nul(url: str, numbers: list[int], objects: list[bytes], columns: list[str]) -> None:
+    for number, line in zip(numbers, objects, strict=True):
+        row = parsed(line)
         for name in columns:
             if has_nul(row.get(name)):
                 raise nul_error(f"{url}, line {number}, column {name}")
@@ -60,9 +96,12 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
 
     from source_files.text_types import MOMENTS, fitting
 
-    for number, lines in _blocks(content):
+    is_empty = True
+    for block in blocks(content):
         found = defaultdict(list)
-        for _, _, row in _objects(public(content.url), number, lines):
+        for _, line, row in block:
+            is_empty = False
+            limit -= len(line)
             for name, value in row.items():
                 found[name].append(value)
         for name, values in found.items():
@@ -71,9 +110,10 @@ def learn(content: Content, stream: Stream, limit: int, columns: Columns) -> Non
                 columns.narrow(name, fitting(pa.array(texts), types & MOMENTS))
             for types in {_fitting(value) for value in values if value is not None and type(value) is not str}:
                 columns.narrow(name, types)
-        limit -= sum(map(len, lines))
         if limit <= 0:
             return
+    if is_empty:
+        raise EmptyFileError(f"{public(content.url)}: the file is empty")
 
 
 def _fitting(value: Any) -> frozenset[str]:
@@ -86,42 +126,3 @@ def _fitting(value: Any) -> frozenset[str]:
         # orjson turns very long integers into floats.
         return frozenset(["number"] if abs(float(value)) < 2**63 else [])
     return frozenset([{bool: "boolean", dict: "object", list: "array"}[kind]])
-
-
-def _blocks(content: Content) -> Iterator[tuple[int, list[bytes]]]:
-    """The file's lines in blocks, with the number of the first line."""
-    number, rest = 1, b""
-    for piece in utf8(content, "utf-8", "JSON Lines"):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield number, lines
-        number += len(lines)
-        if len(rest) > _LONGEST:
-            where = f"{public(content.url)}, line {number}"
-            raise SourceError(f"{where}: longer than {_LONGEST >> 20} MB; write one object per line, or shorten it")
-    yield number, [rest]
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        # It also refuses a number that is too large for a double.
-        with suppress(ValueError):
-            return exact_json.parse(line.decode())
-        raise
-
-
-def _objects(url: str, first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Number, text and object of every line that is not blank."""
-    for number, line in enumerate(lines, first):
-        if not (line := line.strip()):
-            continue
-        try:
-            row = _parsed(line)
-        except orjson.JSONDecodeError as error:
-            wrong = f"invalid JSON at character {error.colno}: {error.msg}"
-            raise SourceError(f"{url}, line {number}: {wrong}; write one object per line, in UTF-8") from error
-        if type(row) is not dict:
-            shown = line[:80].decode(errors="replace")
-            raise SourceError(f"{url}, line {number}: not an object: {shown}; write one object per line")
-        yield number, line, row

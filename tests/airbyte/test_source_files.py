@@ -1,5 +1,6 @@
 """The connector for files, over the protocol, as a process: CSV files, good and bad, from paths and a real server."""
 
+import gzip
 import json
 import os
 import socket
@@ -33,7 +34,7 @@ def test_spec_describes_the_configuration(connector):
     status, (message,) = connector("spec", "unused")
     specification = message.spec.connectionSpecification
     assert status == 0
-    assert list(specification["properties"]) == ["streams"]
+    assert list(specification["properties"]) == ["streams", "s3", "gcs"]
     assert set(specification["$defs"]["Stream"]["required"]) == {"name", "url"}
 
 
@@ -242,18 +243,20 @@ def test_memory_for_a_row_that_never_ends_is_limited(memory, tmp_path):
     assert used < 250
 
 
-@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("format", ["csv", "csv.gz", "jsonl", "array", "parquet"])
 def test_a_long_file_takes_no_more_memory_than_a_short_one(memory, tmp_path, format):
     text, count = "x" * 200, 500_000  # 100 MB
-    with (tmp_path / "texts").open("wb") as file:
-        if format == "csv":
+    with (gzip.open if format == "csv.gz" else open)(tmp_path / "texts", "wb") as file:
+        if format.startswith("csv"):
             file.write(HEADER + b"".join(b'%d,"%s"\n' % (i, text.encode()) for i in range(count)))
         elif format == "jsonl":
             file.write(b"".join(b'{"id":%d,"text":"%s"}\n' % (i, text.encode()) for i in range(count)))
+        elif format == "array":
+            file.write(b"[" + b",".join(b'{"id":%d,"text":"%s"}' % (i, text.encode()) for i in range(count)) + b"]")
         else:
             table = pa.table({"id": range(count), "text": [text] * count})
             pq.write_table(table, file, row_group_size=count, use_dictionary=False, compression="none")
-    status, said, used = memory(tmp_path / "texts", format=format)
+    status, said, used = memory(tmp_path / "texts", format={"csv.gz": "csv", "array": "jsonl"}.get(format, format))
     assert status == 0
     assert '"id":"499999"' in said or '"id":499999' in said
     assert used < 150
@@ -337,12 +340,12 @@ def test_a_url_without_a_server_is_reported(connector):
 
 
 def test_a_url_that_is_silent_is_reported(server, monkeypatch):
-    from source_files import content
+    from source_files import content, web
     from source_files.errors import TransientError
 
     done, url = threading.Event(), f"{server.url}/texts.csv"
     server.answers["/texts.csv"] = lambda handler: done.wait(20)
-    monkeypatch.setattr(content, "TIMEOUT", 0.2)
+    monkeypatch.setattr(web, "TIMEOUT", 0.2)
     with pytest.raises(TransientError, match=r"texts\.csv could not be read: timed out; check"), content.opened(url):
         pass
     done.set()

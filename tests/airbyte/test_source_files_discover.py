@@ -155,7 +155,9 @@ def test_parquet_has_a_schema_of_its_own(discover, tmp_path):
         "date": (pa.date32(), DATE), "timestamp": (pa.timestamp("ms"), TIMESTAMP), "time": (pa.time64("us"), TIME),
         "zone": (pa.timestamp("us", "UTC"), TIMESTAMP_TZ), "text": (pa.string(), STRING), "null": (pa.null(), STRING),
         "dictionary": (pa.dictionary(pa.int32(), pa.string()), STRING), "list": (pa.list_(pa.int64()), ARRAY),
-        "struct": (pa.struct({"a": pa.int64()}), OBJECT), "map": (pa.map_(pa.string(), pa.int64()), OBJECT),
+        "uuid": (pa.uuid(), STRING),
+        "binary": (pa.binary(), STRING), "struct": (pa.struct({"a": pa.int64()}), OBJECT),
+        "map": (pa.map_(pa.string(), pa.int64()), OBJECT),
     }  # fmt: skip
     pq.write_table(pa.schema({name: kind for name, (kind, _) in types.items()}).empty_table(), tmp_path / "x.parquet")
     assert discover(tmp_path / "x.parquet", format="parquet") == {name: kind for name, (_, kind) in types.items()}
@@ -206,25 +208,25 @@ def test_a_primary_key_that_the_declared_schema_lacks_is_reported(connector):
 
 
 def test_discovery_reads_only_its_share_of_a_long_file(tmp_path, monkeypatch):
-    from source_files import __main__ as source
+    from source_files import reading
     from source_files.config import Stream
 
     for name in "123":
         (tmp_path / name).write_bytes(b"id,text\n" + b"1,a\n" * 50_000 + b"a,b,c\n")  # a bad row behind 200 kB
     (tmp_path / "1").rename(tmp_path / "0")
-    monkeypatch.setattr(source, "LOOK", 3 << 16)
-    found = source._learn(Stream(name="x", url=str(tmp_path / "[0-9]")))
+    monkeypatch.setattr(reading, "LOOK", 3 << 16)
+    found = reading.discover(Stream(name="x", url=str(tmp_path / "[0-9]")))
     assert found["properties"] == {"id": INTEGER, "text": STRING}
 
 
 def test_of_very_many_files_the_last_are_examined(tmp_path, monkeypatch):
-    from source_files import __main__ as source
+    from source_files import reading
     from source_files.config import Stream
 
     for i in range(5):
         (tmp_path / f"{i}.csv").write_text(f"column{i}\n1\n")
-    monkeypatch.setattr(source, "FILES", 2)
-    assert set(source._learn(Stream(name="x", url=str(tmp_path / "*")))["properties"]) == {"column3", "column4"}
+    monkeypatch.setattr(reading, "FILES", 2)
+    assert set(reading.discover(Stream(name="x", url=str(tmp_path / "*")))["properties"]) == {"column3", "column4"}
 
 
 @pytest.mark.parametrize("command", ["spec", "discover"])
@@ -244,3 +246,23 @@ def test_a_declared_schema_needs_no_arrow(tmp_path, command):
     assert "pydantic" in done.stderr
     assert "pyarrow" not in done.stderr
     assert "httpx" not in done.stderr
+    assert "fsspec" not in done.stderr
+
+
+@pytest.mark.parametrize("declared", [SCHEMA, None], ids=["declared", "found"])
+def test_columns_of_file_names_are_discovered(connector, tmp_path, declared):
+    for folder, content in {"year=2024/part=a": b"1,a\n", "year=2025/part=01": b"2,b\n"}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.csv").write_bytes(HEADER + content)
+    more = {"file_name_column": "file", "hive_partitions": True, "primary_key": ["id"] if declared else ["id", "year"]}
+    _, (message,) = connector("discover", tmp_path / "**" / "*.csv", json_schema=declared, **more)
+    found = message.catalog.streams[0].json_schema["properties"]
+    own = declared["properties"] if declared else {"id": INTEGER, "text": STRING}
+    assert found == {**own, "year": INTEGER, "part": STRING, "file": STRING}
+
+
+def test_a_declared_type_of_a_partition_is_kept(connector, tmp_path):
+    (tmp_path / "id=7").mkdir()
+    (tmp_path / "id=7" / "x.csv").write_bytes(b"text\na\n")
+    _, (message,) = connector("discover", tmp_path / "*" / "x.csv", hive_partitions=True)
+    assert message.catalog.streams[0].json_schema == SCHEMA

@@ -79,6 +79,81 @@ def test_a_file_of_many_pieces_arrives_whole_and_in_order(read):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"id":1,"text":"a"},{"id":1.10,"text":"]}\\""}]',
+        b'\xef\xbb\xbf\n [\n  {"id": 1, "text": "a"}\n,\r\n  {"id":\n1.10, "text": "]}\\""}\n]\n\n',
+        b'{\n  "id": 1,\n  "text": "a"\n}\n{"id":\r\n1.10,\n"text":"]}\\""}\n',
+        b'{"id":1,"text":"a"}{"id":1.10,"text":"]}\\""}',
+        b'{\n"id":1,"text":"a","x":{"y":[{}]}}\n\n{"id":1.10,"text":"]}\\""}',
+    ],
+    ids=["array", "array over lines", "objects over lines", "objects in one line", "nested"],
+)
+def test_arrays_and_objects_over_several_lines_are_read(read, content):
+    status, messages = read(content)
+    assert status == 0, messages
+    assert rows_of(messages) == [(1, "a"), (1.1, ']}"')]
+
+
+@pytest.mark.parametrize("content", [b"[]", b" [\n] \n"])
+def test_an_empty_array_has_no_rows(read, content):
+    status, messages = read(content)
+    assert (status, rows_of(messages)) == (0, [])
+
+
+@pytest.mark.parametrize("start", [b"[", b""], ids=["array", "objects"])
+def test_objects_that_are_not_lines_keep_their_digits(connector, tmp_path, start):
+    digits = b"123456789012345678901234567890.10"
+    (tmp_path / "x").write_bytes(start + b'{"id":\n' + digits + b"}" + b"]" * bool(start))
+    connector("read", tmp_path / "x", format="jsonl")
+    assert b'"data":{"id": ' + digits + b"}}" in (tmp_path / "connector.out").read_bytes()
+
+
+@pytest.mark.parametrize("separator", [b",", b"\n,\n  "], ids=["one line", "lines"])
+def test_a_long_array_arrives_whole_and_in_order(read, separator):
+    objects = [b'{"id":%d,"text":"%s","more":{"a":[%d]}}' % (i, b"]{" * 900, i) for i in range(3_000)]
+    _, messages = read(b"[" + separator.join(objects) + b"]")
+    assert [row[0] for row in rows_of(messages)] == list(range(3_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'[{"id":1},{"id":}]', ", line 1: invalid JSON at character 17: "),
+        (b'[{"id":1},\n {"id":\n  nul}]', ", line 3: invalid JSON at character "),
+        (b'[{"id":1},\n{"id":2}', ", line 2: the array has no end; the file may be cut off"),
+        (b'[{"id":1},\n{"id":2', ", line 2: invalid JSON at character "),
+        (b'[{"id":1},]', ", line 1: invalid JSON at character 11: expected {, found ]"),
+        (b'[{"id":1}\n{"id":2}]', ", line 2: invalid JSON at character 1: expected , or ], found {"),
+        (b'[{"id":1}]\n[', ", line 2: invalid JSON at character 1: expected nothing more, found ["),
+        (b"[1, 2]", ", line 1: invalid JSON at character 2: expected { or ], found 1, 2]"),
+        (b'{"id":\n1}\nx', ", line 3: invalid JSON at character 1: expected {, found x"),
+        (b'{"id":\n1', ", line 2: invalid JSON at character "),
+        (b'[{"id":"' + b"x" * (10 << 20), ", line 1: longer than 8 MB"),
+        (b'{"error":"rate limit exceeded"}', ", line 1: the object has none of the columns id, text, but: error; "),
+        (b'[{"name":"a"}]', ", line 1: the object has none of the columns id, text, but: name; correct the names"),
+        ('{"id":1}'.encode("utf-16-le"), ": UTF-16 or UTF-32, not a JSON Lines file; save the file as UTF-8"),
+        ('[{"id":1}]'.encode("utf-32-be"), ": UTF-16 or UTF-32, not a JSON Lines file; save the file as UTF-8"),
+    ],
+    ids=[
+        "no value", "line within", "no end", "cut off", "last comma", "no comma", "two arrays", "numbers",
+        "more behind", "cut off object", "endless", "error page", "other names", "UTF-16", "UTF-32",
+    ],
+)  # fmt: skip
+def test_bad_json_is_reported_with_its_position(read, tmp_path, content, words):
+    status, messages = read(content)
+    assert status == 1
+    assert error_of(messages).message.startswith(f"{tmp_path / 'texts.jsonl'}{words}")
+
+
+def test_an_error_page_loads_nothing_and_is_shown(read):
+    _, messages = read(b'{"error":"rate limit exceeded"}\n')
+    assert not rows_of(messages)
+    assert "this may be a server's error message" in error_of(messages).message
+    assert "rate limit exceeded" in error_of(messages).message
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (b'{"id":1}\n\n{"id":}\n', ", line 3: invalid JSON at character 7: "),

@@ -1,5 +1,6 @@
 """The connector's reading of Parquet."""
 
+import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from source_files_testing import SCHEMA, answer, error_of, rows_of, warnings_of
 
 pytest_plugins = ["source_files_testing"]
 
+UUID = uuid.UUID("123e4567-e89b-12d3-a456-426614174000")
 ROME = timezone(timedelta(hours=1))
 
 
@@ -62,17 +64,39 @@ def read(connector, tmp_path):
         (pa.array([[("k", 1), ('l"', None)], []], pa.map_(pa.string(), pa.int64())), [{"k": 1, 'l"': None}, {}]),
         (pa.array([[(1, "a")]], pa.map_(pa.int32(), pa.string())), [{"1": "a"}]),
         (pa.nulls(2), [None, None]),
+        (pa.array([UUID.bytes, None, UUID.bytes], pa.uuid()), [str(UUID), None, str(UUID)]),
+        (pa.ListArray.from_arrays([0, 1, 1], pa.array([UUID.bytes], pa.uuid())), [[str(UUID)], []]),
+        (pa.array([b"00123", None, b"", "ü".encode()]), ["00123", None, "", "ü"]),
+        (pa.array([b"ab"], pa.binary(2)), ["ab"]),
+        (pa.array([b"a", b"b", b"a"]).dictionary_encode(), ["a", "b", "a"]),
+        (pa.array([[{"a": b"a"}], None]), [[{"a": "a"}], None]),
     ],
     ids=[
         "text", "dictionary", "large text", "integer", "unsigned", "boolean", "double", "float", "NaN", "decimal",
         "long decimal", "date", "time", "timestamp", "milliseconds", "nanoseconds", "zone", "list", "list of text",
-        "struct", "list of structs", "map", "map of numbers", "null",
+        "struct", "list of structs", "map", "map of numbers", "null", "UUID", "list of UUIDs", "binary", "fixed size",
+        "dictionary of binary", "binary within",
     ],
 )  # fmt: skip
 def test_values_arrive_in_the_types_of_json(read, values, arrived):
     status, messages = read({"x": values})
     assert status == 0, messages
     assert [value for (value,) in rows_of(messages)] == arrived
+
+
+def test_binary_values_that_are_no_text_are_null_with_a_note_and_a_warning(read, tmp_path):
+    values = [b"a"] * 2_500 + [b"\xff", b"b", b"\x80"]
+    status, messages = read({"x": values, "y": [[b"\xff"]] + [[b"c"]] * 2_502})
+    assert status == 0, messages
+    assert rows_of(messages)[0] == ("a", None)
+    assert rows_of(messages)[-3:] == [(None, ["c"]), ("b", ["c"]), (None, ["c"])]
+    noted = [m.record.meta.changes[0] for m in messages if m.record and m.record.meta]
+    assert [(note.field, note.change.value) for note in noted] == [("y", "NULLED"), ("x", "NULLED"), ("x", "NULLED")]
+    path, end = tmp_path / "texts.parquet", "binary values that are no UTF-8 text are null, in"
+    assert warnings_of(messages) == [
+        f"{path}, row 1, column y: {end} 1 rows",
+        f"{path}, row 2501, column x: {end} 2 rows",
+    ]
 
 
 def test_deprecated_int96_timestamps_arrive(read):
@@ -96,9 +120,6 @@ def test_columns_have_the_order_of_the_catalog_and_others_are_ignored_with_a_war
 @pytest.mark.parametrize(
     ("columns", "names", "words"),
     [
-        ({"x": [b"a"]}, None, ", column x: values of type binary cannot be loaded; write it as text, or declare"),
-        ({"x": [[{"a": b"a"}]]}, None, ", column x: values of type binary cannot be loaded"),
-        ({"x": pa.array([b"ab"], pa.binary(2))}, None, ", column x: values of type fixed_size_binary[2] cannot"),
         ({"x": [timedelta(1)]}, None, ", column x: values of type duration[us] cannot be loaded"),
         ({"x": [1]}, ["y"], ": no column y; add it, or correct its name; the file has: x"),
         (
@@ -109,7 +130,7 @@ def test_columns_have_the_order_of_the_catalog_and_others_are_ignored_with_a_war
         ({"x": ["a", "b\0"], "y": ["\0", "a"]}, None, ", row 1, column y: the text contains a NUL byte"),
         ({"x": [[1.5]], "y": [[{"a": ["\0"]}]]}, None, ", row 1, column y: the text contains a NUL byte"),
     ],
-    ids=["binary", "binary within", "fixed size", "duration", "missing", "NUL", "NUL in the first row", "NUL within"],
+    ids=["duration", "missing", "NUL", "NUL in the first row", "NUL within"],
 )
 def test_values_that_cannot_be_loaded_are_reported(read, tmp_path, columns, names, words):
     status, messages = read(columns, names=names)

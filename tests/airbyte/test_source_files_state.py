@@ -8,7 +8,7 @@ import pytest
 from source_files_testing import HEADER, SCHEMA, answer, error_of, rows_of, states_of, warnings_of
 
 from source_files import state as state_module
-from source_files.state import State
+from source_files.state import State, key_of
 
 pytest_plugins = ["source_files_testing"]
 
@@ -70,12 +70,13 @@ def test_a_message_names_the_file_of_a_pattern(connector, tmp_path):
     (tmp_path / "2.csv").write_bytes(b"id,more,text\n1,x,a\n")
     (tmp_path / "3.csv").write_bytes(b"id\n1\n")
     os.utime(tmp_path / "2.csv", (2, 2))
-    status, messages = connector("read", tmp_path / "*.csv")
+    schema = {**SCHEMA, "required": ["text"]}
+    status, messages = connector("read", tmp_path / "*.csv", json_schema=schema)
     assert status == 1
     assert [row[0] for row in rows_of(messages)] == ["1", "1"]
     assert warnings_of(messages) == [f"{tmp_path}/2.csv: columns that are not declared are ignored: more"]
     assert error_of(messages).message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
-    _, (checked,) = connector("check", tmp_path / "*.csv")
+    _, (checked,) = connector("check", tmp_path / "*.csv", json_schema=schema)
     assert checked.connectionStatus.message.startswith(f"{tmp_path}/3.csv, row 1: no column text")
 
 
@@ -214,7 +215,7 @@ def test_a_url_is_read_again_unless_the_server_names_the_same_version(sync, serv
     url = f"{server.url}/x.csv?token=s3cret"
     ids, state = sync(url)
     assert ids == [1]
-    assert state[0]["stream"]["stream_state"] == {"files": {f"{server.url}/x.csv": version}}
+    assert state[0]["stream"]["stream_state"] == {"files": {f"{server.url}/x.csv?": version}}
     assert sync(url, state)[0] == again
 
 
@@ -235,7 +236,7 @@ def test_the_server_need_not_send_what_was_read(sync, server, headers, condition
     server.answers["/x.csv"] = answer(200, HEADER + b"2,a\n", ETag='"2"')
     ids, state = sync(f"{server.url}/x.csv", state)
     assert ids == [2]
-    assert state[0]["stream"]["stream_state"]["files"] == {f"{server.url}/x.csv": {"etag": '"2"'}}
+    assert state[0]["stream"]["stream_state"]["files"] == {f"{server.url}/x.csv?": {"etag": '"2"'}}
 
 
 def test_two_streams_of_one_name_are_reported(tmp_path):
@@ -251,3 +252,49 @@ def test_the_columns_of_a_read_need_not_be_declared(connector, tmp_path):
     write(tmp_path / "1.csv", 1, at=1)
     _, messages = connector("read", tmp_path / "1.csv", json_schema=None, columns=SCHEMA)
     assert rows_of(messages) == [("1", "a")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ("month=1", "month=2", False),
+        ("", "month=2", False),
+        ("a=1&b=2", "b=2&a=1", True),
+        ("month=1&token=s3cret", "month=1&token=other", True),
+        ("month=1&token=s3cret", "month=2&token=s3cret", False),
+        ("access_token=s3cret", "", True),
+        ("X-Amz-Date=1&X-Amz-Signature=s3cret&v=1", "X-Amz-Date=2&X-Amz-Signature=x&v=1", True),
+        ("X-Goog-Date=1&X-Goog-Signature=s3cret", "X-Goog-Date=2&X-Goog-Signature=x", True),
+        ("Expires=1&Signature=s3cret&Key-Pair-Id=1", "Expires=2&Signature=x&Key-Pair-Id=2", True),
+        ("Expires=1", "Expires=2", False),
+        ("sv=1&se=1&sp=r&sr=b&sig=s3cret", "sv=1&se=2&sp=r&sr=b&sig=x", True),
+        ("se=1&sp=r", "se=2&sp=r", False),
+        ("pageToken=1", "pageToken=2", False),
+    ],
+)
+def test_another_query_is_another_file_unless_only_its_signature_differs(before, after, is_same):
+    keys = {key_of(f"https://user:s3cret@example.com/x.csv?{query}") for query in (before, after)}
+    assert len(keys) == (1 if is_same else 2)
+    assert not any("s3cret" in key or "month" in key for key in keys)
+
+
+def test_a_changed_query_is_read_although_the_version_is_the_same(sync, server):
+    for month in "12":
+        server.answers[f"/x.csv?month={month}"] = answer(200, HEADER + f"{month},a\n".encode(), ETag='"1"')
+    ids, state = sync(f"{server.url}/x.csv?month=1")
+    assert (ids, sync(f"{server.url}/x.csv?month=1", state)[0]) == ([1], [])
+    ids, state = sync(f"{server.url}/x.csv?month=2", state)
+    assert (ids, sync(f"{server.url}/x.csv?month=1", state)[0]) == ([2], [])
+
+
+@pytest.mark.parametrize("query", ["", "?month=1", "?month=1&token=s3cret"])
+def test_a_state_of_an_earlier_release_which_lacks_queries_is_continued(sync, server, query):
+    server.answers[f"/x.csv{query}"] = server.answers["/x.csv?month=2"] = answer(200, HEADER + b"1,a\n", ETag='"1"')
+    texts = {
+        "stream_descriptor": {"name": "texts"},
+        "stream_state": {"files": {f"{server.url}/x.csv": {"etag": '"1"'}}},
+    }
+    ids, state = sync(f"{server.url}/x.csv{query}", [{"type": "STREAM", "stream": texts}])
+    assert ids == []
+    assert sync(f"{server.url}/x.csv{query}", state)[0] == []
+    assert sync(f"{server.url}/x.csv?month=2", state)[0] == [1]

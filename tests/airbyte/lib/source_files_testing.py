@@ -21,12 +21,12 @@ def connector(tmp_path):
     """Runs a command of the connector on a URL; returns its exit status and its messages as Airbyte's models.
 
     The stream's other settings are keywords. `columns` is the JSON schema of the configured catalog, `sync_mode` its
-    mode, and `state` what the file of the state holds.
+    mode, `state` what the file of the state holds, and `access` further sections of the configuration.
     """
 
-    def run(command, url, *, columns=SCHEMA, sync_mode="full_refresh", state=None, **stream):
+    def run(command, url, *, columns=SCHEMA, sync_mode="full_refresh", state=None, access=None, **stream):
         stream = {"name": "texts", "url": str(url), "json_schema": SCHEMA, **stream}
-        config = {"streams": [{key: value for key, value in stream.items() if value is not None}]}
+        config = {"streams": [{key: value for key, value in stream.items() if value is not None}], **(access or {})}
         configured = {
             "stream": {"name": "texts", "json_schema": columns, "supported_sync_modes": [sync_mode]},
             "sync_mode": sync_mode,
