@@ -94,7 +94,7 @@ def _unquoted(values: pa.Array, *, are_nested: bool) -> tuple[str, pa.StringArra
     """
     kind, quote = values.type, ""
     if isinstance(kind, pa.UuidType):
-        return _unquoted(uuids(values))
+        return _unquoted(uuids(values), are_nested=are_nested)
     if isinstance(kind, pa.BaseExtensionType):
         return _unquoted(values.storage, are_nested=are_nested)
     if pt.is_dictionary(kind):

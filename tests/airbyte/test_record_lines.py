@@ -56,7 +56,7 @@ def numbers(array):
 
 
 @given(rows=ROWS | HARD_ROWS)
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 def test_reading_lines_together_gives_the_same_as_parsing_each(rows):
     found = read(b"\n".join(map(line, rows)))
     if found:
@@ -77,7 +77,7 @@ NAMES = st.lists(st.sampled_from(["a", "b", "", ":", ",", '"', "\\", "ü", "inte
 
 
 @given(names=NAMES, data=st.data())
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 def test_reading_lines_of_texts_together_gives_the_same_as_parsing_each(names, data):
     same = st.fixed_dictionaries(dict.fromkeys(names, TEXTS))
     other = st.dictionaries(st.sampled_from(names), st.none() | TEXTS) | same.map(
@@ -113,7 +113,7 @@ def test_lines_of_texts_that_are_not_written_alike_are_left_to_others(other):
 
 
 @given(kind=st.sampled_from([column.kind for column in COLUMNS]), data=st.data())
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 def test_ordinary_values_are_read_together(kind, data):
     values = data.draw(st.lists(PLAIN[kind].filter(lambda value: not isinstance(value, str)), max_size=5)) or data.draw(
         st.lists(PLAIN[kind].filter(lambda value: isinstance(value, str) and "\0" not in value), max_size=5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airbyte_local.columns import Column, Kind, pc
+from airbyte_local.columns import Column, Converted, Kind, pc
 from airbyte_local.destinations.contract import GENERATION, OWN, DestinationError, Table
 
 # Kinds that hold every value of two others, by the kind of the table and the discovered one. Text holds every value
@@ -76,19 +76,19 @@ class Kept(Column):
     type: str
     discovered: str
 
-    def convert(self, values: Sequence[Any] | pa.Array) -> tuple[pa.Array, dict[int, Any]]:
+    def convert(self, values: Sequence[Any] | pa.Array) -> Converted:
         """Convert as `Column` does; raises DestinationError for a value that does not fit."""
-        array, wrong = super().convert(values)
-        unfit = next(iter(wrong.values()), None)
-        if unfit is None and array.null_count < len(array):
-            unfit = _changed(self.kind, values, array)
+        converted = super().convert(values)
+        unfit = next(iter(converted.unfit.values()), None)
+        if unfit is None and converted.array.null_count < len(converted.array):
+            unfit = _changed(self.kind, values, converted.array)
         if unfit is not None:
             raise DestinationError(
                 f"column {self.name} of table {self.table} is {self.type}, but the stream's discovered type is"
                 f" {self.discovered}, and {unfit!r:.100} does not fit {self.type} without loss; correct the value,"
                 " declare json_schema in the source's configuration, or drop the column and sync again"
             )
-        return array, {}
+        return converted
 
 
 def fit(

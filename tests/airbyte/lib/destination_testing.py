@@ -31,7 +31,7 @@ OVERWRITE, APPEND, DEDUP = (
 def rows_of(table, *rows, emitted_at=1000, changes=None):
     """Rows of JSON values as a destination is given them."""
     values = zip(*rows, strict=True) if rows else [[] for _ in table.columns]
-    columns = [column.convert(list(given))[0] for column, given in zip(table.columns, values, strict=True)]
+    columns = [column.convert(list(given)).array for column, given in zip(table.columns, values, strict=True)]
     return Rows(columns, pa.array([emitted_at] * len(rows), pa.int64()), changes or {})
 
 
