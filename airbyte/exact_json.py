@@ -86,6 +86,20 @@ def is_exact(text: str) -> bool:
     return all(isinstance(number, int) or is_double(number) for number in found)
 
 
+def has_nul(value: Any) -> bool:
+    """Whether a text, or any text in an object or array, contains a NUL character."""
+    left = [value]  # values may be nested too deeply for recursion
+    while left:
+        match left.pop():
+            case str(text) if "\0" in text:
+                return True
+            case dict(members):
+                left += [*members, *members.values()]
+            case list(parts) | tuple(parts):
+                left += parts
+    return False
+
+
 def _is_kept(text: str) -> bool:
     """Whether orjson keeps a number: it turns an integer beyond 64 bits into a double, even if that is equal."""
     return not text.removeprefix("-").isdigit() and is_double(text)

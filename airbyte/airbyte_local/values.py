@@ -1,7 +1,7 @@
 """Converts a JSON value to a type, if it has exactly one meaning there that the type can hold; else ValueError."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from math import isfinite
 from typing import Any
 
@@ -13,6 +13,10 @@ from exact_json import Number, is_double, parts
 # Timestamps that every database can read; other ISO 8601 timestamps are rewritten.
 _PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
+# A zone whose minutes are no minutes, which Python reads.
+_NO_ZONE = re.compile(r"[+-][0-9]{2}:?[6-9]")
+# Databases hold the time of zones that are nearer to UTC.
+_FARTHEST = timedelta(hours=16)
 # Times with more than the six digits that all types hold.
 _FINER = re.compile(r"[.,][0-9]{6}[0-9]*[1-9]")
 # Spellings of booleans, as PostgreSQL reads them, in lower case.
@@ -97,6 +101,8 @@ def time_of_day(value: Any) -> str:
 def time_tz(value: Any) -> str:
     """A time with a zone; as in Airbyte, a time without one is in UTC."""
     moment = time.fromisoformat(_moment(value))
+    if abs(moment.utcoffset() or timedelta()) >= _FARTHEST:
+        raise ValueError
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
@@ -157,7 +163,7 @@ def _spelled(value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    if type(value) is str:
+    if type(value) is str and not _NO_ZONE.search(value):
         return value.strip().upper()
     raise ValueError
 

@@ -7,8 +7,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pt
 
+from exact_json import has_nul
 from source_files.binary_columns import uuids
-from source_files.records import frame, has_nul
+from source_files.records import frame
 from source_files.text_types import pc
 
 # Rows that are converted at once.

@@ -31,7 +31,8 @@ def as_text(values: pa.Array) -> tuple[pa.Array, list[int]]:
         return values, []
     if _fit(values, kind):
         return values.cast(kind), []
-    bad = [row for row in range(len(values)) if not _fit(values.slice(row, 1), kind)]
+    # A slice of lists would be cast with the values of all rows.
+    bad = [row for row in range(len(values)) if not _fit(values.take(pa.array([row])), kind)]
     left = set(range(len(values))).difference(bad)
     return values.take(pa.array([row if row in left else None for row in range(len(values))], pa.int64())).cast(
         kind

@@ -32,7 +32,7 @@ def _is_character(text: str) -> str:
 
 def _codec(name: str) -> str:
     try:
-        "id,text\n".encode(name)
+        codecs.getincrementaldecoder(name)("surrogateescape").decode("id,text\n".encode(name), final=True)
     except (LookupError, UnicodeError, ValueError):
         raise ValueError(f"{name!r} is not an encoding of Python; examples are utf-8, utf-16 and cp1252") from None
     return codecs.lookup(name).name.removesuffix("-sig")

@@ -92,18 +92,12 @@ class _File:
                 number += table.num_rows
 
     def _parse(self, rows: bytes, columns: list[str], first: int) -> pa.Table:
-        bad: list[pacsv.InvalidRow] = []
-
-        def refuse(row: pacsv.InvalidRow) -> str:
-            bad.append(row)
-            return "error"
-
         try:
             # With more than one thread, errors have no row numbers (https://github.com/apache/arrow/pull/10321).
             return pacsv.read_csv(
                 pa.BufferReader(rows),
                 read_options=pacsv.ReadOptions(column_names=self.names, use_threads=False, block_size=len(rows)),
-                parse_options=dialect.arrow(self._csv, invalid_row_handler=refuse),
+                parse_options=dialect.arrow(self._csv),
                 convert_options=pacsv.ConvertOptions(
                     include_columns=columns,
                     column_types=dict.fromkeys(columns, pa.string()),
@@ -113,14 +107,15 @@ class _File:
                 ),
             )
         except pa.ArrowException as error:
-            raise SourceError(self._explain(str(error), first, bad)) from error
+            raise SourceError(self._explain(str(error), first)) from error
 
-    def _explain(self, error: str, first: int, bad: list[pacsv.InvalidRow]) -> str:
-        if bad:
-            row, owner = bad[0], "csv.column_names" if self._csv.column_names else "the header"
-            wrong = f"{row.actual_columns} values, but {owner} has {row.expected_columns} columns"
-            remedy = _remedy(row, self._csv)
-            return f'{self.place(first - 1 + row.number)}: {wrong}; {remedy}: "{row.text[:80]}"'
+    def _explain(self, error: str, first: int) -> str:
+        if found := re.match(r"(?s)CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", error):
+            number, columns, values = map(int, found.groups()[:3])
+            owner = "csv.column_names" if self._csv.column_names else "the header"
+            remedy = "add the missing values" if values < columns else _remedy(found[4], self._csv)
+            wrong = f"{values} values, but {owner} has {columns} columns; {remedy}"
+            return f'{self.place(first - 1 + number)}: {wrong}: "{found[4][:80]}"'
         if found := re.match(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8", error):
             where, column = self.place(first - 1 + int(found[2])), self.names[int(found[1])]
             value = where.bytes_of(column, self._csv.encoding)[:80]
@@ -128,19 +123,17 @@ class _File:
         return f"{self.place(first)}: {error}"
 
 
-def _remedy(row: pacsv.InvalidRow, csv_options: Csv) -> str:
-    """What to do about a row with a wrong number of values."""
-    if row.actual_columns < row.expected_columns:
-        return "add the missing values"
+def _remedy(row: str, csv_options: Csv) -> str:
+    """What to do about a row with too many values, given its beginning."""
     delimiter, quote = csv_options.delimiter, csv_options.quote
     special = f"{dialect.name(delimiter)}s or line breaks"
     if not quote:
         return f"remove {special} from values, or set csv.quote"
-    if f"{delimiter} {quote}" in row.text:
+    if f"{delimiter} {quote}" in row:
         return f"remove the blank before a {dialect.name(quote)}, which encloses a value only as its first character"
-    if f"\\{quote}" in row.text and not csv_options.escape:
+    if f"\\{quote}" in row and not csv_options.escape:
         return rf"set csv.escape: '\' if a backslash stands before literal {dialect.name(quote)}s"
     other = "'" if quote == '"' else '"'
-    if re.search(rf"(^|{re.escape(delimiter)}){other}[^{other}]*{re.escape(delimiter)}[^{other}]*{other}", row.text):
+    if re.search(rf"(^|{re.escape(delimiter)}){other}[^{other}]*{re.escape(delimiter)}[^{other}]*{other}", row):
         return f"values are in {dialect.name(other)}s: set csv.quote to that"
     return f"enclose values with {special} in {dialect.name(quote)}s"

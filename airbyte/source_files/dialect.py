@@ -21,14 +21,13 @@ def python(csv_options: Csv) -> dict[str, Any]:
     }
 
 
-def arrow(csv_options: Csv, **more: Any) -> pacsv.ParseOptions:
+def arrow(csv_options: Csv) -> pacsv.ParseOptions:
     """Options of Arrow's parser."""
     return pacsv.ParseOptions(
         delimiter=csv_options.delimiter,
         quote_char=csv_options.quote or False,
         escape_char=csv_options.escape or False,
         newlines_in_values=True,
-        **more,
     )
 
 

@@ -62,7 +62,7 @@ def utf8(content: Content, encoding: str, kind: str) -> Iterator[bytes]:
         raise SourceError(f"{url}: {wrong}")
     pieces = chain([first], content.pieces)
     if encoding != "utf-8":
-        pieces = _transcoded(pieces, encoding)
+        pieces = _transcoded(pieces, with_order(encoding, first))
     first = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
     if _PAGE.match(first):
         raise SourceError(f"{url}: an HTML or XML page, not a {kind} file; use the address of the raw file")
@@ -78,10 +78,15 @@ def _other_encoding(text: bytes, encoding: str) -> str | None:
             return None if encoding in (name, family) else family
     for name, looks in _ZEROS.items():
         if looks.match(text):
-            # Without a mark, Python takes UTF-16 and UTF-32 as little-endian.
+            # UTF-16 and UTF-32 without a mark are little-endian, see with_order.
             return None if encoding in (name, name.removesuffix("-le")) else name
     # In UTF-16 and UTF-32, each line break and each delimiter has a zero byte.
     return "utf-8" if text and b"\0" not in text and encoding.startswith(("utf-16", "utf-32")) else None
+
+
+def with_order(encoding: str, text: bytes) -> str:
+    """The encoding of a text for Python's decoders of pieces, which refuse UTF-16 and UTF-32 without a mark."""
+    return f"{encoding}-le" if encoding in ("utf-16", "utf-32") and not text.startswith(tuple(_MARKS)) else encoding
 
 
 def _transcoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:

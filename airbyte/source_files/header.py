@@ -63,12 +63,13 @@ def names_of(
     """
     url, rows = public(content.url), _rows(head, csv_options, skipped + 1)
     first, second = next(rows, None), None if fault else next(rows, None)
-    if csv_options.column_names:
+    if csv_options.column_names and (first or skipped):
         return _declared(content, first, second, csv_options, columns), 0
     if not first:
         wanted = f" with {', '.join(columns)}" if columns else ""
         behind = f" behind line {skipped}" if skipped else ""
-        raise EmptyFileError(f"{url}: the file is empty{behind}; it needs a header row{wanted}")
+        needs = "rows" if csv_options.column_names else f"a header row{wanted}"
+        raise EmptyFileError(f"{url}: the file is empty{behind}; it needs {needs}")
     where, names = f"{url}, row {first.number}", first.values
     if not is_text(first.text):
         raise SourceError(f"{where}: the header is not {expected(csv_options, f': {_shown(names)}')}")
@@ -104,10 +105,10 @@ def _declared(
         what = None
         if first.values == names:
             what = "the first row has the names of csv.column_names; remove this setting, or add 1 to csv.skip_rows"
+        elif len(first.values) != len(names):
+            what = json(first) or other_delimiter(first, second, csv_options)
         elif not is_json(first.values[0]):
             what = json(first)
-        if not what and len(first.values) != len(names):
-            what = other_delimiter(first, second, csv_options)
         if what:
             raise SourceError(f"{url}, row {first.number}: {what}")
     return names

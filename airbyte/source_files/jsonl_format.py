@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 
 import exact_json
-from exact_json import Number
+from exact_json import Number, has_nul
 from source_files.config import Stream
 from source_files.errors import EmptyFileError, SourceError, nul_error
 from source_files.json_objects import Found, blocks, parsed
 from source_files.open_file import Content, public
-from source_files.records import frame, has_nul
+from source_files.records import frame
 from source_files.schema import BIGINT, Columns
 
 # Keys of an object with which a server reports an error.
@@ -48,8 +48,11 @@ def read(content: Content, stream: Stream, columns: list[str], warn: Callable[[s
                     others = ", ".join(sorted(row.keys() - wanted))
                     warn(f"{url}, line {number}: columns that are not declared are ignored: {others}")
                     warned = True
-                row = exact_json.parse(line.decode())
-                line = exact_json.dumps({name: row[name] for name in columns if name in row and name in wanted})
+                try:
+                    row = exact_json.parse(line.decode())
+                    line = exact_json.dumps({name: row[name] for name in columns if name in row and name in wanted})
+                except (ValueError, TypeError):
+                    raise SourceError(f"{url}, line {number}: nested too deeply; write it with fewer levels") from None
             objects.append(line)
             numbers.append(number)
         if not objects:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from source_files import dialect
 from source_files.config import Csv
 from source_files.content import opened, public
-from source_files.encoding import MARK
+from source_files.encoding import MARK, with_order
 from source_files.errors import SourceError
 from source_files.rows import LONGEST
 
@@ -51,9 +51,10 @@ def find(url: str, number: int, *, names: list[str], csv_options: Csv, skipped: 
 
     The first row is that behind the first `skipped` lines, which is the header if the file has one.
     """
-    encoding = "utf-8-sig" if csv_options.encoding == "utf-8" else csv_options.encoding
     try:
         with opened(url) as content:
+            encoding = with_order(csv_options.encoding, content.head)
+            encoding = "utf-8-sig" if encoding == "utf-8" else encoding
             # As for Arrow, each of \r, \n and \r\n ends a line.
             text = io.TextIOWrapper(content.seekable(), encoding, MARK, newline="")
             for _ in range(skipped):

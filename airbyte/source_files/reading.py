@@ -11,7 +11,7 @@ from source_files import content, schema
 from source_files.config import Stream
 from source_files.errors import EmptyFileError, NoFileError, SourceError
 from source_files.file_columns import FileColumns, name_of, partitions_of
-from source_files.open_file import Content
+from source_files.open_file import Content, Version
 from source_files.signatures import refuse_others
 from source_files.state import State, key_of
 
@@ -82,12 +82,12 @@ def read(
 
     Given `done`, only files that it does not contain are read. Each is added to it, and it is saved behind the rows.
     """
-    has_rows, empty = bool(done and done.files), _EmptyFiles(stream)
-    passed_over = []
+    has_rows, empty = False, _EmptyFiles(stream)
+    passed_over: dict[str, Version] = {}
     try:
         files = content.find(stream.url)
     except NoFileError as error:
-        if not has_rows:
+        if not (done and done.files):
             raise
         warn(f"{error}; it was read before, so this counts as no new rows")
         return
@@ -105,13 +105,14 @@ def read(
                     has_rows = True
                     yield lines
         if done and len(empty.errors) > len(passed_over):
-            passed_over.append((key, file.version))
+            passed_over[key] = file.version
         elif done:
             done.add(key, file.version)
             save(done)
-    empty.settle(has_rows, warn)
+    # Other files that were read before had rows.
+    empty.settle(has_rows or bool(done and done.files.keys() - passed_over.keys()), warn)
     if done and passed_over:
-        for key, version in passed_over:
+        for key, version in passed_over.items():
             done.add(key, version)
         save(done)
 

@@ -1,5 +1,6 @@
 """Reads files from http(s) URLs."""
 
+import re
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -41,9 +42,12 @@ def opened(url: str, known: Version, piece: int) -> Generator[Content, None, Non
             if (encoding := response.headers.get("content-encoding", "gzip")) not in ("gzip", "x-gzip", "identity"):
                 raise SourceError(f"{shown} has the Content-Encoding {encoding}; let the server send gzip or none")
             yield Content(url, _version(response.headers), response.iter_raw(piece))
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        if "@" in url and "@" not in re.split("[/?#]", url)[2]:
+            shown = "the URL, which may have a password with special characters,"
         remedy = "write https://host/path, with special characters of credentials as %-escapes"
-        raise SourceError(f"{shown} is not a valid URL or redirects to an invalid one; {remedy}") from error
+        # Without the cause, which quotes parts of the URL.
+        raise SourceError(f"{shown} is not a valid URL or redirects to an invalid one; {remedy}") from None
     except httpx.HTTPError as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise TransientError(

@@ -6,6 +6,7 @@ import pytest
 
 import exact_json
 from airbyte_local.columns import Column, Kind, columns
+from airbyte_local.sync.outcome import as_text
 from exact_json import Number
 
 NAIVE = {"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezone"}
@@ -163,6 +164,9 @@ def test_a_value_that_fits_is_loaded_without_loss(kind, value, loaded):
         (Kind.TIMESTAMP, "2020-02-20T06:43:18Z"),
         (Kind.TIMESTAMP_TZ, "now"),
         (Kind.TIMESTAMP_TZ, "0001-01-01T00:00:00+23:00"),
+        (Kind.TIMESTAMP_TZ, "2020-02-20T06:43:18+05:99"),
+        (Kind.TIME_TZ, "06:43:18+0560"),
+        (Kind.TIME_TZ, "06:43:18-16:00"),
         (Kind.JSON, "[1"),
         (Kind.JSON, "7"),
         (Kind.JSON, 7),
@@ -212,3 +216,10 @@ def test_a_number_is_the_same_beside_one_that_needs_more_digits(kind):
 
     values = b'[1.50,1.0,1E2,0,-0.0,{"a":[1.50,1.0,1E2]}]'
     assert converted(exact_json.loads(values)) == converted(exact_json.loads(b"[%b,1e400]" % values)[0])
+
+
+def test_a_note_on_a_value_that_is_nested_too_deeply_says_so():
+    value = []
+    for _ in range(1_000):
+        value = [value]
+    assert as_text(value) == "nested too deeply"

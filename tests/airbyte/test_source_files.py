@@ -364,8 +364,8 @@ def test_no_message_has_the_login_or_the_query_of_a_url(connector, server, write
     assert "s3cret" not in "".join(message.model_dump_json() for message in messages)
 
 
-@pytest.mark.parametrize("url", ["http://user:s3cret@127.0.0.1:port/x", "http://u:s3/cret@127.0.0.1/x", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://user:s3cret@127.0.0.1:port/x", "http://u:s3cret/x@127.0.0.1/x", "http://[::1"])
 def test_an_invalid_url_is_reported_without_its_credentials(connector, url):
     _, messages = connector("read", url)
     assert "is not a valid URL" in error_of(messages).message
-    assert "s3cret" not in error_of(messages).message
+    assert "s3cret" not in "".join(message.model_dump_json() for message in messages)

@@ -175,6 +175,13 @@ def test_text_in_single_byte_encodings_arrives_unchanged(read):
     assert read("id,text\n1,für\n".encode("latin-1"), encoding="latin-1") == [("1", "für")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_text_without_a_byte_order_mark_is_little_endian(read, failure, encoding):
+    text = "id,text\n1,ü\n2\n"
+    assert read(text[:-2].encode(f"{encoding}-le"), encoding=encoding) == [("1", "ü")]
+    assert failure(text.encode(f"{encoding}-le"), encoding=encoding).startswith(", row 3: 1 values, but the header has")
+
+
 def test_a_byte_order_mark_is_not_part_of_the_first_name(read):
     for encoding in ("utf-16-le", "utf-16-be", "utf-8"):
         assert read("\ufeffid,text\n1,ü\n".encode(encoding), encoding=encoding) == [("1", "ü")]
@@ -189,6 +196,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_name(read):
             ", row 3, column text: b'\\x81b' is not CP1252; save the file as CP1252",
         ),
         (HEADER + b"1,a\n2,\xffb\n", "ascii", ", row 3, column text: b'\\xffb' is not ASCII; save the file as ASCII"),
+        (HEADER + b"1,a\n2,\xff,b\n", "utf-8", ", row 3: 3 values, but the header has 2 columns; enclose values with"),
         (b"id,text,\xff\n", "ascii", ", row 1: the header is not ASCII: id, text, "),
         (HEADER + b'1,"a\nb"\n2,\x83\n', "shift_jis", ", row 3 (line 4), column text: b'\\x83'"),
         ("id,text\n1,a\n2,b".encode("utf-16")[:-1], "utf-16", ", row 3, column text: b'b' is not UTF-16"),
@@ -276,6 +284,7 @@ def test_a_message_describes_the_file_as_it_is_declared(failure, content, csv, w
         ({"quote": ","}, "delimiter and quote must differ"),
         ({"encoding": "utf-9"}, "streams.0.csv.encoding: Value error, 'utf-9' is not an encoding of Python"),
         ({"encoding": "hex"}, "streams.0.csv.encoding: "),
+        ({"encoding": "idna"}, "streams.0.csv.encoding: "),
         ({"escape": '"'}, "quote and escape must differ"),
         ({"comment": '"#'}, "comment must not begin with the delimiter, quote or escape"),
         ({"comment": ""}, "streams.0.csv.comment: "),

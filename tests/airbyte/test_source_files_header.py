@@ -164,6 +164,8 @@ def test_a_comment_is_a_line_and_neither_a_value_nor_a_part_of_one(load):
             ", row 1: the first row has one value, and row 2 has 2: 'text'; set csv.skip_rows: 1 if",
         ),
         (b'{"a":1,"b":2}\n', {"column_names": ["id", "name"]}, ", row 1: this is JSON, not CSV"),
+        (b'{"a":1}\n{"a":2}\n', {"column_names": ["id", "name"]}, ", row 1: this is JSON, not CSV"),
+        (b"\n", {"column_names": ["id", "name"]}, ": the file is empty; it needs rows"),
     ],
 )
 def test_a_file_that_does_not_fit_its_settings_is_reported_with_the_row(refusal, content, csv, words):
@@ -173,6 +175,10 @@ def test_a_file_that_does_not_fit_its_settings_is_reported_with_the_row(refusal,
 def test_a_declared_column_that_column_names_lacks_is_reported(refusal):
     words = ": no column x; add it to csv.column_names, which has: id, name"
     assert refusal(b"1,a\n", ["id", "x"], column_names=["id", "name"]) == words
+
+
+def test_a_file_without_a_header_may_have_no_rows_behind_skipped_lines(load):
+    assert load(b"Sales\n", column_names=["id"], skip_rows=1) == [["id"]]
 
 
 def test_a_column_of_json_needs_no_header(load):

@@ -168,12 +168,14 @@ def test_an_error_page_loads_nothing_and_is_shown(read):
         (b'{"id":1}\n{"id":{"a":["\\\\\\u0000"]}}\n', ", line 2, column id: the text contains a NUL byte"),
         (b'{"id":{"\\u0000":1}}\n', ", line 1, column id: the text contains a NUL byte"),
         (b'{"id":1}\n{"id":"' + b"x" * (20 << 20), ", line 2: longer than 8 MB; write one object per line"),
+        (b'{"id":1}\n{"id":%b,"x":1}\n' % (b"[" * 300 + b"]" * 300), ", line 2: nested too deeply; write it with"),
+        (b'{"id":%b,"text":"\\u0000"}\n' % (b"[" * 900 + b"]" * 900), ", line 1, column text: the text contains a NUL"),
         (b"<html></html>", ": an HTML or XML page, not a JSON Lines file"),
         ('{"id":1}\n'.encode("utf-16"), ": the text is UTF-16, not UTF-8"),
     ],
     ids=[
         "no value", "more behind", "broken line", "NaN", "no UTF-8", "NUL byte", "list", "text", "NUL", "NUL in a list",
-        "NUL in a key", "endless line", "HTML", "UTF-16",
+        "NUL in a key", "endless line", "deep beside undeclared", "NUL beside deep", "HTML", "UTF-16",
     ],
 )  # fmt: skip
 def test_a_bad_line_is_reported(read, tmp_path, content, words):

@@ -109,6 +109,15 @@ def test_empty_files_alone_fail(write, run, format, names):
     assert bool(states_of(messages)) == (format == "jsonl")
 
 
+@pytest.mark.parametrize("format", ["csv", "parquet"], indirect=True)
+def test_the_only_file_fails_if_it_becomes_empty(write, run):
+    write("data/1", id=["1"], name=["a"], city=["Bonn"])
+    state = states_of(run("read", sync_mode="incremental")[1])
+    write("data/1")
+    status, messages = run("read", sync_mode="incremental", state=state)
+    assert (status, states_of(messages)) == (1, [])
+
+
 def test_a_stream_that_was_read_may_find_no_file(write, run, tmp_path):
     write("data/1", id=["1"], name=["a"], city=["Bonn"])
     _, messages = run("read", sync_mode="incremental")

@@ -39,5 +39,5 @@ def as_text(value: Any) -> str:
     """A value as JSON, for messages."""
     try:
         return exact_json.dumps(value).decode()
-    except TypeError:  # nested too deeply
-        return repr(value)
+    except TypeError:
+        return "nested too deeply"

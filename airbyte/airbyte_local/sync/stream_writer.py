@@ -118,7 +118,7 @@ class StreamWriter:
                 if column.kind is Kind.JSON and isinstance(value, str):
                     with suppress(ValueError):  # invalid JSON becomes null
                         value = exact_json.parse(value)
-                if "\0" in _strings(value):
+                if exact_json.has_nul(value):
                     raise SyncError(
                         f"record {number} of stream {self.name}, column {column.name}: contains a NUL character"
                         " (\\u0000), which PostgreSQL cannot store; remove it from the source"
@@ -143,11 +143,3 @@ def _changes(record: dict[str, Any]) -> list[dict[str, Any]]:
     meta = record.get("meta")
     changes = meta.get("changes") if isinstance(meta, dict) else None
     return list(changes) if isinstance(changes, list) else []
-
-
-def _strings(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(key + _strings(item) for key, item in value.items())
-    if isinstance(value, list):
-        return "".join(map(_strings, value))
-    return value if isinstance(value, str) else ""
