@@ -27,7 +27,7 @@ from stack.runs.job import run_graphs
 from stack.settings import ROOT, Settings, inherited_environment, write_private
 
 # Characters of rows and content that are shown.
-SHOWN = 20
+SHOWN = 18
 
 
 def demonstrate(place: BasePlace) -> bool:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -108,7 +108,8 @@ class Place(BasePlace):
 
     def run_command(self, environment: str, *command: str, services: Collection[str]) -> int:
         """Run a command as tasks do while `services` run; returns its exit status."""
-        with self.running(services):
+        # Without services there is nothing to start, also while this process has started its own.
+        with self.running(services) if services else nullcontext():
             variables = common_environment(self.settings) | task_environment(self.settings) | {"PYTHONPATH": DAGS}
             if self.stays:
                 variables["MLOPS_LINKS__DOCS"] = self.settings.link("docs")

@@ -21,10 +21,10 @@ def screen():
 
 
 def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
-    before = {"marts.predictions": "764 rows, 0123456789abcdef", "champion": "tagifai version 1"}
+    before = {"marts.projects_to_predict": "764 rows, 0123456789abcdef", "champion": "tagifai version 1"}
     demo._show_published(before, before, screen)
     assert screen.file.getvalue().count("unchanged") == 2
-    demo._show_published(before, {"marts.predictions": "764 rows, 0123456789abcdee"}, screen)
+    demo._show_published(before, {"marts.projects_to_predict": "764 rows, 0123456789abcdee"}, screen)
     shown = screen.file.getvalue().splitlines()
     assert shown[-2].split()[-1] == "CHANGED"
     assert shown[-1].split()[-2:] == ["nothing", "CHANGED"]

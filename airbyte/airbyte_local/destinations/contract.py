@@ -1,9 +1,8 @@
 """The interface between a sync and a destination, whichever database it is."""
 
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -81,14 +80,11 @@ class Rows:
     emitted_at: pa.Array
     # Notes on changed values, by index of the row; rows without changes are left out.
     changes: dict[int, list[dict[str, Any]]]
-    # How many values of each column `note` was called for, by the kind of change.
-    noted: defaultdict[protocol.Change, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def note(self, index: int, column: str, value: str, change: protocol.Change, reason: protocol.Reason) -> None:
         """Add Airbyte's note on a value that was changed, with the value, so that a checkpoint can show it."""
         noted = {"field": column, "change": change.value, "reason": reason.value, "value": value[:_SHOWN]}
         self.changes.setdefault(index, []).append(noted)
-        self.noted[change][column] += 1
 
     def metadata(self, sync_id: int) -> pa.Array:
         """The column _airbyte_meta, as JSON."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -96,10 +97,15 @@ class StreamWriter:
             for index, text in converted.cut.items():
                 rows.note(index, column.name, text, Change.TRUNCATED, Reason.DESTINATION_FIELD_SIZE_LIMITATION)
         self.destination.write(self.table, rows)
-        for change, totals in {Change.NULLED: self.totals.nulled, Change.TRUNCATED: self.totals.truncated}.items():
-            for name, count in rows.noted[change].items():
-                totals[f"{self.name}.{name}"] += count
+        self._count(rows)
         self.rows += len(emitted_at)
+
+    def _count(self, rows: Rows) -> None:
+        """Count the values that became null or were cut, by the connector, the conversion or the destination."""
+        counted = {Change.NULLED.value: self.totals.nulled, Change.TRUNCATED.value: self.totals.truncated}
+        for change in chain.from_iterable(rows.changes.values()):
+            if isinstance(change, dict) and (total := counted.get(str(change.get("change")))) is not None:
+                total[f"{self.name}.{change.get('field')}"] += 1
 
     def _values(self, data: list[dict[str, Any]]) -> list[Sequence[Any]]:
         """The values of each column; None where a record lacks it."""
