@@ -21,7 +21,7 @@ def found(kind, mode=APPEND, **more):
     """A table whose types were discovered: a key and a value of this kind."""
     columns = (Column("id", Kind.INTEGER), Column("n", kind))
     key = ("id",) if mode is DEDUP else ()
-    return table_of(mode, columns, is_declared=False, key=key, **more)
+    return table_of(mode, columns, discovered=frozenset(["id", "n"]), key=key, **more)
 
 
 def kept(kind, other):
@@ -91,7 +91,7 @@ class TypeFacts:
     def test_a_file_with_a_header_only_keeps_all_types(self, load, select, mode):
         load(found(Kind.INTEGER, mode), (1, 10))
         header = (Column("id", Kind.TEXT), Column("n", Kind.TEXT))
-        load(table_of(mode, header, is_declared=False, key=("id",) if mode is DEDUP else ()))
+        load(table_of(mode, header, discovered=frozenset(["id", "n"]), key=("id",) if mode is DEDUP else ()))
         load(found(Kind.INTEGER, mode), (2, 11))
         assert (2, 11) in [tuple(row) for row in select("select id, n from raw.numbers")]
 
@@ -108,7 +108,7 @@ class TypeFacts:
     def test_a_declared_type_never_widens(self, attempt, load, kind, other):
         load(found(kind), (1, 1))
         with pytest.raises(DestinationError, match=r"but the stream declares .*; change the declaration back"):
-            attempt(replace(found(other), is_declared=True))
+            attempt(replace(found(other), discovered=frozenset()))
 
     @pytest.mark.parametrize("mode", MODES)
     def test_a_stream_that_shares_no_column_with_its_table_is_refused(self, attempt, load, select, mode):
@@ -189,6 +189,23 @@ class TestPostgres(TypeFacts, OnPostgres):
         declared = {"properties": {"id": {"type": "integer"}, "n": {"type": "integer"}}}
         with pytest.raises(DestinationError, match=r"column n of table .* is numeric, but the stream declares bigint"):
             sync(connection=connection, files=[{**files[0], "json_schema": declared}])
+
+    def test_a_declared_type_never_widens_beside_columns_of_the_files_names(self, sync, select, tmp_path):
+        def load(part, kind):
+            (tmp_path / part).mkdir()
+            (tmp_path / part / "x.jsonl").write_text('{"id": 1, "n": 1}\n')
+            declared = {"properties": {"id": {"type": "integer"}, "n": {"type": kind}}}
+            file = {"name": "numbers", "url": f"{tmp_path}/*/x.jsonl", "format": "jsonl", "json_schema": declared}
+            sync(files=[{**file, "hive_partitions": True, "file_name_column": "file"}])
+
+        load("part=7", "integer")
+        load("part=7.5", "integer")
+        assert select("select part, file from raw.numbers order by part") == [
+            (7, "part=7/x.jsonl"),
+            (Decimal("7.5"), "part=7.5/x.jsonl"),
+        ]
+        with pytest.raises(DestinationError, match=r"column n of table .* is bigint, but the stream declares numeric"):
+            load("part=8", "number")
 
     def test_views_on_a_column_that_widens_are_made_again_with_all_that_belongs_to_them(self, load, select, database):
         load(found(Kind.INTEGER), (1, 10))
@@ -276,8 +293,8 @@ class TestPostgres(TypeFacts, OnPostgres):
         select("insert into raw.numbers values ('x', now(), '{}', 4, 1, 'old', 'abc', 1.5)")
         select("insert into raw.numbers values ('y', now(), '{}', 4, 2)")
         columns = (*found(Kind.NUMBER).columns, Column("text", Kind.TEXT), Column("short", Kind.TEXT))
-        for is_declared in (True, False):
-            table = table_of(DEDUP, columns, key=("id",), is_declared=is_declared)
+        for discovered in ([], [column.name for column in columns]):
+            table = table_of(DEDUP, columns, key=("id",), discovered=frozenset(discovered))
             load(table, (1, "0.12345678901234567890", "new", "longer"), (3, None, None, None))
         assert select("select id, n::text, text, short, _airbyte_generation_id from raw.numbers order by id") == [
             (1, "0.12345678901234567890", "new", "longer", 0),
