@@ -152,7 +152,8 @@ class Sync:
             key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
             cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
             at_end=configured.sync_mode is protocol.SyncMode.full_refresh,
-            discovered=frozenset(stream.json_schema.get("properties", {})) - _declared(self.connector.configuration, stream.json_schema),
+            discovered=frozenset(stream.json_schema.get("properties", {}))
+            - _declared(self.connector.configuration, stream.json_schema),
         )
 
     def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
@@ -213,7 +214,11 @@ def _declared(configuration: Any, offered: dict[str, Any]) -> set[str]:
     """
     if isinstance(configuration, dict):
         own, properties = configuration.get("properties"), offered.get("properties", {})
-        if isinstance(own, dict) and own.items() <= properties.items() and {**offered, "properties": own} == configuration:
+        if (
+            isinstance(own, dict)
+            and own.items() <= properties.items()
+            and {**offered, "properties": own} == configuration
+        ):
             return set(own)
         configuration = list(configuration.values())
     parts = configuration if isinstance(configuration, list) else []
