@@ -39,7 +39,7 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
 
     Returns:
         `rows` tagged; `model_version`. Without a file also `unlabeled`, how many projects have no label; `predictions`,
-        the URI of the candidate; `predicted_at`, later than in all calls that read the table before; `mlflow`: where
+        the URI of the candidate; `predicted_at`, later than in all earlier calls; `mlflow`: where
         the champion is, as in registry.place.
 
     Raises:
@@ -48,9 +48,10 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
     """
     if source and target:
         return _predict_file(settings, source, target)
-    # Before the champion, so that whoever has a later time has no older champion either.
-    table, predicted_at = warehouse.read_projects_to_predict(settings.warehouse, (*COLUMNS, "is_labeled"))
-    projects, (champion, model) = table.to_pandas(), _champion(settings)
+    # Whoever has a later time has neither an older table nor an older champion.
+    with warehouse.projects_to_predict(settings.warehouse, (*COLUMNS, "is_labeled")) as (table, predicted_at):
+        champion = _champion(settings)
+    projects, model = table.to_pandas(), registry.load(settings, champion)
     tagged, version = tag(model, projects), str(champion.version)
     candidate = projects.drop(columns="description").merge(tagged.assign(model_version=version), how="outer", on="id")
     candidate.attrs["tags"] = _answers(model)
@@ -123,8 +124,8 @@ def _predict_file(settings: Settings, source: str, target: str) -> dict[str, Any
     if _suffix(target) not in FORMATS:
         raise TagifaiError(f"{target}: the name of the output file must end in {' or '.join(FORMATS)}")
     projects = read_projects(source)
-    champion, model = _champion(settings)
-    tagged, content = tag(model, projects), io.BytesIO()
+    champion = _champion(settings)
+    tagged, content = tag(registry.load(settings, champion), projects), io.BytesIO()
     if _suffix(target) == ".csv":
         tagged.to_csv(content, index=False)
     else:
@@ -163,8 +164,8 @@ def _read_csv(source: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
-def _champion(settings: Settings) -> "tuple[ModelVersion, Pipeline]":
+def _champion(settings: Settings) -> "ModelVersion":
     champion = registry.champion(settings)
     if champion is None:
         raise TagifaiError(f"model {settings.model.name} has no champion yet: run `make run` first")
-    return champion, registry.load(settings, champion)
+    return champion

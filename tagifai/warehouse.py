@@ -46,8 +46,11 @@ def read_labeled_projects(warehouse: Warehouse, columns: tuple[str, ...]) -> "pa
         return _read_all(connection, warehouse, LABELED_PROJECTS, columns)
 
 
-def read_projects_to_predict(warehouse: Warehouse, columns: tuple[str, ...]) -> "tuple[pa.Table, datetime]":
-    """Read columns of all projects, ordered by id, and the time: whoever reads later gets a later time.
+@contextmanager
+def projects_to_predict(warehouse: Warehouse, columns: tuple[str, ...]) -> Generator["tuple[pa.Table, datetime]"]:
+    """Read columns of all projects, ordered by id, and the time, which is later than all published predictions.
+
+    Others wait for the end of the block, and then get a later time, unless the clock is set back.
 
     Raises:
         ServiceError: the warehouse does not answer, or the table is missing.
@@ -58,7 +61,7 @@ def read_projects_to_predict(warehouse: Warehouse, columns: tuple[str, ...]) -> 
         connection.set_autocommit(False)
         _execute(connection, PREPARE_PREDICTIONS)
         (now,) = _query(connection, NOW)["predicted_at"].to_pylist()
-        return _read_all(connection, warehouse, PROJECTS_TO_PREDICT, columns), now
+        yield _read_all(connection, warehouse, PROJECTS_TO_PREDICT, columns), now
 
 
 def replace_predictions(warehouse: Warehouse, predictions: "pa.Table", predicted_at: datetime) -> bool:
@@ -67,7 +70,7 @@ def replace_predictions(warehouse: Warehouse, predictions: "pa.Table", predicted
     Args:
         warehouse: the database.
         predictions: columns `id` int64, `tag`, `model_version` string, `probability` double.
-        predicted_at: when they were made, as read_projects_to_predict returned it.
+        predicted_at: when they were made, as projects_to_predict gave it.
 
     Returns:
         Whether the rows were replaced; newer ones are kept.

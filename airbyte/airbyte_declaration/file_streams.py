@@ -26,9 +26,12 @@ def schema_faults(configuration: dict[str, Any]) -> Iterator[str]:
 def key_faults(
     configuration: dict[str, Any], wanted: StreamConfiguration, *, allows_double: bool
 ) -> Iterator[tuple[str, str]]:
-    """Faults of a connection's key, as `keys.faults`; none if the columns are not declared."""
-    if columns := _columns(_streams(configuration).get(wanted.name, {})):
-        yield from keys.faults(wanted, columns, allows_double=allows_double)
+    """Faults of a connection's key, as `keys.faults`; none if the columns are not declared, or are names of folders."""
+    stream = _streams(configuration).get(wanted.name, {})
+    columns = {} if stream.get("hive_partitions") else _columns(stream)
+    if columns:
+        named = {str(name): {"type": "string"}} if (name := stream.get("file_name_column")) else {}
+        yield from keys.faults(wanted, named | columns, allows_double=allows_double)
 
 
 def _streams(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:

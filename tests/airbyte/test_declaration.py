@@ -206,6 +206,14 @@ def test_keys_that_fit_are_accepted(load):
     assert load(both).connections[0].configurations.streams[0].primary_key == [["id"], ["created_on"]]
 
 
+@pytest.mark.parametrize(("more", "key"), [({"hive_partitions": True}, "year"), ({"file_name_column": "file"}, "file")])
+def test_columns_of_the_files_names_may_be_in_a_key(load, more, key):
+    change = together(
+        keyed(primaryKey=[["id"], [key]]), lambda c: c["sources"][0]["configuration"]["streams"][0].update(more)
+    )
+    assert load(change).connections[0].configurations.streams[0].primary_key == [["id"], [key]]
+
+
 @pytest.mark.parametrize(
     ("column", "words"),
     [

@@ -77,6 +77,18 @@ def test_predicting_again_gives_the_same_candidate_with_a_later_time(connected):
     assert datetime.fromisoformat(second["predicted_at"]) > datetime.fromisoformat(first["predicted_at"])
 
 
+def test_the_champion_belongs_to_the_time_others_wait_meanwhile(connected, postgres, warehouse, monkeypatch):
+    held, champion = [], registry.champion
+
+    def look(settings):
+        held.extend(postgres.psql(warehouse, "select granted from pg_locks where locktype = 'advisory'"))
+        return champion(settings)
+
+    monkeypatch.setattr(registry, "champion", look)
+    predict(connected)
+    assert held == [["t"]]
+
+
 def test_predictions_that_are_older_than_the_published_ones_are_not_published(connected, postgres, warehouse):
     old = predict(connected)
     postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")

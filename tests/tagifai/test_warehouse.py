@@ -7,7 +7,7 @@ import pytest
 from tagifai import snapshot
 from tagifai.errors import TagifaiError
 from tagifai.extract import extract
-from tagifai.warehouse import read_projects_to_predict, replace_predictions
+from tagifai.warehouse import projects_to_predict, replace_predictions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -94,21 +94,25 @@ def test_several_replacements_at_once_leave_the_rows_of_the_newest(connected, po
 def test_projects_are_read_with_a_time_later_than_all_predictions_and_nothing_is_created(
     connected, postgres, warehouse
 ):
-    table, first = read_projects_to_predict(connected.warehouse, ("id", "is_labeled"))
+    def read():
+        with projects_to_predict(connected.warehouse, ("id", "is_labeled")) as found:
+            return found
+
+    table, first = read()
     assert table["id"].to_pylist()[-2:] == [150, 1000]
     assert table["is_labeled"].to_pylist() == [True] * 150 + [False]
     assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
-    assert read_projects_to_predict(connected.warehouse, ("id",))[1] > first
+    assert read()[1] > first
     # The clock was in the future once.
     future = datetime(2100, 1, 1, tzinfo=UTC)
     replace_predictions(connected.warehouse, predictions([1]), future)
-    assert read_projects_to_predict(connected.warehouse, ("id",))[1] == future + timedelta(microseconds=1)
+    assert read()[1] == future + timedelta(microseconds=1)
 
 
 def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(connected, postgres, warehouse):
     postgres.psql(warehouse, "delete from marts.projects_to_predict")
     with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
-        read_projects_to_predict(connected.warehouse, ("id",))
+        projects_to_predict(connected.warehouse, ("id",)).__enter__()
     postgres.psql(warehouse, "drop table marts.projects_to_predict")
     with pytest.raises(TagifaiError, match=r'"marts\.projects_to_predict" does not exist.*make run'):
-        read_projects_to_predict(connected.warehouse, ("id",))
+        projects_to_predict(connected.warehouse, ("id",)).__enter__()

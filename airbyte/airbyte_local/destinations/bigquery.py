@@ -213,10 +213,10 @@ class BigQueryDestination:
                     f"column {name} of table {table} has to become {kind}, which BigQuery refuses: {error.message};"
                     " declare json_schema in the source's configuration, or drop the column and sync again"
                 ) from None
-        self._removed[found.table] = tables_of.removed(table, columns, self._written(table))
+        self._removed[found.table] = tables_of.removed(table, columns, self._written(table, columns))
         return found.table
 
-    def _written(self, table: Table) -> set[str]:
+    def _written(self, table: Table, existing: Iterable[str]) -> set[str]:
         """Columns of a table, in lower case, that syncs have written so far; adds and stores those of the stream.
 
         All others are the user's own, and no sync may touch them.
@@ -225,6 +225,9 @@ class BigQueryDestination:
         own = table.namespace, table.name
         rows = self._project.rows(self.schema, _WRITTEN)
         written = {row.column_name.lower() for row in rows if (row.namespace, row.name) == own}
+        # A column that was dropped may come again as the user's own.
+        if gone := written - {name.lower() for name in [*existing, *(column.name for column in table.columns)]}:
+            self._project.query(sql.remove_written(self._project.quoted(self.schema, _WRITTEN), table, sorted(gone)))
         if new := [column.name for column in table.columns if column.name.lower() not in written]:
             self._project.create_table(self.schema, _WRITTEN, columns)
             self._project.query(sql.add_written(self._project.quoted(self.schema, _WRITTEN), table, new))

@@ -117,6 +117,12 @@ def add_written(written: str, table: Table, columns: Sequence[str]) -> str:
     return f"insert into {written} (namespace, name, column_name) values {', '.join(f'({row})' for row in rows)}"
 
 
+def remove_written(written: str, table: Table, columns: Sequence[str]) -> str:
+    """Statement that removes columns, which are in lower case, from those that `add_written` recorded."""
+    own = f"namespace = {_literal(table.namespace)} and name = {_literal(table.name)}"
+    return f"delete from {written} where {own} and lower(column_name) in ({', '.join(map(_literal, columns))})"
+
+
 def same_keys(table: str, key: Sequence[str]) -> str:
     """Query that finds a key that several rows have."""
     present = " and ".join(f"`{name}` is not null" for name in key)

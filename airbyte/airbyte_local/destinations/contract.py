@@ -49,8 +49,8 @@ class Table:
     cursor: str | None = None
     # Whether rows become visible only with the final commit; otherwise with every commit.
     at_end: bool = True
-    # Whether the user declared the types of the columns; discovered types follow those of a table that exists.
-    is_declared: bool = True
+    # Names of the columns whose types follow those of a table that exists, since the user did not declare them.
+    discovered: frozenset[str] = frozenset()
     # Whether the table has the column GENERATION.
     has_generation: bool = False
 

@@ -115,9 +115,10 @@ def fit(
         if found is None or found.type == wanted:
             columns.append(column)
             continue
-        if found.kind is None or (table.is_declared and found.kind is not column.kind):
+        is_discovered = column.name in table.discovered
+        if found.kind is None or (found.kind is not column.kind and not is_discovered):
             says = f"the stream declares {wanted}; change the declaration back"
-            if not table.is_declared:
+            if is_discovered:
                 says = f"the stream's discovered type is {wanted}; declare another one as json_schema of the source"
             raise DestinationError(
                 f"column {column.name} of table {table} is {found.type}, but {says}, or drop the column and sync again"

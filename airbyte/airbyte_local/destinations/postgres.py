@@ -51,7 +51,7 @@ class PostgresDestination:
         # Tables whose temporary table has rows, and tables that are locked in this transaction.
         self._staged: set[Table] = set()
         self._begun: set[Table] = set()
-        # Columns of these that syncs have written so far.
+        # Columns that these have and syncs have written so far.
         self._written: dict[Table, set[str]] = {}
         # The COPY in progress, and its table.
         self._copy = ExitStack()
@@ -212,7 +212,7 @@ class PostgresDestination:
     def _merge_parts(self, table: Table) -> dict[str, sql.Composable]:
         key = [sql.Identifier(name) for name in table.key]
         names = tables_of.types_of(table)
-        removed = self._written[table] & tables_of.columns_of(self._connection, table) - names.keys()
+        removed = self._written[table] - names.keys()
         latest: list[sql.Composable] = [sql.SQL("_airbyte_extracted_at desc"), sql.SQL("ctid desc")]
         later: sql.Composable = sql.SQL("")
         if table.cursor:

@@ -85,7 +85,7 @@ def keep(connection: psycopg.Connection, connection_id: uuid.UUID, states: Seque
 
 
 def written_columns(connection: psycopg.Connection, table: Table) -> set[str]:
-    """The columns of a table that syncs have written so far; adds those of this table, and stores them.
+    """The columns that a table has and syncs have written so far; adds those of this table, and stores them.
 
     All others are the user's own, and no sync may touch them.
     """
@@ -94,9 +94,9 @@ def written_columns(connection: psycopg.Connection, table: Table) -> set[str]:
         " where (connection_id, namespace, stream) = (%s::uuid, %s::text, %s::text)"
     )
     known = set(tables_of.value(connection, query, [_TABLES, table.namespace, table.name]) or ())
-    if new := {column.name for column in table.columns} - known:
-        # A column that was dropped may come again as the user's own.
-        known = new | (known & tables_of.columns_of(connection, table))
-        message = orjson.dumps({"columns": sorted(known)})
+    # A column that was dropped may come again as the user's own.
+    now = (known & tables_of.columns_of(connection, table)) | {column.name for column in table.columns}
+    if now != known:
+        message = orjson.dumps({"columns": sorted(now)})
         keep(connection, _TABLES, [State(table.namespace, table.name, message)])
-    return known
+    return now

@@ -23,6 +23,8 @@ _READERS = """
             where source = %s::regclass and attname = any(%s)
         union
         select links.view, depth + 1 from readers join links on source = readers.view
+            -- Rules can make views read each other.
+            where depth < (select count(distinct view) from links)
     )
     select view from readers group by view order by max(depth)
 """
@@ -57,7 +59,11 @@ _PARTS = """
             select coalesce(jsonb_agg(definition order by definition), '[]') from (
                 select pg_get_triggerdef(oid) from pg_trigger where tgrelid = view.oid and not tgisinternal
                 union all select pg_get_ruledef(oid) from pg_rewrite where ev_class = view.oid and rulename <> '_RETURN'
-            ) each (definition))
+            ) each (definition)),
+        'comments of triggers and rules', (
+            select jsonb_agg(description order by description) from pg_description where (classoid, objoid) in (
+                select 'pg_trigger'::regclass, oid from pg_trigger where tgrelid = view.oid
+                union all select 'pg_rewrite'::regclass, oid from pg_rewrite where ev_class = view.oid))
     )
     from pg_class view join pg_namespace space on space.oid = relnamespace where view.oid = %s::regclass
 """
@@ -86,7 +92,9 @@ def set_aside(connection: psycopg.Connection, table: Table, columns: Collection[
             now = _parts(connection, view["name"])
             if lost := [part for part in view if part != "query" and now[part] != view[part]]:
                 raise DestinationError(f"{what}{which} its {', '.join(lost)} would be lost; {_REMEDY}")
-    except (psycopg.NotSupportedError, psycopg.InternalError, psycopg.ProgrammingError) as error:
+    except psycopg.OperationalError:
+        raise  # the same may succeed later
+    except psycopg.DatabaseError as error:
         reason = ". ".join(filter(None, (error.diag.message_primary, error.diag.message_detail)))
         raise DestinationError(f"{what}{which} {reason}; {_REMEDY}") from None
 

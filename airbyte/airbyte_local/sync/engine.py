@@ -152,8 +152,8 @@ class Sync:
             key=tuple(name for (name,) in configured.primary_key or ()) if is_dedup else (),
             cursor=configured.cursor_field[0] if is_dedup and configured.cursor_field else None,
             at_end=configured.sync_mode is protocol.SyncMode.full_refresh,
-            # A user declares a schema in the configuration of the source; the connector then offers it unchanged.
-            is_declared=_contains(self.connector.configuration, stream.json_schema),
+            discovered=frozenset(stream.json_schema.get("properties", {}))
+            - _declared(self.connector.configuration, stream.json_schema),
         )
 
     def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
@@ -207,12 +207,22 @@ class Sync:
         self.totals.committed = sum(each.rows for each in self._streams.values() if final or not each.table.at_end)
 
 
-def _contains(configuration: Any, wanted: dict[str, Any]) -> bool:
-    """Whether a configuration or a part of it equals an object."""
-    parts = configuration.values() if isinstance(configuration, dict) else configuration
-    return configuration == wanted or (
-        isinstance(configuration, dict | list) and any(_contains(part, wanted) for part in parts)
-    )
+def _declared(configuration: Any, offered: dict[str, Any]) -> set[str]:
+    """The columns of a stream's schema that the user declares with a schema in the configuration of the source.
+
+    The connector offers that schema with the same types, but may add further columns.
+    """
+    if isinstance(configuration, dict):
+        own, properties = configuration.get("properties"), offered.get("properties", {})
+        if (
+            isinstance(own, dict)
+            and own.items() <= properties.items()
+            and {**offered, "properties": own} == configuration
+        ):
+            return set(own)
+        configuration = list(configuration.values())
+    parts = configuration if isinstance(configuration, list) else []
+    return next(filter(None, (_declared(part, offered) for part in parts)), set())
 
 
 def _by_stream(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, Any], list[dict[str, Any]]]]:
