@@ -213,7 +213,8 @@ class Airbyte(ThreadingHTTPServer):
                 return 409, {"detail": "a sync is already running"}
             case "DELETE jobs/7":
                 self.statuses = ["cancelled"]
-        return 200, self.job()
+        job = self.job()
+        return (404, {"detail": "no such job"}) if job and job["status"] == syncs.GONE else (200, job)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -284,6 +285,13 @@ def test_our_operator_waits_for_the_end_of_a_job_whatever_its_status_before(airb
     assert job == {**JOB, "status": statuses[-1]}
     assert instance.pushed["report"] == {**report, "links": {"Airbyte job": "airbyte:/jobs/7/log"}}
     assert [each for each in server.asked if each != "GET jobs/7"] == ["GET jobs", "POST jobs"]
+
+
+@both_modes
+def test_a_job_that_airbyte_no_longer_has_is_not_waited_for(airbyte, mode):
+    airbyte(["running", syncs.GONE])
+    with pytest.raises(AirflowException, match="^Airbyte job 7 is gone: Airbyte has no such job$"):
+        run(mode, TaskInstance(), connection_id="c")
 
 
 @both_modes

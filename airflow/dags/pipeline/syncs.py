@@ -15,8 +15,10 @@ from pipeline import reports
 from pipeline.links import SyncLog
 from pipeline.reports import Report
 
+# Our own status of a job that Airbyte no longer has.
+GONE = "gone"
 # Statuses of a job that has ended; others, such as queued, are waited for.
-ENDED = ("succeeded", "failed", "cancelled")
+ENDED = ("succeeded", "failed", "cancelled", GONE)
 # Seconds that a sleeping task waits longer than its trigger, which may be in a triggerer that is starting again.
 _GRACE = 600
 
@@ -119,7 +121,8 @@ class SyncOperator(AirbyteTriggerSyncOperator):
             raise kind(job.get("failureReason") or f"Airbyte job {self.job_id} failed; its log in Airbyte says why")
         if is_late:
             raise AirflowException(f"Timeout: Airbyte job {self.job_id} is not ready after {self._limit:g} s")
-        raise AirflowException(f"Airbyte job {self.job_id} was cancelled")
+        what = "is gone: Airbyte has no such job" if job["status"] == GONE else "was cancelled"
+        raise AirflowException(f"Airbyte job {self.job_id} {what}")
 
 
 class SyncTrigger(BaseTrigger):
@@ -184,8 +187,14 @@ class Jobs:
     def get(self, job_id: int) -> dict[str, Any]:
         """The job as it is now."""
         from airbyte_api.api import GetJobRequest
+        from airbyte_api.errors import AirbyteAPIError
 
-        return self._api.get_job(request=GetJobRequest(job_id=job_id)).raw_response.json()
+        try:
+            return self._api.get_job(request=GetJobRequest(job_id=job_id)).raw_response.json()
+        except AirbyteAPIError as error:
+            if error.status_code == 404:
+                return {"jobId": job_id, "status": GONE}
+            raise
 
     def cancel(self, job_id: int) -> dict[str, Any]:
         """Cancel a job."""
