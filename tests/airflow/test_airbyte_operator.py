@@ -290,7 +290,7 @@ def test_our_operator_waits_for_the_end_of_a_job_whatever_its_status_before(airb
 @both_modes
 def test_a_job_that_airbyte_no_longer_has_is_not_waited_for(airbyte, mode):
     airbyte(["running", syncs.GONE])
-    with pytest.raises(AirflowException, match="^Airbyte job 7 is gone: Airbyte has no such job$"):
+    with pytest.raises(AirflowException, match=r"^Airbyte job 7 is gone: Airbyte has no such job$"):
         run(mode, TaskInstance(), connection_id="c")
 
 
