@@ -48,6 +48,14 @@ def test_the_first_run_succeeds_and_leaves_no_process(first_run, instance):
     assert instance.processes() == []
 
 
+def test_explain_of_an_unknown_run_lists_the_known_ones_and_stops_its_services(first_run, instance):
+    done = instance.make("explain", RUN="nonsense")
+    assert done.returncode != 0
+    assert "there is no run nonsense" in done.stdout
+    assert instance.summary()["dataops"]["run_id"] in done.stdout
+    assert instance.processes() == []
+
+
 def test_the_output_has_a_line_per_task_and_the_champion(first_run):
     for dag_id, tasks in (("dataops", DATAOPS), ("mlops", MLOPS)):
         for task in tasks:
