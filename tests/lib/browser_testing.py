@@ -24,6 +24,8 @@ DRAWING = (
     NoSuchElementException,
     StaleElementReferenceException,
 )
+# What chromedriver says, without a class of its own, when the page is left while it reads it.
+LEFT = ("does not belong to the document", "aborted by navigation")
 
 
 class Browser(webdriver.Chrome):
@@ -51,17 +53,20 @@ class Browser(webdriver.Chrome):
 
     def get(self, url):
         """Go to a page; again where a container's network that came or went has cut it."""
-        for again in reversed(range(TRIES)):
-            try:
-                return super().get(url)
-            except WebDriverException as error:
-                if CUT not in error.msg or not again:
-                    raise
+        self.until(lambda: super(Browser, self).get(url) is None)
 
     def until(self, condition):
         """What `condition` returns once it is true."""
-        wait = WebDriverWait(self, BOUND, poll_frequency=EVERY, ignored_exceptions=DRAWING)
-        return wait.until(lambda _: condition())
+
+        def tried(_):
+            try:
+                return condition()
+            except WebDriverException as error:
+                if any(text in str(error) for text in (CUT, *LEFT)):
+                    return False
+                raise
+
+        return WebDriverWait(self, BOUND, poll_frequency=EVERY, ignored_exceptions=DRAWING).until(tried)
 
     def find(self, by, what):
         """An element, once it is there."""
