@@ -21,11 +21,11 @@ from stack.settings import ROOT
 
 ROUNDS = 5
 # Highest ratios of a sync's time to COPY's.
-RATIOS = {"overwrite": 10, "prepared": 6, "dedup": 20}
+RATIOS = {"overwrite": 6, "prepared": 5.7, "dedup": 10.4}
 # Of four connections' time to that of two.
 FOUR = 2.2
-PEAK_MEMORY_MB = 300
-OPERATOR_SECONDS = 4
+PEAK_MEMORY_MB = 270
+OPERATOR_SECONDS = 1.5
 # Bytes that the files, the tables and the database's log take.
 ROOM = 10_000_000_000
 OPERATE = Path(__file__).with_name("operate.py")

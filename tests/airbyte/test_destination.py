@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from airbyte_testing import PYTHONPATH, connection_of, declare, record, records, stream
+from airbyte_testing import PYTHONPATH, connection_of, declare, record, records, stream, wait_until
 from destination_testing import (
     CONNECTION,
     DATED,
@@ -125,6 +125,15 @@ class DestinationFacts:
         assert select("select id from raw.numbers") == [(1,)]
         destination.commit(CONNECTION, [], final=True)
         assert select("select id from raw.numbers") == [(2,)]
+
+    def test_rows_that_a_failed_attempt_began_to_replace_stay(self, load, attempt, select):
+        load(table_of(OVERWRITE), (1, "a"))
+        for ends in (lambda fails: fails.close(), lambda goes_on: goes_on.commit(CONNECTION, [], final=True)):
+            destination = attempt(table_of(OVERWRITE))
+            destination.begin()
+            assert select("select id from raw.numbers") == [(1,)]
+            ends(destination)
+        assert select("select id from raw.numbers") == []
 
     def test_rows_that_were_not_committed_are_gone(self, load, attempt, select):
         load(table_of(), (1, "a"))
@@ -268,6 +277,22 @@ class TestPostgres(DestinationFacts, OnPostgres):
             query(f"grant usage on schema airbyte to {other['user']}")
             assert destination.check() is None
             assert destination.states(CONNECTION) == []
+
+    def test_a_source_may_be_slower_than_the_database_lets_others_be(self, load, attempt, query, database):
+        load(table_of(OVERWRITE), (1, "a"))
+        limit = f"alter database {database['database']} {{}} idle_in_transaction_session_timeout"
+        query(limit.format("set") + " = '1ms'")
+        try:
+            destination = attempt(table_of(OVERWRITE))
+            destination.begin()
+            waits = "application_name = 'airbyte_local' and state = 'idle in transaction'"
+            waited = "clock_timestamp() - state_change > '50ms'"
+            wait_until(lambda: query(f"select 1 from pg_stat_activity where {waits} and {waited}"))
+        finally:
+            query(limit.format("reset"))
+        self.write(destination, table_of(OVERWRITE), (2, "b"))
+        destination.commit(CONNECTION, [], final=True)
+        assert query("select id from raw.numbers") == [(2,)]
 
     @pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid", "x" * 64, "ü" * 32, "a\0b"])
     def test_columns_that_postgresql_cannot_name_are_refused(self, attempt, name):

@@ -1,5 +1,6 @@
 """RECORD lines read together arrive as they do one by one, or are left to those who look at each."""
 
+import re
 from decimal import Decimal
 
 import orjson
@@ -110,6 +111,24 @@ def test_lines_of_texts_that_are_not_written_alike_are_left_to_others(other):
     assert at.type == pa.int64()
     lines = printed([*rows, other])
     assert text_lines.read(lines, record_lines.first_record(lines), columns) is None
+
+
+@pytest.mark.parametrize("moments", [["1", "1"], ["1", "2"], ["0", "9" * 18]])
+def test_lines_of_texts_keep_the_moment_of_each(moments):
+    lines, columns = b"\n".join(map(emitted, moments)), [Column("a", Kind.TEXT)]
+    found, at = text_lines.read(lines, record_lines.first_record(lines), columns)
+    assert (found[0].to_pylist(), at.to_pylist()) == (["x", "x"], [int(moment) for moment in moments])
+
+
+@pytest.mark.parametrize("moments", [["-1", "-1"], ["1.5", "1.5"], ["1", "1.5"], ["1", "1e2"], ["1", "9" * 19]])
+def test_moments_that_are_not_plain_numbers_are_left_to_others(moments):
+    lines = b"\n".join(map(emitted, moments))
+    assert text_lines.read(lines, record_lines.first_record(lines), [Column("a", Kind.TEXT)]) is None
+
+
+def emitted(moment):
+    """A line as our connector prints it, at another moment."""
+    return re.sub(rb'(?<="emitted_at":)[0-9]+', moment.encode(), printed([{"a": "x"}]))
 
 
 @given(kind=st.sampled_from([column.kind for column in COLUMNS]), data=st.data())

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
@@ -25,8 +26,10 @@ from airbyte_local.settings import RUN_VARIABLE, connector_environment, installe
 
 T = TypeVar("T", bound=BaseModel)
 
-# Bytes that are read at once, and the size limit of a line.
-_READ = 1 << 20
+# Bytes that are read at once, which fit into a processor's cache; those that a connector may print ahead; and the size
+# limit of a line.
+_READ = 1 << 19
+_PIPE = 1 << 20
 _LINE = 64 << 20
 
 
@@ -82,18 +85,24 @@ class Connector:
         return catalog
 
     def read(
-        self, catalog: ConfiguredAirbyteCatalog, state: Any = None, *, take: Callable[[bytes], bool] = lambda _: False
+        self,
+        catalog: ConfiguredAirbyteCatalog,
+        state: Any = None,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+        take: Callable[[bytes], bool] = lambda _: False,
     ) -> Iterator[Messages]:
         """RECORD and STATE messages in the order in which the connector prints them.
 
         Args:
             catalog: the streams to read.
             state: content of the connector's `--state` file, from which it continues; None: read from the beginning.
+            meanwhile: called once, while the connector starts.
             take: called with lines as they were printed, without the last line break; if it returns True, the lines
                 are not parsed here.
         """
         files = {"catalog": catalog.model_dump(mode="json", exclude_none=True), "state": state}
-        return self._messages("read", take, **files)
+        return self._messages("read", meanwhile, take, **files)
 
     def stop(self) -> None:
         """End the process group, and start no other."""
@@ -117,7 +126,11 @@ class Connector:
         return found[-1]
 
     def _messages(
-        self, command: str, take: Callable[[bytes], bool] = lambda _: False, **files: Any
+        self,
+        command: str,
+        meanwhile: Callable[[], None] = lambda: None,
+        take: Callable[[bytes], bool] = lambda _: False,
+        **files: Any,
     ) -> Iterator[Messages]:
         output = Output(self._name, self.log)
         with TemporaryDirectory(dir=self.folder) as folder:
@@ -127,6 +140,7 @@ class Connector:
             watch = threading.Thread(target=self._watch, args=(process,), daemon=True)
             watch.start()
             try:
+                meanwhile()
                 for chunk in self._chunks(stdout):
                     if not take(chunk):
                         yield from output.parse(chunk.split(b"\n"))
@@ -144,7 +158,7 @@ class Connector:
 
     def _start(
         self, command: str, folder: Path, files: dict[str, Any]
-    ) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+    ) -> tuple[subprocess.Popen[bytes], FileIO, IO[bytes]]:
         given = []
         if command != "spec":
             files = {"config": self.configuration} | files
@@ -171,22 +185,22 @@ class Connector:
                 bufsize=0,
             )
             self._process, stdout, stderr = process, process.stdout, process.stderr
-        assert stdout
+        assert isinstance(stdout, FileIO)  # bufsize is 0
         assert stderr
         with suppress(OSError):  # the limit of this user may be lower
-            fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, _READ)
+            fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         return process, stdout, stderr
 
-    def _chunks(self, stdout: IO[bytes]) -> Iterator[bytes]:
+    def _chunks(self, stdout: FileIO) -> Iterator[bytes]:
         """As many whole lines at once as are available, without the last line break."""
         pieces: list[bytes] = []  # of an incomplete line
-        size = 0
-        while piece := stdout.read(_READ):
-            end = piece.rfind(b"\n") + 1
+        size, buffer = 0, bytearray(_READ)
+        while count := stdout.readinto(buffer):
+            piece, end = memoryview(buffer)[:count], buffer.rfind(b"\n", 0, count) + 1
             if end:
                 yield b"".join((*pieces, piece[: end - 1]))
                 pieces, size = [], 0
-            pieces.append(piece[end:])
+            pieces.append(bytes(piece[end:]))
             size += len(pieces[-1])
             if size > _LINE:
                 start = shown(next(filter(None, pieces)))

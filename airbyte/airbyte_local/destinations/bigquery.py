@@ -117,6 +117,9 @@ class BigQueryDestination:
         self._tables = opened
         return opened
 
+    def begin(self) -> None:
+        pass  # rows are loaded into temporary tables
+
     @reported()
     def write(self, table: Table, rows: Rows) -> None:
         columns = {}

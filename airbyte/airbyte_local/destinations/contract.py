@@ -140,6 +140,9 @@ class Destination(Protocol):
                 column with its stream, or the database does not allow the name of a table or column.
         """
 
+    def begin(self) -> None:
+        """Start what takes long before the first row can be written, such as removing the rows that are replaced."""
+
     def write(self, table: Table, rows: Rows) -> None:
         """Write rows to an opened table; they become visible with `commit`.
 

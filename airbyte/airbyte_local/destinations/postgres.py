@@ -32,6 +32,8 @@ from airbyte_local.destinations.contract import (
 _PREFIX = 24
 # How long a page waits for the states.
 _PEEK_TIMEOUT = "5s"
+# A transaction waits for a slow source, however long.
+_OPTIONS = "-c timezone=UTC -c extra_float_digits=1 -c idle_in_transaction_session_timeout=0"
 # For sorting and joining staged rows.
 _WORK_MEMORY = "64MB"
 
@@ -64,7 +66,7 @@ class PostgresDestination:
             password=configuration.password.get_secret_value(),
             sslmode=configuration.sslmode,
             connect_timeout=CONNECT_TIMEOUT,
-            options=f"-c timezone=UTC -c extra_float_digits=1 -c work_mem={_WORK_MEMORY}",
+            options=f"{_OPTIONS} -c work_mem={_WORK_MEMORY}",
             application_name="airbyte_local",
             client_encoding="utf8",
             autocommit=True,
@@ -121,6 +123,12 @@ class PostgresDestination:
                 tables_of.create_staging(self._connection, self._staging[table], table)
         self._tables = opened
         return opened
+
+    def begin(self) -> None:
+        for table in self._tables:
+            if table.mode is DestinationSyncMode.overwrite and table not in self._staging:
+                self._begin()
+                self._begin_table(table)
 
     def write(self, table: Table, rows: Rows) -> None:
         if self._copied is None or self._copied[0] != table:

@@ -158,7 +158,7 @@ class Sync:
 
     def _read(self, destination: Destination, catalog: protocol.ConfiguredAirbyteCatalog, state: Any) -> None:
         unknown = set()
-        for messages in self.connector.read(catalog, state, take=self._take_lines):
+        for messages in self.connector.read(catalog, state, meanwhile=destination.begin, take=self._take_lines):
             if messages.kind == "STATE":
                 for content in messages.contents:
                     self._checkpoints.add(content)
