@@ -179,14 +179,12 @@ def test_the_group_yields_these_rows_again_after_each_round(tmp_path, monkeypatc
     assert [row.name for row in rows] == [*round_of, *round_of, "memory_ten_million"]
     facts = {row.name: row.facts("airbyte") for row in rows}
     assert {name: (each["ratio"] or each["value"], each["bound"]) for name, each in facts.items()} == {
-        "overwrite": (2, 10),
-        "prepared": (2, 6),
-        "dedup": (2, 20),
+        **{name: (2, bound) for name, bound in airbyte.RATIOS.items()},
         # Of the syncs of a million only, without the first ones of each connection.
-        "memory": (13, 300),
-        "four": (2, 2.2),
-        "operator": (3, 4),
-        "memory_ten_million": (16, 300),
+        "memory": (13, airbyte.PEAK_MEMORY_MB),
+        "four": (2, airbyte.FOUR),
+        "operator": (3, airbyte.OPERATOR_SECONDS),
+        "memory_ten_million": (16, airbyte.PEAK_MEMORY_MB),
     }
     assert {each["rival"] for each in facts.values()} == {"psycopg COPY", "two connections", None}
     assert [row.rounds for row in rows] == [1] * 6 + [2] * 6 + [None]
