@@ -45,7 +45,8 @@ class Instance:
         self.var = folder / "var"
         self.config = folder / "ports.yaml"
         ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres", "docs")}
-        self.config.write_text(yaml.safe_dump({"ports": ports, **settings}))
+        # For hours after the scheduled time, Airflow would start a run of its own.
+        self.config.write_text(yaml.safe_dump({"ports": ports, "dataops_schedule": None, **settings}))
 
     def command(self, target: str, **variables: object) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
