@@ -6,8 +6,10 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+# The place: embedded (no Docker), compose, or another of config/places.
+PLACE ?= embedded
 # Folder of everything written; another folder is another, independent instance.
-VAR ?= var
+VAR ?= $(if $(filter-out embedded compose,$(PLACE)),var/places/$(PLACE),var)
 
 ENV := var/env
 UV := $(ENV)/uv/bin/uv
@@ -24,7 +26,7 @@ NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
 PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
 SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
 
-# Where the commands work: with PLACE=compose in the containers, otherwise on the stack without Docker (embedded).
+# Where the commands work: with PLACE=compose in the containers, otherwise on a stack without Docker.
 ifeq ($(PLACE),compose)
 ifneq ($(CONFIG),)
 $(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
@@ -33,15 +35,18 @@ STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect
 UP = $(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
   echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
 else
-STACK = $(PYTHON_STACK) stack --var "$(VAR)"
-READY := setup
+STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)"
+READY := setup $(if $(filter bigquery-emulator,$(PLACE)),$(ENV)/emulators/.ready)
 OPTIONS = $(SETTINGS)
-OVERLAY = $(if $(PLACE),--overlay "$(PLACE)")
 endif
 
-# Only Airbyte's declaration has overlays of other names.
-ifneq ($(and $(filter-out compose embedded,$(PLACE)),$(filter run predict explain validate demo-failure up status down password,$(MAKECMDGOALS))),)
-$(error PLACE=$(PLACE) is not a place of this command: leave it out for the stack without Docker, or use PLACE=compose)
+ifeq ($(wildcard config/places/$(PLACE).yaml),)
+ifeq ($(filter airbyte-% setup $(ENV)/%,$(MAKECMDGOALS)),)
+$(error PLACE=$(PLACE) is not a place: use one of $(basename $(notdir $(wildcard config/places/*.yaml))))
+endif
+# Airbyte's declaration may have overlays of other names, for an Airbyte elsewhere.
+OVERLAY := --overlay "$(PLACE)"
+override PLACE := embedded
 endif
 
 # Without this Python not even `make doctor` starts.
@@ -53,9 +58,10 @@ endif
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Commands work on the stack without Docker, or with PLACE=compose on the containers; logs, shell, psql, images,"
-	@echo "backup, restore and nuke are for the containers only. run, up, demo-failure and airbyte-… take SOURCE=folder-or-URL"
-	@echo "and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and OUTPUT=file. See README.md."
+	@echo "Commands work on the stack without Docker, with PLACE=compose on the containers, or on another PLACE of"
+	@echo "config/places; logs, shell, psql, images, backup, restore and nuke are for the containers only. run, up, demo-failure"
+	@echo "and airbyte-… take SOURCE=folder-or-URL and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and"
+	@echo "OUTPUT=file. See README.md."
 
 .PHONY: run
 run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
@@ -100,7 +106,7 @@ password: $(READY) ## show the logins
 
 .PHONY: doctor
 doctor: $(ENV)/stack/.ready ## check this machine and explain how to fix problems
-	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --var "$(VAR)" $(if $(PLACE),--place "$(PLACE)") doctor \
+	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" doctor \
 	  $(if $(CONFIG),--config "$(CONFIG)")
 
 .PHONY: airbyte-plan airbyte-apply
@@ -176,7 +182,7 @@ torture: setup ## break runs on purpose (kills, full disk, clock, …), ROUNDS=3
 
 .PHONY: bench
 bench: setup ## measure ONLY=group, or all groups, against their bounds; writes var/bench.json
-	@$(PYTHON_STACK) devtools --var "$(VAR)" bench $(if $(PLACE),--place "$(PLACE)") $(if $(ONLY),--only "$(ONLY)") \
+	@$(PYTHON_STACK) devtools --var "$(VAR)" bench --place "$(PLACE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(ROUNDS),--rounds "$(ROUNDS)") $(SETTINGS)
 
 # FOLDER:ENVIRONMENT of the code that the type checker reads.

@@ -4,7 +4,7 @@ import hmac
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -24,10 +24,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Warehouse(_Section):
-    """The PostgreSQL database of the warehouse, which also stores the service's jobs."""
+class Database(_Section):
+    """The PostgreSQL database of the service's configuration and jobs."""
 
-    type: Literal["postgres"]
     host: str
     port: Port
     database: str
@@ -49,6 +48,7 @@ class Airbyte(_Section):
     client_secret: SecretStr = Field(min_length=1)
     # HS256 requires a key as long as its hash, 32 bytes (RFC 7518, 3.2).
     signing_key: SecretStr = Field(min_length=32)
+    database: Database
     # The declaration, which `make airbyte-apply` applies through the API.
     connections: RootedPath
     connectors: RootedPath
@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     var: Path
-    warehouse: Warehouse
     airbyte: Airbyte
     runner: Runner = Runner(root=ROOT / "var" / "env")
 
@@ -95,9 +94,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment variables take precedence over the YAML file; there are no other sources."""
-        file = os.environ.get("MLOPS_CONFIG", ROOT / "config" / "base.yaml")
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+        """Environment variables take precedence over the YAML files, of which a later one counts more."""
+        files = os.environ.get("MLOPS_CONFIG", str(ROOT / "config" / "base.yaml")).split(os.pathsep)
+        merged = YamlConfigSettingsSource(settings_cls, yaml_file=files, deep_merge=True)
+        return init_settings, env_settings, merged
 
 
 def load() -> Settings:

@@ -36,7 +36,8 @@ class Stack(Supervisor):
 
     def is_up_with(self, settings: Settings) -> bool:
         """Whether the running services were started with these settings."""
-        return self.settings.config_file.read_text(encoding="utf-8") == settings.config_text()
+        (file,) = self.settings.config_files
+        return file.read_text(encoding="utf-8") == settings.config_text()
 
     def start(
         self, names: Collection[str] | None = None, *, stay: bool, begun: Callable[[], None] = lambda: None
@@ -88,7 +89,8 @@ class Stack(Supervisor):
     def _start_supervisor(self, known: list[Service], *, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.settings.config_file, self.settings.config_text())
+        for file in self.settings.config_files:
+            write_private(file, self.settings.config_text())
         (self._run / "stays").unlink(missing_ok=True)
         if stay:
             (self._run / "stays").touch()

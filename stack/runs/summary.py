@@ -5,15 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
-from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
 
 from stack.runs import dag_runs, reports
 from stack.runs.dag_runs import DagRun
 from stack.settings import Settings, write_private
+from stack.warehouses import warehouse
 
 # Keys that a report cannot change.
 OWN_KEYS = (
@@ -22,7 +20,7 @@ OWN_KEYS = (
 )
 
 
-def empty(source: str | None, place: str = Settings.place) -> dict[str, Any]:
+def empty(source: str | None, place: str) -> dict[str, Any]:
     """A summary of a run of which at most the source is known yet."""
     keys = (*OWN_KEYS, "study", "candidate", "champion", "gate")
     known = {"schema_version": 1, "source": source and public(source), "place": place, "state": "failed"}
@@ -64,15 +62,11 @@ def expectations(run: DagRun) -> dict[str, dict[str, int]]:
 
 def rows(settings: Settings) -> dict[str, int]:
     """Rows of each table of the setting `tables` that exists in the warehouse."""
-    found: dict[str, Any] = {}
-    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
-        for tables in settings.config["tables"].values():
-            for name, table in tables.items():
-                identifier = sql.Identifier(*table.split("."))
-                if connection.execute("select to_regclass(%s)", [identifier.as_string(connection)]).fetchone():
-                    count = sql.SQL("select count(*) from {}").format(identifier)
-                    found[name] = connection.execute(count).fetchone()
-    return found
+    found = warehouse(settings)
+    counted = {
+        name: found.count(table) for tables in settings.config["tables"].values() for name, table in tables.items()
+    }
+    return {name: rows for name, rows in counted.items() if rows is not None}
 
 
 def public(source: str) -> str:

@@ -31,7 +31,7 @@ def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
 
 
 def test_a_run_that_never_began_was_stopped_by_no_gate(screen):
-    assert not demo._show_gate(None, summary.empty("files"), screen)
+    assert not demo._show_gate(None, summary.empty("files", "embedded"), screen)
 
 
 def test_a_demonstration_that_is_killed_has_the_source_put_back_and_one_that_ends_does_so_itself(tmp_path):
