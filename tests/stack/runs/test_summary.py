@@ -67,7 +67,7 @@ def test_headlines_are_lines_of_the_screen(shown):
 
 
 def test_the_file_has_the_facts_without_their_texts_for_the_screen(tmp_path):
-    facts = summary.empty("fïles")
+    facts = summary.empty("fïles", "embedded")
     summary.write(facts | {"headlines": {"champion": "version 4"}}, tmp_path / "summary.json")
     del facts["headlines"]
     assert json.loads((tmp_path / "summary.json").read_text()) == facts
