@@ -68,24 +68,17 @@ def refuse_above(limit: str | int | None, estimate: Estimate) -> None:
 def _add(ctx: Any, project: str, tree: exp.Expression, sizes: dict[Name, int]) -> None:
     everything = isinstance(tree, exp.Merge) or next(tree.find_all(exp.Star), None) is not None
     wanted = None if everything else {column.name.lower() for column in tree.find_all(exp.Column)}
-    written = _written(tree, project)
-    for name in named(tree, project):
+    # The table that these fill is not read, unless their query names it, too.
+    read = tree.args.get("expression") if isinstance(tree, exp.Insert | exp.Create) else tree
+    for name in named(read, project) if read is not None else ():
         meta = ctx.catalog.get_table(*name.parts)
-        if meta is None or name == written:
+        if meta is None:
             continue
         if meta.view_query and meta.table_type == "VIEW":
             with contextlib.suppress(sqlglot.errors.SqlglotError):
                 _add(ctx, name.project, sqlglot.parse_one(meta.view_query, read="bigquery"), sizes)
         else:
             sizes[name] = max(sizes.get(name, 0), _size(ctx, name, meta, wanted))
-
-
-def _written(tree: exp.Expression, project: str) -> Name | None:
-    """The table that a statement fills without reading it."""
-    if not isinstance(tree, exp.Insert | exp.Create):
-        return None
-    target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-    return Name.of_sql(target, project) if isinstance(target, exp.Table) else None
 
 
 def _size(ctx: Any, name: Name, meta: TableMeta, wanted: set[str] | None) -> int:

@@ -7,6 +7,7 @@ from bqemulator.api.routes import jobs as pages
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import AlreadyExistsError, DomainError, InvalidQueryError
 from bqemulator.jobs import executor
+from bqemulator.scripting import interpreter
 from bqemulator.scripting.ast import SqlStmt
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
@@ -85,6 +86,8 @@ def _sql(project: str, query: dict[str, Any]) -> str:
 
 
 def _is_script(sql: str) -> bool:
+    if interpreter._classify_txn_statement(sql):
+        raise InvalidQueryError("Transaction control statements are supported only in scripts or sessions")
     statements = executor._parse_script_or_raise(sql).statements
     return len(statements) != 1 or not isinstance(statements[0], SqlStmt)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bqemulator.api.routes.tables import _field_to_rest, _parse_schema_fields, _rest_to_table_meta
+from bqemulator.api.routes import tables as pages
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import TableSchema
 from bqemulator.domain.errors import ValidationError
@@ -29,7 +29,7 @@ def count(ctx: Any, name: Name) -> int:
 
 def fields_of(ctx: Any, name: Name) -> Fields:
     """Columns of a table; raises NotFoundError."""
-    return [_field_to_rest(field) for field in get(ctx, name).schema_.fields]
+    return [pages._field_to_rest(field) for field in get(ctx, name).schema_.fields]
 
 
 def columns_of(fields: Fields) -> str:
@@ -43,7 +43,8 @@ def columns_of(fields: Fields) -> str:
 def replace(ctx: Any, name: Name, fields: Fields, settings: dict[str, Any]) -> None:
     """Make a table, empty, in place of one that may be there.
 
-    Partitioning and clustering are those of the settings (of a job), or else those of the table that was there.
+    Partitioning and clustering are those of the settings (of a job), or else those of the table that was there; it
+    stays clustered only if it still has the columns.
 
     Raises:
         ValidationError: the table is there with another partitioning, or a view is there.
@@ -56,7 +57,7 @@ def replace(ctx: Any, name: Name, fields: Fields, settings: dict[str, Any]) -> N
     body |= {key: settings[key] for key in _LAYOUT if settings.get(key)}
     properties = settings.get("destinationTableProperties") or {}
     body |= {key: properties[key] for key in _PROPERTIES if properties.get(key)}
-    meta = _rest_to_table_meta(name.project, name.dataset, body, ctx.clock, found)
+    meta = pages._rest_to_table_meta(name.project, name.dataset, body, ctx.clock, found)
     if found is not None and found.time_partitioning != meta.time_partitioning:
         raise ValidationError(
             f"Incompatible table partitioning specification. Table {name} is partitioned otherwise than the job says"
@@ -65,11 +66,13 @@ def replace(ctx: Any, name: Name, fields: Fields, settings: dict[str, Any]) -> N
     columns = {field["name"].lower() for field in fields}
     if layout and layout.field and layout.field.lower() not in columns:
         raise ValidationError("The field specified for partitioning cannot be found in the schema.")
-    for field in meta.clustering.fields if meta.clustering else ():
-        if field.lower() not in columns:
-            raise ValidationError(
-                f"The field specified for clustering cannot be found in the schema. Invalid field: {field}"
-            )
+    missing = [field for field in (meta.clustering.fields if meta.clustering else ()) if field.lower() not in columns]
+    if missing and settings.get("clustering"):
+        raise ValidationError(
+            f"The field specified for clustering cannot be found in the schema. Invalid field: {missing[0]}"
+        )
+    if missing:
+        meta = meta.model_copy(update={"clustering": None})
     if found is None:
         ctx.catalog.create_table(meta)
     else:
@@ -98,7 +101,7 @@ def extend(ctx: Any, name: Name, fields: Fields, options: list[str] | None) -> N
                 f" (field: {field['name']})"
             )
     add_columns(ctx, name, new)
-    schema = TableSchema(fields=(*found.schema_.fields, *_parse_schema_fields(new)))
+    schema = TableSchema(fields=(*found.schema_.fields, *pages._parse_schema_fields(new)))
     ctx.catalog.update_table(found.model_copy(update={"schema_": schema}))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlglot
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.scripting.exceptions import ScriptRaise
-from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
+from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _classify_txn_statement
 from sqlglot import exp
 
 from emulators.bigquery.engine import atomic
@@ -72,8 +72,6 @@ def install() -> None:
             await _undo(self)
 
     async def run_statement(self: ScriptInterpreter, sql: str) -> None:
-        from bqemulator.scripting.interpreter import _classify_txn_statement
-
         if _classify_txn_statement(sql):
             await statement(self, sql)
         elif self._active_txn is not None:

@@ -60,13 +60,14 @@ def test_a_table_is_made_with_schema_partitioning_clustering_and_labels(load, cl
 
 @pytest.mark.parametrize("how", [TRUNCATE, APPEND])
 def test_a_load_that_fails_leaves_the_table_as_it_was(load, sql, client, how):
-    """https://cloud.google.com/bigquery/docs/loading-data: a job is atomic."""
-    load({"id": [1, 2]})
+    """https://cloud.google.com/bigquery/docs/batch-loading-data: load jobs are atomic."""
+    load({"id": [1, 2]}, schema=[SchemaField("id", "INT64", "REQUIRED")])
     before = client.get_table("data.t").to_api_repr()["schema"]
+    required = {"write_disposition": how, "schema": [SchemaField("id", "INT64", "REQUIRED")]}
     with pytest.raises(BadRequest):
-        load("id\n1\nnot a number\n", write_disposition=how, source_format="CSV", skip_leading_rows=1)
+        load("1\nno number\n", source_format="CSV", **required)
     with pytest.raises(BadRequest):
-        load({"id": [None]}, write_disposition=how, schema=[SchemaField("id", "INT64", "REQUIRED")] if how == TRUNCATE else None) if how == TRUNCATE else load({"id": ["text"]}, write_disposition=how)
+        load({"id": pa.array([3, None], pa.int64())}, **required)
     assert sql("select id from data.t order by id") == [(1,), (2,)]
     assert client.get_table("data.t").to_api_repr()["schema"] == before
 
