@@ -15,6 +15,8 @@ HEALTH = {
     "mlflow": "/health",
     "airbyte": "/api/public/v1/health",
     "docs": "/health",
+    "bigquery": "/healthz",
+    "storage": "/_internal/healthcheck",
 }
 # The web pages that the home page lists: service, name, purpose.
 WEB_PAGES = (
@@ -25,8 +27,8 @@ WEB_PAGES = (
 
 
 def names(settings: Settings) -> tuple[str, ...]:
-    """Names of all locked environments."""
-    return (*NAMES, settings.config["application"])
+    """Names of all locked environments that an instance uses."""
+    return (*NAMES, settings.config["application"], *(["emulators"] if settings.is_emulated else []))
 
 
 def common_environment(settings: Settings) -> dict[str, str]:

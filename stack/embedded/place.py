@@ -68,6 +68,8 @@ class Place(BasePlace):
     ) -> Generator[None]:
         """Context in which services run; see BasePlace. If all run with other settings, they start again with these."""
         stack = self._stack
+        if names is not None and self.settings.is_emulated:
+            names = {*names, "bigquery", "storage"}
         # Services that end with another command are not to be used: starting ours says so.
         if stack.is_up(names) and (names or stack.stays):
             begun()

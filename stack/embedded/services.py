@@ -91,6 +91,30 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
             for component, options in AIRFLOW_COMPONENTS.items()
         ),
         *([docs] if stay else []),
+        *(emulators(settings) if settings.is_emulated else []),
+    ]
+
+
+def emulators(settings: Settings) -> list[Service]:
+    """The emulators of BigQuery and Cloud Storage, with the bucket of the artifacts."""
+    data, ports = settings.var / "emulators", settings.ports
+    bucket = settings.artifacts.removeprefix("gs://").partition("/")[0]
+    environment = {"PYTHONPATH": str(ROOT)}
+    bigquery = ["--data", str(data / "bigquery"), "--port", str(ports.bigquery), "--grpc-port", str(ports.bigquery_storage)]
+    storage = ["--data", str(data / "storage"), "--port", str(ports.storage), "--bucket", bucket]
+    return [
+        Service(
+            "bigquery",
+            command_of("emulators", "python", "-m", "emulators.bigquery", *bigquery),
+            lambda: _answers(health_url(settings, "bigquery")),
+            environment,
+        ),
+        Service(
+            "storage",
+            command_of("emulators", "python", "-m", "emulators.storage", *storage),
+            lambda: _answers(health_url(settings, "storage")),
+            environment,
+        ),
     ]
 
 
