@@ -142,12 +142,13 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools tagifai dbt_transforms airbyte great_expectations airflow e2e docker
+TESTS := stack devtools tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker
 ENVIRONMENTS_stack := stack
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_tagifai := tagifai stack
-ENVIRONMENTS_dbt_transforms := dbt stack bqemulator
-ENVIRONMENTS_airbyte := airbyte stack bqemulator
+ENVIRONMENTS_emulators := airbyte stack emulators
+ENVIRONMENTS_dbt_transforms := dbt stack emulators
+ENVIRONMENTS_airbyte := airbyte stack emulators
 ENVIRONMENTS_great_expectations := airflow stack
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
 ENVIRONMENTS_e2e := $(ENVIRONMENTS)
@@ -180,11 +181,11 @@ bench: setup ## measure ONLY=group, or all groups, against their bounds; writes 
 	  $(if $(ROUNDS),--rounds "$(ROUNDS)") $(SETTINGS)
 
 # FOLDER:ENVIRONMENT of the code that the type checker reads.
-TYPED := stack:stack devtools:stack airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
+TYPED := stack:stack devtools:stack emulators:emulators airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
 SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/*)
 
 .PHONY: lint
-lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes
+lint: setup $(ENV)/dev/.ready $(ENV)/emulators/.ready ## check style, types, SQL and common mistakes
 	@$(ENV)/dev/bin/ruff check
 	@$(ENV)/dev/bin/ruff format --check
 	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --min-severity error --summary=none \
@@ -205,7 +206,7 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 
 .PHONY: lock
 lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
-	@for name in uv $(ENVIRONMENTS) dev bqemulator; do \
+	@for name in uv $(ENVIRONMENTS) dev emulators; do \
 	  echo "$$name: resolving"; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$(sed -n 's/^# uv: //p' requirements/$$name.in) \

@@ -78,19 +78,25 @@ def postgres(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bigquery_emulator(tmp_path_factory):
-    """Address of a BigQuery of this test session, as BIGQUERY_EMULATOR_HOST has it."""
-    command = [ENVIRONMENTS / "bqemulator" / "bin" / "python", ROOT / "tests" / "bigquery_emulator.py"]
-    folder = tmp_path_factory.mktemp("bigquery")
-    with (folder / "log").open("w") as log:
+def bigquery_server(tmp_path_factory):
+    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
+    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
+    log = tmp_path_factory.mktemp("bigquery") / "log"
+    with log.open("w") as errors:
         process = subprocess.Popen(
-            [*command, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     address = next((line for line in process.stdout if line.startswith("{")), None)
-    assert address, f"the emulator did not start: {(folder / 'log').read_text()}"
-    yield json.loads(address)["url"]
+    assert address, f"the emulator did not start: {log.read_text()}"
+    yield json.loads(address)
     process.stdin.close()
     process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator(bigquery_server):
+    """Address of a BigQuery of this test session, as BIGQUERY_EMULATOR_HOST has it."""
+    return bigquery_server["url"]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Cloud Storage's stand-in: fake-gcs-server, whose data are files in a folder."""
