@@ -70,12 +70,10 @@ def _opened(uri: str) -> Generator[tuple[Any, str]]:
             f"{uri}: {error}. Log in with `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the key of an account."
         ) from error
-    except (FileNotFoundError, PermissionError, gcsfs.retry.HttpError) as error:
-        code = getattr(error, "code", None)
-        kind = ServiceError if code is not None and gcsfs.retry.is_retriable(error) else TagifaiError
-        raise kind(
-            f"{uri}: {' '.join(str(error).split())}. Check `artifacts`, and give the account the role Storage Object User "
-            "on the bucket."
-        ) from error
-    except (OSError, ClientError, gcsfs.retry.ChecksumError) as error:
-        raise ServiceError(f"{uri}: {' '.join(str(error).split()) or type(error).__name__}; try again") from error
+    except (OSError, ClientError, gcsfs.retry.HttpError, gcsfs.retry.ChecksumError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, FileNotFoundError) or "Forbidden" in reason:
+            raise TagifaiError(
+                f"{uri}: {reason}. Check `artifacts`, and give the account the role Storage Object User on the bucket."
+            ) from error
+        raise ServiceError(f"{uri}: {reason}. Try again.") from error
