@@ -13,9 +13,14 @@ import tempfile
 from pathlib import Path
 
 from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
-from bqemulator.server import EmulatorServer
+from bqemulator.observability.logging_ import configure_logging
 
-from emulators.bigquery import corrections
+# The rest of bqemulator logs when it is imported.
+configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
+
+from bqemulator.server import EmulatorServer  # noqa: E402
+
+from emulators.bigquery import corrections  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -39,6 +44,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data; without it they are in memory")
     parser.add_argument("--port", type=int, default=0, help="port of the REST API (default: a free one)")
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Storage API (default: a free one)")
+    parser.add_argument("--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
     options = parser.parse_args()
     corrections.install()
@@ -50,6 +56,7 @@ def main() -> None:
             grpc_port=options.grpc_port,
             persistence_mode=PersistenceMode.PERSISTENT if options.data else PersistenceMode.EPHEMERAL,
             data_dir=options.data,
+            gcs_local_root=options.storage_root,
             upload_staging_dir=Path(uploads),
             log_level=LogLevel.ERROR,
             log_format=LogFormat.CONSOLE,

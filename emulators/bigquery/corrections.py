@@ -1,10 +1,20 @@
-"""All corrections of bqemulator, in the order in which they build on each other."""
+"""All corrections of bqemulator."""
 
-from emulators.bigquery import engine, pages, types
+from emulators.bigquery import (
+    ddl,
+    engine,
+    functions,
+    limits,
+    pages,
+    statements,
+    transactions,
+    turns,
+    types,
+    uploads,
+)
 
 
 def install() -> None:
     """Correct bqemulator in this process; call it once, before a server starts."""
-    engine.install()
-    types.install()
-    pages.install()
+    for subject in (engine, limits, types, functions, statements, ddl, transactions, uploads, turns, pages):
+        subject.install()

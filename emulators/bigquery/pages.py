@@ -1,14 +1,26 @@
-"""HTTP beside the API itself: tokens for clients, and the kinds of uploads."""
+"""The HTTP application: tokens for clients, jobs and tables before bqemulator's own pages, one request at a time."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
 from bqemulator import server
-from bqemulator.api.routes import upload
-from fastapi import FastAPI
+from bqemulator.api.dependencies import get_context
+from bqemulator.api.routes import tables as pages
+from bqemulator.catalog.models import TableMeta
+from fastapi import APIRouter, Depends, FastAPI, Request
+
+from emulators.bigquery import jobs, tables
+from emulators.bigquery.engine import atomic
+from emulators.bigquery.names import Name, get
+from emulators.bigquery.turns import Turns
+
+_TABLE = "/bigquery/v2/projects/{project_id}/datasets/{dataset_id}/tables/{table_id}"
+Context = Annotated[Any, Depends(get_context)]
+router = APIRouter()
 
 
+@router.post("/token")
 async def token() -> dict[str, Any]:
     """Answer of an OAuth server: any client gets a token, and every token is accepted."""
     claims = {"iss": "emulator", "aud": "emulator", "exp": int(time.time()) + 3600}
@@ -16,15 +28,45 @@ async def token() -> dict[str, Any]:
     return {"access_token": "emulator", "token_type": "Bearer", "expires_in": 3600, "id_token": id_token}
 
 
+@router.get(_TABLE)
+async def get_table(project_id: str, dataset_id: str, table_id: str, ctx: Context) -> dict[str, Any]:
+    """A table, with the rows that it has now; bqemulator does not count them after DML."""
+    answer = pages.get_table(project_id, dataset_id, table_id, ctx)
+    meta = ctx.catalog.get_table(project_id, dataset_id, table_id)
+    if meta is not None and meta.table_type in ("TABLE", "CLONE"):
+        answer["numRows"] = str(tables.count(ctx, Name(project_id, dataset_id, table_id)))
+    return answer
+
+
+@router.patch(_TABLE)
+@router.put(_TABLE)
+async def update_table(
+    project_id: str, dataset_id: str, table_id: str, request: Request, ctx: Context
+) -> dict[str, Any]:
+    """Change a table; columns that are new are added, which bqemulator only notes."""
+    name = Name(project_id, dataset_id, table_id)
+    body = await request.json()
+    fields = (body.get("schema") or {}).get("fields") or []
+    before: TableMeta = get(ctx, name)
+    have = {field.name.lower() for field in before.schema_.fields}
+    with atomic(ctx):
+        if before.table_type == "TABLE":
+            tables.add_columns(ctx, name, [field for field in fields if field["name"].lower() not in have])
+        return await pages.patch_table(project_id, dataset_id, table_id, request, ctx)
+
+
 def install() -> None:
-    """Add the page of tokens to the application, and accept what google-cloud-bigquery sends."""
-    # It uploads files as this.
-    upload._PERMITTED_MEDIA_CONTENT_TYPES += ("*/*",)
+    """Put these pages in front of bqemulator's."""
     create = server.create_app
 
     def create_app(context: Any) -> FastAPI:
         application = create(context)
-        application.add_api_route("/token", token, methods=["POST"])
+        known = list(application.router.routes)
+        application.router.routes.clear()
+        application.include_router(router)
+        application.include_router(jobs.router)
+        application.router.routes += known
+        application.add_middleware(Turns)
         return application
 
     server.create_app = create_app
