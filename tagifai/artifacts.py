@@ -1,37 +1,79 @@
 """Files under the artifact root, a folder or a bucket; a file is either whole or missing."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-from tagifai.errors import TagifaiError
+from tagifai.errors import ServiceError, TagifaiError
 
 
 def exists(uri: str) -> bool:
     """Whether a file exists."""
-    filesystem, path = fsspec.url_to_fs(uri)
-    return filesystem.exists(path)
+    with _opened(uri) as (filesystem, path):
+        return filesystem.exists(path)
 
 
 def read(uri: str, *, missing: str) -> bytes:
     """Content of a file; if it does not exist, a TagifaiError with the message `missing`."""
-    filesystem, path = fsspec.url_to_fs(uri)
-    try:
-        return filesystem.cat_file(path)
-    except FileNotFoundError:
-        raise TagifaiError(missing) from None
+    with _opened(uri) as (filesystem, path):
+        try:
+            return filesystem.cat_file(path)
+        except FileNotFoundError:
+            raise TagifaiError(missing) from None
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a file in one step: under a temporary name, then renamed; folders are created as needed."""
-    filesystem, path = fsspec.url_to_fs(uri)
-    filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-    beside = f"{path}.{os.getpid()}.new"
+    """Write a file in one step; folders are created as needed.
+
+    A bucket has an object as soon as all of it has arrived. In a folder, the file is written beside and renamed.
+    """
+    with _opened(uri) as (filesystem, path):
+        if not isinstance(filesystem, LocalFileSystem):
+            filesystem.pipe_file(path, content)
+            return
+        filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+        beside = f"{path}.{os.getpid()}.new"
+        try:
+            with filesystem.open(beside, "wb") as file:
+                file.write(content)
+            filesystem.mv(beside, path)
+        except BaseException:
+            if filesystem.exists(beside):
+                filesystem.rm_file(beside)
+            raise
+
+
+@contextmanager
+def _opened(uri: str) -> Generator[tuple[Any, str]]:
+    """The file system of a URI and the path there; errors of a bucket become ours.
+
+    Raises:
+        ServiceError: the bucket does not answer.
+        TagifaiError: the bucket does not exist or refuses.
+    """
+    if not uri.startswith("gs://"):
+        yield fsspec.url_to_fs(uri)
+        return
+    # Imported only here: Google's libraries take a second.
+    import gcsfs.retry
+    from aiohttp import ClientError
+    from google.auth.exceptions import GoogleAuthError
+
     try:
-        with filesystem.open(beside, "wb") as file:
-            file.write(content)
-        filesystem.mv(beside, path)
-    except BaseException:
-        if filesystem.exists(beside):
-            filesystem.rm_file(beside)
-        raise
+        yield fsspec.url_to_fs(uri)
+    except GoogleAuthError as error:
+        raise TagifaiError(
+            f"{uri}: {error}. Log in with `gcloud auth application-default login`, or set "
+            "GOOGLE_APPLICATION_CREDENTIALS to the key of an account."
+        ) from error
+    except (OSError, ClientError, gcsfs.retry.HttpError, gcsfs.retry.ChecksumError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, FileNotFoundError) or "Forbidden" in reason:
+            raise TagifaiError(
+                f"{uri}: {reason}. Check `artifacts`, and give the account the role Storage Object User on the bucket."
+            ) from error
+        raise ServiceError(f"{uri}: {reason}. Try again.") from error

@@ -69,7 +69,10 @@ def _run(command: str, result: str | None, **options: Any) -> None:
             loaded = settings.load()
             call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{command}"), command)
             facts = call(loaded, **options)
+            # Costs belong to the report alone, so that the results are the same in every place.
+            billed = facts.pop("bytes_billed", None)
             report = reports.REPORTS[command](loaded, facts, options)
+            report |= {} if billed is None else {"bytes_billed": billed}
     except TagifaiError as error:
         message = " ".join(str(error).split())
         write({"error": message, "report": {"note": message}})

@@ -12,12 +12,13 @@ def extract(settings: Settings) -> dict[str, object]:
     """Write marts.labeled_projects as a Parquet file named by its content, unless that file exists.
 
     Returns:
-        `snapshot`, the content's hash; `uri` of the file; `rows`.
+        `snapshot`, the content's hash; `uri` of the file; `rows`; `bytes_billed` as in warehouse.Tables.
 
     Raises:
         TagifaiError: the warehouse does not answer, or the table is missing or empty.
     """
-    table = warehouse.read_labeled_projects(settings.warehouse, snapshot.COLUMNS)
+    tables = warehouse.connect(settings.warehouse, command="extract")
+    table = tables.labeled_projects(snapshot.COLUMNS)
     name, uri = snapshot.write(table, settings.artifacts)
     logger.info("snapshot %s: %d rows", name, table.num_rows)
-    return {"snapshot": name, "uri": uri, "rows": table.num_rows}
+    return {"snapshot": name, "uri": uri, "rows": table.num_rows, "bytes_billed": tables.bytes_billed}

@@ -40,7 +40,7 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
     Returns:
         `rows` tagged; `model_version`. Without a file also `unlabeled`, how many projects have no label; `predictions`,
         the URI of the candidate; `predicted_at`, later than in all earlier calls; `mlflow`: where
-        the champion is, as in registry.place.
+        the champion is, as in registry.place; `bytes_billed` as in warehouse.Tables.
 
     Raises:
         TagifaiError: there is no champion, MLflow or the warehouse does not answer, the table or the source is missing,
@@ -48,9 +48,9 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
     """
     if source and target:
         return _predict_file(settings, source, target)
+    tables = warehouse.connect(settings.warehouse, command="predict")
     # Whoever has a later time has neither an older table nor an older champion.
-    with warehouse.projects_to_predict(settings.warehouse, (*COLUMNS, "is_labeled")) as (table, predicted_at):
-        champion = _champion(settings)
+    table, champion, predicted_at = tables.projects_to_predict((*COLUMNS, "is_labeled"), lambda: _champion(settings))
     projects, model = table.to_pandas(), registry.load(settings, champion)
     tagged, version = tag(model, projects), str(champion.version)
     candidate = projects.drop(columns="description").merge(tagged.assign(model_version=version), how="outer", on="id")
@@ -68,6 +68,7 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
         "predictions": uri,
         "predicted_at": predicted_at.isoformat(),
         "mlflow": registry.place(settings, champion),
+        "bytes_billed": tables.bytes_billed,
     }
 
 

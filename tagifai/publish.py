@@ -21,7 +21,7 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
 
     Returns:
         `rows` of the candidate; `unlabeled`, how many of its projects have no label; its `model_version`; whether it is
-        `published`.
+        `published`; `bytes_billed` as in warehouse.Tables.
 
     Raises:
         TagifaiError: the candidate is missing, or the warehouse does not answer.
@@ -31,7 +31,8 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
     content = artifacts.read(uri, missing=f"there are no predictions {uri}: run predict and pass on what it returns")
     candidate = pyarrow.parquet.read_table(io.BytesIO(content))
     predictions = candidate.select(["id", "tag", "probability", "model_version"])
-    published = warehouse.replace_predictions(settings.warehouse, predictions, predicted_at)
+    tables = warehouse.connect(settings.warehouse, command="publish")
+    published = tables.replace_predictions(predictions, predicted_at)
     logger.info(
         "%d predictions %s", len(predictions), "published" if published else "kept back: newer ones are published"
     )
@@ -40,4 +41,5 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
         "unlabeled": candidate["is_labeled"].to_pylist().count(False),
         "model_version": predictions["model_version"][0].as_py(),
         "published": published,
+        "bytes_billed": tables.bytes_billed,
     }

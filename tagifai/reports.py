@@ -1,8 +1,8 @@
 """The report of each command: what the page and the summary of a run show about it, as JSON.
 
-A report has any of `rows_in`, `rows_out`, `note`, `links`, `headlines`, `sections` and `summary`. A link is a URL or
-`mlflow:/PATH`. A section is a table: `title`, `text`, `columns`, `rows`; a cell is a text, a number, None or
-{"text", "share"}, which is drawn as a bar.
+A report has any of `rows_in`, `rows_out`, `note`, `links`, `headlines`, `sections` and `summary`; the command line adds
+`bytes_billed` where the warehouse bills by bytes. A link is a URL or `mlflow:/PATH`. A section is a table: `title`,
+`text`, `columns`, `rows`; a cell is a text, a number, None or {"text", "share"}, which is drawn as a bar.
 """
 
 from collections.abc import Callable

@@ -43,8 +43,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Warehouse(Section):
-    """The database whose schema marts has the published tables."""
+class Postgres(Section):
+    """The PostgreSQL database whose schema marts has the published tables."""
 
     type: Literal["postgres"]
     host: str
@@ -52,6 +52,35 @@ class Warehouse(Section):
     database: str
     user: str
     password: SecretStr
+
+
+class BigQuery(Section):
+    """The BigQuery project whose dataset `prefix`marts has the published tables.
+
+    Attributes:
+        location: region of all datasets and jobs.
+        prefix: in front of the name of each dataset.
+        maximum_bytes_billed: bytes that a job may read; BigQuery refuses a larger one.
+        job_timeout: seconds after which a job is ended.
+        keyfile: key of a service account; None: the default credentials of this machine.
+        impersonate: e-mail address of the service account to act as.
+        labels: of every job, dataset and table.
+        storage_api: host:port of a Storage Read API without TLS, which an emulator has; None: Google's.
+    """
+
+    type: Literal["bigquery"]
+    project: str = Field(min_length=1)
+    location: str = Field(min_length=1)
+    prefix: str = Field("", pattern=r"^\w*$")
+    maximum_bytes_billed: PositiveInt
+    job_timeout: PositiveInt
+    keyfile: str | None = None
+    impersonate: str | None = None
+    labels: dict[str, str] = {}
+    storage_api: str | None = None
+
+
+Warehouse = Annotated[Postgres | BigQuery, Field(discriminator="type")]
 
 
 def _as_cleaned(tag: str) -> str:
@@ -174,7 +203,7 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        problems = [f"{_named(each['loc'])}: {each['msg']}" for each in error.errors()]
         remedy = f"correct {files} or the environment variables MLOPS_…"
         raise TagifaiError(f"wrong settings: {'; '.join(problems)}; {remedy}") from None
     except SettingsError as error:
@@ -191,3 +220,8 @@ def prepare_libraries() -> None:
 def _config_files() -> list[Path]:
     """The config files; a later one counts more."""
     return [Path(file) for file in (os.environ.get("MLOPS_CONFIG") or str(BASE_CONFIG)).split(os.pathsep)]
+
+
+def _named(location: tuple[int | str, ...]) -> str:
+    # Pydantic puts the type of a warehouse behind `warehouse`, where it is no part of a name.
+    return ".".join(str(part) for part in location if part not in ("postgres", "bigquery"))

@@ -99,6 +99,20 @@ def bigquery_emulator(bigquery_server):
     return bigquery_server["url"]
 
 
+@pytest.fixture(scope="session")
+def make_project(bigquery_server, tmp_path_factory):
+    """Function that makes an empty project of the stand-in for BigQuery, a bigquery_testing.Project."""
+    # Needs Google's client, which not every folder's tests have.
+    from bigquery_testing import Project
+
+    key = tmp_path_factory.mktemp("google") / "key.json"
+    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
+    subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
+    # Google would be asked where an account with a name may be used from.
+    key.write_text(json.dumps(json.loads(key.read_text()) | {"client_email": ""}))
+    return lambda: Project(bigquery_server, key)
+
+
 @pytest.fixture
 def browser(tmp_path, monkeypatch):
     """Headless Chromium that reaches nothing but this machine, and notes what it asks for."""

@@ -63,7 +63,13 @@ def test_all_projects_of_the_warehouse_are_tagged_and_published_also_without_a_l
     assert facts["mlflow"] == {"model": connected.model.name, "version": "2"}
     # It is a candidate only.
     assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
-    assert published(connected, facts) == {"rows": 151, "unlabeled": 1, "model_version": "2", "published": True}
+    assert published(connected, facts) == {
+        "rows": 151,
+        "unlabeled": 1,
+        "model_version": "2",
+        "published": True,
+        "bytes_billed": None,
+    }
     ids, tags, probabilities, versions = columns_of(postgres, warehouse)
     assert ids == [*projects["id"], 1000]
     assert tags == [*fitted.predict(projects), "computer-vision"]
@@ -93,7 +99,13 @@ def test_predictions_that_are_older_than_the_published_ones_are_not_published(co
     old = predict(connected)
     postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")
     assert published(connected, predict(connected))["published"] is True
-    assert published(connected, old) == {"rows": 151, "unlabeled": 1, "model_version": "2", "published": False}
+    assert published(connected, old) == {
+        "rows": 151,
+        "unlabeled": 1,
+        "model_version": "2",
+        "published": False,
+        "bytes_billed": None,
+    }
     assert columns_of(postgres, warehouse)[0] == [1, 2, 3]
 
 

@@ -1,3 +1,5 @@
+"""The published tables: the same tests on PostgreSQL and on BigQuery."""
+
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -5,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tagifai import snapshot
-from tagifai.errors import TagifaiError
+from tagifai.errors import ServiceError, TagifaiError
 from tagifai.extract import extract
-from tagifai.warehouse import projects_to_predict, replace_predictions
+from tagifai.warehouse import connect
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -19,100 +21,200 @@ def predictions(ids, version="1"):
 
 
 @pytest.fixture
-def connected(make_settings, warehouse):
-    """Settings whose warehouse is the real one."""
-    return make_settings(warehouse={"type": "postgres", **warehouse})
+def tables(connected):
+    """The tables of the warehouse."""
+    return connect(connected.warehouse, command="test")
 
 
-def test_extract_writes_the_published_rows_in_the_order_of_ids(connected, projects, uri):
-    facts = extract(connected)
-    assert facts["rows"] == len(projects)
-    assert facts["uri"] == f"{connected.artifacts}/snapshots/{facts['snapshot']}.parquet"
-    read = snapshot.read(facts["uri"])
-    assert read.astype(str).values.tolist() == projects.astype(str).values.tolist()
+class TestPostgres:
+    """A subclass has other fixtures `connected`, settings with the warehouse, and `sql`, which gives rows as lists."""
+
+    @pytest.fixture
+    def connected(self, make_settings, warehouse):
+        return make_settings(warehouse={"type": "postgres", **warehouse})
+
+    @pytest.fixture
+    def sql(self, postgres, warehouse):
+        return lambda statements: postgres.psql(warehouse, statements)
+
+    @pytest.fixture
+    def ids(self, sql):
+        """Function that gives the ids of the published predictions."""
+        return lambda: [int(each) for (each,) in sql("select id from marts.predictions order by id")]
+
+    def test_extract_writes_the_published_rows_in_the_order_of_ids(self, connected, projects, uri):
+        facts = extract(connected)
+        assert facts["rows"] == len(projects)
+        assert facts["uri"] == f"{connected.artifacts}/snapshots/{facts['snapshot']}.parquet"
+        read = snapshot.read(facts["uri"])
+        assert read.astype(str).values.tolist() == projects.astype(str).values.tolist()
+
+    def test_the_same_rows_are_the_same_snapshot_in_every_warehouse(self, connected, projects):
+        # The types as PostgreSQL's `timestamp`, `bigint` and `text` have them.
+        times = pa.array(projects["created_on"], pa.timestamp("us"))
+        texts = {name: pa.array(projects[name], pa.string()) for name in ("title", "description", "tag")}
+        table = pa.table({"id": pa.array(projects["id"], pa.int64()), "created_on": times, **texts})
+        assert extract(connected)["snapshot"] == snapshot.content_hash(table)
+
+    def test_extracting_unchanged_rows_again_gives_the_same_snapshot(self, connected, sql):
+        first = extract(connected)
+        sql("create table marts.t as select * from marts.labeled_projects")
+        sql("delete from marts.labeled_projects where true")
+        sql("insert into marts.labeled_projects select * from marts.t order by id desc")
+        assert extract(connected)["snapshot"] == first["snapshot"]
+        sql("update marts.labeled_projects set title = concat(title, '!') where id = 3")
+        assert extract(connected)["snapshot"] != first["snapshot"]
+
+    def test_an_empty_or_missing_table_is_an_error_that_says_what_to_run(self, connected, sql):
+        sql("delete from marts.labeled_projects where true")
+        with pytest.raises(TagifaiError, match=r"marts\.labeled_projects in .* is empty: run dataops"):
+            extract(connected)
+        sql("drop table marts.labeled_projects")
+        with pytest.raises(TagifaiError, match=r"marts\.labeled_projects.* (does not exist).*make run"):
+            extract(connected)
+
+    def test_predictions_are_replaced_and_a_view_on_them_lives_on(self, tables, sql):
+        assert tables.replace_predictions(predictions([1, 2, 3]), NOW)
+        sql("create view marts.mine as select id, model_version, tag, probability from marts.predictions")
+        # The same time: a task that was repeated.
+        assert tables.replace_predictions(predictions([2, 9], version="2"), NOW)
+        rows = sql("select * from marts.mine order by id")
+        assert [[str(each) for each in row] for row in rows] == [["2", "2", "mlops", "0.5"], ["9", "2", "mlops", "0.5"]]
+
+    def test_the_time_of_predictions_is_stored_exactly(self, tables, sql):
+        moment = NOW + timedelta(microseconds=123456)
+        tables.replace_predictions(predictions([1]), moment)
+        same = "timestamp '2026-01-02 03:04:05.123456+00'"
+        same = same if tables.bytes_billed is not None else same.replace("timestamp", "timestamptz")
+        assert len(sql(f"select id from marts.predictions where predicted_at = {same}")) == 1
+
+    def test_the_old_predictions_stay_if_writing_the_new_ones_fails(self, tables, ids):
+        tables.replace_predictions(predictions([1, 2]), NOW)
+        with pytest.raises(TagifaiError, match="duplicate key"):
+            tables.replace_predictions(predictions([7, 8, 7]), NOW)
+        assert ids() == [1, 2]
+
+    def test_newer_predictions_are_kept(self, tables, ids):
+        assert tables.replace_predictions(predictions([1, 2]), NOW)
+        assert not tables.replace_predictions(predictions([7]), NOW - timedelta(microseconds=1))
+        assert ids() == [1, 2]
+
+    def test_several_replacements_at_once_leave_the_rows_of_the_newest(self, tables, sql):
+        many = list(range(500))
+
+        def replace(number):
+            return tables.replace_predictions(predictions(many, str(number)), NOW + timedelta(seconds=number))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(replace, range(4)))
+        (found,) = sql("select count(*), min(model_version), max(model_version) from marts.predictions")
+        assert [str(each) for each in found] == ["500", "3", "3"]
+
+    def test_projects_are_read_with_a_time_later_than_all_predictions_and_none_are_made(self, tables, ids):
+        def read():
+            return tables.projects_to_predict(("id", "is_labeled"), lambda: "champion")
+
+        table, looked, first = read()
+        assert looked == "champion"
+        assert table["id"].to_pylist()[-2:] == [150, 1000]
+        assert table["is_labeled"].to_pylist() == [True] * 150 + [False]
+        assert read()[2] > first
+        # The clock was in the future once.
+        future = datetime(2100, 1, 1, tzinfo=UTC)
+        tables.replace_predictions(predictions([1]), future)
+        assert read()[2] == future + timedelta(microseconds=1)
+        assert ids() == [1]
+
+    def test_of_calls_at_once_the_one_with_the_later_time_has_the_later_look(self, tables, connected):
+        # A look is the number of looks before it.
+        looks = iter(range(1000))
+
+        def read(_):
+            own = connect(connected.warehouse, command="test")
+            _, looked, time = own.projects_to_predict(("id",), lambda: next(looks))
+            return time, looked
+
+        with ThreadPoolExecutor(3) as pool:
+            found = sorted(pool.map(read, range(6)))
+        assert [looked for _, looked in found] == sorted(looked for _, looked in found)
+        assert len({time for time, _ in found}) == 6
+
+    def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(self, tables, sql):
+        sql("delete from marts.projects_to_predict where true")
+        with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
+            tables.projects_to_predict(("id",), lambda: None)
+        sql("drop table marts.projects_to_predict")
+        missing = r"marts\.projects_to_predict.* (does not exist).*make run"
+        with pytest.raises(TagifaiError, match=missing):
+            tables.projects_to_predict(("id",), lambda: None)
 
 
-def test_extracting_unchanged_rows_again_gives_the_same_snapshot(connected, postgres, warehouse):
-    first = extract(connected)
-    postgres.psql(warehouse, "create table t as table marts.labeled_projects; truncate marts.labeled_projects")
-    postgres.psql(warehouse, "insert into marts.labeled_projects select * from t order by id desc")
-    assert extract(connected) == first
-    postgres.psql(warehouse, "update marts.labeled_projects set title = title || '!' where id = 3")
-    assert extract(connected)["snapshot"] != first["snapshot"]
+class TestBigQuery(TestPostgres):
+    """On the stand-in, with the tables as dbt publishes them."""
+
+    @pytest.fixture
+    def project(self, make_project, projects, monkeypatch):
+        project = make_project()
+        for name, value in project.google.items():
+            monkeypatch.setenv(name, value)
+        rows = pa.Table.from_pandas(projects.sample(frac=1, random_state=1), preserve_index=False)
+        others = [
+            {"id": 1000, "title": "Image segmentation", "description": "Objects in a video.", "is_labeled": False}
+        ]
+        labeled = [{**row, "is_labeled": True} for row in rows.select(["id", "title", "description"]).to_pylist()]
+        with project.client() as client:
+            client.create_dataset("ada_marts")
+        project.sql("""
+            create table ada_marts.labeled_projects
+                (id int64, created_on datetime, title string, description string, tag string);
+            create table ada_marts.projects_to_predict (id int64, title string, description string, is_labeled bool)
+        """)
+        load(project, "ada_marts.labeled_projects", rows)
+        load(project, "ada_marts.projects_to_predict", pa.Table.from_pylist(labeled + others))
+        return project
+
+    @pytest.fixture
+    def connected(self, make_settings, project):
+        return make_settings(warehouse=project.settings)
+
+    @pytest.fixture
+    def sql(self, project):
+        return lambda statements: project.sql(statements.replace("marts.", "ada_marts."))
+
+    def test_nothing_is_left_in_the_dataset_of_candidates(self, tables, project):
+        tables.replace_predictions(predictions([1]), NOW)
+        with project.client() as client:
+            assert list(client.list_tables("ada_candidate")) == []
+
+    def test_datasets_and_tables_have_our_labels(self, tables, project):
+        tables.replace_predictions(predictions([1]), NOW)
+        with project.client() as client:
+            assert client.get_dataset("ada_candidate").labels == {"app": "mlops", "place": "tests"}
+            table = client.get_table("ada_marts.predictions")
+        assert table.labels == {"app": "mlops", "place": "tests", "task": "test"}
+        assert table.clustering_fields == ["id"]
+
+    def test_a_table_that_is_larger_than_may_be_billed_is_not_read(self, project, make_settings):
+        with pytest.raises(TagifaiError, match=r"would take \d+ bytes, more than warehouse\.maximum_bytes_billed"):
+            extract(make_settings(warehouse={**project.settings, "maximum_bytes_billed": 1}))
 
 
-def test_an_empty_or_missing_table_is_an_error_that_says_what_to_run(connected, postgres, warehouse):
-    postgres.psql(warehouse, "delete from marts.labeled_projects")
-    with pytest.raises(TagifaiError, match=r"marts\.labeled_projects in .* is empty: run dataops"):
-        extract(connected)
-    postgres.psql(warehouse, "drop table marts.labeled_projects")
-    with pytest.raises(TagifaiError, match=r'"marts\.labeled_projects" does not exist.*make run'):
-        extract(connected)
+class TestUnreachable:
+    def test_the_error_of_a_warehouse_that_does_not_answer_shows_no_password(self, settings):
+        with pytest.raises(ServiceError, match=r"warehouse 127\.0\.0\.1:1/none refused.*Check that it runs") as caught:
+            extract(settings)
+        assert "none:none" not in str(caught.value)
 
 
-def test_the_error_of_a_warehouse_that_does_not_answer_shows_no_password(settings):
-    with pytest.raises(TagifaiError, match=r"warehouse 127\.0\.0\.1:1/none refused.*Check that it runs") as caught:
-        extract(settings)
-    assert "none:none" not in str(caught.value)
+def load(project, table, rows):
+    """Fill a table of the stand-in."""
+    import io
 
+    import pyarrow.parquet
+    from google.cloud.bigquery import LoadJobConfig
 
-def test_predictions_are_replaced_and_a_view_on_them_lives_on(connected, postgres, warehouse):
-    assert replace_predictions(connected.warehouse, predictions([1, 2, 3]), NOW)
-    postgres.psql(warehouse, "create view public.mine as select id, model_version from marts.predictions")
-    # The same time: a task that was repeated.
-    assert replace_predictions(connected.warehouse, predictions([2, 9], version="2"), NOW)
-    assert postgres.psql(warehouse, "select * from public.mine order by id") == [["2", "2"], ["9", "2"]]
-    stored = postgres.psql(warehouse, "select tag, probability, predicted_at at time zone 'UTC' from marts.predictions")
-    assert stored == [["mlops", "0.5", "2026-01-02 03:04:05"]] * 2
-
-
-def test_the_old_predictions_stay_if_writing_the_new_ones_fails(connected, postgres, warehouse):
-    replace_predictions(connected.warehouse, predictions([1, 2]), NOW)
-    with pytest.raises(TagifaiError, match="duplicate key"):
-        replace_predictions(connected.warehouse, predictions([7, 8, 7]), NOW)
-    assert postgres.psql(warehouse, "select id from marts.predictions order by id") == [["1"], ["2"]]
-
-
-def test_newer_predictions_are_kept(connected, postgres, warehouse):
-    assert replace_predictions(connected.warehouse, predictions([1, 2]), NOW)
-    assert not replace_predictions(connected.warehouse, predictions([7]), NOW - timedelta(microseconds=1))
-    assert postgres.psql(warehouse, "select id from marts.predictions order by id") == [["1"], ["2"]]
-
-
-def test_several_replacements_at_once_leave_the_rows_of_the_newest(connected, postgres, warehouse):
-    ids = list(range(500))
-
-    def replace(number):
-        return replace_predictions(connected.warehouse, predictions(ids, str(number)), NOW + timedelta(seconds=number))
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(replace, range(4)))
-    found = postgres.psql(warehouse, "select count(*), min(model_version), max(model_version) from marts.predictions")
-    assert found == [["500", "3", "3"]]
-
-
-def test_projects_are_read_with_a_time_later_than_all_predictions_and_nothing_is_created(
-    connected, postgres, warehouse
-):
-    def read():
-        with projects_to_predict(connected.warehouse, ("id", "is_labeled")) as found:
-            return found
-
-    table, first = read()
-    assert table["id"].to_pylist()[-2:] == [150, 1000]
-    assert table["is_labeled"].to_pylist() == [True] * 150 + [False]
-    assert postgres.psql(warehouse, "select to_regclass('marts.predictions') is null") == [["t"]]
-    assert read()[1] > first
-    # The clock was in the future once.
-    future = datetime(2100, 1, 1, tzinfo=UTC)
-    replace_predictions(connected.warehouse, predictions([1]), future)
-    assert read()[1] == future + timedelta(microseconds=1)
-
-
-def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(connected, postgres, warehouse):
-    postgres.psql(warehouse, "delete from marts.projects_to_predict")
-    with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
-        projects_to_predict(connected.warehouse, ("id",)).__enter__()
-    postgres.psql(warehouse, "drop table marts.projects_to_predict")
-    with pytest.raises(TagifaiError, match=r'"marts\.projects_to_predict" does not exist.*make run'):
-        projects_to_predict(connected.warehouse, ("id",)).__enter__()
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(rows, content)
+    with project.client() as client:
+        how = LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
+        client.load_table_from_file(content, f"{project.name}.{table}", rewind=True, job_config=how).result()
