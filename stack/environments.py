@@ -145,8 +145,11 @@ def airbyte_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of the Airbyte service, beside the common ones."""
     database = settings.database("warehouse")
     return {
-        **{f"MLOPS_AIRBYTE__DATABASE__{name.upper()}": str(database[name]) for name in ("host", "port", "user", "password")},
+        "MLOPS_AIRBYTE__DATABASE__HOST": database["host"],
+        "MLOPS_AIRBYTE__DATABASE__PORT": str(database["port"]),
         "MLOPS_AIRBYTE__DATABASE__DATABASE": database["dbname"],
+        "MLOPS_AIRBYTE__DATABASE__USER": database["user"],
+        "MLOPS_AIRBYTE__DATABASE__PASSWORD": database["password"],
         "PYTHONPATH": str(ROOT / "airbyte"),
         # Without it, each of several syncs at once keeps a heap of its own.
         "MALLOC_ARENA_MAX": "1",

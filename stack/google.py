@@ -28,8 +28,8 @@ def credentials(settings: Settings) -> Credentials:
             found, _ = google.auth.default(scopes=SCOPES)
     except (GoogleAuthError, OSError) as error:
         raise ConfigError(
-            f"there are no Google credentials ({' '.join(str(error).split())}): `gcloud auth application-default login`,"
-            " or set warehouse.keyfile to the key file of a service account"
+            f"there are no Google credentials ({' '.join(str(error).split())}): run `gcloud auth application-default"
+            " login`, or set warehouse.keyfile to the key file of a service account"
         ) from None
     if account := warehouse.get("impersonate"):
         return impersonated_credentials.Credentials(found, account, SCOPES)

@@ -12,6 +12,7 @@ from rich.console import Console
 from stack import places
 from stack.settings import Settings
 
+
 class BasePlace(ABC):
     """One instance of the stack, in the place that a subclass is for; progress is printed on `console`."""
 

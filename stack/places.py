@@ -33,7 +33,7 @@ def launcher(place: str) -> str:
     preset, _ = _preset(place)
     if package := PRESETS[preset]:
         return package
-    raise ConfigError(f"PLACE={place} is for Cloud Composer, which runs it; nothing of it is started from here (docs/places.md)")
+    raise ConfigError(f"PLACE={place} is run by Cloud Composer; nothing of it is started from here (docs/places.md)")
 
 
 def config(place: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from stack.cli.common import Chosen, config_option, console, settings_options
 from stack import places
+from stack.cli.common import Chosen, config_option, console, settings_options
 from stack.place import place_class
 from stack.settings import Settings
 

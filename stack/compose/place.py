@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stack.compose.settings import Settings, load
+from stack.compose.settings import load
 from stack.environments import DAGS, command_of, own_environment, task_environment
 from stack.errors import StackError
 from stack.place import BasePlace

@@ -100,7 +100,15 @@ def emulators(settings: Settings) -> list[Service]:
     data, ports = settings.var / "emulators", settings.ports
     bucket = settings.artifacts.removeprefix("gs://").partition("/")[0]
     environment = {"PYTHONPATH": str(ROOT)}
-    bigquery = ["--data", str(data / "bigquery"), "--port", str(ports.bigquery), "--grpc-port", str(ports.bigquery_storage)]
+    bigquery = [
+        "--data",
+        str(data / "bigquery"),
+        "--storage-root",
+        str(data / "storage"),
+        "--port",
+        str(ports.bigquery),
+    ]
+    bigquery += ["--grpc-port", str(ports.bigquery_storage)]
     storage = ["--data", str(data / "storage"), "--port", str(ports.storage), "--bucket", bucket]
     return [
         Service(

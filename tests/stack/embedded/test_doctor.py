@@ -72,7 +72,9 @@ def environment_in(folder, name="stack", home=None):
 
 
 def test_on_this_machine_every_check_says_something_and_none_stops_a_run(stack, screen):
-    assert doctor.look(screen, place="embedded", var=stack.settings.var, config=stack.settings.var.parent / "ports.yaml")
+    assert doctor.look(
+        screen, place="embedded", var=stack.settings.var, config=stack.settings.var.parent / "ports.yaml"
+    )
     shown = screen.file.getvalue()
     assert shown.count("✓") + shown.count("!") == len(doctor.FULL) + 1
     assert shown.endswith("`make run` can start\n")

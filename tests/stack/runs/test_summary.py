@@ -38,7 +38,9 @@ def test_a_run_without_a_source_is_shown_without_one(shown):
 
 def test_an_error_is_followed_by_the_path_of_the_full_log(shown):
     log = "/var/logs/airflow/dag_id=dataops/run_id=manual__2026[1]/task_id=reconcile/attempt=1.log"
-    text = shown(summary.empty("files", "embedded") | {"error": "dataops.reconcile: why\nand how", "log": log, "seconds": 1})
+    text = shown(
+        summary.empty("files", "embedded") | {"error": "dataops.reconcile: why\nand how", "log": log, "seconds": 1}
+    )
     assert f"error         dataops.reconcile: why\nand how\nfull log      {log}\n" in text
 
 
