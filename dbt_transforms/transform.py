@@ -10,13 +10,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.nodes import GenericTestNode, SingularTestNode
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent
@@ -34,11 +35,18 @@ EXAMPLES = 5
 SHOWN = 100
 
 
+class Warehouse(BaseModel):
+    """The kind of database; dbt gets its address through profiles.yml."""
+
+    type: Literal["postgres", "bigquery"]
+
+
 class Settings(BaseSettings):
-    """The settings of this file; dbt gets the address of the warehouse through profiles.yml."""
+    """The settings of this file."""
 
-    model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
+    warehouse: Warehouse
     var: Path = PROJECT.parent / "var"
 
 
@@ -62,7 +70,7 @@ def build(home: Path) -> dict[str, Any]:
 
     Returns:
         `models` built and `tests` passed (data and unit tests), `rows` of labeled_projects, `warnings` of tests and of
-        the documentation.
+        the documentation; on BigQuery also `bytes_billed` for models and tests.
 
     Raises:
         TransformError: a model or a test failed, or dbt could not start.
@@ -83,7 +91,9 @@ def build(home: Path) -> dict[str, Any]:
         explained = [_explain(result, rows.get(result.node.name, [])) for result in failed[:EXPLAINED]]
         raise TransformError(" ".join(explained) + more, status=status)
     warnings = [f"{result.node.name}: {result.message}" for result in results if result.status == NodeStatus.Warn]
+    billed = [each for result in results if (each := result.adapter_response.get("bytes_billed")) is not None]
     return {
+        **({"bytes_billed": sum(billed)} if billed else {}),
         "models": sum(result.node.resource_type == "model" for result in results),
         "tests": sum(result.status == NodeStatus.Pass for result in results),
         "rows": {result.node.name: result for result in results}["labeled_projects"].adapter_response["rows_affected"],
@@ -92,16 +102,23 @@ def build(home: Path) -> dict[str, Any]:
 
 
 def publish(home: Path) -> dict[str, Any]:
-    """Make the candidates the published tables, in one transaction; returns the `rows` published of each.
+    """Make the candidates the published tables, in one transaction; on BigQuery one after the other.
+
+    Returns:
+        The `rows` published of each; on BigQuery also `bytes_billed`.
 
     Raises:
-        TransformError: the warehouse refused; the published tables are unchanged.
+        TransformError: the warehouse refused; the published tables are unchanged. On BigQuery, the second may be refused
+            when the first is published.
     """
     ended, events = _dbt(home, "run-operation", "publish")
     if not ended.success:
         reason = ended.exception or next(events[name].exc for name in PUBLISH_ERRORS if name in events)
+        # BigQuery has no transaction for this.
+        one_by_one = Settings().warehouse.type == "bigquery"
+        state = "each table is as it was or published" if one_by_one else "the tables stay as they were"
         raise TransformError(
-            f"nothing is published, and the tables stay as they were: {_one_line(reason)}. "
+            f"publishing failed, and {state}: {_one_line(reason)}. "
             "Build the candidates if one is missing; drop a view that reads a changed column."
         )
     return json.loads(events["JinjaLogInfo"].msg)
@@ -122,7 +139,9 @@ def main() -> None:
         _write(arguments.result, json.dumps({"error": str(error), "report": report}))
         print(error, file=sys.stderr)
         sys.exit(error.status)
-    _write(arguments.result, json.dumps(facts | {"report": _report(home, facts)}))
+    # Costs belong to the report alone, so that the results are the same in every place.
+    billed = {"bytes_billed": facts.pop("bytes_billed")} if "bytes_billed" in facts else {}
+    _write(arguments.result, json.dumps(facts | {"report": _report(home, facts) | billed}))
 
 
 def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +149,7 @@ def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
     if "models" not in facts:
         published = ", ".join(f"{name} {rows}" for name, rows in facts["rows"].items())
         rows = facts["rows"]["labeled_projects"]
-        return {"rows_in": rows, "rows_out": rows, "note": f"published in one transaction: {published}"}
+        return {"rows_in": rows, "rows_out": rows, "note": f"published: {published}"}
     page = home / "docs" / "index.html"
     warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
     return {

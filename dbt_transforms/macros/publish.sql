@@ -2,12 +2,13 @@
     {% set tables = [] %}
     {% for name in ('labeled_projects', 'projects_to_predict') %}
         {% set candidate = ref(name) %}
-        {% set published = api.Relation.create(candidate.database, 'marts', candidate.identifier, type='table') %}
+        {% set schema = generate_schema_name('marts', none) %}
+        {% set published = api.Relation.create(candidate.database, schema, candidate.identifier, type='table') %}
         {% do tables.append((candidate, published)) %}
     {% endfor %}
     {% do adapter.create_schema(tables[0][1]) %}
-    {% set rows = adapter.dispatch('publish')(tables) %}
-    {{ log({'rows': rows} | tojson, info=True) }}
+    {% set facts = adapter.dispatch('publish')(tables) %}
+    {{ log(facts | tojson, info=True) }}
 {% endmacro %}
 
 
@@ -37,7 +38,7 @@
     {% endfor %}
     {# Others see the changes from here on; an earlier error rolls all of them back. #}
     {% do adapter.commit() %}
-    {{ return(rows) }}
+    {{ return({'rows': rows}) }}
 {% endmacro %}
 
 
@@ -53,14 +54,24 @@
 {% endmacro %}
 
 
-{# Each table is replaced in one step, one after the other: a transaction of BigQuery cannot create tables. #}
+{#
+    Each table is replaced in one step by a copy, which reads no bytes and keeps partitions, clusters and labels. One
+    follows the other, since a transaction of BigQuery cannot create tables; so all that can be checked is checked first.
+#}
 {% macro bigquery__publish(tables) %}
-    {% set rows = {} %}
+    {% set rows, billed = {}, [] %}
     {% for candidate, published in tables %}
-        {% call statement('replace') %}
-            create or replace table {{ published }} as select * from {{ candidate }}
-        {% endcall %}
-        {% do rows.update({candidate.identifier: load_result('replace').response.rows_affected}) %}
+        {% set found = adapter.get_bq_table(candidate) %}
+        {% if found is none %}
+            {{ exceptions.raise_compiler_error('table ' ~ candidate ~ ' does not exist') }}
+        {% endif %}
+        {% do rows.update({candidate.identifier: found.num_rows}) %}
     {% endfor %}
-    {{ return(rows) }}
+    {% for candidate, published in tables %}
+        {% call statement('copy') %}
+            create or replace table {{ published }} copy {{ candidate }}
+        {% endcall %}
+        {% do billed.append(load_result('copy').response.bytes_billed or 0) %}
+    {% endfor %}
+    {{ return({'rows': rows, 'bytes_billed': billed | sum}) }}
 {% endmacro %}

@@ -21,7 +21,8 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 from dbt.cli.main import cli
 cli(sys.argv[1:])
 """
-BIGQUERY = {"TYPE": "bigquery", "PROJECT": "a-project", "LOCATION": "EU"}
+BIGQUERY = {"TYPE": "bigquery", "PROJECT": "a-project", "LOCATION": "EU", "PREFIX": "ada_"}
+BIGQUERY |= {"MAXIMUM_BYTES_BILLED": "1000000000", "JOB_TIMEOUT": "600"}
 POSTGRES = {"TYPE": "postgres", "HOST": "127.0.0.1", "PORT": "1", "DATABASE": "w", "USER": "u", "PASSWORD": "p"}
 # The profile of the project needs default credentials of Google, which a test does not have.
 PROFILE = """
@@ -65,13 +66,13 @@ def test_the_target_is_the_type_of_the_warehouse_and_usage_statistics_are_off(ma
     assert not (PROJECT / ".user.yml").exists()
 
 
-def test_data_sets_have_the_same_names_as_schemas(models):
+def test_datasets_have_the_names_of_schemas_after_the_prefix(models):
     names = {model["name"]: (model["database"], model["schema"]) for model in models}
     assert names == {
-        "stg_projects": ("a-project", "staging"),
-        "stg_tags": ("a-project", "staging"),
-        "labeled_projects": ("a-project", "candidate"),
-        "projects_to_predict": ("a-project", "candidate"),
+        "stg_projects": ("a-project", "ada_staging"),
+        "stg_tags": ("a-project", "ada_staging"),
+        "labeled_projects": ("a-project", "ada_candidate"),
+        "projects_to_predict": ("a-project", "ada_candidate"),
     }
 
 
@@ -94,6 +95,6 @@ def test_both_warehouses_get_the_same_sql_apart_from_quotes(tmp_path):
     compiled = [path.relative_to(postgres) for path in postgres.glob("compiled/transforms/models/*/*.sql")]
     assert {path.stem for path in compiled} == {"stg_projects", "stg_tags", "labeled_projects", "projects_to_predict"}
     for path in compiled:
-        theirs = (bigquery / path).read_text().replace("`a-project`.", "").replace("`", "")
+        theirs = (bigquery / path).read_text().replace("`a-project`.", "").replace("`", "").replace("ada_", "")
         ours = (postgres / path).read_text().replace('"w".', "").replace('"', "").replace(" E'", " '")
         assert ours == theirs

@@ -58,7 +58,7 @@ def wait_for(cursor, sql):
 
 def test_the_first_publication_creates_the_tables(candidate):
     candidate.sql("insert into candidate.projects_to_predict values (3, 'e', 'f', false)")
-    note = "published in one transaction: labeled_projects 2, projects_to_predict 3"
+    note = "published: labeled_projects 2, projects_to_predict 3"
     assert candidate.run("publish") == {
         "rows": {"labeled_projects": 2, "projects_to_predict": 3},
         "report": {"rows_in": 2, "rows_out": 2, "note": note},
