@@ -9,7 +9,8 @@ PYTHON ?= python3
 # The place: embedded (no Docker), compose, or another of config/places.
 PLACE ?= embedded
 # Folder of everything written; another folder is another, independent instance.
-VAR ?= $(if $(filter-out embedded compose,$(PLACE)),var/places/$(PLACE),var)
+VAR_OF = $(if $(filter-out embedded compose,$1),var/places/$1,var)
+VAR ?= $(call VAR_OF,$(PLACE))
 
 ENV := var/env
 UV := $(ENV)/uv/bin/uv
@@ -103,6 +104,10 @@ down: $(READY) ## stop the services
 .PHONY: password
 password: $(READY) ## show the logins
 	@$(STACK) password
+
+.PHONY: diff-places
+diff-places: setup ## compare the latest runs of places A=… and B=…: DAG files, packages, tables, seconds
+	@$(PYTHON_STACK) stack diff-places --a "$(A)" --a-var "$(call VAR_OF,$(A))" --b "$(B)" --b-var "$(call VAR_OF,$(B))"
 
 .PHONY: doctor
 doctor: $(ENV)/stack/.ready ## check this machine and explain how to fix problems

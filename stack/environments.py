@@ -109,16 +109,8 @@ def task_environment(settings: Settings) -> dict[str, str]:
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of Airflow's components: folders, secrets and connections."""
+    """Environment variables of Airflow's components: folders and secrets; the connection to Airbyte comes beside."""
     home = settings.var / "airflow"
-    api = f"{settings.url('airbyte')}/api/public/v1/"
-    airbyte = {
-        "conn_type": "airbyte",
-        "host": api,
-        "schema": f"{api}applications/token",
-        "login": settings.airbyte_client_id,
-        "password": settings.secrets["airbyte_client_secret"],
-    }
     return {
         **task_environment(settings),
         "AIRFLOW_HOME": str(home),
@@ -135,8 +127,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.database_url("airflow", "postgresql+psycopg2"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": settings.database_url("airflow", "postgresql+asyncpg"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.var / "logs" / "airflow"),
-        "AIRFLOW_CONN_AIRBYTE_DEFAULT": json.dumps(airbyte),
-        "MLOPS_LINKS__MLFLOW": settings.link("mlflow"),
+        "MLOPS_LINKS__MLFLOW": settings.config["mlflow"] or settings.link("mlflow"),
         "MLOPS_LINKS__AIRBYTE": settings.link("airbyte"),
     }
 

@@ -36,6 +36,11 @@ def launcher(place: str) -> str:
     raise ConfigError(f"PLACE={place} is run by Cloud Composer; nothing of it is started from here (docs/places.md)")
 
 
+def presets(place: str) -> list[str]:
+    """The names whose files make a place: its preset, and its own if it is another; a ConfigError if there is none."""
+    return list(dict.fromkeys([_preset(place)[0], place]))
+
+
 def config(place: str) -> dict[str, Any]:
     """config/base.yaml with the place's preset and, if it is not a preset itself, its own file laid over it.
 

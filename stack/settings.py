@@ -58,12 +58,19 @@ class Tables(BaseModel):
     loaded: dict[str, str]
     published: dict[str, str]
 
+    @property
+    def all(self) -> dict[str, str]:
+        """All tables."""
+        return self.loaded | self.published
+
 
 class Launcher(BaseModel):
     """The part of the config that the launcher itself reads."""
 
     application: str
     tables: Tables
+    # Columns that differ between any two runs.
+    run_columns: list[str]
 
 
 class Settings(BaseModel):
@@ -101,6 +108,11 @@ class Settings(BaseModel):
     def emulator_key(self) -> Path:
         """Key file of a service account that only the emulators accept."""
         return self.var / "emulators" / "key.json"
+
+    @property
+    def tables(self) -> Tables:
+        """The tables that the launcher counts and compares."""
+        return Tables(**self.config["tables"])
 
     @property
     def is_emulated(self) -> bool:

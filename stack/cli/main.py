@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from stack.cli import airbyte, runs, services
+from stack.cli import airbyte, places, runs, services
 from stack.cli.common import Chosen, Commands
 from stack.compose import jobs
 from stack.settings import ROOT
@@ -25,6 +25,6 @@ def main(context: click.Context, place: str, var: Path) -> None:
     context.obj = Chosen(place, var)
 
 
-for module in (runs, services, airbyte, jobs):
+for module in (runs, services, airbyte, places, jobs):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from stack import airbyte
 from stack.embedded import postgres
 from stack.environments import (
     DAGS,
@@ -57,7 +58,10 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         late=True,
     )
     airflow = airflow_environment(settings) | ({"MLOPS_LINKS__DOCS": settings.link("docs")} if stay else {})
-    return [
+    airflow["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airbyte.connection(settings)
+    # Services that the settings have elsewhere are not started here.
+    elsewhere = {"airbyte": airbyte.declared(settings).airbyte, "mlflow": settings.config["mlflow"]}
+    known = [
         Service(
             "postgres",
             postgres.server_command(settings.var / "postgres", settings.ports.postgres),
@@ -93,6 +97,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         *([docs] if stay else []),
         *(emulators(settings) if settings.is_emulated else []),
     ]
+    return [each for each in known if not elsewhere.get(each.name)]
 
 
 def emulators(settings: Settings) -> list[Service]:
