@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stack import compare
-from stack.cli.common import Chosen, config_option, console
+from stack.cli.common import Chosen, console
 from stack.errors import StackError
 from stack.place import BasePlace
 from stack.warehouses import warehouse
@@ -41,12 +41,11 @@ def _side(chosen: Chosen) -> compare.Side:
 
 
 @click.command()
-@config_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def clean_warehouse(chosen: Chosen, config: Path | None, *, yes: bool) -> None:
+def clean_warehouse(chosen: Chosen, *, yes: bool) -> None:
     """Delete the datasets of this instance in BigQuery, after a question; other warehouses are left alone."""
-    settings = chosen.open(config=config, as_started=True).settings
+    settings = chosen.open(as_started=True).settings
     if settings.config["warehouse"]["type"] != "bigquery" or settings.is_emulated:
         return
     # An image without Google's libraries has this command too.
