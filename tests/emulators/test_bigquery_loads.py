@@ -122,7 +122,14 @@ def test_a_parquet_column_of_another_type_is_refused(load, sql):
 def test_csv_options_count(load, sql):
     """https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-csv#csv-options."""
     schema = [SchemaField("id", "INT64"), SchemaField("text", "STRING")]
-    load("1;'a;b'\n2;NONE\n", source_format="CSV", schema=schema, field_delimiter=";", quote_character="'", null_marker="NONE")
+    load(
+        "1;'a;b'\n2;NONE\n",
+        source_format="CSV",
+        schema=schema,
+        field_delimiter=";",
+        quote_character="'",
+        null_marker="NONE",
+    )
     load("id,text\n3,x\n", source_format="CSV", skip_leading_rows=1, write_disposition=APPEND)
     assert sql("select * from data.t order by id") == [(1, "a;b"), (2, None), (3, "x")]
 
