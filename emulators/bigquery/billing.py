@@ -60,9 +60,7 @@ def refuse_above(limit: str | int | None, estimate: Estimate) -> None:
     https://cloud.google.com/bigquery/docs/best-practices-costs#restrict-bytes-billed
     """
     if limit is not None and estimate.billed > int(limit):
-        raise BytesLimitError(
-            f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required."
-        )
+        raise BytesLimitError(f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required.")
 
 
 def _add(ctx: Any, project: str, tree: exp.Expression, sizes: dict[Name, int]) -> None:

@@ -12,12 +12,17 @@ from bqemulator.api.dependencies import get_caller, get_context
 from bqemulator.api.routes import jobs as pages
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import JobMeta
-from bqemulator.domain.errors import AlreadyExistsError, DomainError, NotFoundError, UnsupportedFeatureError, ValidationError
+from bqemulator.domain.errors import (
+    AlreadyExistsError,
+    DomainError,
+    NotFoundError,
+    UnsupportedFeatureError,
+    ValidationError,
+)
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS
 from fastapi import APIRouter, Depends, Request
 
 from emulators.bigquery import copies, loads, queries
-from emulators.bigquery.files import extract
 from emulators.bigquery.turns import in_thread
 
 # Results are kept for pages that clients have not fetched; more than these bytes, and the oldest are forgotten.
@@ -48,7 +53,12 @@ async def query(project_id: str, request: Request, ctx: Context, caller: Caller)
 
 @router.get("/queries/{job_id}")
 async def results(
-    project_id: str, job_id: str, ctx: Context, maxResults: int = 10000, startIndex: int = 0, pageToken: str | None = None  # noqa: N803
+    project_id: str,
+    job_id: str,
+    ctx: Context,
+    maxResults: int = 10000,
+    startIndex: int = 0,
+    pageToken: str | None = None,  # noqa: N803
 ) -> dict[str, Any]:
     """A page of a query's rows; the query's own error if it failed."""
     meta = ctx.catalog.get_job(project_id, job_id)
@@ -161,7 +171,7 @@ def _work(
     if "copy" in configuration:
         return "copy", lambda: copies.run(ctx, project, configuration["copy"])
     if "extract" in configuration:
-        return "extract", lambda: extract(ctx, project, configuration["extract"])
+        raise UnsupportedFeatureError("This stand-in for BigQuery runs no extract jobs: read the table instead")
     raise ValidationError("Required parameter is missing: the configuration has none of query, load, copy, extract")
 
 
