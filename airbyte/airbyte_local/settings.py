@@ -4,9 +4,9 @@ import hmac
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,10 +24,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Warehouse(_Section):
-    """The PostgreSQL database of the warehouse, which also stores the service's jobs."""
+class Database(_Section):
+    """A PostgreSQL database."""
 
-    type: Literal["postgres"]
     host: str
     port: Port
     database: str
@@ -40,11 +39,34 @@ class Warehouse(_Section):
         return {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user, "password": password}
 
 
+class Postgres(Database):
+    """The warehouse, which also stores the service's jobs unless `airbyte.database` does."""
+
+    type: Literal["postgres"]
+
+
+class BigQuery(_Section):
+    """How the BigQuery destination works here; what it loads into, the declaration says."""
+
+    type: Literal["bigquery"]
+    project: str
+    location: str
+    prefix: str = ""
+    maximum_bytes_billed: int = Field(ge=1, description="Bytes that a query may read; BigQuery refuses a larger one.")
+    job_timeout: int = Field(ge=1, description="Seconds after which a query or a load job is ended.")
+    keyfile: Path | None = Field(None, description="Key of a service account; otherwise the default credentials.")
+    impersonate: str | None = Field(None, description="E-mail address of the service account to act as.")
+    labels: dict[str, str] = Field({}, description="Of every job and dataset.")
+    # For other readers.
+    storage_api: str | None = None
+
+
 class Airbyte(_Section):
     """Settings of the service itself."""
 
     host: str = "127.0.0.1"
     port: Port
+    database: Database | None = Field(None, description="Stores the service's jobs; by default the warehouse does.")
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(min_length=1)
     # HS256 requires a key as long as its hash, 32 bytes (RFC 7518, 3.2).
@@ -77,9 +99,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     var: Path
-    warehouse: Warehouse
+    warehouse: Annotated[Postgres | BigQuery, Field(discriminator="type")]
     airbyte: Airbyte
     runner: Runner = Runner(root=ROOT / "var" / "env")
+
+    @model_validator(mode="after")
+    def _jobs_have_a_database(self) -> Self:
+        if not isinstance(self.warehouse, Postgres) and self.airbyte.database is None:
+            raise ValueError("BigQuery cannot store the service's jobs: set MLOPS_AIRBYTE__DATABASE__HOST, __PORT, …")
+        return self
+
+    @property
+    def database(self) -> Database:
+        """The database of the service's jobs."""
+        if self.airbyte.database:
+            return self.airbyte.database
+        assert isinstance(self.warehouse, Postgres)
+        return self.warehouse
 
     @property
     def connector_files(self) -> Path:
@@ -105,8 +141,13 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = [f"MLOPS_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        raise SettingsError("; ".join(wrong)) from None
+        raise SettingsError("; ".join(f"{_variable(each['loc'])}: {each['msg']}" for each in error.errors())) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    # Pydantic puts the type of a warehouse behind `warehouse`, where it is no part of a name.
+    parts = [str(part).upper() for part in location if part not in ("postgres", "bigquery")]
+    return f"MLOPS_{'__'.join(parts)}"
 
 
 def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:

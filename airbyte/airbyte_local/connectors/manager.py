@@ -31,9 +31,9 @@ class ConnectorManager:
     def __init__(self, settings: Settings):
         """End the connectors and containers that an earlier process of this service left behind."""
         self._settings = settings
-        warehouse = settings.warehouse
+        database = settings.database
         # Run ids of commands start with this; the same for every process of the service of this database.
-        self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{warehouse.host}:{warehouse.port}/{warehouse.database}"))
+        self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{database.host}:{database.port}/{database.database}"))
         self._active: set[Connector] = set()
         self._lock = threading.Lock()
         self._specs: dict[Program, dict[str, Any]] = {}
