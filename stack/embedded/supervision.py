@@ -20,7 +20,7 @@ from stack.errors import StackError, end_of
 from stack.settings import ROOT, Settings, write_private
 
 # Seconds until a service that does not answer counts as broken.
-START_TIMEOUT = 120
+START_TIMEOUT = 240
 
 
 class Stack(Supervisor):
