@@ -7,6 +7,7 @@ Once it is ready it prints a line of JSON, {"url": REST address, "grpc": host:po
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -33,7 +34,7 @@ async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or stopped.set())
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stopped.set())
     await stopped.wait()
     await server.stop()
 
