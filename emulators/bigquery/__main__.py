@@ -7,6 +7,7 @@ Once it is ready it prints a line of JSON, {"url": REST address, "grpc": host:po
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -20,7 +21,7 @@ configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
 
 from bqemulator.server import EmulatorServer  # noqa: E402
 
-from emulators.bigquery import corrections, files  # noqa: E402
+from emulators.bigquery import corrections, files, limits  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -33,8 +34,9 @@ async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or stopped.set())
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stopped.set())
     await stopped.wait()
+    limits.stop(server._engine)
     await server.stop()
 
 

@@ -56,8 +56,8 @@ async def results(
     project_id: str,
     job_id: str,
     ctx: Context,
-    maxResults: int = 10000,
-    startIndex: int = 0,
+    maxResults: int = 10000,  # noqa: N803
+    startIndex: int = 0,  # noqa: N803
     pageToken: str | None = None,  # noqa: N803
 ) -> dict[str, Any]:
     """A page of a query's rows; the query's own error if it failed."""
@@ -68,8 +68,8 @@ async def results(
         raise failure(meta.error_result)
     if job_id not in JOB_RESULTS:
         raise NotFoundError(
-            f"Not found: the results of job {project_id}:{job_id}, which this stand-in for BigQuery keeps only for a while"
-            " and until it ends; run the query again"
+            f"Not found: the results of job {project_id}:{job_id}; this stand-in for BigQuery keeps them only for"
+            " a while, and not when it ends: run the query again"
         )
     page = pages.get_query_results(project_id, job_id, ctx, maxResults, startIndex, pageToken)
     page["jobReference"] = _reference(meta)
@@ -123,11 +123,11 @@ def run(ctx: Any, project: str, body: dict[str, Any], *, caller: Any, files: lis
         except UnsupportedFeatureError:
             raise
         except DomainError as wrong:
-            error = pages._domain_error_to_error_result(wrong)
+            error = {"reason": wrong.bq_reason, "message": wrong.message, "location": wrong.location or "query"}
     meta = JobMeta(
         project_id=project,
         job_id=job_id,
-        job_type=kind.upper(),
+        job_type=kind.upper(),  # pyrefly: ignore[bad-argument-type] - one of the four
         state="DONE",
         configuration={**configuration, "jobType": kind.upper(), _LOCATION: location},
         statistics=statistics,
@@ -156,7 +156,7 @@ def failure(error: dict[str, Any]) -> DomainError:
     classes = {"notFound": NotFoundError, "duplicate": AlreadyExistsError}
     made = classes.get(error["reason"], ValidationError)(error["message"])
     if type(made) is ValidationError:
-        made.bq_reason = error["reason"]  # pyrefly: ignore[bad-assignment] - a class variable to bqemulator
+        made.bq_reason = error["reason"]  # pyrefly: ignore[read-only] - a class variable to bqemulator
     return made
 
 

@@ -121,8 +121,8 @@ def _condition(meta: TableMeta, partition: str) -> str:
     layout = meta.time_partitioning
     if layout is None or not layout.field:
         raise ValidationError(
-            f"Table {meta.dataset_id}.{meta.table_id} has no column of partitions, as ${partition} needs in this stand-in"
-            " for BigQuery"
+            f"Table {meta.dataset_id}.{meta.table_id} has no column of partitions, which ${partition} needs in this"
+            " stand-in for BigQuery"
         )
     form = _PARTITIONS[layout.type]
     if len(partition) != {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}[layout.type] or not partition.isdigit():

@@ -45,12 +45,10 @@ def run(ctx: Any, project: str, job_id: str, configuration: dict[str, Any], *, c
                 if destination and executor.classify_statement_type(sql) in ("SELECT", ""):
                     _write(ctx, job_id, Name.of_resource(destination, project), query)
     # Clients ask for this table next.
-    configuration["query"] = {
-        **query,
-        "destinationTable": destination or meta.configuration["query"].get("destinationTable"),
-    }
-    statistics = {**meta.statistics, "totalBytesProcessed": str(estimate.processed)}
-    statistics["query"] |= {"totalBytesProcessed": str(estimate.processed), "totalBytesBilled": str(estimate.billed)}
+    configuration["query"] = {**meta.configuration["query"], **query}
+    sizes = {"totalBytesProcessed": str(estimate.processed), "totalBytesBilled": str(estimate.billed)}
+    statistics: dict[str, Any] = {**meta.statistics, "totalBytesProcessed": str(estimate.processed)}
+    statistics["query"] = statistics["query"] | sizes
     pages._attach_session_info(statistics, session)
     return statistics
 
