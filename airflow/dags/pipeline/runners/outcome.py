@@ -11,6 +11,9 @@ from pipeline import reports
 
 # Exit statuses by which a shell, `env` or a container engine says that there is no such program.
 NO_PROGRAM = (126, 127)
+# What `task` says in the image, see docker/task.
+EXCEEDED = "exceeded its memory limit"
+TIMED_OUT = "Timeout: it is not ready within the task's execution_timeout"
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,9 @@ class Outcome:
         if not isinstance(facts, dict):
             return {}, f"its result is not a JSON object but {self.result[:80]!r}"
         return facts, ""
+
+
+def exceeded(task_id: str, limit: str | None) -> str:
+    """Why a command ended that used more memory than it may, and what to do."""
+    told = f"the kernel killed a process because the container {EXCEEDED} ({limit or 'which is the machine here'})"
+    return f"{told}: raise runner.tasks.{task_id}.memory or runner.memory"

@@ -93,11 +93,11 @@ class Cluster:
         except (ApiException, UnreachableError):
             return []
 
-    def log(self, name: str, container: str, seconds: int | None) -> urllib3.HTTPResponse | None:
-        """The log of a container with the time of each line, of the last `seconds`; None: there is none now."""
+    def log(self, name: str, container: str, seconds: int | None) -> list[bytes] | None:
+        """The log of a container with the time of each line, of the last `seconds`; None: it cannot be read now."""
         options = {"since_seconds": seconds} if seconds else {}
         try:
-            return self._ask(
+            answer = self._ask(
                 self._api.read_namespaced_pod_log,
                 *(name, self.namespace),
                 **options,
@@ -105,7 +105,8 @@ class Cluster:
                 timestamps=True,
                 _preload_content=False,
             )
-        except ApiException:
+            return list(answer.stream(65536))
+        except (ApiException, UnreachableError, urllib3.exceptions.HTTPError, OSError):
             return None
 
     def result(self, name: str) -> str | None:

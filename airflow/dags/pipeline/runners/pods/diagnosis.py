@@ -6,23 +6,12 @@ from typing import Any, Literal, Self
 
 from kubernetes.client import models as k8s
 
+from pipeline.runners import images
+from pipeline.runners.outcome import EXCEEDED, NO_PROGRAM, exceeded
 from pipeline.runners.pods.spec import BASE
 
-# An image that does not exist or may not be read, in the words of Docker, containerd and registries.
-_NO_IMAGE = re.compile(
-    r"not found|manifest unknown|does not exist|no such image|access denied|unauthorized|authentication required"
-    r"|authorization failed|forbidden|no basic auth|invalid reference|name unknown|InvalidImageName|ErrImageNeverPull",
-    re.IGNORECASE,
-)
-# A registry that does not answer, or says that it has no time now; looked for first: "lookup registry: no such host".
-_SILENT = re.compile(
-    r"time-?out|timed out|refused|no such host|temporar|unreachable|reset by peer|deadline exceeded|EOF|too ?many"
-    r"|unavailable|5\d\d (Internal|Bad|Service|Gateway)",
-    re.IGNORECASE,
-)
 _NO_PROGRAM = re.compile(r"executable file not found|no such file or directory|permission denied", re.IGNORECASE)
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-MEMORY = ("OOMKilled",)
 
 
 @dataclass(frozen=True)
@@ -67,23 +56,20 @@ def state(pod: k8s.V1Pod, task_id: str, pull_error: str = "") -> State:
     return _unscheduled(pod) or State("waiting", "its containers are being created")
 
 
-def limit(pod: k8s.V1Pod, resource: str) -> str:
-    """What the command may use of a resource."""
+def limit(pod: k8s.V1Pod, resource: str) -> str | None:
+    """What the command may use of a resource; None: no limit."""
     base = next(each for each in pod.spec.containers if each.name == BASE)
-    return ((base.resources and base.resources.limits) or {}).get(resource, "no limit")
+    return ((base.resources and base.resources.limits) or {}).get(resource)
 
 
 def _terminated(pod: k8s.V1Pod, ended: k8s.V1ContainerStateTerminated, task_id: str) -> State:
     said = _last_line(ended.message)
     told = [_pod_reason(pod, task_id)]
     unknown = False
-    if ended.reason in MEMORY or "exceeded its memory limit" in said:
-        told.append(
-            f"{ended.reason}: the kernel killed a process because the container exceeded its memory limit"
-            f" ({limit(pod, 'memory')}): raise runner.tasks.{task_id}.memory"
-        )
-    elif ended.reason in ("ContainerCannotRun", "StartError") or (ended.exit_code in (126, 127) and not told[0]):
-        unknown = bool(_NO_PROGRAM.search(said)) or ended.exit_code in (126, 127)
+    if ended.reason == "OOMKilled" or EXCEEDED in said:
+        told.append(f"OOMKilled: {exceeded(task_id, limit(pod, 'memory'))}")
+    elif ended.reason in ("ContainerCannotRun", "StartError") or (ended.exit_code in NO_PROGRAM and not told[0]):
+        unknown = bool(_NO_PROGRAM.search(said)) or ended.exit_code in NO_PROGRAM
         told.append(f"{ended.reason}: the command cannot be started: {said}")
         if unknown:
             told.append("the image has no such program: check runner.image and the task's command")
@@ -121,9 +107,9 @@ def _waiting(container: k8s.V1ContainerStatus, waiting: k8s.V1ContainerStateWait
     if reason in _PULL:
         known = message if reason != "ImagePullBackOff" else pull_error or message
         text = f"{reason}: the image {container.image} cannot be pulled: {known}"
-        missing = not _SILENT.search(known) and bool(_NO_IMAGE.search(f"{reason} {known}"))
-        remedy = ": set runner.image to one that exists and that the cluster may read"
-        return State("ended", text + remedy, helpless=True) if missing else State("waiting", text)
+        if images.is_missing(f"{reason} {known}"):
+            return State("ended", f"{text}: {images.REMEDY}", helpless=True)
+        return State("waiting", text)
     if reason == "CreateContainerConfigError":
         return State("ended", f"{reason}: {message}: check runner.kubernetes.secret and runner.image", helpless=True)
     if reason in ("CreateContainerError", "RunContainerError"):

@@ -12,6 +12,7 @@ from kubernetes.config import ConfigException
 
 from pipeline import reports
 from pipeline.runners import environment
+from pipeline.runners.logs import START, Position
 from pipeline.runners.outcome import Outcome
 from pipeline.runners.pods import diagnosis, spec
 from pipeline.runners.pods.cluster import Cluster, QuotaError, UnreachableError
@@ -73,7 +74,7 @@ class PodOperator(KubernetesPodOperator):
             if pod is None:
                 return facts
             self.defer(
-                trigger=PodTrigger(self.task_id, pod, deadline, ["", 0]),
+                trigger=PodTrigger(self.task_id, pod, deadline, list(START)),
                 method_name=self.trigger_reentry.__name__,
                 timeout=timedelta(seconds=max(deadline - time.time(), 0) + GRACE),
             )
@@ -101,7 +102,7 @@ class PodOperator(KubernetesPodOperator):
         self.__dict__["hook"] = _NoHook()
         return self.build_pod_request_obj()
 
-    def watch(self, pod: str, deadline: float, position: tuple[str, int], log: Any) -> Watch:
+    def watch(self, pod: str, deadline: float, position: Position, log: Any) -> Watch:
         """A watch over a pod of this task."""
         return Watch(
             self._cluster,
@@ -125,7 +126,7 @@ class PodOperator(KubernetesPodOperator):
     def _limit(self) -> timedelta:
         return self.execution_timeout or UNLIMITED
 
-    def _watch(self, pod: str, deadline: float, position: tuple[str, int] = ("", 0)) -> Watch:
+    def _watch(self, pod: str, deadline: float, position: Position = START) -> Watch:
         return self.watch(pod, deadline, position, self.log)
 
     def _begin(self, context: Any, report: reports.Report, deadline: float) -> tuple[str | None, dict[str, Any]]:

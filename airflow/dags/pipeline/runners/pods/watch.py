@@ -1,19 +1,24 @@
 """Follows a pod until its command has ended, whatever happens to the API server, the kubelet and the node."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from kubernetes.client import models as k8s
 
+from pipeline.runners.logs import START, Log, Position
+from pipeline.runners.outcome import TIMED_OUT
 from pipeline.runners.pods import diagnosis
 from pipeline.runners.pods.cluster import Cluster, UnreachableError
 from pipeline.runners.pods.diagnosis import State
-from pipeline.runners.pods.logs import Log
+from pipeline.runners.pods.spec import BASE
 from pipeline.runners.waiting import Waiting
 
 # Seconds between two looks while a pod is young, and later.
 SHORT, LONG = 0.3, 1.0
 YOUNG = 30
+# Seconds of the log that are read again at each look, for lines that came late.
+OVERLAP = 5
 # Seconds that a deleted pod may stay longer than its grace period; then its node is lost.
 LOST = 30
 
@@ -42,9 +47,9 @@ class Watch:
         start_timeout: float,
         deadline: float,
         log: Any,
-        position: tuple[str, int] | None = None,
+        position: Position = START,
     ):
-        self.log = Log(cluster, name, log, position)
+        self.log = Log(self._read_log, log, position)
         self._cluster = cluster
         self._name = name
         self._task_id = task_id
@@ -54,6 +59,8 @@ class Watch:
         self._began = time.monotonic()
         self._pull_error = ""
         self._last: State | None = None
+        # When the log was last read, on this machine's clock: only differences count.
+        self._read: float | None = None
         # When the pod was first seen being deleted.
         self._deleted: float | None = None
 
@@ -69,7 +76,7 @@ class Watch:
             AirflowException: it could not start in time, the API server stayed away too long.
         """
         if time.time() >= self._deadline:
-            return State("ended", "Timeout: it is not ready within the task's execution_timeout")
+            return State("ended", TIMED_OUT)
         try:
             pod = self._cluster.read(self._name)
         except UnreachableError as error:
@@ -89,6 +96,14 @@ class Watch:
             self._remember_pull_error(pod, state)
             self._start.because(state.reason)
         return self._lost(pod)
+
+    def _read_log(self, position: Position) -> Iterable[bytes] | None:
+        began = time.monotonic()
+        seconds = None if self._read is None else int(began - self._read) + OVERLAP
+        parts = self._cluster.log(self._name, BASE, seconds)
+        if parts is not None:
+            self._read = began
+        return parts
 
     def _gone(self) -> State:
         reason = self._last.reason if self._last and self._last.phase == "running" else ""
