@@ -129,6 +129,10 @@ psql: ## open psql in the containers' warehouse, or in DATABASE=…
 images: ## build the images; without a registry also their bases (docs/closed-networks.md)
 	@docker/images
 
+.PHONY: image-push
+image-push: ## push the image of the tasks to REGISTRY=host:port/name and print its reference by digest
+	@docker/push mlops-tasks "$(REGISTRY)"
+
 .PHONY: backup
 backup: ## back up the containers' databases, files and passwords to FILE=… (docs/backup.md)
 	@docker/backup $(if $(FILE),"$(FILE)")
@@ -142,7 +146,7 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools tagifai dbt_transforms airbyte great_expectations airflow e2e docker
+TESTS := stack devtools tagifai dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
 ENVIRONMENTS_stack := stack
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_tagifai := tagifai stack
@@ -152,6 +156,7 @@ ENVIRONMENTS_great_expectations := airflow stack
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
 ENVIRONMENTS_e2e := $(ENVIRONMENTS)
 ENVIRONMENTS_docker := stack
+ENVIRONMENTS_kubernetes := airflow stack
 # Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
 PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
@@ -179,9 +184,15 @@ bench: setup ## measure ONLY=group, or all groups, against their bounds; writes 
 	@$(PYTHON_STACK) devtools --var "$(VAR)" bench $(if $(PLACE),--place "$(PLACE)") $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(ROUNDS),--rounds "$(ROUNDS)") $(SETTINGS)
 
+.PHONY: cluster-up cluster-down
+cluster-up: ## build (once) and start a Kubernetes with a registry for tests, and print its KUBECONFIG (docs/cluster.md)
+	@$(PYTHON) -m devtools.cluster up
+cluster-down: ## stop it and delete its data; the programs are kept
+	@$(PYTHON) -m devtools.cluster down
+
 # FOLDER:ENVIRONMENT of the code that the type checker reads.
 TYPED := stack:stack devtools:stack airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
-SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/*)
+SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/* devtools/*/*)
 
 .PHONY: lint
 lint: setup $(ENV)/dev/.ready ## check style, types, SQL and common mistakes

@@ -93,6 +93,15 @@ def bigquery_emulator(tmp_path_factory):
     process.wait(timeout=30)
 
 
+@pytest.fixture(scope="session")
+def cluster():
+    """A Kubernetes with a namespace of this session: the one that KUBECONFIG names, or else our own."""
+    from cluster_testing import kubernetes
+
+    with kubernetes() as found:
+        yield found
+
+
 @pytest.fixture
 def browser(tmp_path, monkeypatch):
     """Headless Chromium that reaches nothing but this machine, and notes what it asks for."""
