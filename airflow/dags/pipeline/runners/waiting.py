@@ -8,6 +8,8 @@ from airflow.sdk.exceptions import AirflowException
 
 # Seconds between two lines of the log that give the same reason.
 REPEAT = 30
+# Seconds without a line at the beginning: most waits are over by then.
+QUIET = 2
 
 
 class Waiting:
@@ -36,7 +38,7 @@ class Waiting:
         now = self._clock()
         self._since = now if self._since is None else self._since
         text, when = self._told
-        if reason != text or now - when >= REPEAT:
+        if now - self._since >= QUIET and (reason != text or now - when >= REPEAT):
             self._log.info("Waiting, for %.0f s of at most %.0f s: %s", now - self._since, self._seconds, reason)
             self._told = (reason, now)
         if now - self._since >= self._seconds:
