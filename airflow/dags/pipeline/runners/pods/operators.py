@@ -172,8 +172,8 @@ class PodOperator(KubernetesPodOperator):
         result = None
         if ended.status is not None:
             deadline = time.time() + self.runner.start_timeout
-            watch.log.pass_on(is_complete=True)
             result = self._patiently(lambda: self._cluster.result(pod), deadline)
+            watch.read_to_the_end()
         return Outcome(self.command, ended.status, result, ended.reason, ended.helpless).facts(report)
 
     def _patiently(self, request: Callable[[], Any], deadline: float) -> Any:

@@ -19,6 +19,8 @@ SHORT, LONG = 0.3, 1.0
 YOUNG = 30
 # Seconds of the log that are read again at each look, for lines that came late.
 OVERLAP = 5
+# Seconds during which the end of a log is asked for.
+LAST_WORDS = 20
 # Seconds that a deleted pod may stay longer than its grace period; then its node is lost.
 LOST = 30
 
@@ -53,6 +55,7 @@ class Watch:
         self._cluster = cluster
         self._name = name
         self._task_id = task_id
+        self._task_log = log
         self._deadline = deadline
         self._start = Waiting(start_timeout, log)
         self._outage = Waiting(start_timeout, log)
@@ -96,6 +99,15 @@ class Watch:
             self._remember_pull_error(pod, state)
             self._start.because(state.reason)
         return self._lost(pod)
+
+    def read_to_the_end(self) -> None:
+        """Pass on the rest of the log of a command that has ended; a kubelet that starts again is waited for."""
+        end = time.monotonic() + LAST_WORDS
+        while not self.log.pass_on(is_complete=True):
+            if time.monotonic() >= end:
+                self._task_log.warning("The end of the command's log cannot be read")
+                return
+            time.sleep(LONG)
 
     def _read_log(self, position: Position) -> Iterable[bytes] | None:
         began = time.monotonic()
