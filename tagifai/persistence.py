@@ -2,7 +2,7 @@
 
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, BadZipFile
 
 from tagifai import imports
@@ -46,28 +46,41 @@ def dumps(model: "Pipeline") -> bytes:
 
 
 def loads(content: bytes, *, origin: str) -> "Pipeline":
-    """Load a model that `dumps`, MLflow or a module wrote.
+    """Load a model that `dumps` or MLflow wrote.
 
     Args:
         content: of the file.
         origin: where it comes from, for error messages.
 
     Raises:
-        TagifaiError: it is not a skops file, or has types that are not trusted.
+        TagifaiError: it is not a skops file, has types that are not trusted, or is not a model of tagifai.
+    """
+    try:
+        found = read(content)
+    except (BadZipFile, TypeError) as error:
+        raise TagifaiError(f"{origin} is not a model of tagifai: {error}. Train a new one (make run)") from None
+    if not hasattr(getattr(found, "named_steps", {}).get("classifier"), "decide"):
+        raise TagifaiError(
+            f"{origin} is not a model of tagifai: it is a {type(found).__name__} without our step `classifier`. Train a "
+            "new one (make run)"
+        )
+    return found
+
+
+def read(content: bytes) -> Any:
+    """Load any object of trusted types from a skops file.
+
+    Raises:
+        BadZipFile: it is not a skops file.
+        TypeError: it has other types; the message names them.
     """
     skops_io = imports.skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        try:
-            return skops_io.loads(content, trusted=TRUSTED_TYPES)
-        except UntrustedTypesFoundException:
-            return skops_io.loads(content, trusted=trusted_types(content))
-    except (BadZipFile, UntrustedTypesFoundException) as error:
-        raise TagifaiError(
-            f"{origin} is not a model that tagifai reads: {error} Trusted are public estimators of scikit-learn, sparse "
-            "matrices, and NumPy's and SciPy's scalar types and ufuncs. Train a new one (make run)"
-        ) from None
+        return skops_io.loads(content, trusted=TRUSTED_TYPES)
+    except UntrustedTypesFoundException:
+        return skops_io.loads(content, trusted=trusted_types(content))
 
 
 def trusted_types(content: bytes) -> list[str]:
@@ -92,7 +105,6 @@ def _is_harmless(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     import numpy as np
-
     from scipy import sparse
     from sklearn.base import BaseEstimator
 

@@ -29,11 +29,11 @@ def _optimize(settings: Settings, facts: Facts, options: Facts) -> Facts:
 
 
 def _train(settings: Settings, facts: Facts, options: Facts) -> Facts:
-    return _run_module(settings, facts, options) if "module" in facts else _best_trial(facts, options)
+    return _run_module(settings, facts, options) if "module" in facts else _best_trial(settings, facts, options)
 
 
 def _run_module(settings: Settings, facts: Facts, options: Facts) -> Facts:
-    module, report = facts["module"], _best_trial(facts, options)
+    module, report = facts["module"], _best_trial(settings, facts, options)
     text = (
         f"{module['uri']}, sha256 {module['sha256']}, fitted the model in an environment of its own. "
         f"It requires {', '.join(module['requirements']) or 'nothing'}. The trials below were given to it."
@@ -45,7 +45,7 @@ def _run_module(settings: Settings, facts: Facts, options: Facts) -> Facts:
     return report | {"note": note, "headlines": headlines, "sections": [section, *report["sections"]]}
 
 
-def _best_trial(facts: Facts, options: Facts) -> Facts:
+def _best_trial(settings: Settings, facts: Facts, options: Facts) -> Facts:
     name, found = options["study"], findings.read(settings, options["study"])
     trials, run = found["trials"], sum(trial["new"] for trial in found["history"])
     study = {"name": name, "trials": trials, "run": run, "reused": run == 0}

@@ -101,17 +101,17 @@ def _loaded(source: Source, content: bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", InconsistentVersionWarning)
-            return persistence.loads(content, origin=f"model of {source.name}")
+            return persistence.read(content)
     except InconsistentVersionWarning as warning:
         raise TagifaiError(
             f"module {source.uri}: its model was fitted with scikit-learn {warning.original_sklearn_version}, and tagifai "
             f"has {__version__}: pin scikit-learn=={__version__} in the file"
         ) from None
-    except TagifaiError as error:
-        raise TagifaiError(f"module {source.uri}: {error}") from None
+    # A broken file may raise anything.
     except Exception as error:
         raise TagifaiError(
-            f"module {source.uri}: its model cannot be read ({type(error).__name__}: {error}): write it with skops.io.dump"
+            f"module {source.uri}: its model cannot be read: {type(error).__name__}: {error} Write it with skops.io.dump, "
+            "and let it consist of public estimators of scikit-learn, sparse matrices, NumPy's arrays and ufuncs only"
         ) from None
 
 

@@ -22,10 +22,11 @@ _INSTALLER = re.compile(r"UV_.*|XDG_.*|HOME|PATH|TMPDIR|SSL_CERT_.*|(http|https|
 _UNREACHABLE = "Failed to fetch|Failed to download|Request failed|error sending request"
 _REMEDIES = {
     "network was disabled": "a package is not in uv's cache, and UV_OFFLINE forbids the network: unset it",
+    "no usable wheels": "a version has no wheel for Python {python} on this machine: pin another version",
     _UNREACHABLE: "the package index does not answer: check the network",
     "no version of|not found in the package registry": "correct the name or the version",
     "No solution found": "correct the versions, so that they fit each other and Python {python}",
-    "": "correct its requirements",
+    "": "uv failed: free some space on the disk or correct the requirements",
 }
 # Lines of uv's output that are quoted.
 _LAST_LINES = 8
@@ -76,7 +77,9 @@ def _make(folder: Path, source: Source, lock: IO[str]) -> None:
     # Left behind by a process that was killed.
     shutil.rmtree(new, ignore_errors=True)
     python = new / "bin" / "python"
-    for arguments in (["venv", "--python", sys.executable, new], ["pip", "install", "--python", python, "-r", "-"]):
+    # Only wheels: a package that is built here runs its own code, with build tools that nobody has pinned.
+    install = ["pip", "install", "--only-binary", ":all:", "--python", python, "-r", "-"]
+    for arguments in (["venv", "--python", sys.executable, new], install):
         # uv inherits the lock: if this process is killed, the next one waits until its uv has ended.
         done = _run_uv(arguments, given="\n".join(source.requirements), pass_fds=[lock.fileno()])
         if done.returncode:

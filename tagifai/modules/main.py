@@ -38,7 +38,9 @@ def _failed(what: str, error: Exception, module: str) -> dict[str, Any]:
     traceback.print_exception(error)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module]
     where = f" at line {lines[-1]}" if lines else ""
-    return {"error": f"{what}{where}: {type(error).__name__}: {error}. The task's log has the traceback; correct the file"}
+    return {
+        "error": f"{what}{where}: {type(error).__name__}: {error}. The task's log has the traceback; correct the file"
+    }
 
 
 if __name__ == "__main__":

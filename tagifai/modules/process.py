@@ -117,7 +117,9 @@ def _run(python: Path, module: Path, lock: IO[str]) -> int:
 def _ended(source: Source, status: int) -> TagifaiError:
     if status < 0:
         killed = signal.Signals(-status).name
-        return ServiceError(f"module {source.uri} was ended by {killed}: if it needs too much memory, give the task more")
+        return ServiceError(
+            f"module {source.uri} was ended by {killed}: if it needs too much memory, give the task more"
+        )
     return TagifaiError(
         f"module {source.uri} ended with status {status} before it returned a result: it must not end its process"
     )
