@@ -61,8 +61,8 @@ def loads(content: bytes, *, origin: str) -> "Pipeline":
         raise TagifaiError(f"{origin} is not a model of tagifai: {error}. Train a new one (make run)") from None
     if not hasattr(getattr(found, "named_steps", {}).get("classifier"), "decide"):
         raise TagifaiError(
-            f"{origin} is not a model of tagifai: it is a {type(found).__name__} without our step `classifier`. Train a "
-            "new one (make run)"
+            f"{origin} is not a model of tagifai: it is a {type(found).__name__} without our step `classifier`. "
+            "Train a new one (make run)"
         )
     return found
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tagifai import artifacts, fingerprint, persistence, train
 from tagifai.errors import TagifaiError
 from tagifai.findings import Findings
-from tagifai.modules.source import Source, read
+from tagifai.modules.source import Source, fetched, read
 from tagifai.settings import Settings, parts_of_module
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def run_module(settings: Settings, *, module: str, uri: str, study: str) -> dict
         study: its study; the module gets what it found.
 
     Returns:
-        What `train` returns; `module`: `uri`, `sha256`, `requirements`, `packages`, and the URI of a `copy`; `metrics`, those of the module.
+        What `train` returns; `module`: `uri`, `sha256`, `requirements`, all `packages` of its environment, and the URI
+        of a `copy`; `metrics`: numbers by name, from the module.
 
     Raises:
         TagifaiError: the module is refused or fails, or its model cannot be read or does not predict.
@@ -61,7 +62,8 @@ def _fit(
     from tagifai import model
     from tagifai.modules import process
 
-    given = rows[list(COLUMNS)].assign(**model.filled(rows))
+    texts = model.filled(rows)
+    given = rows[list(COLUMNS)].assign(title=texts["title"], description=texts["description"])
     params = {
         "classes": sorted(set(rows["tag"])),
         "seed": settings.search.seed,
@@ -69,8 +71,8 @@ def _fit(
         "search": {"trials": found["trials"], "best_value": found["best_value"], "best_params": found["best_params"]},
     }
     with process.ran(settings, source, given, params, name=name) as outcome:
-        missing = f"module {source.uri}: there is no model {outcome.model}, which Model.run returned: write it before"
-        content = artifacts.read(outcome.model, missing=missing)
+        what = f"module {source.uri}: the model {outcome.model}, which Model.run returned,"
+        content = fetched(outcome.model, what=what, missing=f"{what} does not exist: write it before")
     fitted = _loaded(source, content)
     _check(source, fitted, given.head(CHECKED_ROWS), params["classes"])
     logger.info("module %s: %s", source.uri, outcome.metrics)
@@ -96,7 +98,9 @@ def _loaded(source: Source, content: bytes) -> Any:
     import warnings
 
     from sklearn import __version__
-    from sklearn.exceptions import InconsistentVersionWarning
+
+    # The type stubs are older.
+    from sklearn.exceptions import InconsistentVersionWarning  # pyrefly: ignore[missing-module-attribute]
 
     try:
         with warnings.catch_warnings():
@@ -104,14 +108,15 @@ def _loaded(source: Source, content: bytes) -> Any:
             return persistence.read(content)
     except InconsistentVersionWarning as warning:
         raise TagifaiError(
-            f"module {source.uri}: its model was fitted with scikit-learn {warning.original_sklearn_version}, and tagifai "
-            f"has {__version__}: pin scikit-learn=={__version__} in the file"
+            f"module {source.uri}: its model was fitted with scikit-learn {warning.original_sklearn_version}, and "
+            f"tagifai has {__version__}: pin scikit-learn=={__version__} in the file"
         ) from None
     # A broken file may raise anything.
     except Exception as error:
         raise TagifaiError(
-            f"module {source.uri}: its model cannot be read: {type(error).__name__}: {error} Write it with skops.io.dump, "
-            "and let it consist of public estimators of scikit-learn, sparse matrices, NumPy's arrays and ufuncs only"
+            f"module {source.uri}: its model cannot be read: {type(error).__name__}: {error} Write it with "
+            "skops.io.dump, and let it consist of public estimators of scikit-learn, sparse matrices, NumPy's arrays "
+            "and ufuncs only (docs/model-module.md)"
         ) from None
 
 
@@ -131,6 +136,6 @@ def _check(source: Source, fitted: Any, rows: "pd.DataFrame", classes: list[str]
         raise TagifaiError(f"module {source.uri}: its model answers {', '.join(unknown)}: fit it on the column tag")
     if probabilities.shape != (len(rows), len(answers)) or not np.allclose(probabilities.sum(axis=1), 1):
         raise TagifaiError(
-            f"module {source.uri}: predict_proba must give one row per project and one probability per class, which add "
-            f"up to 1; it gave the shape {probabilities.shape} for {len(rows)} projects and {len(answers)} classes"
+            f"module {source.uri}: predict_proba must give one row per project and one probability per class, which "
+            f"add up to 1; it gave the shape {probabilities.shape} for {len(rows)} projects and {len(answers)} classes"
         )

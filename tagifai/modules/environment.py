@@ -2,12 +2,13 @@
 
 import fcntl
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -48,11 +49,11 @@ def held(settings: Settings, source: Source) -> Generator[Path]:
     """
     root = settings.var.resolve() / "modules"
     root.mkdir(parents=True, exist_ok=True)
-    name = fingerprint.digest([source.requirements, PYTHON, sys.base_prefix])
+    name = fingerprint.digest([source.requirements, PYTHON, sys.base_prefix, platform.machine()])
     folder = root / name
     with _locked(root, name, fcntl.LOCK_SH) as lock:
         while not _is_made(folder):
-            # One process makes it; the others wait here, then find it. It may be deleted until this one shares the lock.
+            # One process makes it; the others wait here, then find it. Until the lock is shared, it may be deleted.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_made(folder):
                 _make(folder, source, lock)
@@ -64,7 +65,7 @@ def held(settings: Settings, source: Source) -> Generator[Path]:
 
 def packages(python: Path) -> list[str]:
     """All packages of an environment, as NAME==VERSION."""
-    return _run_uv(["pip", "freeze", "--python", python]).stdout.split()
+    return _run_uv(["pip", "freeze", "--python", python]).stdout.splitlines()
 
 
 def _is_made(folder: Path) -> bool:
@@ -90,10 +91,8 @@ def _make(folder: Path, source: Source, lock: IO[str]) -> None:
 def _error(source: Source, output: str) -> TagifaiError:
     pattern = next(each for each in _REMEDIES if re.search(each, output))
     kind = ServiceError if pattern == _UNREACHABLE else TagifaiError
-    said = " ".join(output.splitlines()[-_LAST_LINES:])
-    return kind(
-        f"module {source.uri}: its requirements cannot be installed: {_REMEDIES[pattern].format(python=PYTHON)}. uv: {said}"
-    )
+    remedy, said = _REMEDIES[pattern].format(python=PYTHON), " ".join(output.splitlines()[-_LAST_LINES:])
+    return kind(f"module {source.uri}: its requirements cannot be installed: {remedy}. uv: {said}")
 
 
 def _run_uv(
@@ -127,8 +126,12 @@ def _locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
 
 
 def _delete_oldest(root: Path, *, keep: int) -> None:
-    made = sorted((each for each in root.iterdir() if _is_made(each)), key=lambda each: -each.stat().st_mtime)
-    for folder in made[keep:]:
+    made = []
+    for folder in root.iterdir():
+        # Another process may delete it meanwhile.
+        with suppress(FileNotFoundError):
+            made.append((-folder.stat().st_mtime, folder))
+    for _, folder in sorted(each for each in made if _is_made(each[1]))[keep:]:
         try:
             with _locked(root, folder.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 gone = folder.with_suffix(".new")

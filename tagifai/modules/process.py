@@ -63,7 +63,7 @@ def ran(
         (folder / "params.json").write_text(json.dumps(given))
         status = _run(python, module, lock)
         result = folder / "result.json"
-        if not result.exists():
+        if status or not result.exists():
             raise _ended(source, status)
         answer = json.loads(result.read_text("utf-8"))
         if "error" in answer:

@@ -51,24 +51,36 @@ def read(settings: Settings, module: str) -> Source:
         raise TagifaiError(f"module {module}: {error}") from None
     if "://" not in uri and not uri.startswith("/"):
         uri = f"{settings.artifacts}/{uri}"
-    content = _content(uri)
+    missing = f"there is no module {uri}: upload it there or correct train.module"
+    content = fetched(uri, what=f"module {uri}", missing=missing)
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise TagifaiError(
-            f"module {uri} has the sha256 {found}, not {expected}, which train.module asks for: review the file; if it "
-            "is the one you want, write its hash there, otherwise restore the old file"
+            f"module {uri} has the sha256 {found}, not {expected} as its address says: review the file; if it is "
+            "the one you want, write its hash there, otherwise restore the old file"
         )
     return Source(uri, content, found, _requirements(uri, content))
 
 
-def _content(uri: str) -> bytes:
+def fetched(uri: str, *, what: str, missing: str) -> bytes:
+    """Content of a file whose address somebody else wrote.
+
+    Args:
+        uri: one that fsspec knows, or a path.
+        what: the file's name in error messages.
+        missing: the message if it does not exist.
+
+    Raises:
+        TagifaiError: the file is missing or cannot be read, or fsspec does not know such a URI.
+        ServiceError: the bucket does not answer.
+    """
     try:
-        return artifacts.read(uri, missing=f"there is no module {uri}: upload it there or correct train.module")
+        return artifacts.read(uri, missing=missing)
     except (ConnectionError, TimeoutError) as error:
-        raise ServiceError(f"module {uri} cannot be read now: {error}; check the network") from error
+        raise ServiceError(f"{what} cannot be read now: {error}; check the network") from error
     except (OSError, ValueError, ImportError) as error:
         raise TagifaiError(
-            f"module {uri} cannot be read: {error}; correct train.module, or give this process the right to read it"
+            f"{what} cannot be read: {error}; correct its address, or give this process the right to read it"
         ) from error
 
 
@@ -78,14 +90,14 @@ def _requirements(uri: str, content: bytes) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise TagifaiError(f"module {uri} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
     metadata = _metadata(uri, text)
-    _check_python(uri, metadata.get("requires-python", ""))
+    _check_python(uri, str(metadata.get("requires-python", "")))
     listed = metadata.get("dependencies", [])
     if not (isinstance(listed, list) and all(isinstance(each, str) for each in listed)):
-        raise TagifaiError(f'module {uri}: dependencies must be a list such as ["scikit-learn==1.2.3"], not {listed!r}')
+        raise TagifaiError(f'module {uri}: dependencies must be a list such as ["skops==1.2.3"], not {listed!r}')
     if loose := [each for each in listed if not _is_pinned(each)]:
         raise TagifaiError(
-            f"module {uri}: {', '.join(map(repr, loose))} is not pinned: write NAME==VERSION, so that the module always "
-            "runs with the packages that it was tested with"
+            f"module {uri}: {', '.join(map(repr, loose))} is not pinned: write NAME==VERSION, so that the module "
+            "always runs with the packages that it was tested with"
         )
     return tuple(sorted(str(Requirement(each)) for each in listed))
 
@@ -94,17 +106,17 @@ def _metadata(uri: str, text: str) -> dict[str, Any]:
     blocks = [match for match in _BLOCK.finditer(text.replace("\r\n", "\n")) if match["type"] == "script"]
     if len(blocks) != 1:
         raise TagifaiError(
-            f"module {uri} has {len(blocks) or 'no'} blocks of requirements: begin it with one, the lines `# /// script`, "
-            '`# dependencies = ["scikit-learn==1.2.3"]` and `# ///` (docs/model-module.md)'
+            f"module {uri} has {len(blocks) or 'no'} blocks of requirements: begin it with one, the lines "
+            '`# /// script`, `# dependencies = ["skops==1.2.3"]` and `# ///` (docs/model-module.md)'
         )
     lines = blocks[0]["content"].splitlines()
     try:
         metadata = tomllib.loads("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
     except tomllib.TOMLDecodeError as error:
         raise TagifaiError(f"module {uri}: its block of requirements is not TOML: {error}") from None
-    if "uv" in metadata.get("tool", {}):
+    if "tool" in metadata:
         raise TagifaiError(
-            f"module {uri}: [tool.uv] has no effect here: remove it; the package index is set by variables UV_…"
+            f"module {uri}: [tool] has no effect here: remove it; uv's settings are variables UV_… of the task"
         )
     return metadata
 
