@@ -72,7 +72,7 @@ def _run(command: str, result: str | None, **options: Any) -> None:
             loaded = settings.load()
             call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{verb}"), verb)
             facts = call(loaded, **options)
-            report = reports.REPORTS[verb](loaded, facts, options)
+            report = reports.REPORTS[command](loaded, facts, options)
     except TagifaiError as error:
         message = " ".join(str(error).split())
         write({"error": message, "report": {"note": message}})

@@ -234,7 +234,7 @@ REPORTS: dict[str, Callable[[Settings, Facts, Facts], Facts]] = {
     "extract": _extract,
     "optimize": _optimize,
     "train": _train,
-    "run_module": _run_module,
+    "run-module": _run_module,
     "evaluate": _evaluate,
     "promote": _promote,
     "predict": _predict,
