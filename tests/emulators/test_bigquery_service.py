@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from functools import partial
 from io import BytesIO
 
 import pyarrow as pa
@@ -131,7 +132,7 @@ def test_a_load_that_is_killed_has_been_whole_or_not_at_all(service):
         file = BytesIO()
         pq.write_table(pa.table({"version": pa.array([version] * number), "id": pa.array(range(number))}), file)
         sent = in_background(
-            lambda file=file: client.load_table_from_file(file, "data.t", rewind=True, job_config=config, num_retries=0)
+            partial(client.load_table_from_file, file, "data.t", rewind=True, job_config=config, num_retries=0)
         )
         sent.join(timeout=0.1 * version)
         service.kill()

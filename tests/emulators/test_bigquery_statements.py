@@ -70,7 +70,8 @@ def test_two_source_rows_for_one_row_are_refused(sql, text):
 def test_two_equal_source_rows_are_inserted(sql):
     sql("create table data.t (id int64)")
     sql(
-        "merge data.t t using (select 1 as id union all select 1) s on t.id = s.id when not matched then insert (id) values (id)"
+        "merge data.t t using (select 1 as id union all select 1) s on t.id = s.id"
+        " when not matched then insert (id) values (id)"
     )
     assert sql("select count(*) from data.t") == [(2,)]
 
