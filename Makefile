@@ -6,8 +6,11 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+# The place: embedded (no Docker), compose, or another of config/places.
+PLACE ?= embedded
 # Folder of everything written; another folder is another, independent instance.
-VAR ?= var
+VAR_OF = $(if $(filter-out embedded compose,$1),var/places/$1,var)
+VAR ?= $(call VAR_OF,$(PLACE))
 
 ENV := var/env
 UV := $(ENV)/uv/bin/uv
@@ -24,7 +27,7 @@ NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
 PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
 SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
 
-# Where the commands work: with PLACE=compose in the containers, otherwise on the stack without Docker (embedded).
+# Where the commands work: with PLACE=compose in the containers, otherwise on a stack without Docker.
 ifeq ($(PLACE),compose)
 ifneq ($(CONFIG),)
 $(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
@@ -33,15 +36,18 @@ STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect
 UP = $(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
   echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
 else
-STACK = $(PYTHON_STACK) stack --var "$(VAR)"
-READY := setup
+STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)"
+READY := setup $(if $(filter bigquery-emulator,$(PLACE)),$(ENV)/emulators/.ready)
 OPTIONS = $(SETTINGS)
-OVERLAY = $(if $(PLACE),--overlay "$(PLACE)")
 endif
 
-# Only Airbyte's declaration has overlays of other names.
-ifneq ($(and $(filter-out compose embedded,$(PLACE)),$(filter run predict explain validate demo-failure up status down password,$(MAKECMDGOALS))),)
-$(error PLACE=$(PLACE) is not a place of this command: leave it out for the stack without Docker, or use PLACE=compose)
+ifeq ($(wildcard config/places/$(PLACE).yaml),)
+ifeq ($(filter airbyte-% setup $(ENV)/%,$(MAKECMDGOALS)),)
+$(error PLACE=$(PLACE) is not a place: use one of $(basename $(notdir $(wildcard config/places/*.yaml))))
+endif
+# Airbyte's declaration may have overlays of other names, for an Airbyte elsewhere.
+OVERLAY := --overlay "$(PLACE)"
+override PLACE := embedded
 endif
 
 # Without this Python not even `make doctor` starts.
@@ -53,9 +59,10 @@ endif
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Commands work on the stack without Docker, or with PLACE=compose on the containers; logs, shell, psql, images,"
-	@echo "backup, restore and nuke are for the containers only. run, up, demo-failure and airbyte-… take SOURCE=folder-or-URL"
-	@echo "and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and OUTPUT=file. See README.md."
+	@echo "Commands work on the stack without Docker, with PLACE=compose on the containers, or on another PLACE of"
+	@echo "config/places; logs, shell, psql, images, backup, restore and nuke are for the containers only. run, up, demo-failure"
+	@echo "and airbyte-… take SOURCE=folder-or-URL and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and"
+	@echo "OUTPUT=file. See README.md."
 
 .PHONY: run
 run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
@@ -98,9 +105,13 @@ down: $(READY) ## stop the services
 password: $(READY) ## show the logins
 	@$(STACK) password
 
+.PHONY: diff-places
+diff-places: setup ## compare the latest runs of places A=… and B=…: DAG files, packages, tables, seconds
+	@$(PYTHON_STACK) stack diff-places --a "$(A)" --a-var "$(call VAR_OF,$(A))" --b "$(B)" --b-var "$(call VAR_OF,$(B))"
+
 .PHONY: doctor
 doctor: $(ENV)/stack/.ready ## check this machine and explain how to fix problems
-	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --var "$(VAR)" $(if $(PLACE),--place "$(PLACE)") doctor \
+	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" doctor \
 	  $(if $(CONFIG),--config "$(CONFIG)")
 
 .PHONY: airbyte-plan airbyte-apply
@@ -129,6 +140,10 @@ psql: ## open psql in the containers' warehouse, or in DATABASE=…
 images: ## build the images; without a registry also their bases (docs/closed-networks.md)
 	@docker/images
 
+.PHONY: image-push
+image-push: ## push the image of the tasks to REGISTRY=host:port/name and print its reference by digest
+	@docker/push mlops-tasks "$(REGISTRY)"
+
 .PHONY: backup
 backup: ## back up the containers' databases, files and passwords to FILE=… (docs/backup.md)
 	@docker/backup $(if $(FILE),"$(FILE)")
@@ -142,7 +157,7 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker
+TESTS := stack devtools tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
 ENVIRONMENTS_stack := stack
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_tagifai := tagifai stack emulators
@@ -153,6 +168,7 @@ ENVIRONMENTS_great_expectations := airflow stack emulators
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
 ENVIRONMENTS_e2e := $(ENVIRONMENTS)
 ENVIRONMENTS_docker := stack
+ENVIRONMENTS_kubernetes := airflow stack
 # Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
 PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
@@ -177,12 +193,18 @@ torture: setup ## break runs on purpose (kills, full disk, clock, …), ROUNDS=3
 
 .PHONY: bench
 bench: setup ## measure ONLY=group, or all groups, against their bounds; writes var/bench.json
-	@$(PYTHON_STACK) devtools --var "$(VAR)" bench $(if $(PLACE),--place "$(PLACE)") $(if $(ONLY),--only "$(ONLY)") \
+	@$(PYTHON_STACK) devtools --var "$(VAR)" bench --place "$(PLACE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(ROUNDS),--rounds "$(ROUNDS)") $(SETTINGS)
+
+.PHONY: cluster-up cluster-down
+cluster-up: ## build (once) and start a Kubernetes with a registry for tests, and print its KUBECONFIG (docs/cluster.md)
+	@$(PYTHON) -m devtools.cluster up
+cluster-down: ## stop it and delete its data; the programs are kept
+	@$(PYTHON) -m devtools.cluster down
 
 # FOLDER:ENVIRONMENT of the code that the type checker reads.
 TYPED := stack:stack devtools:stack emulators:emulators airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
-SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/*)
+SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/* devtools/*/*)
 
 .PHONY: lint
 lint: setup $(ENV)/dev/.ready $(ENV)/emulators/.ready ## check style, types, SQL and common mistakes
@@ -214,10 +236,11 @@ lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit st
 	done
 
 .PHONY: clean
-clean: ## stop the stack and delete var/ (environments, databases, models, logs) or VAR=…
+clean: ## stop the stack and delete its folder, var/ or VAR=…; with PLACE=bigquery its datasets too, unless you say no
 	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
 	  { echo "$(VAR) is not an instance of the stack: nothing was deleted" >&2; exit 1; }
-	@if [ -e $(ENV)/stack/.ready ]; then $(STACK) down; fi
+	@if [ -e $(ENV)/stack/.ready ]; then \
+	  $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) $(STACK) down; fi
 	@rm -rf "$(VAR)"
 
 .PHONY: setup

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from airbyte_declaration.client import ACTIVE, AirbyteApi, AirbyteError, AirbyteUnavailableError
 from airbyte_declaration.declaration import Declaration, load
 from airbyte_declaration.plan import Plan
+from stack import places
 from stack.environments import common_environment, task_environment
 from stack.settings import ROOT, ConfigError, Settings, write_private
 
@@ -27,16 +28,33 @@ def local_api(settings: Settings) -> AirbyteApi:
 
 
 def declared(settings: Settings, place: str | None = None) -> Declaration:
-    """The declaration with the overlay of a place (None: this one), filled from the environment and the settings."""
-    place = place or settings.place
+    """The declaration with the overlays of a place (None: this one), filled from the environment and the settings.
+
+    A place of one's own has its preset's overlay and then its own, as far as there are such.
+    """
     path = ROOT / settings.config["airbyte"]["connections"]
-    overlay = path.with_suffix(f".{place}.yaml")
-    if not overlay.exists() and place != settings.place:
+    names = [place] if place not in (None, settings.place) else places.presets(settings.place)
+    overlays = [path.with_suffix(f".{name}.yaml") for name in names]
+    if place not in (None, settings.place) and not overlays[0].exists():
         known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
-        raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={', '.join([settings.place, *known])}")
+        known = ", ".join([settings.place, *known])
+        raise ConfigError(f"{overlays[0]} is missing: create it, or use one of PLACE={known}")
     # What is set for the stack counts more than what the caller's shell says.
     environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
-    return load(path, environment, overlay=overlay if overlay.exists() else None)
+    return load(path, environment, overlays=[each for each in overlays if each.exists()])
+
+
+def connection(settings: Settings) -> str:
+    """Airflow's connection to the Airbyte of this instance, as JSON."""
+    address = declared(settings).airbyte
+    url = f"{address.url.rstrip('/') if address else settings.url('airbyte') + '/api/public/v1'}/"
+    client = (
+        (address.client_id, address.client_secret.get_secret_value())
+        if address
+        else (settings.airbyte_client_id, settings.secrets["airbyte_client_secret"])
+    )
+    login = {"login": client[0], "password": client[1]}
+    return json.dumps({"conn_type": "airbyte", "host": url, "schema": f"{url}applications/token", **login})
 
 
 def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:

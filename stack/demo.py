@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
-from psycopg import sql
-from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -25,6 +22,7 @@ from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.runs.job import run_graphs
 from stack.settings import ROOT, Settings, inherited_environment, write_private
+from stack.warehouses import warehouse
 
 # Characters of rows and content that are shown.
 SHOWN = 18
@@ -51,7 +49,7 @@ def demonstrate(place: BasePlace) -> bool:
     _show_rows(_spoil(place, folder), console)
     facts = summary.empty(str(folder), settings.place)
     spoiled = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
-    restore = [sys.executable, "-m", "stack", "--place", place.name, "--var", str(settings.var), "airbyte-apply"]
+    restore = [sys.executable, "-m", "stack", "--place", settings.place, "--var", str(settings.var), "airbyte-apply"]
     # Services that keep running would go on loading the bad rows.
     with on_kill(restore) if place.stays else nullcontext():
         try:
@@ -83,18 +81,11 @@ def on_kill(command: list[str]) -> Generator[None]:
 
 def published(settings: Settings) -> dict[str, str]:
     """What consumers read, by name: rows and MD5 of the published tables, and the champion; empty before a good run."""
-    found: dict[str, Any] = {}
-    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
-        for table in settings.config["tables"]["published"].values():
-            if not connection.execute("select to_regclass(%s)", [table]).fetchone():
-                return {}
-            # In an order of its own, however the rows are stored.
-            query = """
-                select concat(count(*), ' rows, ', md5(string_agg(content, '' order by content)))
-                from (select md5(t::text) as content from {} as t) as rows
-            """
-            name = sql.Identifier(*table.split("."))
-            found[table] = connection.execute(sql.SQL(query).format(name)).fetchone()
+    found: dict[str, str] = {}
+    for table in settings.config["tables"]["published"].values():
+        if (digest := warehouse(settings).digest(table)) is None:
+            return {}
+        found[table] = digest
     name = settings.config["model"]["name"]
     address = f"{settings.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
     login = (settings.mlflow_user, settings.secrets["mlflow_admin"]) if settings.mlflow_user else None
@@ -127,7 +118,7 @@ def _spoil(place: BasePlace, folder: Path) -> list[dict[str, Any]]:
 
 def _good_run(place: BasePlace) -> None:
     """What `make run` does, its summary included."""
-    facts, began = summary.empty(place.settings.config["source"], place.name), time.monotonic()
+    facts, began = summary.empty(place.settings.config["source"], place.settings.place), time.monotonic()
     try:
         run_graphs(place, facts, place.console)
     except StackError as error:

@@ -1,6 +1,7 @@
 """Environment variables and command lines of the processes of the stack."""
 
 import json
+import os
 from collections.abc import Mapping
 
 from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
@@ -14,6 +15,8 @@ HEALTH = {
     "mlflow": "/health",
     "airbyte": "/api/public/v1/health",
     "docs": "/health",
+    "bigquery": "/healthz",
+    "storage": "/_internal/healthcheck",
 }
 # The web pages that the home page lists: service, name, purpose.
 WEB_PAGES = (
@@ -24,8 +27,8 @@ WEB_PAGES = (
 
 
 def names(settings: Settings) -> tuple[str, ...]:
-    """Names of all locked environments."""
-    return (*NAMES, settings.config["application"])
+    """Names of all locked environments that an instance uses."""
+    return (*NAMES, settings.config["application"], *(["emulators"] if settings.is_emulated else []))
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
@@ -52,45 +55,62 @@ def own_environment(settings: Settings) -> dict[str, str]:
         # A process that sets its title would overwrite its environment, by which an instance finds its processes.
         "SPT_NOENV": "1",
         "MLOPS_VAR": str(settings.var),
-        "MLOPS_CONFIG": str(settings.config_file),
+        "MLOPS_CONFIG": os.pathsep.join(map(str, settings.config_files)),
         "MLOPS_SOURCE": settings.config["source"],
-        "MLOPS_ARTIFACTS": str(settings.var / "artifacts"),
-        "MLOPS_MLFLOW": settings.url("mlflow"),
-        "MLOPS_RUNNER__TYPE": "venv",
+        "MLOPS_ARTIFACTS": settings.artifacts,
+        "MLOPS_MLFLOW": settings.config["mlflow"] or settings.url("mlflow"),
         "MLOPS_RUNNER__ROOT": str(ENVIRONMENTS),
         "MLOPS_RUNNER__PROJECT": str(ROOT),
+        **google_environment(settings),
+    }
+
+
+def google_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables by which Google's clients find the emulators or the key file that is set, if any."""
+    if not settings.is_emulated:
+        keyfile = settings.config["warehouse"].get("keyfile")
+        return {"GOOGLE_APPLICATION_CREDENTIALS": keyfile} if keyfile else {}
+    return {
+        "BIGQUERY_EMULATOR_HOST": settings.url("bigquery"),
+        "STORAGE_EMULATOR_HOST": settings.url("storage"),
+        # Made on this machine; the emulator takes any.
+        "GOOGLE_APPLICATION_CREDENTIALS": str(settings.emulator_key),
+        "GOOGLE_CLOUD_PROJECT": settings.config["warehouse"]["project"],
+        # The emulator has no such buckets, and gcsfs would ask Google's own service for them.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+
+
+def warehouse_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables with the warehouse's address; one may be a password."""
+    warehouse = dict(settings.config["warehouse"])
+    if warehouse["type"] == "postgres":
+        warehouse = {"type": "postgres", **settings.warehouse()}
+    elif settings.is_emulated:
+        warehouse["storage_api"] = f"127.0.0.1:{settings.ports.bigquery_storage}"
+    # Others are read by dbt alone, as text.
+    return {
+        f"MLOPS_WAREHOUSE__{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in warehouse.items()
+        if value is not None
     }
 
 
 def task_environment(settings: Settings) -> dict[str, str]:
     """Environment variables that the commands of tasks need, beside the common ones; some are passwords."""
-    address = settings.database("warehouse")
     login = {}
     if user := settings.mlflow_user:
         login = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": settings.secrets["mlflow_admin"]}
     return {
         **login,
-        "MLOPS_WAREHOUSE__TYPE": "postgres",
-        "MLOPS_WAREHOUSE__HOST": address["host"],
-        "MLOPS_WAREHOUSE__PORT": str(address["port"]),
-        "MLOPS_WAREHOUSE__DATABASE": address["dbname"],
-        "MLOPS_WAREHOUSE__USER": address["user"],
-        "MLOPS_WAREHOUSE__PASSWORD": address["password"],
+        **warehouse_environment(settings),
         "MLOPS_STUDIES": settings.database_url("optuna", "postgresql+psycopg2"),
     }
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of Airflow's components: folders, secrets and connections."""
+    """Environment variables of Airflow's components: folders and secrets; the connection to Airbyte comes beside."""
     home = settings.var / "airflow"
-    api = f"{settings.url('airbyte')}/api/public/v1/"
-    airbyte = {
-        "conn_type": "airbyte",
-        "host": api,
-        "schema": f"{api}applications/token",
-        "login": settings.airbyte_client_id,
-        "password": settings.secrets["airbyte_client_secret"],
-    }
     return {
         **task_environment(settings),
         "AIRFLOW_HOME": str(home),
@@ -107,16 +127,20 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.database_url("airflow", "postgresql+psycopg2"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": settings.database_url("airflow", "postgresql+asyncpg"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.var / "logs" / "airflow"),
-        "AIRFLOW_CONN_AIRBYTE_DEFAULT": json.dumps(airbyte),
-        "MLOPS_LINKS__MLFLOW": settings.link("mlflow"),
+        "MLOPS_LINKS__MLFLOW": settings.config["mlflow"] or settings.link("mlflow"),
         "MLOPS_LINKS__AIRBYTE": settings.link("airbyte"),
     }
 
 
 def airbyte_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of the Airbyte service, beside the common ones."""
+    database = settings.database("warehouse")
     return {
-        **task_environment(settings),
+        "MLOPS_AIRBYTE__DATABASE__HOST": database["host"],
+        "MLOPS_AIRBYTE__DATABASE__PORT": str(database["port"]),
+        "MLOPS_AIRBYTE__DATABASE__DATABASE": database["dbname"],
+        "MLOPS_AIRBYTE__DATABASE__USER": database["user"],
+        "MLOPS_AIRBYTE__DATABASE__PASSWORD": database["password"],
         "PYTHONPATH": str(ROOT / "airbyte"),
         # Without it, each of several syncs at once keeps a heap of its own.
         "MALLOC_ARENA_MAX": "1",

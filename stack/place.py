@@ -5,20 +5,16 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rich.console import Console
 
+from stack import places
 from stack.settings import Settings
-
-# Each is a package of stack/ with the modules `place` (a class `Place`) and `doctor` (a function `look`).
-PLACES = ("embedded", "compose")
 
 
 class BasePlace(ABC):
     """One instance of the stack, in the place that a subclass is for; progress is printed on `console`."""
-
-    name: ClassVar[str]
 
     def __init__(self, settings: Settings, console: Console):
         self.settings = settings
@@ -27,11 +23,12 @@ class BasePlace(ABC):
     @classmethod
     @abstractmethod
     def open(
-        cls, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
     ) -> "BasePlace":
         """Read the settings of an instance.
 
         Args:
+            name: of the place.
             var: folder of everything that the instance writes.
             console: where progress is printed.
             source: folder or URL of the source files; None: as configured.
@@ -114,5 +111,9 @@ class BasePlace(ABC):
 
 
 def place_class(name: str) -> type[BasePlace]:
-    """The class of a place; imported only now, since an image holds the libraries of its own place alone."""
-    return import_module(f"stack.{name}.place").Place
+    """The class of a place; imported only now, since an image holds the libraries of its own place alone.
+
+    Raises:
+        ConfigError: there is no such place, or its services are not started from here.
+    """
+    return import_module(f"stack.{places.launcher(name)}.place").Place

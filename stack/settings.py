@@ -44,6 +44,10 @@ class Ports(BaseModel):
     airbyte: Port
     postgres: Port
     docs: Port
+    # Of the emulators of Google's services; `bigquery_storage` is BigQuery's Storage Read API.
+    bigquery: Port | None = None
+    bigquery_storage: Port | None = None
+    storage: Port | None = None
 
 
 class Tables(BaseModel):
@@ -54,38 +58,66 @@ class Tables(BaseModel):
     loaded: dict[str, str]
     published: dict[str, str]
 
+    @property
+    def all(self) -> dict[str, str]:
+        """All tables."""
+        return self.loaded | self.published
+
 
 class Launcher(BaseModel):
     """The part of the config that the launcher itself reads."""
 
     application: str
     tables: Tables
+    # Columns that differ between any two runs.
+    run_columns: list[str]
 
 
 class Settings(BaseModel):
-    """One instance of the stack, embedded unless a subclass says otherwise.
+    """One instance of the stack, without Docker unless a subclass says otherwise.
 
     Attributes:
+        place: name of a file of config/places.
         var: folder that everything is written to.
-        config: config/base.yaml, the place's file and the user's, merged.
+        config: config/base.yaml, the place's files and the user's, merged.
         secrets: password or key by name, made on this machine.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    place: ClassVar[str] = "embedded"
     # Where services listen.
     listens_at: ClassVar[str] = "127.0.0.1"
 
+    place: str = "embedded"
     var: Path
     config: dict[str, Any]
     ports: Ports
     secrets: dict[str, str]
 
     @property
-    def config_file(self) -> Path:
-        """The config file that every process of the stack reads."""
-        return self.var / "config.yaml"
+    def config_files(self) -> list[Path]:
+        """The config files that every process of the stack reads; a later one counts more."""
+        return [self.var / "config.yaml"]
+
+    @property
+    def artifacts(self) -> str:
+        """Root of the artifacts: a folder or the URL of a bucket's folder."""
+        return self.config["artifacts"] or str(self.var / "artifacts")
+
+    @property
+    def emulator_key(self) -> Path:
+        """Key file of a service account that only the emulators accept."""
+        return self.var / "emulators" / "key.json"
+
+    @property
+    def tables(self) -> Tables:
+        """The tables that the launcher counts and compares."""
+        return Tables(**self.config["tables"])
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether Google's services are emulated on this machine."""
+        return self.ports.bigquery is not None
 
     @property
     def passwords_file(self) -> Path:
@@ -130,6 +162,18 @@ class Settings(BaseModel):
     def database(self, name: str) -> dict[str, Any]:
         """Arguments of a psycopg connection to a database as its own role."""
         return {**self.server(), "dbname": name, "user": name, "password": self.secrets[name]}
+
+    def warehouse(self) -> dict[str, Any]:
+        """Address and login of a PostgreSQL warehouse: host, port, database, user and password.
+
+        The stack's own database, unless config/ names a host.
+        """
+        own = self.database("warehouse")
+        address = {"database": own.pop("dbname"), **own}
+        if "host" in self.config["warehouse"]:
+            given = {name: value for name, value in self.config["warehouse"].items() if name in address}
+            address |= {"port": 5432, "password": os.environ.get("MLOPS_WAREHOUSE__PASSWORD", "")} | given
+        return address
 
     def database_url(self, name: str, driver: str) -> str:
         """SQLAlchemy URL of a database."""

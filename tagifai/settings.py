@@ -186,28 +186,30 @@ class Settings(BaseSettings):
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment variables first, then the config file."""
-        file = YamlConfigSettingsSource(settings_cls, yaml_file=_config_file())
+        file = YamlConfigSettingsSource(settings_cls, yaml_file=_config_files(), deep_merge=True)
         return named["init_settings"], named["env_settings"], file
 
 
 def load() -> Settings:
-    """Read the settings from the environment and the config file that MLOPS_CONFIG names (config/base.yaml if unset).
+    """Read the settings from the environment and the config files that MLOPS_CONFIG lists (config/base.yaml if unset).
 
     Raises:
         TagifaiError: a file or setting is missing, unknown or out of range; the message names each.
     """
-    if not _config_file().is_file():
-        raise TagifaiError(f"config file {_config_file()} does not exist: set MLOPS_CONFIG to one that does")
+    for file in _config_files():
+        if not file.is_file():
+            raise TagifaiError(f"config file {file} does not exist: set MLOPS_CONFIG to one that does")
+    files = " and ".join(map(str, _config_files()))
     try:
         return Settings()
     except ValidationError as error:
         problems = [f"{_named(each['loc'])}: {each['msg']}" for each in error.errors()]
-        remedy = f"correct {_config_file()} or the environment variables MLOPS_…"
+        remedy = f"correct {files} or the environment variables MLOPS_…"
         raise TagifaiError(f"wrong settings: {'; '.join(problems)}; {remedy}") from None
     except SettingsError as error:
         raise TagifaiError(f"wrong environment variable: {error}") from None
     except yaml.YAMLError as error:
-        raise TagifaiError(f"{_config_file()} is not YAML: {error}") from None
+        raise TagifaiError(f"{files} is not YAML: {error}") from None
 
 
 def prepare_libraries() -> None:
@@ -215,10 +217,11 @@ def prepare_libraries() -> None:
     os.environ.update(LIBRARY_ENVIRONMENT)
 
 
+def _config_files() -> list[Path]:
+    """The config files; a later one counts more."""
+    return [Path(file) for file in (os.environ.get("MLOPS_CONFIG") or str(BASE_CONFIG)).split(os.pathsep)]
+
+
 def _named(location: tuple[int | str, ...]) -> str:
     # Pydantic puts the type of a warehouse behind `warehouse`, where it is no part of a name.
     return ".".join(str(part) for part in location if part not in ("postgres", "bigquery"))
-
-
-def _config_file() -> Path:
-    return Path(os.environ.get("MLOPS_CONFIG") or BASE_CONFIG)

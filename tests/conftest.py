@@ -113,6 +113,15 @@ def make_project(bigquery_server, tmp_path_factory):
     return lambda: Project(bigquery_server, key)
 
 
+@pytest.fixture(scope="session")
+def cluster():
+    """A Kubernetes with a namespace of this session: the one that KUBECONFIG names, or else our own."""
+    from cluster_testing import kubernetes
+
+    with kubernetes() as found:
+        yield found
+
+
 @pytest.fixture
 def browser(tmp_path, monkeypatch):
     """Headless Chromium that reaches nothing but this machine, and notes what it asks for."""

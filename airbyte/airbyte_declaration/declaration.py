@@ -1,7 +1,7 @@
 """Reads airbyte/connections.yaml and the overlay of a place, fills in variables, and validates the result."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +65,18 @@ class Declaration(Section):
     connections: list[Connection]
 
 
-def load(path: Path, variables: Mapping[str, str], *, overlay: Path | None = None) -> Declaration:
+def load(path: Path, variables: Mapping[str, str], *, overlays: Sequence[Path] = ()) -> Declaration:
     """Read a declaration from a YAML file, and fill in `${NAME}` from `variables`.
 
-    An overlay is merged into it: keys replace keys; sources, destinations and connections are matched by name; a
+    Each overlay is merged into it: keys replace keys; sources, destinations and connections are matched by name; a
     configuration for another connector is replaced as a whole.
 
     Raises:
         DeclarationError: a file is missing, is not valid YAML or has invalid values; the message lists all errors.
     """
-    content, where = _read(path), str(path)
-    if overlay:
-        content, where = _overlaid(content, _read(overlay)), f"{path} with {overlay}"
+    content, where = _read(path), " with ".join(map(str, [path, *overlays]))
+    for overlay in overlays:
+        content = _overlaid(content, _read(overlay))
     try:
         declaration = Declaration.model_validate(_fill(content, variables, where, key=""))
     except ValidationError as error:

@@ -22,11 +22,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         own = settings.load()
-        jobs = JobStore(own.database.conninfo())
+        jobs = JobStore(own.airbyte.database.conninfo())
     except (settings.SettingsError, OtherServiceError, psycopg.Error) as error:
         print("the Airbyte service cannot start:", " ".join(str(error).split()), file=sys.stderr)
         return 1
-    store = Store(own.database.conninfo(), own.airbyte.signing_key.get_secret_value())
+    store = Store(own.airbyte.database.conninfo(), own.airbyte.signing_key.get_secret_value())
     connectors = ConnectorManager(own)
     runner = Runner(own, store, jobs, connectors)
     app = create_app(own.airbyte, store, jobs, connectors, runner)

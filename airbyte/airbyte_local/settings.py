@@ -4,9 +4,9 @@ import hmac
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ class _Section(BaseModel):
 
 
 class Database(_Section):
-    """A PostgreSQL database."""
+    """The PostgreSQL database of the service's configuration and jobs."""
 
     host: str
     port: Port
@@ -39,10 +39,12 @@ class Database(_Section):
         return {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user, "password": password}
 
 
-class Postgres(Database):
-    """The warehouse, which also stores the service's jobs unless `airbyte.database` does."""
+class Postgres(BaseModel):
+    """PostgreSQL is the warehouse; its address is in the declaration."""
 
-    type: Literal["postgres"]
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: Literal["postgres"] = "postgres"
 
 
 class BigQuery(_Section):
@@ -66,7 +68,7 @@ class Airbyte(_Section):
 
     host: str = "127.0.0.1"
     port: Port
-    database: Database | None = Field(None, description="Stores the service's jobs; by default the warehouse does.")
+    database: Database
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(min_length=1)
     # HS256 requires a key as long as its hash, 32 bytes (RFC 7518, 3.2).
@@ -99,23 +101,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     var: Path
-    warehouse: Annotated[Postgres | BigQuery, Field(discriminator="type")]
+    warehouse: Annotated[Postgres | BigQuery, Field(discriminator="type")] = Postgres()
     airbyte: Airbyte
     runner: Runner = Runner(root=ROOT / "var" / "env")
-
-    @model_validator(mode="after")
-    def _jobs_have_a_database(self) -> Self:
-        if not isinstance(self.warehouse, Postgres) and self.airbyte.database is None:
-            raise ValueError("BigQuery cannot store the service's jobs: set MLOPS_AIRBYTE__DATABASE__HOST, __PORT, …")
-        return self
-
-    @property
-    def database(self) -> Database:
-        """The database of the service's jobs."""
-        if self.airbyte.database:
-            return self.airbyte.database
-        assert isinstance(self.warehouse, Postgres)
-        return self.warehouse
 
     @property
     def connector_files(self) -> Path:
@@ -131,9 +119,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment variables take precedence over the YAML file; there are no other sources."""
-        file = os.environ.get("MLOPS_CONFIG", ROOT / "config" / "base.yaml")
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+        """Environment variables take precedence over the YAML files, of which a later one counts more."""
+        files = os.environ.get("MLOPS_CONFIG", str(ROOT / "config" / "base.yaml")).split(os.pathsep)
+        merged = YamlConfigSettingsSource(settings_cls, yaml_file=files, deep_merge=True)
+        return init_settings, env_settings, merged
 
 
 def load() -> Settings:

@@ -31,7 +31,8 @@ class Chosen:
 
     def open(self, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> BasePlace:
         """The place with the settings of the instance; see BasePlace.open."""
-        return place_class(self.place).open(self.var, console, source=source, config=config, as_started=as_started)
+        opened = place_class(self.place).open
+        return opened(self.place, self.var, console, source=source, config=config, as_started=as_started)
 
 
 config_option = click.option("--config", type=click.Path(path_type=Path), help="YAML file that overrides config/.")

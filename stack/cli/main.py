@@ -5,15 +5,14 @@ from pathlib import Path
 
 import click
 
-from stack.cli import airbyte, runs, services
+from stack.cli import airbyte, places, runs, services
 from stack.cli.common import Chosen, Commands
 from stack.compose import jobs
-from stack.place import PLACES
 from stack.settings import ROOT
 
 
 @click.group(cls=Commands)
-@click.option("--place", type=click.Choice(PLACES), default=PLACES[0], help="Where the services run.")
+@click.option("--place", default="embedded", help="Name of a file of config/places.")
 @click.option(
     "--var", type=click.Path(path_type=Path, file_okay=False), default=ROOT / "var", help="Folder for all data."
 )
@@ -26,6 +25,6 @@ def main(context: click.Context, place: str, var: Path) -> None:
     context.obj = Chosen(place, var)
 
 
-for module in (runs, services, airbyte, jobs):
+for module in (runs, services, airbyte, places, jobs):
     for command in module.COMMANDS:
         main.add_command(command)

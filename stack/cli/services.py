@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from stack import places
 from stack.cli.common import Chosen, config_option, console, settings_options
 from stack.place import place_class
 from stack.settings import Settings
@@ -48,7 +49,9 @@ def down(chosen: Chosen) -> None:
 @click.pass_obj
 def doctor(chosen: Chosen, config: Path | None) -> None:
     """Check this machine and explain how to fix problems."""
-    fit = import_module(f"stack.{chosen.place}.doctor").look(console, var=chosen.var, config=config)
+    fit = import_module(f"stack.{places.launcher(chosen.place)}.doctor").look(
+        console, place=chosen.place, var=chosen.var, config=config
+    )
     sys.exit(0 if fit else 1)
 
 
@@ -64,7 +67,7 @@ def _show_status(states: dict[str, str], settings: Settings) -> None:
         console.print("Nothing is running; `make up` starts the stack.")
         return
     table = Table("service", "state", "port", box=None, header_style="dim")
-    ports = settings.ports.model_dump()
+    ports = settings.ports.model_dump(exclude_none=True)
     for name, state in states.items():
         port = ports.get(name, ports["airflow"] if name == "airflow-api-server" else "")
         table.add_row(name, f"[{'green' if state == 'RUNNING' else 'red'}]{state.lower()}[/]", str(port))

@@ -138,8 +138,8 @@ def volumes(project: Project) -> Check:
 FULL: tuple[Callable[[Project], Check], ...] = (code, source, ports, memory, disk, images, volumes)
 
 
-def look(console: Console, *, var: Path, config: Path | None) -> bool:
-    """Print the results of all checks; returns whether the stack could start. `var` and `config` are not used here."""
+def look(console: Console, *, place: str, var: Path, config: Path | None) -> bool:
+    """Print the results of all checks; returns whether the stack could start. Only `console` is used here."""
     return show_all(checks(), "docker compose up", console)
 
 

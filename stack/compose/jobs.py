@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import psutil
 
-from stack import databases
+from stack import airbyte, databases
 from stack.checks import GB
 from stack.cli.common import Chosen, console
 from stack.compose import elsewhere, server
@@ -52,7 +52,8 @@ def init(chosen: Chosen) -> None:
     messages.chmod(0o777)
     (messages / "reason").unlink(missing_ok=True)
     _write_postgres_password(settings)
-    airflow = _environment(settings, airflow_environment(settings) | {"MLOPS_LINKS__DOCS": settings.link("docs")})
+    own = {"MLOPS_LINKS__DOCS": settings.link("docs"), "AIRFLOW_CONN_AIRBYTE_DEFAULT": airbyte.connection(settings)}
+    airflow = _environment(settings, airflow_environment(settings) | own)
     _write("airflow", "passwords.json", json.dumps({"admin": settings.secrets["admin"]}))
     _write_environment("airflow", airflow)
     _write_environment("airbyte", _environment(settings, airbyte_environment(settings)))
@@ -63,10 +64,10 @@ def init(chosen: Chosen) -> None:
     server.wait(settings, messages)
     server.create_databases(settings)
     # The init job has Airflow's volume elsewhere than Airflow itself.
-    own = airflow | {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/dev/null"}
+    here = airflow | {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/dev/null"}
     log = settings.var / "logs" / "airflow-migrate.log"
     command = command_of("airflow", "airflow")
-    databases.migrate_airflow(settings.database("airflow"), command, os.environ | own, log)
+    databases.migrate_airflow(settings.database("airflow"), command, os.environ | here, log)
     console.print("Settings, secrets and databases are ready.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stack.compose.settings import Settings, load
+from stack.compose.settings import load
 from stack.environments import DAGS, command_of, own_environment, task_environment
 from stack.errors import StackError
 from stack.place import BasePlace
@@ -18,12 +18,12 @@ from stack.settings import ROOT, ConfigError
 
 
 class Place(BasePlace):
-    """The stack of a Compose project; `name`, `settings` and `console` as in BasePlace."""
-
-    name = Settings.place
+    """The stack of a Compose project; `settings` and `console` as in BasePlace."""
 
     @classmethod
-    def open(cls, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool) -> "Place":
+    def open(
+        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+    ) -> "Place":
         """Read the settings; source and configuration are those of `.env` and config/base.yaml."""
         if source or config:
             raise ConfigError("containers read config/base.yaml and .env: set the source and settings there")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from dotenv.parser import parse_stream
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from stack import settings
+from stack import places, settings
 from stack.settings import ROOT, ConfigError, Port
 
 # The repository on the host, read-only: its `.env` is checked here, since Compose accepts unknown names.
@@ -73,16 +73,16 @@ class Environment(BaseModel):
 class Settings(settings.Settings):
     """The container stack, seen from inside one of its containers; `environment` is what `.env` says."""
 
-    place: ClassVar[str] = "compose"
     # A container's own network; only what Compose publishes is seen outside, on the host's 127.0.0.1.
     listens_at: ClassVar[str] = "0.0.0.0"  # noqa: S104
 
+    place: str = "compose"
     environment: Environment
 
     @property
-    def config_file(self) -> Path:
+    def config_files(self) -> list[Path]:
         """Mounted, so that an edit is seen at once."""
-        return ROOT / "config" / "base.yaml"
+        return [ROOT / "config" / "base.yaml", places.path(self.place)]
 
     @property
     def passwords_file(self) -> Path:
@@ -138,7 +138,7 @@ def load(var: Path) -> Settings:
     others = _names_of_connections()
     written = _written(CLONE / ".env").items()
     os.environ.update({name: value for name, value in written if name in others and value is not None})
-    config = settings.read(ROOT / "config" / "base.yaml")
+    config = places.config("compose")
     config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
     settings.require(config, "config/base.yaml")
     known = settings.made_secrets(SECRETS / "secrets.json")

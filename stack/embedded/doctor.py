@@ -112,16 +112,21 @@ QUICK: tuple[Callable[[Stack], Check], ...] = (tools, ports, memory, disk, inode
 FULL = (python, *QUICK, folder, locks, environments, docker)
 
 
-def look(console: Console, *, var: Path, config: Path | None) -> bool:
+def look(console: Console, *, place: str, var: Path, config: Path | None) -> bool:
     """Print the results of all checks; returns whether a run could start."""
-    return show_all(_checks(var, config), "make run", console)
+    return show_all(_checks(place, var, config), "make run", console)
 
 
-def _checks(var: Path, config: Path | None) -> Iterator[Check]:
+def _checks(place: str, var: Path, config: Path | None) -> Iterator[Check]:
     try:
-        stack = Stack(load(var, config=config))
+        stack = Stack(load(var, place=place, config=config))
         yield Check("settings", "ok", f"valid; the source is {stack.settings.config['source']}")
         yield from (check(stack) for check in FULL)
+        if stack.settings.config["warehouse"]["type"] == "bigquery" and not stack.settings.is_emulated:
+            # Importing Google's libraries takes a second.
+            from stack import bigquery
+
+            yield from bigquery.checks(stack.settings)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), "fix it; then the other checks can run")
     except OSError as error:

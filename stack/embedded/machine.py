@@ -51,7 +51,7 @@ def tools(stack: Stack) -> Check:
 
 def ports(stack: Stack) -> Check:
     """Check that every port is free or used by this instance."""
-    known, ours = dict(stack.settings.ports), str(stack.settings.var)
+    known, ours = stack.settings.ports.model_dump(exclude_none=True), str(stack.settings.var)
     holders = {name: holder_of(port) for name, port in known.items() if is_taken(port)}
     strange = {name: describe(each) for name, each in holders.items() if not each or instance_of(each) != ours}
     file = "a file given as CONFIG=…"

@@ -24,18 +24,18 @@ from stack.settings import ROOT, Settings
 
 
 class Place(BasePlace):
-    """One instance; `name`, `settings` and `console` as in BasePlace."""
-
-    name = Settings.place
+    """One instance; `settings` and `console` as in BasePlace."""
 
     def __init__(self, settings: Settings, console: Console):
         super().__init__(settings, console)
         self._stack = Stack(settings)
 
     @classmethod
-    def open(cls, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool) -> "Place":
+    def open(
+        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+    ) -> "Place":
         """Read the settings of the instance in `var`."""
-        return cls(load(var, source=source, config=config, as_started=as_started), console)
+        return cls(load(var, place=name, source=source, config=config, as_started=as_started), console)
 
     @property
     def stays(self) -> bool:
@@ -68,6 +68,8 @@ class Place(BasePlace):
     ) -> Generator[None]:
         """Context in which services run; see BasePlace. If all run with other settings, they start again with these."""
         stack = self._stack
+        if names is not None and self.settings.is_emulated:
+            names = {*names, "bigquery", "storage"}
         # Services that end with another command are not to be used: starting ours says so.
         if stack.is_up(names) and (names or stack.stays):
             begun()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from stack import airbyte
 from stack.embedded import postgres
 from stack.environments import (
     DAGS,
@@ -57,7 +58,10 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         late=True,
     )
     airflow = airflow_environment(settings) | ({"MLOPS_LINKS__DOCS": settings.link("docs")} if stay else {})
-    return [
+    airflow["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airbyte.connection(settings)
+    # Services that the settings have elsewhere are not started here.
+    elsewhere = {"airbyte": airbyte.declared(settings).airbyte, "mlflow": settings.config["mlflow"]}
+    known = [
         Service(
             "postgres",
             postgres.server_command(settings.var / "postgres", settings.ports.postgres),
@@ -91,6 +95,39 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
             for component, options in AIRFLOW_COMPONENTS.items()
         ),
         *([docs] if stay else []),
+        *(emulators(settings) if settings.is_emulated else []),
+    ]
+    return [each for each in known if not elsewhere.get(each.name)]
+
+
+def emulators(settings: Settings) -> list[Service]:
+    """The emulators of BigQuery and Cloud Storage, with the bucket of the artifacts."""
+    data, ports = settings.var / "emulators", settings.ports
+    bucket = settings.artifacts.removeprefix("gs://").partition("/")[0]
+    environment = {"PYTHONPATH": str(ROOT)}
+    bigquery = [
+        "--data",
+        str(data / "bigquery"),
+        "--storage-root",
+        str(data / "storage"),
+        "--port",
+        str(ports.bigquery),
+    ]
+    bigquery += ["--grpc-port", str(ports.bigquery_storage)]
+    storage = ["--data", str(data / "storage"), "--port", str(ports.storage), "--bucket", bucket]
+    return [
+        Service(
+            "bigquery",
+            command_of("emulators", "python", "-m", "emulators.bigquery", *bigquery),
+            lambda: _answers(health_url(settings, "bigquery")),
+            environment,
+        ),
+        Service(
+            "storage",
+            command_of("emulators", "python", "-m", "emulators.storage", *storage),
+            lambda: _answers(health_url(settings, "storage")),
+            environment,
+        ),
     ]
 
 

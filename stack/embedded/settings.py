@@ -1,24 +1,35 @@
-"""Settings of the embedded place: config/ and the user's file merged, and what the instance was started with."""
+"""Settings of an instance without Docker: config/ and the user's file merged, and what it was started with."""
 
+import getpass
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from stack import places
 from stack.settings import ROOT, ConfigError, Ports, Settings, made_secrets, read, require
 
 
 class Embedded(BaseModel):
-    """The part of the config that only this place has."""
+    """The part of the config that only places without Docker have."""
 
     ports: Ports
 
 
-def load(var: Path, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> Settings:
-    """Merge config/base.yaml, config/embedded.yaml, the user's file and `source`; create missing secrets and `var`.
+def load(
+    var: Path,
+    *,
+    place: str = "embedded",
+    source: str | None = None,
+    config: Path | None = None,
+    as_started: bool = False,
+) -> Settings:
+    """Merge the files of config/ for a place, the user's file and `source`; create missing secrets and `var`.
 
     Args:
         var: folder for everything that the stack writes.
+        place: name of the place.
         source: folder or http(s) URL, in place of the config's.
         config: YAML file laid over the others, key by key.
         as_started: use the settings that the instance was last started with instead of config/.
@@ -26,31 +37,18 @@ def load(var: Path, *, source: str | None = None, config: Path | None = None, as
     Raises:
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
-    merged = read(ROOT / "config" / "base.yaml") | read(ROOT / "config" / "embedded.yaml")
+    merged = places.config(place)
     saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
     if saved:
         merged = _restored(merged, read(saved))
     if config:
-        merged = _overlay(merged, read(config), config)
+        merged = places.overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
+    _complete(merged)
     require(merged, config or saved or "config/", Embedded)
     var.mkdir(parents=True, exist_ok=True)
     known = made_secrets(var / "secrets.json")
-    return Settings(var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
-
-
-def _overlay(base: dict[str, Any], over: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    if unknown := [key for key in over if key not in base]:
-        known = ", ".join(str(key) for key in base)
-        raise ConfigError(f"{path}: there is no setting `{prefix}{unknown[0]}`; known here: {known}")
-    merged = dict(base)
-    for key, value in over.items():
-        if isinstance(base[key], dict):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{path}: `{prefix}{key}` holds settings of its own: {', '.join(base[key])}")
-            value = _overlay(base[key], value, path, f"{prefix}{key}.")
-        merged[key] = value
-    return merged
+    return Settings(place=place, var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
 
 
 def _restored(base: Any, saved: Any) -> Any:
@@ -70,3 +68,13 @@ def _absolute(source: Any, base: Path) -> str:
         scheme = text.partition("://")[0]
         raise ConfigError(f"source: {scheme}://… cannot be loaded; give a folder or an http(s) URL, also as SOURCE=…")
     return str((base / Path(text).expanduser()).resolve())
+
+
+def _complete(config: dict[str, Any]) -> None:
+    """Fill in what depends on the user."""
+    warehouse = config["warehouse"]
+    if warehouse["type"] == "bigquery" and not warehouse["project"]:
+        raise ConfigError("warehouse.project is not set: give the id of your Google Cloud project (docs/places.md)")
+    if warehouse["type"] == "bigquery" and warehouse["prefix"] is None:
+        # Names of datasets are letters, digits and underscores.
+        warehouse["prefix"] = re.sub(r"\W", "_", getpass.getuser(), flags=re.ASCII) + "_"

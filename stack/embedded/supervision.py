@@ -17,7 +17,7 @@ from stack.embedded.services import Service, services
 from stack.embedded.supervisor import Supervisor, supervisor_configuration
 from stack.environments import airflow_environment, command_of, common_environment
 from stack.errors import StackError, end_of
-from stack.settings import Settings, write_private
+from stack.settings import ROOT, Settings, write_private
 
 # Seconds until a service that does not answer counts as broken.
 START_TIMEOUT = 120
@@ -36,7 +36,8 @@ class Stack(Supervisor):
 
     def is_up_with(self, settings: Settings) -> bool:
         """Whether the running services were started with these settings."""
-        return self.settings.config_file.read_text(encoding="utf-8") == settings.config_text()
+        (file,) = self.settings.config_files
+        return file.read_text(encoding="utf-8") == settings.config_text()
 
     def start(
         self, names: Collection[str] | None = None, *, stay: bool, begun: Callable[[], None] = lambda: None
@@ -88,10 +89,13 @@ class Stack(Supervisor):
     def _start_supervisor(self, known: list[Service], *, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.settings.config_file, self.settings.config_text())
+        for file in self.settings.config_files:
+            write_private(file, self.settings.config_text())
         (self._run / "stays").unlink(missing_ok=True)
         if stay:
             (self._run / "stays").touch()
+        if self.settings.is_emulated:
+            self._write_emulator_key()
         postgres.create_cluster(self.settings.var / "postgres", self.settings.secrets["postgres"])
         write_private(self.settings.passwords_file, json.dumps({"admin": self.settings.secrets["admin"]}))
         config = self._run / "supervisord.conf"
@@ -106,6 +110,16 @@ class Stack(Supervisor):
             command, env=environment, cwd="/", start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         self._wait_for("supervisor", lambda: bool(self.states()), self._logs / "supervisord.out")
+
+    def _write_emulator_key(self) -> None:
+        """Make the key file of the service account that the emulators accept."""
+        key = self.settings.emulator_key
+        key.parent.mkdir(mode=0o700, exist_ok=True)
+        written = ["--url", self.settings.url("bigquery"), "--project", self.settings.config["warehouse"]["project"]]
+        command = command_of("emulators", "python", "-m", "emulators.service_account", str(key), *written)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise StackError(f"the key file of the emulators cannot be written: {done.stderr.strip()}")
 
     def _start_airflow(self, components: list[Service]) -> None:
         if not components:

@@ -54,7 +54,8 @@ class Supervisor:
     def is_up(self, names: Collection[str] | None = None) -> bool:
         """Whether these services run, whoever started them; None: all."""
         states = self.states()
-        wanted = states if names is None else names
+        # A service that the settings have elsewhere is none of these.
+        wanted = [name for name in (states if names is None else names) if name in states]
         return bool(states) and all(states[name] in ALIVE for name in wanted)
 
     def stop(self) -> None:

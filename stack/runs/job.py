@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-import psycopg
 from rich.console import Console
 
 from stack import airbyte
@@ -72,7 +71,7 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
         except BaseException:
             # Collect only what is available at once.
             api.patience = 0
-            with suppress(httpx.HTTPError, psycopg.Error):
+            with suppress(httpx.HTTPError, StackError):
                 _gather(place, api, dag_id, run_id, facts)
             raise
         run = _gather(place, api, dag_id, run_id, facts)

@@ -92,6 +92,7 @@ class Report(_Tolerant):
         rows_in: rows that it read; None: what the tasks upstream handed on.
         rows_out: rows that it hands on.
         note: a few words on what it did, or why it failed.
+        bytes_billed: what the warehouse bills for its jobs; None: it bills nothing.
         links: address by label.
         headlines: lines of the summary by name.
         summary: values for var/summary.json.
@@ -100,6 +101,7 @@ class Report(_Tolerant):
     rows_in: int | None = None
     rows_out: int | None = None
     note: str = ""
+    bytes_billed: int | None = None
     links: Texts = {}
     headlines: Texts = {}
     sections: Annotated[list[Section], BeforeValidator(_objects)] = []
@@ -113,7 +115,7 @@ def read(value: Any) -> Report:
 
 
 def merged(reports: Iterable[Report]) -> Report:
-    """Headlines, sections and summaries of several reports, in order.
+    """Headlines, sections, summaries and the bytes billed of several reports, in order.
 
     Of two headlines or summary values with the same name the later counts. Tables with the same title, text and columns
     become one.
@@ -121,6 +123,7 @@ def merged(reports: Iterable[Report]) -> Report:
     headlines: dict[str, str] = {}
     values: dict[str, Any] = {}
     sections: dict[tuple[str, ...], Section] = {}
+    reports = list(reports)
     for report in reports:
         headlines |= report.headlines
         values |= report.summary
@@ -128,7 +131,13 @@ def merged(reports: Iterable[Report]) -> Report:
             key = section.title, section.text, *section.columns
             rows = [*sections[key].rows, *section.rows] if key in sections else section.rows
             sections[key] = section.model_copy(update={"rows": rows})
-    return Report.model_construct(headlines=headlines, sections=list(sections.values()), summary=values)
+    billed = [report.bytes_billed for report in reports if report.bytes_billed is not None]
+    return Report.model_construct(
+        headlines=headlines,
+        sections=list(sections.values()),
+        summary=values,
+        bytes_billed=sum(billed) if billed else None,
+    )
 
 
 def is_number(value: Any) -> bool:

@@ -1,28 +1,28 @@
 """The summary of a run: var/summary.json, and the same facts on the screen."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
-from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.markup import escape
 
+from stack.environments import names
 from stack.runs import dag_runs, reports
 from stack.runs.dag_runs import DagRun
-from stack.settings import Settings, write_private
+from stack.settings import ROOT, Settings, write_private
+from stack.warehouses import warehouse
 
 # Keys that a report cannot change.
 OWN_KEYS = (
     *("schema_version", "source", "place", "state", "error", "log", "seconds"),
-    *("dataops", "mlops", "tables", "expectations", "headlines"),
+    *("dataops", "mlops", "tables", "expectations", "headlines", "bytes_billed", "code"),
 )
 
 
-def empty(source: str | None, place: str = Settings.place) -> dict[str, Any]:
+def empty(source: str | None, place: str) -> dict[str, Any]:
     """A summary of a run of which at most the source is known yet."""
     keys = (*OWN_KEYS, "study", "candidate", "champion", "gate")
     known = {"schema_version": 1, "source": source and public(source), "place": place, "state": "failed"}
@@ -37,6 +37,9 @@ def add(facts: dict[str, Any], run: DagRun, settings: Settings) -> None:
     facts["headlines"] = (facts["headlines"] or {}) | report.headlines
     facts["expectations"] = (facts["expectations"] or {}) | expectations(run)
     facts["tables"] = rows(settings)
+    if report.bytes_billed is not None:
+        facts["bytes_billed"] = (facts["bytes_billed"] or 0) + report.bytes_billed
+    facts["code"] = code(settings)
 
 
 def run_facts(run: DagRun) -> dict[str, Any]:
@@ -64,15 +67,22 @@ def expectations(run: DagRun) -> dict[str, dict[str, int]]:
 
 def rows(settings: Settings) -> dict[str, int]:
     """Rows of each table of the setting `tables` that exists in the warehouse."""
-    found: dict[str, Any] = {}
-    with psycopg.connect(**settings.database("warehouse"), row_factory=scalar_row) as connection:
-        for tables in settings.config["tables"].values():
-            for name, table in tables.items():
-                identifier = sql.Identifier(*table.split("."))
-                if connection.execute("select to_regclass(%s)", [identifier.as_string(connection)]).fetchone():
-                    count = sql.SQL("select count(*) from {}").format(identifier)
-                    found[name] = connection.execute(count).fetchone()
-    return found
+    found = warehouse(settings)
+    counted = {name: found.count(table) for name, table in settings.tables.all.items()}
+    return {name: rows for name, rows in counted.items() if rows is not None}
+
+
+def code(settings: Settings) -> dict[str, dict[str, str]]:
+    """What a run is made of: a hash of each DAG file in `dags`, and of each environment's lock in `packages`."""
+    return {
+        "dags": {path.name: digest_of(path) for path in sorted((ROOT / "airflow" / "dags").glob("*.py"))},
+        "packages": {name: digest_of(ROOT / "requirements" / f"{name}.txt") for name in names(settings)},
+    }
+
+
+def digest_of(path: Path) -> str:
+    """A short hash of a file's content; empty: there is no such file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
 
 
 def public(source: str) -> str:
@@ -114,6 +124,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             found.append((dag_id, f"{text} ({run['run_id']})"))
     if facts["tables"]:
         found.append(("rows", ", ".join(f"{name} {count}" for name, count in facts["tables"].items())))
+    if facts["bytes_billed"] is not None:
+        found.append(("bytes billed", f"{facts['bytes_billed']:,}"))
     if facts["expectations"]:
         each = facts["expectations"].items()
         text = ", ".join(f"{name.split('.')[1]} {one['successful']}/{one['evaluated']}" for name, one in each)

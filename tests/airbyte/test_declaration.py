@@ -49,7 +49,7 @@ def laid_over(tmp_path):
     def load(overlay):
         path = tmp_path / "connections.cloud.yaml"
         path.write_text(yaml.safe_dump(overlay))
-        return declaration.load(SHIPPED, VARIABLES, overlay=path)
+        return declaration.load(SHIPPED, VARIABLES, overlays=[path])
 
     return load
 

@@ -463,7 +463,7 @@ def test_a_service_that_has_lost_its_database_to_another_answers_503_with_the_re
     ("change", "words"),
     [
         ({"MLOPS_AIRBYTE__CLIENT_SECRET": ""}, "MLOPS_AIRBYTE__CLIENT_SECRET: Value should have at least 1"),
-        ({"MLOPS_WAREHOUSE__PORT": "1"}, "connection to server"),
+        ({"MLOPS_AIRBYTE__DATABASE__PORT": "1"}, "connection to server"),
     ],
 )
 def test_a_service_that_cannot_start_says_why_in_its_last_line(new_service, change, words):

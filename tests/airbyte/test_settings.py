@@ -29,7 +29,7 @@ def test_the_environment_and_the_shipped_configuration_are_enough(environment):
     loaded = settings.load()
     assert (loaded.airbyte.host, loaded.airbyte.port) == ("127.0.0.1", 8001)
     assert loaded.airbyte.connections == ROOT / "airbyte" / "connections.yaml"
-    assert loaded.warehouse.conninfo()["password"] == "the-password"
+    assert loaded.airbyte.database.conninfo()["password"] == "the-password"
     assert "the-password" not in repr(loaded)
 
 
@@ -55,7 +55,7 @@ def test_variables_take_precedence_over_the_configuration_file(environment, tmp_
         ("MLOPS_AIRBYTE__ATTEMPTS", "0", "greater than or equal to 1"),
         ("MLOPS_AIRBYTE__JOB_TIMEOUT", "0", "greater than or equal to 1"),
         ("MLOPS_AIRBYTE__COLOUR", "red", "Extra inputs"),
-        ("MLOPS_WAREHOUSE__TYPE", "oracle", "postgres"),
+        ("MLOPS_AIRBYTE__DATABASE__PORT", "0", "greater than or equal to 1"),
         ("MLOPS_VAR", None, "Field required"),
     ],
 )

@@ -31,7 +31,7 @@ def test_what_has_changed_stands_out_even_where_it_is_not_shown(screen):
 
 
 def test_a_run_that_never_began_was_stopped_by_no_gate(screen):
-    assert not demo._show_gate(None, summary.empty("files"), screen)
+    assert not demo._show_gate(None, summary.empty("files", "embedded"), screen)
 
 
 def test_a_demonstration_that_is_killed_has_the_source_put_back_and_one_that_ends_does_so_itself(tmp_path):
@@ -62,6 +62,7 @@ def settings(warehouse):
     class Settings:
         config = {  # noqa: RUF012
             "model": {"name": "tagifai"},
+            "warehouse": {"type": "postgres"},
             "tables": {"published": {"labels": "marts.labeled_projects", "predictions": "marts.predictions"}},
         }
         mlflow_user = None
@@ -69,12 +70,15 @@ def settings(warehouse):
         def url(self, service):
             return "http://mlflow"
 
-        def database(self, name):
-            return {"host": warehouse["host"], "port": warehouse["port"], "dbname": warehouse["database"]} | {
-                key: warehouse[key] for key in ("user", "password")
-            }
+        def warehouse(self):
+            return dict(warehouse)
 
     return Settings()
+
+
+def connected(warehouse):
+    login = {key: warehouse[key] for key in ("host", "port", "user", "password")}
+    return psycopg.connect(dbname=warehouse["database"], **login, autocommit=True)
 
 
 @pytest.fixture
@@ -90,9 +94,9 @@ def champion(monkeypatch):
     return answer
 
 
-def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, champion):
+def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, warehouse, champion):
     assert demo.published(settings) == {}
-    with psycopg.connect(**settings.database("warehouse"), autocommit=True) as connection:
+    with connected(warehouse) as connection:
         connection.execute("create schema marts")
         connection.execute("create table marts.labeled_projects (id int, tag text)")
         connection.execute("insert into marts.labeled_projects values (1, 'a'), (2, null)")
@@ -110,8 +114,8 @@ def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, ch
     assert {name for name in first if first[name] != changed[name]} == {"marts.labeled_projects"}
 
 
-def test_nothing_is_published_without_a_champion_and_a_broken_registry_is_no_answer(settings, champion):
-    with psycopg.connect(**settings.database("warehouse"), autocommit=True) as connection:
+def test_nothing_is_published_without_a_champion_and_a_broken_registry_is_no_answer(settings, warehouse, champion):
+    with connected(warehouse) as connection:
         connection.execute("create schema marts")
         for table in settings.config["tables"]["published"].values():
             connection.execute(f"create table {table} as select 1 as id")

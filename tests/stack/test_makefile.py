@@ -39,7 +39,7 @@ def test_a_configuration_is_refused_where_it_would_not_count():
 def test_a_misspelt_place_is_refused_and_not_taken_for_the_stack_without_docker(target):
     refused = make("--dry-run", target, "PLACE=compsoe")
     assert refused.returncode
-    assert "PLACE=compsoe is not a place of this command" in refused.stderr
+    assert "PLACE=compsoe is not a place: use one of" in refused.stderr
 
 
 def test_commands_of_airbyte_take_the_name_of_an_overlay():

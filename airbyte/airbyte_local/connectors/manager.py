@@ -31,9 +31,9 @@ class ConnectorManager:
     def __init__(self, settings: Settings):
         """End the connectors and containers that an earlier process of this service left behind."""
         self._settings = settings
-        database = settings.database
+        own = settings.airbyte.database
         # Run ids of commands start with this; the same for every process of the service of this database.
-        self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{database.host}:{database.port}/{database.database}"))
+        self._run = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{own.host}:{own.port}/{own.database}"))
         self._active: set[Connector] = set()
         self._lock = threading.Lock()
         self._specs: dict[Program, dict[str, Any]] = {}

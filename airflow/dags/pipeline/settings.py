@@ -182,9 +182,10 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment variables first, then the merged config file."""
-        path = os.environ.get("MLOPS_CONFIG", PROJECT / "config" / "base.yaml")
-        return named["init_settings"], named["env_settings"], YamlConfigSettingsSource(settings_cls, yaml_file=path)
+        """Environment variables first, then the config files; a later one counts more."""
+        files = os.environ.get("MLOPS_CONFIG", str(PROJECT / "config" / "base.yaml")).split(os.pathsep)
+        merged = YamlConfigSettingsSource(settings_cls, yaml_file=files, deep_merge=True)
+        return named["init_settings"], named["env_settings"], merged
 
     def task_environment(self) -> dict[str, str]:
         """Environment variables of a task's command; its output is unbuffered, since it is the task's log."""

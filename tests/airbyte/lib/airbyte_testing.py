@@ -123,7 +123,6 @@ def register(folder, **connectors):
 
 def service_environment(database, folder):
     """Environment of a service on this database; sources and its `var` are in `folder`."""
-    settings = {"type": "postgres", **database}
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(PYTHONPATH),
@@ -134,7 +133,9 @@ def service_environment(database, folder):
         "MLOPS_AIRBYTE__CLIENT_ID": CLIENT["client_id"],
         "MLOPS_AIRBYTE__CLIENT_SECRET": CLIENT["client_secret"],
         "MLOPS_AIRBYTE__SIGNING_KEY": "a key of thirty-two bytes or more",
-        **{f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in settings.items()},
+        # Of the declaration's destination.
+        **{f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in database.items()},
+        **{f"MLOPS_AIRBYTE__DATABASE__{key.upper()}": str(value) for key, value in database.items()},
     }
 
 

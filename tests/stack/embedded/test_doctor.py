@@ -72,7 +72,9 @@ def environment_in(folder, name="stack", home=None):
 
 
 def test_on_this_machine_every_check_says_something_and_none_stops_a_run(stack, screen):
-    assert doctor.look(screen, var=stack.settings.var, config=stack.settings.var.parent / "ports.yaml")
+    assert doctor.look(
+        screen, place="embedded", var=stack.settings.var, config=stack.settings.var.parent / "ports.yaml"
+    )
     shown = screen.file.getvalue()
     assert shown.count("✓") + shown.count("!") == len(doctor.FULL) + 1
     assert shown.endswith("`make run` can start\n")
@@ -107,13 +109,13 @@ def test_what_may_stop_a_run_is_printed_and_does_not(stack, screen, monkeypatch)
 
 def test_a_wrong_setting_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen):
     (tmp_path / "mine.yaml").write_text("lables: 7")
-    assert not doctor.look(screen, var=tmp_path / "var", config=tmp_path / "mine.yaml")
+    assert not doctor.look(screen, place="embedded", var=tmp_path / "var", config=tmp_path / "mine.yaml")
     assert "there is no setting `lables`" in screen.file.getvalue()
 
 
 def test_a_folder_that_cannot_be_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen):
     (tmp_path / "file").touch()
-    assert not doctor.look(screen, var=tmp_path / "file" / "var", config=None)
+    assert not doctor.look(screen, place="embedded", var=tmp_path / "file" / "var", config=None)
     assert f"{tmp_path}/file/var: Not a directory" in screen.file.getvalue()
 
 

@@ -32,7 +32,7 @@ def start(place, monkeypatch):
 
     def start(api):
         monkeypatch.setattr(job, "connect", lambda _: api)
-        job.run_graphs(place, summary.empty("files"), place.console)
+        job.run_graphs(place, summary.empty("files", "embedded"), place.console)
 
     return start
 
@@ -60,7 +60,7 @@ def test_a_failed_run_of_any_graph_ends_with_its_error_and_its_facts(recording, 
     monkeypatch.setattr(summary, "rows", lambda _: {"ledger": 1180})
     monkeypatch.setattr(place, "states", lambda: {"airflow": "RUNNING"})
     monkeypatch.setattr(place, "wait_until_ready", lambda: None)
-    facts = summary.empty("files")
+    facts = summary.empty("files", "embedded")
     with pytest.raises(StackError, match=r"^mlops\.audit: audit: 1 of 3 expectations failed:\nsee the currency of"):
         job.run_graphs(place, facts, place.console)
     assert (facts["state"], facts["dataops"]["state"], facts["mlops"]["state"]) == ("failed", "success", "failed")

@@ -25,20 +25,22 @@ def shown():
 
 
 def test_without_any_facts_the_screen_still_shows_that_the_run_failed_and_why(shown):
-    text = shown(summary.empty("files") | {"error": "port [8080] is taken", "seconds": 0.1})
+    text = shown(summary.empty("files", "embedded") | {"error": "port [8080] is taken", "seconds": 0.1})
     assert "failed in 0.1 s, source files" in text
     assert "port [8080] is taken" in text
     assert "champion" not in text
 
 
 def test_a_run_without_a_source_is_shown_without_one(shown):
-    text = shown(summary.empty(None) | {"error": "mine.yaml: cannot be read", "seconds": 0.1})
+    text = shown(summary.empty(None, "embedded") | {"error": "mine.yaml: cannot be read", "seconds": 0.1})
     assert "failed in 0.1 s\n" in text
 
 
 def test_an_error_is_followed_by_the_path_of_the_full_log(shown):
     log = "/var/logs/airflow/dag_id=dataops/run_id=manual__2026[1]/task_id=reconcile/attempt=1.log"
-    text = shown(summary.empty("files") | {"error": "dataops.reconcile: why\nand how", "log": log, "seconds": 1})
+    text = shown(
+        summary.empty("files", "embedded") | {"error": "dataops.reconcile: why\nand how", "log": log, "seconds": 1}
+    )
     assert f"error         dataops.reconcile: why\nand how\nfull log      {log}\n" in text
 
 
@@ -51,35 +53,35 @@ def test_an_error_is_followed_by_the_path_of_the_full_log(shown):
     ],
 )
 def test_a_summary_names_its_source_without_login_and_query(source, public):
-    assert summary.empty(source)["source"] == public
+    assert summary.empty(source, "embedded")["source"] == public
 
 
 def test_an_interrupted_run_has_a_state_and_no_seconds(shown):
     run = {"run_id": "r1", "state": "running", "seconds": None, "tasks": {"post": {"state": None, "seconds": None}}}
-    assert "dataops       running (r1)\n" in shown(summary.empty("files") | {"dataops": run})
+    assert "dataops       running (r1)\n" in shown(summary.empty("files", "embedded") | {"dataops": run})
 
 
 def test_headlines_are_lines_of_the_screen(shown):
-    facts = summary.empty("files") | {
+    facts = summary.empty("files", "embedded") | {
         "headlines": {"trials": "20", "a long name of a line": "a [red]text[/] of others"}
     }
     assert "\ntrials        20\na long name of a line a [red]text[/] of others\n" in shown(facts)
 
 
 def test_the_file_has_the_facts_without_their_texts_for_the_screen(tmp_path):
-    facts = summary.empty("fïles")
+    facts = summary.empty("fïles", "embedded")
     summary.write(facts | {"headlines": {"champion": "version 4"}}, tmp_path / "summary.json")
     del facts["headlines"]
     assert json.loads((tmp_path / "summary.json").read_text()) == facts
 
 
 def test_the_file_is_written_into_a_folder_that_does_not_exist_yet(tmp_path):
-    summary.write(summary.empty(None), tmp_path / "var" / "summary.json")
+    summary.write(summary.empty(None, "embedded"), tmp_path / "var" / "summary.json")
     assert json.loads((tmp_path / "var" / "summary.json").read_text())["state"] == "failed"
 
 
 def test_the_file_of_any_run_has_the_documented_keys():
-    keys = {*summary.empty("files")} - {"headlines"}
+    keys = {*summary.empty("files", "embedded")} - {"headlines"}
     assert keys == {
         *("schema_version", "source", "place", "state", "error", "log", "seconds", "dataops", "mlops", "tables"),
         *("expectations", "study", "candidate", "champion", "gate"),
@@ -92,7 +94,7 @@ def facts(recording, settings, monkeypatch):
     monkeypatch.setattr(summary, "rows", lambda _: {"invoices": 1250, "ledger": 1180})
 
     def make():
-        facts = summary.empty("files")
+        facts = summary.empty("files", "embedded")
         for run_id in recording.run_ids.items():
             summary.add(facts, dag_runs.read(AirflowApi(settings), *run_id), settings)
         return facts

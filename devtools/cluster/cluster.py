@@ -1,0 +1,175 @@
+"""Start and stop the one cluster of a machine: etcd, a registry, the control plane and a node on Docker."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from devtools.cluster import certificates
+from devtools.cluster.certificates import NODE
+from devtools.cluster.processes import ClusterError, Process, wait_for
+from devtools.cluster.programs import PAUSE, PORTS, command_lines
+from devtools.ports import free_port
+
+# Seconds until a program that was started answers, on a busy machine.
+START = 180
+# Docker's label of the containers that belong to a kubelet's pods: each kubelet on Docker takes all for its own.
+POD = "io.kubernetes.pod.uid"
+POD_LOGS, CONTAINER_LOGS = Path("/var/log/pods"), Path("/var/log/containers")
+
+
+def default_folder() -> Path:
+    """Where the programs and the running cluster are: MLOPS_CLUSTER, or a folder of the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("MLOPS_CLUSTER") or Path(cache) / "mlops-cluster")
+
+
+def missing() -> str | None:
+    """Why this machine cannot run a cluster, or None."""
+    if os.geteuid():
+        return "the kubelet needs root, which mounts the pods' volumes"
+    if tools := [name for name in ("docker", "openssl", "mount") if not shutil.which(name)]:
+        return f"{', '.join(tools)} not found (Debian: apt install docker.io openssl mount)"
+    if _run("docker", "info", check=False).returncode:
+        return "the Docker engine does not respond: start it (systemctl start docker), or check `docker info`"
+    return None
+
+
+class Cluster:
+    """The cluster in a folder, running or not.
+
+    Attributes:
+        kubeconfig: file with which an administrator talks to it.
+    """
+
+    def __init__(self, folder: Path):
+        """Use the programs in `folder`/bin, and keep all that runs in `folder`/run."""
+        self._binaries, self._state = folder / "bin", folder / "run"
+        self.kubeconfig = self._state / "admin.kubeconfig"
+
+    def running(self) -> bool:
+        """Whether all its programs run."""
+        return self._state.exists() and all(self.process(name).running() for name in self._commands())
+
+    def up(self) -> None:
+        """Start what is not running, and wait until pods can be created; the programs have been built.
+
+        Raises:
+            ClusterError: something is missing, or does not start.
+        """
+        if problem := missing():
+            raise ClusterError(problem)
+        if not self._state.exists() and (pods := _run("docker", "ps", "--quiet", f"--filter=label={POD}").stdout):
+            raise ClusterError(f"Docker runs pods of another kubelet, which ours would end: {' '.join(pods.split())}")
+        self._prepare()
+        for name in self._commands():
+            self.start(name)
+        # Until it exists, the API server refuses pods of the namespace.
+        self._wait("the account of pods is missing", "get", "serviceaccount", "default")
+        self._wait("the node is not ready", "wait", "--for=condition=Ready", "--timeout=1s", f"node/{NODE}")
+
+    def down(self) -> None:
+        """Stop the programs, and delete pods, data and certificates."""
+        if not self._state.exists():
+            return
+        names = list(self._commands())
+        self.process("kubelet").stop()
+        for container in _run("docker", "ps", "--all", "--quiet", f"--filter=label={POD}").stdout.split():
+            uid = _run("docker", "inspect", "--format", f'{{{{index .Config.Labels "{POD}"}}}}', container, check=False)
+            _run("docker", "rm", "--force", "--volumes", container, check=False)
+            _delete_logs(uid.stdout.strip())
+        for name in reversed(names):
+            self.process(name).stop()
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([each for each in mounts if Path(each).is_relative_to(self._state)]):
+            _run("umount", mount)
+        shutil.rmtree(self._state)
+
+    def start(self, name: str) -> None:
+        """Start a program unless it is running, and wait until it answers."""
+        self.process(name).start(self._commands()[name])
+        addresses = {
+            "etcd": f"http://127.0.0.1:{self._ports['etcd']}/health",
+            "docker-registry": f"http://{self.registry}/v2/",
+            "kubelet": f"http://127.0.0.1:{self._ports['kubelet-health']}/healthz",
+        }
+        if address := addresses.get(name):
+            wait_for(lambda: _answers(address), START, self._silent(name))
+        elif name == "kube-apiserver":
+            self._wait(self._silent(name), "get", "--raw", "/readyz")
+
+    def process(self, name: str) -> Process:
+        """A program of the cluster, such as kube-apiserver or kubelet; stop it, then `start` it again."""
+        return Process(self._state, name)
+
+    def kubectl(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as the cluster's administrator; its output is text."""
+        return _run(self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *words, check=check)
+
+    @property
+    def kubectl_program(self) -> Path:
+        """The kubectl of the cluster's version."""
+        return self._binaries / "kubectl"
+
+    @property
+    def registry(self) -> str:
+        """HOST:PORT of the image registry."""
+        return f"127.0.0.1:{self._ports['registry']}"
+
+    def _prepare(self) -> None:
+        """Ports, certificates, kubeconfig files and the image of each pod's first container."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        if not (self._state / "ports.json").exists():
+            ports = {name: free_port() for name in PORTS}
+            (self._state / "ports.json").write_text(json.dumps(ports))
+        folder = self._state / "certificates"
+        certificates.create(folder)
+        server = f"https://127.0.0.1:{self._ports['api-server']}"
+        for name in ("admin", "controller-manager", "scheduler", "kubelet"):
+            certificates.write_kubeconfig(self._state / f"{name}.kubeconfig", folder, name, server)
+        if _run("docker", "image", "inspect", PAUSE, check=False).returncode:
+            layer = _run("tar", "-C", self._binaries, "-c", "pause", text=False).stdout
+            change = ["--change", 'ENTRYPOINT ["/pause"]', "--change", "USER 65535:65535"]
+            _run("docker", "import", *change, "-", PAUSE, input=layer, text=False)
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return json.loads((self._state / "ports.json").read_text())
+
+    def _commands(self) -> dict[str, list[str]]:
+        driver = _run("docker", "info", "--format", "{{.CgroupDriver}}").stdout.strip()
+        return command_lines(self._binaries, self._state, self._ports, driver)
+
+    def _wait(self, problem: str, *words: str) -> None:
+        wait_for(
+            lambda: self.kubectl(*words, check=False).returncode == 0, START, f"{problem}; logs: {self._state}/*.log"
+        )
+
+    def _silent(self, name: str) -> str:
+        return f"{name} does not answer {START} s after its start: see {self.process(name).log}"
+
+
+def _run(*command: Any, check: bool = True, text: bool = True, **options: Any) -> subprocess.CompletedProcess:
+    done = subprocess.run(command, capture_output=True, text=text, **options)
+    if check and done.returncode:
+        raise ClusterError(f"`{' '.join(map(str, command))}` failed: {done.stderr}")
+    return done
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own address
+        return answer.status == 200
+    return False
+
+
+def _delete_logs(uid: str) -> None:
+    """Delete what a kubelet writes about a pod outside of its folder."""
+    for folder in POD_LOGS.glob(f"*_{uid}"):
+        for link in CONTAINER_LOGS.iterdir():
+            if link.is_symlink() and Path(os.readlink(link)).is_relative_to(folder):
+                link.unlink()
+        shutil.rmtree(folder)
