@@ -7,6 +7,7 @@ from emulators.bigquery import (
     limits,
     pages,
     statements,
+    texts,
     transactions,
     turns,
     types,
@@ -16,5 +17,5 @@ from emulators.bigquery import (
 
 def install() -> None:
     """Correct bqemulator in this process; call it once, before a server starts."""
-    for subject in (engine, limits, types, functions, statements, ddl, transactions, uploads, turns, pages):
+    for subject in (engine, limits, types, functions, texts, statements, ddl, transactions, uploads, turns, pages):
         subject.install()

@@ -163,8 +163,8 @@ def _own_credentials(settings: BigQuery) -> Credentials:
             found = service_account.Credentials.from_service_account_file(str(settings.keyfile), scopes=_SCOPES)
         except (OSError, ValueError) as error:
             raise DestinationError(
-                f"the key {settings.keyfile} cannot be read ({error}); correct warehouse.keyfile, or remove it to use the"
-                " default credentials"
+                f"the key {settings.keyfile} cannot be read ({error}); correct warehouse.keyfile, or remove it to use"
+                " the default credentials"
             ) from None
     else:
         found, _ = default(_SCOPES)

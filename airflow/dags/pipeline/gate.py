@@ -35,6 +35,7 @@ class Gate:
         self._context = context
         self._checkpoint = context.checkpoints.get(name)
         self._file = file
+        self._bytes_billed: int | None = None
         self._result: CheckpointResult
 
     def run(self, batch_parameters: dict[str, Any] | None = None) -> "Gate":
@@ -46,7 +47,11 @@ class Gate:
             batch_parameters = {"dataframe": frame}
             # What its writer tells about the rows, such as the values that a column may have.
             parameters = {str(name): value for name, value in frame.attrs.items()}
+        client = self._context.bigquery
+        before = client.bytes_billed if client else 0
         self._result = self._checkpoint.run(batch_parameters=batch_parameters, expectation_parameters=parameters)
+        if client and not self._file:
+            self._bytes_billed = client.bytes_billed - before
         _update_data_docs(self._context, self._result)
         return self
 
@@ -79,6 +84,8 @@ class Gate:
         }
         if rows := [result.result["element_count"] for result in results if "element_count" in result.result]:
             report |= {"rows_in": max(rows), "rows_out": max(rows) if self.success else 0}
+        if self._bytes_billed is not None:
+            report["bytes_billed"] = self._bytes_billed
         return report
 
     def failures(self) -> Iterator[str]:
