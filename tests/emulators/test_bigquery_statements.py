@@ -113,24 +113,3 @@ def test_many_changes_keep_no_copies_of_the_table(sql, client):
     for _ in range(5):
         sql("insert into data.t values (0)")
     assert sql("select count(*) from data.t") == [(1005,)]
-
-
-@pytest.mark.parametrize(
-    ("literal", "value"),
-    [
-        (r"'\u00e9\U0001f600\x41\101'", "é😀AA"),
-        (r"'\a\b\f\v'", "\a\b\f\v"),
-        (r"'\x27\x5c\u0022'", "'\\\""),
-        (r'"""a\u0062"""', "ab"),
-        (r"r'\u0041'", r"\u0041"),
-        ("'-- \\u0041' -- '\\u0041", "-- A"),
-    ],
-)
-def test_escape_sequences_of_string_literals_are_characters(sql, literal, value):
-    # https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
-    assert sql(f"select {literal}\n as text") == [(value,)]
-
-
-def test_white_space_is_trimmed_as_it_is_written(sql):
-    spaces = r"'\t\n\u000b\u000c\r \u0085\u200b'"
-    assert sql(rf"select trim('\u200b computer-vision\u000b', {spaces}) as text") == [("computer-vision",)]
