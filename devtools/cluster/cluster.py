@@ -16,11 +16,13 @@ from typing import Any
 from devtools.cluster import certificates
 from devtools.cluster.certificates import NODE
 from devtools.cluster.processes import ClusterError, Process, comes_true
-from devtools.cluster.programs import PAUSE, PORTS, PROGRAMS
+from devtools.cluster.programs import PAUSE, PORTS, PROGRAMS, images
 from devtools.ports import free_port
 
 # Seconds until a program that was started answers, on a busy machine.
 START = 180
+# Bytes of images that the registry keeps from one cluster to the next.
+IMAGES = 3e9
 # Docker's label of the containers that belong to a kubelet's pods: each kubelet on Docker takes all for its own.
 POD = "io.kubernetes.pod.uid"
 # Taints that the node controller sets, and takes away some time after the node is ready.
@@ -88,7 +90,7 @@ class Cluster:
         _wait(lambda: self.kubectl(*account, check=False).returncode == 0, "no account for pods is created")
 
     def down(self) -> None:
-        """Stop the programs, and delete pods, data and certificates."""
+        """Stop the programs, and delete pods, data and certificates; images in the registry stay."""
         if not self._state.exists():
             return
         self.process("kubelet").stop()
@@ -145,6 +147,9 @@ class Cluster:
         if not (self._state / "ports.json").exists():
             ports = {name: free_port() for name in PORTS}
             (self._state / "ports.json").write_text(json.dumps(ports))
+            files = [file.stat().st_size for file in images(self._state).rglob("*") if file.is_file()]
+            if sum(files) > IMAGES:
+                shutil.rmtree(images(self._state))
         certificates.create(self._certificates)
         for name in ("admin", "controller-manager", "scheduler", "kubelet"):
             certificates.write_kubeconfig(self._state / f"{name}.kubeconfig", self._certificates, name, self._server)

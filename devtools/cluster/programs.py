@@ -36,11 +36,16 @@ def _etcd(run: Path, ports: dict[str, int]) -> list[str]:
     )
 
 
+def images(run: Path) -> Path:
+    """Where the registry has the images: beside the cluster's folder, so that a layer is compressed and pushed once."""
+    return run.with_name("registry")
+
+
 def _registry(run: Path, ports: dict[str, int]) -> list[str]:
     configuration = {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(run / "registry")}},
+        "storage": {"filesystem": {"rootdirectory": str(images(run))}},
         "http": {"addr": f"127.0.0.1:{ports['registry']}"},
     }
     path = run / "registry.yaml"
