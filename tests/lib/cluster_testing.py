@@ -115,6 +115,9 @@ class Kubernetes:
             return os.environ.get(IMAGE) or pytest.skip(
                 f"KUBECONFIG names a cluster, and {IMAGE} no image in its reach"
             )
+        if (lock := ROOT / "var" / "build" / "lock").exists():
+            # A `make images` that is running has ended.
+            subprocess.run(["flock", lock, "true"], check=True)
         if subprocess.run(["docker", "image", "inspect", TASKS], capture_output=True).returncode:
             unable(f"no image {TASKS}: run make images")
         return self.push(TASKS)
