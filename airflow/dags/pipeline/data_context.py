@@ -86,6 +86,8 @@ def open_context() -> DataContext:
         variables |= {f"MLOPS_WAREHOUSE__{name.upper()}": quote(str(part), safe="") for name, part in address.items()}
     elif warehouse:
         _use_bigquery(configuration["fluent_datasources"]["warehouse"], warehouse)
+    if settings.bucket:
+        _use_bucket(configuration, f"{settings.bucket}/great_expectations")
     context = DataContext(yaml.safe_dump(configuration), context_root_dir=ROOT, runtime_environment=variables)
     if isinstance(warehouse, BigQuery):
         # Google's libraries take a second to import.
@@ -104,6 +106,17 @@ def _use_bigquery(datasource: dict[str, Any], warehouse: BigQuery) -> None:
     )
     for asset in datasource["assets"].values():
         asset["schema_name"] = warehouse.prefix + asset["schema_name"]
+
+
+def _use_bucket(configuration: dict[str, Any], root: str) -> None:
+    """Change the configuration so that results and their pages are in a bucket."""
+    backend = {
+        "module_name": "pipeline.bucket_store",
+        "class_name": "BucketStoreBackend",
+        "suppress_store_backend_id": True,
+    }
+    configuration["stores"]["validation_results_store"]["store_backend"] = {**backend, "root": f"{root}/validations"}
+    configuration["data_docs_sites"]["local_site"]["store_backend"] = {**backend, "root": f"{root}/data_docs"}
 
 
 def _bound(kwarg: Any, settings: Settings) -> Any:

@@ -275,6 +275,11 @@ class Settings(BaseSettings):
     # Root of validation results and data docs if it is a bucket, gs://…; in a folder, these are below `var`.
     artifacts: str | None = None
 
+    @property
+    def bucket(self) -> str | None:
+        """The artifact root if it is in a bucket."""
+        return self.artifacts.rstrip("/") if self.artifacts and self.artifacts.startswith("gs://") else None
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
