@@ -1,0 +1,58 @@
+"""The environment variables of a command that shares no file with Airflow."""
+
+import json
+import os
+import re
+from typing import Any
+
+import yaml
+
+from pipeline.settings import PROJECT
+
+# Where things are in the image.
+HOME = "/opt/mlops"
+# The container's own writable folder.
+VAR = "/tmp/mlops"  # noqa: S108 - in the container
+# Variables of Airflow's processes that a command needs too, by the beginning of their names.
+PASSED_ON = (
+    *("MLOPS_", "MLFLOW_", "BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GCSFS_"),
+    *("DO_NOT_TRACK", "SCARF_ANALYTICS", "GX_ANALYTICS_ENABLED", "NO_PROXY", "no_proxy"),
+)
+# Of these, the ones that mean something on Airflow's machine only.
+KEPT = ("MLOPS_CONFIG", "MLOPS_VAR", "MLOPS_RUNNER", "MLOPS_LINKS")
+_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|^MLOPS_STUDIES$")
+# A URL with a login.
+_SECRET_VALUE = re.compile(r"://[^/@\s]+@")
+
+
+def variables() -> tuple[dict[str, str], dict[str, str]]:
+    """Variables of a command in a container: those that anybody may read, and the secrets.
+
+    All settings of the merged config file are among them, one variable per top-level key with its value as JSON, since
+    the file itself is not in the image.
+    """
+    found = {"PYTHONUNBUFFERED": "1"} | _config()
+    found |= {
+        name: value for name, value in os.environ.items() if name.startswith(PASSED_ON) and not name.startswith(KEPT)
+    }
+    found["MLOPS_VAR"] = VAR
+    secret = {name for name, value in found.items() if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value)}
+    plain = {name: value for name, value in found.items() if name not in secret}
+    return plain, {name: found[name] for name in sorted(secret)}
+
+
+def _config() -> dict[str, str]:
+    path = os.environ.get("MLOPS_CONFIG") or PROJECT / "config" / "base.yaml"
+    with open(path, encoding="utf-8") as file:
+        config: dict[str, Any] = yaml.safe_load(file)
+    # A null has no form as a variable; it is the default of the settings that may be null.
+    return {
+        f"MLOPS_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in config.items()
+        if key != "runner" and value is not None
+    }
+
+
+def program(environment: str, command: list[str]) -> list[str]:
+    """The command line in the image, without `--result`; `task` says if the kernel killed a process for memory."""
+    return ["task", f"{HOME}/var/env/{environment}/bin/{command[0]}", *command[1:]]
