@@ -219,7 +219,9 @@ class Run:
             return exceeded(self._task.task_id, self._runner.memory)
         if not state["ExitCode"]:
             return ""
-        killed = state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
+        killed = (
+            state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
+        )
         return "; ".join(filter(None, [state["Error"], killed, last]))
 
     def _bytes(self) -> int | None:
