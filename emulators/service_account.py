@@ -1,6 +1,7 @@
 """Writes a key of a service account that nobody has: `python -m emulators.service_account PATH --url URL`.
 
-With its path in GOOGLE_APPLICATION_CREDENTIALS, Google's clients run unchanged: the stand-in for BigQuery gives their tokens.
+With its path in GOOGLE_APPLICATION_CREDENTIALS, Google's clients run unchanged: the stand-in for BigQuery gives their
+tokens.
 """
 
 import argparse

@@ -123,6 +123,11 @@ def _checks(place: str, var: Path, config: Path | None, console: Console) -> Ite
         stack = Stack(load(var, place=place, config=config))
         yield Check("settings", "ok", f"valid; the source is {stack.settings.config['source']}")
         yield from (check(stack) for check in FULL)
+        if stack.settings.config["warehouse"]["type"] == "bigquery" and not stack.settings.is_emulated:
+            # Importing Google's libraries takes a second.
+            from stack import bigquery
+
+            yield from bigquery.checks(stack.settings)
         yield from _pods(stack.settings, console)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), "fix it; then the other checks can run")

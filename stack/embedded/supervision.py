@@ -21,7 +21,7 @@ from stack.pods.preparation import prepare
 from stack.settings import ROOT, Settings, write_private
 
 # Seconds until a service that does not answer counts as broken.
-START_TIMEOUT = 120
+START_TIMEOUT = 240
 
 
 class Stack(Supervisor):

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -155,8 +155,17 @@ class Runner(Section):
         return self.model_copy(update=top | {"kubernetes": self.kubernetes.model_copy(update=nodes)})
 
 
-class Warehouse(Section):
-    """The database that the checkpoints read."""
+class Types(NamedTuple):
+    """Names of a column's type as Great Expectations finds them: the warehouse's, and that in a Parquet file."""
+
+    integer: tuple[str, str]
+    timestamp: tuple[str, str]
+    text: tuple[str, str]
+    boolean: tuple[str, str]
+
+
+class Postgres(Section):
+    """The PostgreSQL database that the checkpoints read."""
 
     type: Literal["postgres"]
     host: str
@@ -164,6 +173,55 @@ class Warehouse(Section):
     database: str
     user: str
     password: SecretStr
+
+    @property
+    def types(self) -> Types:
+        """The types of columns that the suites expect."""
+        return Types(
+            integer=("BIGINT", "Int64Dtype"),
+            timestamp=("TIMESTAMP WITHOUT TIME ZONE", "datetime64[us]"),
+            text=("TEXT", "StringDtype"),
+            boolean=("BOOLEAN", "BooleanDtype"),
+        )
+
+
+class BigQuery(Section):
+    """The BigQuery project that the checkpoints read.
+
+    Attributes:
+        location: region of all datasets and jobs.
+        prefix: in front of the name of each dataset.
+        maximum_bytes_billed: bytes that a query may read; BigQuery refuses a larger one.
+        job_timeout: seconds after which a query is ended.
+        keyfile: key of a service account; None: the default credentials of this machine.
+        impersonate: e-mail address of the service account to act as.
+        labels: of every job.
+        storage_api: not used here; results are small and come by the REST API.
+    """
+
+    type: Literal["bigquery"]
+    project: str = Field(min_length=1)
+    location: str = Field(min_length=1)
+    prefix: str = Field("", pattern=r"^\w*$")
+    maximum_bytes_billed: int = Field(ge=1)
+    job_timeout: int = Field(ge=1)
+    keyfile: str | None = None
+    impersonate: str | None = None
+    labels: dict[str, str] = {}
+    storage_api: str | None = None
+
+    @property
+    def types(self) -> Types:
+        """The types of columns that the suites expect."""
+        return Types(
+            integer=("INTEGER", "Int64Dtype"),
+            timestamp=("DATETIME", "datetime64[us]"),
+            text=("STRING", "StringDtype"),
+            boolean=("BOOLEAN", "BooleanDtype"),
+        )
+
+
+Warehouse = Annotated[Postgres | BigQuery, Field(discriminator="type")]
 
 
 BaseUrl = Annotated[str, Field(pattern="^https?://"), AfterValidator(lambda url: url.rstrip("/"))]
@@ -218,6 +276,8 @@ class Settings(BaseSettings):
     var: Path = PROJECT / "var"
     # Missing where DAG files are only parsed.
     warehouse: Warehouse | None = None
+    # Root of validation results and data docs if it is a bucket, gs://…; in a folder, these are below `var`.
+    artifacts: str | None = None
 
     @classmethod
     def settings_customise_sources(
