@@ -72,7 +72,7 @@ class Cluster:
         return [f"{verb} {'/'.join(filter(None, what))}" for verb, *what in needed if not self._may(verb, *what)]
 
     def apply_secret(self) -> None:
-        """Create or update the Secret with the variables of commands that nobody else may read, unless it is the user's."""
+        """Create or replace the Secret with those variables of commands that hold secrets, unless it is the user's."""
         if not self._keeps_secret:
             return
         given = common_environment(self._settings) | task_environment(self._settings)
@@ -122,6 +122,11 @@ class Cluster:
             raise StackError(f"the cluster {where} refuses {what}: {error.status} {reason}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StackError(
-                f"the cluster {where} does not answer: {getattr(error, 'reason', error)}: start it, or set KUBECONFIG or"
+                f"the cluster {where} does not answer: {_reason(error)}: start it, or set KUBECONFIG or"
                 " runner.kubernetes.context to another"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The cause, without the objects and the URL in urllib3's messages."""
+    return str(getattr(error, "reason", None) or error).rpartition(": ")[2]

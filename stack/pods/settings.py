@@ -99,19 +99,19 @@ def addresses(settings: Settings) -> Check:
 
 
 def _kubeconfig() -> str | None:
-    from kubernetes.config.kube_config import ENV_KUBECONFIG_PATH_SEPARATOR, KUBE_CONFIG_DEFAULT_LOCATION
-
-    paths = [Path(each).expanduser() for each in KUBE_CONFIG_DEFAULT_LOCATION.split(ENV_KUBECONFIG_PATH_SEPARATOR)]
-    found = [str(path.absolute()) for path in paths if path.is_file()]
-    return ENV_KUBECONFIG_PATH_SEPARATOR.join(found) or None
+    """Paths of the files that exist of those that kubectl would read; None: there is none."""
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    found = [str(Path(each).expanduser().absolute()) for each in files.split(os.pathsep) if Path(each).is_file()]
+    return os.pathsep.join(found) or None
 
 
 def _context(kubeconfig: str | None) -> str | None:
+    """The current context; None: there is none."""
     from kubernetes.config import ConfigException, list_kube_config_contexts
 
     try:
         _, current = list_kube_config_contexts(kubeconfig)
     except ConfigException:
-        # There is no file, or none is current: the first request says so.
+        # The first request says so.
         return None
     return current["name"]

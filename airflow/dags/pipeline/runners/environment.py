@@ -46,9 +46,24 @@ def variables(
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
-    path = environ.get("MLOPS_CONFIG") or PROJECT / "config" / "base.yaml"
-    with open(path, encoding="utf-8") as file:
-        return yaml.safe_load(file)
+    """The config files laid over each other; a later one counts more."""
+    files = environ.get("MLOPS_CONFIG") or str(PROJECT / "config" / "base.yaml")
+    merged: dict[str, Any] = {}
+    for path in files.split(os.pathsep):
+        with open(path, encoding="utf-8") as file:
+            merged = _laid_over(merged, yaml.safe_load(file) or {})
+    return merged
+
+
+def _laid_over(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _laid_over(base[key], over[key]) for key in base.keys() & over.keys() if _are_sections(base, over, key)
+    }
+    return base | over | both
+
+
+def _are_sections(base: dict[str, Any], over: dict[str, Any], key: str) -> bool:
+    return isinstance(base[key], dict) and isinstance(over[key], dict)
 
 
 def _config(config: dict[str, Any]) -> dict[str, str]:

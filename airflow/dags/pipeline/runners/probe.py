@@ -1,4 +1,4 @@
-"""Run a command once as a task would, without Airflow's services: `python -m pipeline.runners.probe TASK_ID COMMAND...`.
+"""Run a command once as a task does, without Airflow: `python -m pipeline.runners.probe TASK_ID COMMAND...`.
 
 The last line of its output is a JSON object: the command's facts, or {"error": …}; before it comes the task's log.
 """
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
+
 from pipeline import runners
 
 # Time that the command may take.

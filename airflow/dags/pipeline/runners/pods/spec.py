@@ -4,9 +4,9 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults, add_xcom_sidecar
 from kubernetes.client import models as k8s
 
-from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults, add_xcom_sidecar
 from pipeline.runners import environment
 from pipeline.settings import Runner
 
