@@ -2,11 +2,11 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 import kubernetes
 import urllib3
+from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
 from pipeline.runners import environment
@@ -78,16 +78,9 @@ class Cluster:
         given = common_environment(self._settings) | task_environment(self._settings)
         _, secrets = environment.variables(given, self._settings.config)
         name = self._settings.config["runner"]["kubernetes"]["secret"]
-        body: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "labels": {"app": "mlops"},
-                "annotations": {"mlops/var": str(self._settings.var)},
-            },
-            "stringData": secrets,
-        }
+        labels, annotations = {"app": "mlops"}, {"mlops/var": str(self._settings.var)}
+        metadata = k8s.V1ObjectMeta(name=name, labels=labels, annotations=annotations)
+        body = k8s.V1Secret(metadata=metadata, string_data=secrets)
         with self._answered(f"the Secret {name}"):
             try:
                 # Replaced, so that no variable of earlier settings stays.
@@ -102,15 +95,15 @@ class Cluster:
         return self._settings.config["runner"]["kubernetes"]["secret"] == own_secret(self._settings.var)
 
     def _may(self, verb: str, resource: str, subresource: str) -> bool:
-        attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "subresource": subresource}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
+        attributes = k8s.V1ResourceAttributes(
+            namespace=self.namespace, verb=verb, resource=resource, subresource=subresource
+        )
+        spec = k8s.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
         api = kubernetes.client.AuthorizationV1Api(self._client)
         with self._answered("the permissions"):
-            return api.create_self_subject_access_review(review, _request_timeout=TIMEOUT).status.allowed
+            review = k8s.V1SelfSubjectAccessReview(spec=spec)
+            answer = api.create_self_subject_access_review(review, _request_timeout=TIMEOUT)
+        return bool(answer.status and answer.status.allowed)
 
     @contextmanager
     def _answered(self, what: str) -> Generator[None]:

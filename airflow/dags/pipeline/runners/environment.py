@@ -12,6 +12,7 @@ from pipeline.settings import PROJECT
 
 # Where things are in the image.
 HOME = "/opt/mlops"
+USER = "mlops"
 # The container's own writable folder.
 VAR = "/tmp/mlops"  # noqa: S108 - in the container
 # Variables of Airflow's processes that a command needs too, by the beginning of their names.
@@ -35,7 +36,8 @@ def variables(
     the file itself is not in the image. `environ` are the variables of Airflow's processes;
     `config` is the content of that file, which is read if it is not given.
     """
-    found = {"PYTHONUNBUFFERED": "1"} | _config(_read(environ) if config is None else config)
+    # The name that libraries ask for: an id of another machine's user has none in the image.
+    found = {"PYTHONUNBUFFERED": "1", "USER": USER} | _config(_read(environ) if config is None else config)
     found |= {
         name: value for name, value in environ.items() if name.startswith(PASSED_ON) and not name.startswith(KEPT)
     }

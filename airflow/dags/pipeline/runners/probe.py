@@ -26,7 +26,8 @@ def run(task_id: str, command: list[str]) -> dict[str, Any]:
     instance = SimpleNamespace(
         dag_id="doctor", task_id=task_id, run_id=run_id, map_index=-1, try_number=1, xcom_push=lambda **_: None
     )
-    return task.execute({"ti": instance, "run_id": run_id, "dag": None})
+    context: Any = {"ti": instance, "run_id": run_id, "dag": None}
+    return task.execute(context)
 
 
 def main() -> None:
