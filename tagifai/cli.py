@@ -30,6 +30,7 @@ RESULT = click.Option(
     ["--result"], type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
 )
 COMMANDS = {
+    "check": ("Ask each service that the commands use, and tell what is wrong.", []),
     "extract": ("Write the labelled projects of the warehouse as a snapshot.", []),
     "optimize": ("Run a worker's share of a snapshot's trials.", [SNAPSHOT, WORKER]),
     "train": ("Fit a model with the best parameters of the study.", [SNAPSHOT, STUDY]),

@@ -194,6 +194,11 @@ def _unlabeled(facts: Facts) -> str:
     return f"{_count(facts['unlabeled'], 'project')} without a label"
 
 
+def _check(settings: Settings, facts: Facts, options: Facts) -> Facts:
+    wrong = [name for name, problem in facts.items() if problem]
+    return {"note": f"{', '.join(wrong)}: not usable" if wrong else "every service can be used"}
+
+
 def _candidate(candidate: Facts) -> str:
     scores = ", ".join(f"{name} {candidate[name]:.3f}" for name in METRICS)
     searched = "" if candidate["cv_f1"] is None else f"; cross-validated {candidate['cv_f1']:.3f}"
@@ -231,6 +236,7 @@ def _count(number: int, what: str) -> str:
 
 
 REPORTS: dict[str, Callable[[Settings, Facts, Facts], Facts]] = {
+    "check": _check,
     "extract": _extract,
     "optimize": _optimize,
     "train": _train,

@@ -50,6 +50,15 @@ class Kubernetes:
         assert not check or done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 
+    @contextlib.contextmanager
+    def watching(self, kind, output):
+        """Each state of the objects of a kind inside of the block is written to a file, as JSON."""
+        command = [self._program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+        command += ["get", kind, "--watch", "--output=json"]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL) as process:
+            yield
+            process.terminate()
+
     def get(self, kind, name):
         """An object as the API describes it, or None."""
         found = self.kubectl("get", kind, name, "--output=json", "--ignore-not-found")

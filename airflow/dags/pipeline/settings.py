@@ -97,6 +97,7 @@ class Kubernetes(Section):
     node_selector: dict[str, str] = {}
     tolerations: list[Toleration] = []
     claim: str | None = None
+    user: int | None = Field(None, ge=1)
     host_network: bool = False
     deferrable: bool = False
 
@@ -132,7 +133,10 @@ class Runner(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        for where, own in {"": TaskRunner(), **{f" of tasks.{name}": each for name, each in self.tasks.items()}}.items():
+        for where, own in {
+            "": TaskRunner(),
+            **{f" of tasks.{name}": each for name, each in self.tasks.items()},
+        }.items():
             kind, image = own.type or self.type, own.image or self.image
             if kind != "venv" and not image:
                 raise ValueError(f"the type {kind}{where} needs an image: set runner.image")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import docker
 import requests
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest
 
+import docker
 from pipeline import reports
 from pipeline.runners import environment, images
 from pipeline.runners.logs import START, Log, Position
@@ -219,7 +219,9 @@ class Run:
             return exceeded(self._task.task_id, self._runner.memory)
         if not state["ExitCode"]:
             return ""
-        killed = state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
+        killed = (
+            state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
+        )
         return "; ".join(filter(None, [state["Error"], killed, last]))
 
     def _bytes(self) -> int | None:

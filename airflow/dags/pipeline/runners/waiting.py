@@ -42,7 +42,9 @@ class Waiting:
             self._log.info("Waiting, for %.0f s of at most %.0f s: %s", now - self._since, self._seconds, reason)
             self._told = (reason, now)
         if now - self._since >= self._seconds:
-            raise AirflowException(f"given up after {self._seconds:.0f} s (runner.start_timeout): {reason}{self._remedy}")
+            raise AirflowException(
+                f"given up after {self._seconds:.0f} s (runner.start_timeout): {reason}{self._remedy}"
+            )
 
     def over(self) -> None:
         """Nothing is in the way any more."""

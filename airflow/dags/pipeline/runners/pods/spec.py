@@ -4,9 +4,9 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults, add_xcom_sidecar
 from kubernetes.client import models as k8s
 
-from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults, add_xcom_sidecar
 from pipeline.runners import environment
 from pipeline.settings import Runner
 
@@ -43,6 +43,11 @@ def arguments(runner: Runner, program: list[str], seconds: float) -> dict[str, A
         source = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=where.claim)
         volumes.append(k8s.V1Volume(name="artifacts", persistent_volume_claim=source))
         mounts.append(k8s.V1VolumeMount(name="artifacts", mount_path=_artifacts()))
+    elif where.host_network and "://" not in _artifacts():
+        # The node is this machine. A missing folder is an error, so that a node elsewhere does not make one.
+        folder = k8s.V1HostPathVolumeSource(path=_artifacts(), type="Directory")
+        volumes.append(k8s.V1Volume(name="artifacts", host_path=folder))
+        mounts.append(k8s.V1VolumeMount(name="artifacts", mount_path=_artifacts()))
     secret = where.secret and k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=where.secret))
     return {
         "namespace": where.namespace,
@@ -64,7 +69,7 @@ def arguments(runner: Runner, program: list[str], seconds: float) -> dict[str, A
         "dnspolicy": "Default" if where.host_network else "ClusterFirst",
         "security_context": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
+            "runAsUser": where.user or USER,
             "runAsGroup": USER,
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},

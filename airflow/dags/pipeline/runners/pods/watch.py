@@ -130,7 +130,9 @@ class Watch:
         self._deleted = self._deleted or now
         if now - self._deleted < (pod.metadata.deletion_grace_period_seconds or 0) + LOST:
             return None
-        return State("ended", f"{self._last.reason if self._last else ''}; its node {pod.spec.node_name} does not answer")
+        return State(
+            "ended", f"{self._last.reason if self._last else ''}; its node {pod.spec.node_name} does not answer"
+        )
 
     def _remember_pull_error(self, pod: k8s.V1Pod, state: State) -> None:
         """The reason of a failed pull is in the status for a moment only, and in the events."""
