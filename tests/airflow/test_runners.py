@@ -117,6 +117,22 @@ def test_the_pod_of_every_task_has_one_sidecar_our_image_and_no_secret(use, pres
             ) else each.security_context.capabilities == {"drop": ["ALL"]}
 
 
+@pytest.mark.parametrize("version", ["1.28", "1.33"])
+@pytest.mark.parametrize("preset", [COMPOSER, GKE])
+def test_the_pod_of_every_task_satisfies_the_published_schema_of_kubernetes(use, preset, version):
+    import kubernetes_validate
+    from kubernetes.client import ApiClient
+
+    use(preset | {"cpu": "500m", "memory": "2Gi", "accelerators": {"nvidia.com/gpu": 1}})
+    for task in dag_tasks().values():
+        pod = ApiClient().sanitize_for_serialization(task.pod())
+        assert pod["kind"] == "Pod"
+        kubernetes_validate.validate(pod, version, strict=True)
+    pod["spec"]["containers"][0]["comand"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="comand"):
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
 def test_pods_of_gke_go_to_their_node_pool_and_get_their_secrets_there(use):
     use(GKE)
     spec = commands.tagifai("train").pod().spec
