@@ -74,6 +74,10 @@ class Task(PodCommandOperator):
         return operator
 
 
+# How many pods are started at once: enough to make waiting cheap, few enough for two processors.
+_AT_ONCE = threading.Semaphore(8)
+
+
 class Case:
     """One run of a task in a pod, in a thread of its own.
 
@@ -84,7 +88,7 @@ class Case:
         xcoms: what it pushed.
     """
 
-    def __init__(self, settings, body, *, task_id=None, run_id=None, limit=120, program="python", changes=None, attempt=1):
+    def __init__(self, settings, body, *, task_id=None, run_id=None, limit=400, program="python", changes=None, attempt=1):
         """`settings`: of the runner; `body`: of the command; `changes`: attributes of the provider's operator."""
         self.task_id, self.run_id = task_id or f"case-{secrets.token_hex(4)}", run_id or f"run-{secrets.token_hex(4)}"
         self.settings = settings
@@ -98,7 +102,7 @@ class Case:
         self._thread.start()
         return self
 
-    def ended(self, seconds=300):
+    def ended(self, seconds=500):
         """Wait for the end."""
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"it has not ended after {seconds} s; its log: {self.recorder.text}"
@@ -125,6 +129,10 @@ class Case:
         return task
 
     def _run(self):
+        with _AT_ONCE:
+            self._execute()
+
+    def _execute(self):
         try:
             try:
                 self.result = self.task.execute(self.instance.context)

@@ -130,7 +130,7 @@ class Cluster:
             return
         try:
             self._exec(name, _END_SIDECAR)
-        except UnreachableError:
+        except (UnreachableError, AirflowFailException):
             # It has ended already, or it ends after the pod's grace period.
             pass
 
@@ -147,13 +147,20 @@ class Cluster:
                 tty=False,
                 _request_timeout=TIMEOUT[1],
             )
+        except AttributeError as error:
+            # The client (36.0) fails over a refused connection, whose error has no body.
+            refused = error.__context__
+            if not isinstance(refused, ApiException):
+                raise
+            reason = str(refused.reason)
         except ApiException as error:
-            if "403 Forbidden" in str(error.reason):
-                remedy = "Airflow's account needs the verb create (and get) on pods/exec"
-                raise AirflowFailException(f"the result cannot be read from the pod {name}: {remedy}") from None
-            raise UnreachableError(message_of(error)) from None
+            reason = message_of(error)
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise UnreachableError(_short(error)) from None
+            reason = _short(error)
+        if "403 Forbidden" in reason:
+            remedy = "Airflow's account needs the verbs get and create on pods/exec"
+            raise AirflowFailException(f"the result cannot be read from the pod {name}: {remedy}")
+        raise UnreachableError(reason)
 
     def _ask(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -74,7 +74,7 @@ class PodOperator(KubernetesPodOperator):
             if pod is None:
                 return facts
             self.defer(
-                trigger=PodTrigger(self.task_id, pod, deadline, list(START)),
+                trigger=PodTrigger(self.task_id, pod, self.runner.start_timeout, deadline, list(START)),
                 method_name=self.trigger_reentry.__name__,
                 timeout=timedelta(seconds=max(deadline - time.time(), 0) + GRACE),
             )
@@ -220,10 +220,12 @@ def make(task: "CommandOperator") -> PodOperator:
     return _operator(task.task_id, task.runner, task.command, program, task.execution_timeout)
 
 
-def watch(task_id: str, pod: str, deadline: float, position: list[Any], log: Any) -> Watch:
-    """A watch over the pod of a task, from the settings alone."""
-    seen, count = position
-    return _operator(task_id, Settings().runner.of(task_id), [], [], None).watch(pod, deadline, (seen, count), log)
+def watch(trigger: PodTrigger) -> Watch:
+    """The watch of a sleeping task, whose trigger has the pod's name and the bounds."""
+    runner = Settings().runner.of(trigger.task_id).model_copy(update={"start_timeout": trigger.start_timeout})
+    operator = _operator(trigger.task_id, runner, [], [], None)
+    seen, count = trigger.position
+    return operator.watch(trigger.pod, trigger.deadline, (seen, count), trigger.log)
 
 
 def _operator(

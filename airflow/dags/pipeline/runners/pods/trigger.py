@@ -13,20 +13,21 @@ from pipeline.runners.pods.diagnosis import State
 class PodTrigger(BaseTrigger):
     """Waits until the pod of a command has ended, and passes on its log meanwhile.
 
-    The settings are those of the running triggerer: a task finds its cluster after a change of the address too.
+    Which cluster that is, say the settings of the running triggerer.
     """
 
-    def __init__(self, task_id: str, pod: str, deadline: float, position: list[Any]):
-        """`deadline`: seconds since 1970; `position`: of the log."""
+    def __init__(self, task_id: str, pod: str, start_timeout: float, deadline: float, position: list[Any]):
+        """`start_timeout`: seconds; `deadline`: seconds since 1970; `position`: of the log."""
         super().__init__()
         self.task_id = task_id
         self.pod = pod
+        self.start_timeout = start_timeout
         self.deadline = deadline
         self.position = position
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and arguments from which Airflow recreates the trigger."""
-        names = ("task_id", "pod", "deadline", "position")
+        names = ("task_id", "pod", "start_timeout", "deadline", "position")
         return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -34,7 +35,7 @@ class PodTrigger(BaseTrigger):
         from pipeline.runners.pods import operators
 
         # In threads, so that a slow API server does not block the other triggers.
-        watch = await asyncio.to_thread(operators.watch, self.task_id, self.pod, self.deadline, self.position, self.log)
+        watch = await asyncio.to_thread(operators.watch, self)
         ended, error = None, ""
         while ended is None and not error:
             try:
