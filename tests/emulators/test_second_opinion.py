@@ -1,6 +1,7 @@
 """The tests of BigQuery's stand-in on another one, local-bigquery, which nobody here has corrected.
 
-Where both agree, a fact does not hang on one emulator. `DIFFERENCES` are the facts that only the corrected bqemulator shows.
+Where both agree, a fact does not hang on one emulator. `DIFFERENCES` are the facts that only the corrected bqemulator
+shows.
 """
 
 import os
