@@ -21,7 +21,7 @@ configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
 
 from bqemulator.server import EmulatorServer  # noqa: E402
 
-from emulators.bigquery import corrections, files  # noqa: E402
+from emulators.bigquery import corrections, files, limits  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -36,6 +36,7 @@ async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
     if until_stdin_closes:
         loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stopped.set())
     await stopped.wait()
+    limits.stop(server._engine)
     await server.stop()
 
 

@@ -143,6 +143,14 @@ def test_a_load_that_is_killed_has_been_whole_or_not_at_all(service):
         assert client.get_table("data.t").num_rows == found[2]
 
 
+def test_a_service_that_is_stopped_ends_its_query(service):
+    client = service.start()
+    in_background(lambda: client.query(ENDLESS, retry=None, job_retry=None, timeout=600))
+    wait_until_busy(service)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(timeout=300) == 0
+
+
 def test_clients_with_a_throw_away_key_run_unchanged(service, tmp_path):
     """The way of a place: environment variables and nothing else."""
     service.start().create_dataset("data")
