@@ -32,7 +32,8 @@ def write_key(path: Path, url: str, *, project: str = "demo") -> None:
         "project_id": project,
         "private_key_id": "emulator",
         "private_key": key.decode(),
-        "client_email": f"emulator@{project}.iam.gserviceaccount.com",
+        # Google's library would ask Google where an account with a name may be used from.
+        "client_email": "",
         "client_id": "0",
         "token_uri": f"{url.rstrip('/')}/token",
     }

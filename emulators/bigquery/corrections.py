@@ -7,7 +7,6 @@ from emulators.bigquery import (
     limits,
     pages,
     statements,
-    texts,
     transactions,
     turns,
     types,
@@ -17,5 +16,5 @@ from emulators.bigquery import (
 
 def install() -> None:
     """Correct bqemulator in this process; call it once, before a server starts."""
-    for subject in (engine, limits, types, functions, texts, statements, ddl, transactions, uploads, turns, pages):
+    for subject in (engine, limits, types, functions, statements, ddl, transactions, uploads, turns, pages):
         subject.install()

@@ -15,6 +15,7 @@ from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 from emulators.bigquery import billing, names, tables
 from emulators.bigquery.engine import atomic
 from emulators.bigquery.limits import time_limit
+from emulators.bigquery.literals import unescaped
 from emulators.bigquery.names import Name
 
 
@@ -87,7 +88,7 @@ def _sql(project: str, query: dict[str, Any]) -> str:
     if not sql.strip():
         raise InvalidQueryError("Syntax error: Unexpected end of statement")
     sql = pages._apply_default_dataset(sql, query, request_project_id=project)
-    return rewrite_legacy_to_standard(sql) if query.get("useLegacySql") else sql
+    return rewrite_legacy_to_standard(sql) if query.get("useLegacySql") else unescaped(sql)
 
 
 def _is_script(sql: str) -> bool:

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -16,6 +16,11 @@ class Section(BaseModel):
     """A part of the settings; an unknown name in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_text(quantity: Any) -> Any:
+    """YAML reads `1` as a number."""
+    return str(quantity) if isinstance(quantity, int | float) else quantity
 
 
 def _as_cleaned(tag: str) -> str:
@@ -46,12 +51,108 @@ class Checks(Section):
     keep_results: int = Field(ge=1)
 
 
-class Runner(Section):
-    """Where commands run: each environment is the folder `root`/NAME, the working directory is `project`."""
+Kind = Literal["venv", "docker", "kubernetes", "gke"]
+# A quantity of Kubernetes.
+Cpu = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
+Memory = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$")]
 
-    type: Literal["venv"] = "venv"
+
+class Toleration(Section):
+    """A taint of nodes that a pod accepts, in Kubernetes' words."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class TaskRunner(Section):
+    """What a single task has instead of the runner's own value."""
+
+    type: Kind | None = None
+    image: str | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    accelerators: dict[str, int] | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Toleration] | None = None
+
+
+class Docker(Section):
+    """Where containers are attached."""
+
+    network: str | None = None
+    # `SOURCE:TARGET[:ro]`, SOURCE a named volume or an absolute path on the engine's machine.
+    volumes: list[Annotated[str, Field(pattern=r"^[^:]+:/[^:]+(:ro|:rw)?$")]] = []
+
+
+class Kubernetes(Section):
+    """Where pods run and as whom; `config/base.yaml` explains each value."""
+
+    namespace: str = "default"
+    kubeconfig: str | None = None
+    context: str | None = None
+    service_account: str | None = None
+    secret: str | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    claim: str | None = None
+    user: int | None = Field(None, ge=1)
+    host_network: bool = False
+    deferrable: bool = False
+
+
+class Gke(Section):
+    """The cluster of Google Kubernetes Engine."""
+
+    project: str
+    location: str
+    cluster: str
+
+
+class Runner(Section):
+    """Where commands run; the sections `docker`, `kubernetes` and `gke` are read by those types only.
+
+    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`.
+    """
+
+    type: Kind = "venv"
+    start_timeout: float = Field(600, gt=0)
+    retries: int = Field(2, ge=0)
+    retry_delay: float = Field(5, ge=0)
+    image: str | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    accelerators: dict[str, int] = {}
+    tasks: dict[str, TaskRunner] = {}
+    docker: Docker = Docker()
+    kubernetes: Kubernetes = Kubernetes()
+    gke: Gke | None = None
     root: Path = PROJECT / "var" / "env"
     project: Path = PROJECT
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for where, own in {
+            "": TaskRunner(),
+            **{f" of tasks.{name}": each for name, each in self.tasks.items()},
+        }.items():
+            kind, image = own.type or self.type, own.image or self.image
+            if kind != "venv" and not image:
+                raise ValueError(f"the type {kind}{where} needs an image: set runner.image")
+            if kind in ("kubernetes", "gke") and "@sha256:" not in (image or ""):
+                raise ValueError(f"the image{where} must be given by its digest, NAME@sha256:…, not {image!r}")
+            if kind == "gke" and not self.gke:
+                raise ValueError(f"the type gke{where} needs runner.gke: project, location and cluster")
+        return self
+
+    def of(self, task_id: str) -> Self:
+        """The runner of a task: its overrides from `tasks` are applied."""
+        own = self.tasks.get(task_id, TaskRunner())
+        nodes = {name: value for name in ("node_selector", "tolerations") if (value := getattr(own, name)) is not None}
+        names = ("type", "image", "cpu", "memory", "accelerators")
+        top = {name: value for name in names if (value := getattr(own, name)) is not None}
+        return self.model_copy(update=top | {"kubernetes": self.kubernetes.model_copy(update=nodes)})
 
 
 class Types(NamedTuple):
