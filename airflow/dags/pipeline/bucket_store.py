@@ -62,7 +62,8 @@ class BucketStoreBackend(TupleStoreBackend):
     def _set(self, key: tuple[str, ...], value: str | bytes, content_type: str = "application/json", **_: Any) -> Any:
         blob = self._blob(key)
         blob.cache_control = "no-cache"
-        blob.upload_from_string(value, content_type="text/html" if blob.name.endswith(".html") else content_type)
+        is_page = self._convert_key_to_filepath(key).endswith(".html")
+        blob.upload_from_string(value, content_type="text/html" if is_page else content_type)
         return self.get_url_for_key(key)
 
     def _move(self, source_key: Any, dest_key: Any, **_: Any) -> None:
