@@ -55,6 +55,7 @@ def gone(cluster, case):
 
 def ready(cluster, case):
     """Wait until the command of a case has said so, and return its pod."""
+
     def pod():
         names = pods(cluster, case) or []
         return next((name for name in names if "ready" in cluster.kubectl("logs", name, "base", check=False)), None)
@@ -107,7 +108,16 @@ ROWS = {
         *({}, {"start_timeout": 5, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
     ),
 }
-DEFERRABLE = ("no result", "bad data", "deleted, exit 0", "deleted by force", "out of memory", "unschedulable", "no secret", "execution_timeout")
+DEFERRABLE = (
+    "no result",
+    "bad data",
+    "deleted, exit 0",
+    "deleted by force",
+    "out of memory",
+    "unschedulable",
+    "no secret",
+    "execution_timeout",
+)
 
 
 @pytest.fixture(scope="module")
@@ -227,18 +237,18 @@ def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(clu
     other = Case(settings(k_deferrable=deferrable), body, attempt=2)
     worker = other.worker(settings())
     pod = ready(cluster, other)
-    go = lambda: cluster.kubectl("exec", pod, "--container=base", "--", *GO)
+    go = ("exec", pod, "--container=base", "--", *GO)
     # It is stopped first, so that it cannot see the end of its pod.
     os.kill(worker.pid, signal.SIGSTOP)
     if is_done:
-        go()
+        cluster.kubectl(*go)
         cluster.ended(pod)
     worker.kill()
     worker.wait()
     other.start()
     if not is_done:
         cluster.until(lambda: "has not ended" in other.recorder.text)
-        go()
+        cluster.kubectl(*go)
     assert other.ended().error is None, (other.error, other.recorder.text)
     assert f"Taking up the pod {pod}" in other.recorder.text
     assert "Started" not in other.recorder.text

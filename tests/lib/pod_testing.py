@@ -26,7 +26,7 @@ def wait(): time.sleep(600)
 
 # A command that goes on when it is told so by another one in its container.
 WAITS_FOR_GO = "print('ready', flush=True); list(iter(lambda: time.sleep(0.1) or os.path.exists('/tmp/go'), True))"
-GO = ["touch", "/tmp/go"]  # noqa: S108 - in the container
+GO = ["touch", "/tmp/go"]
 # Runs the first try of a case in a process of its own.
 WORKER = """
 import sys
@@ -115,7 +115,9 @@ class Case:
         xcoms: what it pushed.
     """
 
-    def __init__(self, settings, body, *, task_id=None, run_id=None, limit=400, program="python", changes=None, attempt=1):
+    def __init__(
+        self, settings, body, *, task_id=None, run_id=None, limit=400, program="python", changes=None, attempt=1
+    ):
         """`settings`: of the runner; `body`: of the command; `changes`: attributes of the provider's operator."""
         self.task_id, self.run_id = task_id or f"case-{secrets.token_hex(4)}", run_id or f"run-{secrets.token_hex(4)}"
         self.settings = settings

@@ -132,7 +132,10 @@ class Runner(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        for where, own in {"": TaskRunner(), **{f" of tasks.{name}": each for name, each in self.tasks.items()}}.items():
+        for where, own in {
+            "": TaskRunner(),
+            **{f" of tasks.{name}": each for name, each in self.tasks.items()},
+        }.items():
             kind, image = own.type or self.type, own.image or self.image
             if kind != "venv" and not image:
                 raise ValueError(f"the type {kind}{where} needs an image: set runner.image")

@@ -18,13 +18,11 @@ class Waiting:
     Args:
         seconds: how long it may last.
         log: the task's log.
-        remedy: ends the message of the error, beside the reason.
     """
 
-    def __init__(self, seconds: float, log: Any, remedy: str = "", clock: Callable[[], float] = time.monotonic):
+    def __init__(self, seconds: float, log: Any, clock: Callable[[], float] = time.monotonic):
         self._seconds = seconds
         self._log = log
-        self._remedy = remedy
         self._clock = clock
         self._since: float | None = None
         self._told: tuple[str, float] = ("", 0.0)
@@ -42,7 +40,7 @@ class Waiting:
             self._log.info("Waiting, for %.0f s of at most %.0f s: %s", now - self._since, self._seconds, reason)
             self._told = (reason, now)
         if now - self._since >= self._seconds:
-            raise AirflowException(f"given up after {self._seconds:.0f} s (runner.start_timeout): {reason}{self._remedy}")
+            raise AirflowException(f"given up after {self._seconds:.0f} s (runner.start_timeout): {reason}")
 
     def over(self) -> None:
         """Nothing is in the way any more."""
