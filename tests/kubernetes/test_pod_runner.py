@@ -8,14 +8,12 @@ pytest.importorskip("airflow.providers.cncf.kubernetes")
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from pod_testing import Case, configure
+from pod_testing import GO, WAITS_FOR_GO, Case, configure
 
 from pipeline.settings import Runner
 
@@ -57,6 +55,7 @@ def gone(cluster, case):
 
 def ready(cluster, case):
     """Wait until the command of a case has said so, and return its pod."""
+
     def pod():
         names = pods(cluster, case) or []
         return next((name for name in names if "ready" in cluster.kubectl("logs", name, "base", check=False)), None)
@@ -109,7 +108,16 @@ ROWS = {
         *({}, {"start_timeout": 5, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
     ),
 }
-DEFERRABLE = ("no result", "bad data", "deleted, exit 0", "deleted by force", "out of memory", "unschedulable", "no secret", "execution_timeout")
+DEFERRABLE = (
+    "no result",
+    "bad data",
+    "deleted, exit 0",
+    "deleted by force",
+    "out of memory",
+    "unschedulable",
+    "no secret",
+    "execution_timeout",
+)
 
 
 @pytest.fixture(scope="module")
@@ -221,39 +229,29 @@ def test_an_api_server_that_is_away_is_outlived(cluster, settings, seconds):
         gone(cluster, case)
 
 
-KILLED = """
-import sys
-sys.path[:0] = {path!r}
-from pod_testing import Case
-from pipeline.settings import Runner
-case = Case(Runner.model_validate_json({settings!r}), {body!r}, task_id={task!r}, run_id={run!r})
-case.start().ended()
-"""
-
-
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("is_done", [False, True])
 def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(cluster, settings, deferrable, is_done):
-    """The file that the pod's command creates says how often it ran: it is the pod's own."""
-    body = "print('ready', flush=True); time.sleep(%d); succeed(host=os.environ['HOSTNAME'], pid=os.getpid(), at=time.time())"
-    chosen = settings(k_deferrable=False)
-    other = Case(settings(k_deferrable=deferrable), body % (1 if is_done else 15), attempt=2)
-    code = KILLED.format(
-        path=sys.path, settings=chosen.model_dump_json(), body=body % (1 if is_done else 15), task=other.task_id, run=other.run_id
-    )
-    worker = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        pod = ready(cluster, other)
-    finally:
-        worker.send_signal(signal.SIGKILL if not is_done else signal.SIGSTOP)
+    """Whether it has ended meanwhile, or not."""
+    body = f"{WAITS_FOR_GO}; succeed(rows=3)"
+    other = Case(settings(k_deferrable=deferrable), body, attempt=2)
+    worker = other.worker(settings())
+    pod = ready(cluster, other)
+    go = ("exec", pod, "--container=base", "--", *GO)
+    # It is stopped first, so that it cannot see the end of its pod.
+    os.kill(worker.pid, signal.SIGSTOP)
     if is_done:
-        cluster.until(lambda: cluster._terminated(pod))
-        worker.send_signal(signal.SIGKILL)
+        cluster.kubectl(*go)
+        cluster.ended(pod)
+    worker.kill()
     worker.wait()
-    other.start().ended()
-    assert other.error is None, (other.error, other.recorder.text)
+    other.start()
+    if not is_done:
+        cluster.until(lambda: "has not ended" in other.recorder.text)
+        cluster.kubectl(*go)
+    assert other.ended().error is None, (other.error, other.recorder.text)
     assert f"Taking up the pod {pod}" in other.recorder.text
-    assert other.result["at"]
+    assert "Started" not in other.recorder.text
     gone(cluster, other)
 
 

@@ -114,7 +114,7 @@ class Run:
         gpus = runner.accelerators.get("nvidia.com/gpu", 0)
         try:
             return self._engine().containers.create(
-                runner.image,
+                runner.image or "",
                 entrypoint=program[:1],
                 command=[*program[1:], "--result", RESULT],
                 environment=plain | secret,
@@ -198,9 +198,9 @@ class Run:
     def _read_log(self, position: Position) -> Iterable[bytes] | None:
         assert self._container is not None
         seconds = position[0].partition(".")[0]
-        since = {} if position == START else {"since": int(datetime.fromisoformat(f"{seconds}+00:00").timestamp())}
+        since = None if position == START else datetime.fromisoformat(f"{seconds}+00:00").timestamp()
         try:
-            return [self._container.logs(timestamps=True, **since)]
+            return [self._container.logs(timestamps=True, since=since)]
         except (DockerException, requests.exceptions.RequestException):
             return None
 
@@ -220,9 +220,7 @@ class Run:
             return exceeded(self._task.task_id, self._runner.memory)
         if not state["ExitCode"]:
             return ""
-        killed = (
-            state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
-        )
+        killed = "it was killed, perhaps by `docker stop`" if state["ExitCode"] == 128 + signal.SIGKILL else ""
         return "; ".join(filter(None, [state["Error"], killed, last]))
 
     def _bytes(self) -> int | None:
