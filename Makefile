@@ -228,7 +228,7 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 
 .PHONY: lock
 lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
-	@for name in uv $(ENVIRONMENTS) dev emulators; do \
+	@for name in uv $(ENVIRONMENTS) dev emulators zetasql; do \
 	  echo "$$name: resolving"; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$(sed -n 's/^# uv: //p' requirements/$$name.in) \

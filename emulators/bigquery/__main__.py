@@ -20,7 +20,7 @@ configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
 
 from bqemulator.server import EmulatorServer  # noqa: E402
 
-from emulators.bigquery import corrections  # noqa: E402
+from emulators.bigquery import corrections, received  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -46,8 +46,11 @@ def main() -> None:
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Storage API (default: a free one)")
     parser.add_argument("--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
+    parser.add_argument("--statements", type=Path, metavar="FILE", help="append each query that is received, as JSON")
     options = parser.parse_args()
     corrections.install()
+    if options.statements:
+        received.write_to(options.statements)
     with tempfile.TemporaryDirectory() as uploads:
         settings = Settings(
             rest_host="127.0.0.1",
