@@ -236,10 +236,11 @@ lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit st
 	done
 
 .PHONY: clean
-clean: ## stop the stack and delete var/ (environments, databases, models, logs) or VAR=…
+clean: ## stop the stack and delete its folder, var/ or VAR=…; with PLACE=bigquery its datasets too, unless you say no
 	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
 	  { echo "$(VAR) is not an instance of the stack: nothing was deleted" >&2; exit 1; }
-	@if [ -e $(ENV)/stack/.ready ]; then $(STACK) down; fi
+	@if [ -e $(ENV)/stack/.ready ]; then \
+	  $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) $(STACK) down; fi
 	@rm -rf "$(VAR)"
 
 .PHONY: setup

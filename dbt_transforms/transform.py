@@ -48,6 +48,8 @@ class Settings(BaseSettings):
 
     warehouse: Warehouse
     var: Path = PROJECT.parent / "var"
+    # Folder of the documentation; None: docs in dbt's folder of `var`.
+    dbt_docs: Path | None = None
 
 
 class TransformError(Exception):
@@ -150,7 +152,7 @@ def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
         published = ", ".join(f"{name} {rows}" for name, rows in facts["rows"].items())
         rows = facts["rows"]["labeled_projects"]
         return {"rows_in": rows, "rows_out": rows, "note": f"published: {published}"}
-    page = home / "docs" / "index.html"
+    page = _docs(home) / "index.html"
     warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
     return {
         "rows_out": facts["rows"],
@@ -179,12 +181,16 @@ def _write_docs(home: Path) -> list[str]:
         page = (home / "target" / "static_index.html").read_text()
         for unfilled, fixed in UNFILLED.items():
             page = page.replace(unfilled, fixed)
-        (home / "docs").mkdir(exist_ok=True)
-        _write(home / "docs" / "index.html", page)
+        _docs(home).mkdir(parents=True, exist_ok=True)
+        _write(_docs(home) / "index.html", page)
     except OSError as error:
         return [f"the documentation stays as it was: {error}"]
     errors = ended.result.errors or []
     return [f"the documentation is incomplete: {_one_line(error)}" for error in errors]
+
+
+def _docs(home: Path) -> Path:
+    return Settings().dbt_docs or home / "docs"
 
 
 def _is_data_test(result: RunResult) -> bool:

@@ -1,6 +1,7 @@
 """Writes a key of a service account that nobody has: `python -m emulators.service_account PATH --url URL`.
 
-With its path in GOOGLE_APPLICATION_CREDENTIALS, Google's clients run unchanged: the stand-in for BigQuery gives their tokens.
+With its path in GOOGLE_APPLICATION_CREDENTIALS, Google's clients run unchanged: the stand-in for BigQuery gives their
+tokens.
 """
 
 import argparse
@@ -31,7 +32,8 @@ def write_key(path: Path, url: str, *, project: str = "demo") -> None:
         "project_id": project,
         "private_key_id": "emulator",
         "private_key": key.decode(),
-        "client_email": f"emulator@{project}.iam.gserviceaccount.com",
+        # Google's library would ask Google where an account with a name may be used from.
+        "client_email": "",
         "client_id": "0",
         "token_uri": f"{url.rstrip('/')}/token",
     }

@@ -8,6 +8,8 @@ from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
 
 # The locked environments beside the application's own; the Makefile and docker/Dockerfile make them.
 NAMES = ("stack", "airflow", "dbt", "airbyte")
+# The caller's login for an MLflow server elsewhere.
+MLFLOW_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 DAGS = str(ROOT / "airflow" / "dags")
 # Path that answers 2xx while a service works.
 HEALTH = {
@@ -101,11 +103,20 @@ def task_environment(settings: Settings) -> dict[str, str]:
     login = {}
     if user := settings.mlflow_user:
         login = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": settings.secrets["mlflow_admin"]}
+    if settings.config["mlflow"]:
+        login |= {name: os.environ[name] for name in MLFLOW_LOGIN if name in os.environ}
     return {
         **login,
         **warehouse_environment(settings),
-        "MLOPS_STUDIES": settings.database_url("optuna", "postgresql+psycopg2"),
+        "MLOPS_STUDIES": settings.studies(),
+        **({"MLOPS_DBT_DOCS": docs} if (docs := dbt_docs(settings)) else {}),
     }
+
+
+def dbt_docs(settings: Settings) -> str | None:
+    """Folder for dbt's documentation, where its usual one is lost with a pod; None: the usual one."""
+    in_pods = settings.config["runner"]["type"] in ("kubernetes", "gke")
+    return f"{settings.artifacts}/dbt-docs" if in_pods and "://" not in settings.artifacts else None
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

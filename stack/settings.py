@@ -175,6 +175,10 @@ class Settings(BaseModel):
             address |= {"port": 5432, "password": os.environ.get("MLOPS_WAREHOUSE__PASSWORD", "")} | given
         return address
 
+    def studies(self) -> str:
+        """SQLAlchemy URL of the database of Optuna's studies: the stack's own, unless MLOPS_STUDIES names another."""
+        return os.environ.get("MLOPS_STUDIES") or self.database_url("optuna", "postgresql+psycopg2")
+
     def database_url(self, name: str, driver: str) -> str:
         """SQLAlchemy URL of a database."""
         server = self.server()

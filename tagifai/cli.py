@@ -18,6 +18,7 @@ SNAPSHOT = click.Option(["--snapshot", "uri"], required=True, help="URI that ext
 STUDY = click.Option(["--study"], required=True, help="Name that optimize returned.")
 MODEL = click.Option(["--model", "folder"], required=True, help="URI that train returned.")
 WORKER = click.Option(["--worker"], type=int, default=0, show_default=True, help="Number of this worker, from 0.")
+MODULE = click.Argument(["module"], metavar="URI#sha256=HASH")
 INPUT = click.Option(["--input", "source"], help="CSV or Parquet file with id, title, description.")
 OUTPUT = click.Option(["--output", "target"], help="CSV or Parquet file to write: id, tag, probability.")
 PREDICTIONS = click.Option(["--predictions", "uri"], required=True, help="URI that predict returned.")
@@ -29,9 +30,11 @@ RESULT = click.Option(
     ["--result"], type=click.Path(dir_okay=False), help="JSON file to write: the facts, or {'error': …}, and a report."
 )
 COMMANDS = {
+    "check": ("Ask each service that the commands use, and tell what is wrong.", []),
     "extract": ("Write the labelled projects of the warehouse as a snapshot.", []),
     "optimize": ("Run a worker's share of a snapshot's trials.", [SNAPSHOT, WORKER]),
     "train": ("Fit a model with the best parameters of the study.", [SNAPSHOT, STUDY]),
+    "run-module": ("Let a Python file fit a model in an environment of its own.", [MODULE, SNAPSHOT, STUDY]),
     "evaluate": ("Measure a candidate on the held-out rows.", [SNAPSHOT, MODEL]),
     "promote": ("Register a candidate and make it champion if it is no worse.", [SNAPSHOT, MODEL]),
     "predict": ("Tag all projects of the warehouse, or those of a file, with the champion.", [INPUT, OUTPUT]),
@@ -48,7 +51,7 @@ def main() -> None:
 
 
 def _run(command: str, result: str | None, **options: Any) -> None:
-    """Call the function of a command, which has its name, in the module with its name.
+    """Call the function of a command, which has its name with `_` for `-`, in the module with this name.
 
     The module is imported only here, so that a command starts without the libraries of the others.
     """
@@ -59,6 +62,7 @@ def _run(command: str, result: str | None, **options: Any) -> None:
     from tagifai import artifacts, imports, reports, settings
 
     settings.prepare_libraries()
+    verb = command.replace("-", "_")
 
     def write(content: dict[str, Any]) -> None:
         if result:
@@ -67,7 +71,7 @@ def _run(command: str, result: str | None, **options: Any) -> None:
     try:
         with imports.quick():
             loaded = settings.load()
-            call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{command}"), command)
+            call: Callable[..., dict[str, Any]] = getattr(import_module(f"tagifai.{verb}"), verb)
             facts = call(loaded, **options)
             # Costs belong to the report alone, so that the results are the same in every place.
             billed = facts.pop("bytes_billed", None)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ def digest(content: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def code() -> str:
+def code(names: Sequence[str] = MODEL_CODE) -> str:
     """Digest of the code that makes models: modules of this package, and the version of scikit-learn."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in MODEL_CODE]
+    sources = [(Path(__file__).parent / f"{name}.py").read_text("utf-8") for name in names]
     return digest([sources, version("scikit-learn")])

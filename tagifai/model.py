@@ -73,6 +73,26 @@ def join_text(projects: pd.DataFrame, title_repeats: int) -> np.ndarray:
     return ((title + " ") * title_repeats + description).to_numpy(dtype=object)
 
 
+def filled(projects: pd.DataFrame) -> pd.DataFrame:
+    """Columns `title` and `description` without nulls, which become empty texts."""
+    return projects[list(COLUMNS)].fillna("")
+
+
+def wrap(fitted: Any, *, threshold: float) -> Pipeline:
+    """Make a model of a fitted classifier that another program made.
+
+    Args:
+        fitted: one with predict_proba, whose input is a frame with `title` and `description` without nulls.
+        threshold: probability below which the answer is `other`.
+
+    Returns:
+        A fitted pipeline with the input and the answers of `build`.
+    """
+    classifier = ThresholdClassifier(fitted, threshold)
+    classifier.classifier_, classifier.classes_ = fitted, np.asarray(fitted.classes_, dtype=str)
+    return Pipeline([("text", FunctionTransformer(filled)), ("classifier", classifier)])
+
+
 def build(params: dict[str, Any], *, threshold: float) -> Pipeline:
     """Make an unfitted model.
 

@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tagifai import persistence
+from packaging.requirements import Requirement
+
+from tagifai import artifacts, persistence
 from tagifai.errors import ServiceError
 from tagifai.settings import Settings, Split, prepare_libraries
 
@@ -100,7 +102,13 @@ def register(
         with mlflow.start_run(run_name=fingerprint, tags=tags):
             split = {f"split_{name}": setting for name, setting in facts["split"].items()}
             mlflow.log_params(facts["params"] | split | {name: facts[name] for name in ("threshold", "trials")})
-            logged = _log_model(mlflow, model, example, tags=tags)
+            module = facts.get("module")
+            if module:
+                mlflow.log_params({"module": module["uri"], "module_sha256": module["sha256"]})
+                source = artifacts.read(module["copy"], missing=f"{module['copy']} is missing: run train again")
+                mlflow.log_text(source.decode(), "module.py")
+                mlflow.log_text("\n".join(module["packages"]), "module-packages.txt")
+            logged = _log_model(mlflow, model, example, requirements=_requirements(module), tags=tags)
             # After the model, which would otherwise request the history of each metric.
             mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
             mlflow.log_dict(metrics, "metrics.json")
@@ -165,7 +173,16 @@ def _find(mlflow: ModuleType, name: str, fingerprint: str) -> "ModelVersion | No
     return version
 
 
-def _log_model(mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *, tags: dict[str, str]) -> "ModelInfo":
+def _requirements(module: dict[str, Any] | None) -> list[str]:
+    """What a model needs: the packages that read it here, and those that its module asks for, in their versions."""
+    ours = {package: f"{package}=={version_of(package)}" for package in ("scikit-learn", "skops", "pandas")}
+    pinned = {Requirement(each).name: each for each in module["requirements"]} if module else {}
+    return list((ours | pinned).values())
+
+
+def _log_model(
+    mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *, requirements: list[str], tags: dict[str, str]
+) -> "ModelInfo":
     return mlflow.sklearn.log_model(
         model,
         name="model",
@@ -173,8 +190,8 @@ def _log_model(mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *
         signature=mlflow.models.infer_signature(example, model.predict(example)),
         input_example=example,
         # Otherwise MLflow would load the model in another process to find them.
-        pip_requirements=[f"{package}=={version_of(package)}" for package in ("scikit-learn", "skops", "pandas")],
-        skops_trusted_types=list(persistence.TRUSTED_TYPES),
+        pip_requirements=requirements,
+        skops_trusted_types=persistence.trusted_types(persistence.dumps(model)),
     )
 
 
@@ -182,7 +199,9 @@ def _metrics(facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]
     overall = {name: metrics[name] for name in ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")}
     classes = {f"f1_of_{name}": scores["f1"] for name, scores in metrics["per_class"].items()}
     slices = {f"f1_weighted_of_{name}": each["f1_weighted"] for name, each in metrics["slices"].items() if each["rows"]}
-    return {"cv_f1": facts["cv_f1"], **overall, **classes, **slices}
+    own = {f"module_{name}": metric for name, metric in facts.get("metrics", {}).items()}
+    searched = {} if facts["cv_f1"] is None else {"cv_f1": facts["cv_f1"]}
+    return {**searched, **overall, **classes, **slices, **own}
 
 
 def _git_revision() -> str:

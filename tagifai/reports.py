@@ -29,6 +29,23 @@ def _optimize(settings: Settings, facts: Facts, options: Facts) -> Facts:
 
 
 def _train(settings: Settings, facts: Facts, options: Facts) -> Facts:
+    return _run_module(settings, facts, options) if "module" in facts else _best_trial(settings, facts, options)
+
+
+def _run_module(settings: Settings, facts: Facts, options: Facts) -> Facts:
+    module, report = facts["module"], _best_trial(settings, facts, options)
+    text = (
+        f"{module['uri']}, sha256 {module['sha256']}, fitted the model in an environment of its own. "
+        f"It requires {', '.join(module['requirements']) or 'nothing'}. The trials below were given to it."
+    )
+    rows = [[name, _digits(metric)] for name, metric in facts["metrics"].items()]
+    section = {"title": "Model module", "text": text, "columns": ["Its own metric", "Value"], "rows": rows}
+    note = f"fitted by the module {module['uri'].rsplit('/', 1)[-1]}, sha256 {module['sha256'][:12]}"
+    headlines = {"module": f"{module['uri']}, sha256 {module['sha256'][:12]}"} | report["headlines"]
+    return report | {"note": note, "headlines": headlines, "sections": [section, *report["sections"]]}
+
+
+def _best_trial(settings: Settings, facts: Facts, options: Facts) -> Facts:
     name, found = options["study"], findings.read(settings, options["study"])
     trials, run = found["trials"], sum(trial["new"] for trial in found["history"])
     study = {"name": name, "trials": trials, "run": run, "reused": run == 0}
@@ -140,7 +157,7 @@ def _comparison(facts: Facts, model: Facts, *, now: str) -> Facts:
     text = (
         f"{_decided(facts['decision']).capitalize()}: {facts['reason']}. Champion now: {now}. "
         f"The candidate: fingerprint {model['fingerprint']}, snapshot {model['snapshot']}, study {model['study']}, "
-        f"git revision {facts['git_revision'][:12]}."
+        f"git revision {facts['git_revision'][:12]}{_fitted_by(model)}."
     )
     columns = ["", "Weighted F1", "Macro F1", "Precision", "Recall", "Held-out rows"]
     return {"title": "Candidate and champion", "text": text, "columns": columns, "rows": rows}
@@ -177,9 +194,20 @@ def _unlabeled(facts: Facts) -> str:
     return f"{_count(facts['unlabeled'], 'project')} without a label"
 
 
+def _check(settings: Settings, facts: Facts, options: Facts) -> Facts:
+    wrong = [name for name, problem in facts.items() if problem]
+    return {"note": f"{', '.join(wrong)}: not usable" if wrong else "every service can be used"}
+
+
 def _candidate(candidate: Facts) -> str:
     scores = ", ".join(f"{name} {candidate[name]:.3f}" for name in METRICS)
-    return f"{scores} on {candidate['test_rows']} held-out rows; cross-validated {candidate['cv_f1']:.3f}"
+    searched = "" if candidate["cv_f1"] is None else f"; cross-validated {candidate['cv_f1']:.3f}"
+    return f"{scores} on {candidate['test_rows']} held-out rows{searched}"
+
+
+def _fitted_by(model: Facts) -> str:
+    module = model.get("module")
+    return f", fitted by {module['uri']} with the sha256 {module['sha256']}" if module else ""
 
 
 def _decided(decision: str) -> str:
@@ -208,9 +236,11 @@ def _count(number: int, what: str) -> str:
 
 
 REPORTS: dict[str, Callable[[Settings, Facts, Facts], Facts]] = {
+    "check": _check,
     "extract": _extract,
     "optimize": _optimize,
     "train": _train,
+    "run-module": _run_module,
     "evaluate": _evaluate,
     "promote": _promote,
     "predict": _predict,

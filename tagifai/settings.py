@@ -1,6 +1,7 @@
 """All settings of tagifai: the merged config file, overridden by environment variables MLOPS_…."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -142,6 +143,30 @@ class Search(Section):
         return self
 
 
+def parts_of_module(module: str) -> tuple[str, str]:
+    """URI and hash of a module, from URI#sha256=HASH.
+
+    Raises:
+        ValueError: it has no hash.
+    """
+    uri, separator, sha256 = module.rpartition("#sha256=")
+    if not (uri and separator and re.fullmatch("[0-9a-f]{64}", sha256)):
+        raise ValueError("its hash is missing: append #sha256= and the 64 digits that `sha256sum FILE` prints")
+    return uri, sha256
+
+
+def _with_hash(module: str) -> str:
+    parts_of_module(module)
+    return module
+
+
+class Train(Section):
+    """A module that makes the model in place of our own, and how many environments of modules are kept."""
+
+    module: Annotated[str, AfterValidator(_with_hash)] | None
+    keep_environments: PositiveInt
+
+
 class Slices(Section):
     """Bounds of the evaluation's slices."""
 
@@ -159,6 +184,7 @@ class Settings(BaseSettings):
 
     Attributes:
         artifacts: root of snapshots and models: a folder or any URL that fsspec knows.
+        var: folder of this machine, where the environments of modules are.
         mlflow: MLflow's tracking URI.
         studies: SQLAlchemy URL of Optuna's PostgreSQL database.
         threshold: probability below which the answer is `other`; 0 switches it off.
@@ -171,11 +197,13 @@ class Settings(BaseSettings):
 
     warehouse: Warehouse
     artifacts: str
+    var: Path = BASE_CONFIG.parents[1] / "var"
     mlflow: str
     studies: SecretStr
     labels: Labels
     split: Split
     search: Search
+    train: Train
     threshold: float = Field(ge=0, lt=1)
     slices: Slices
     model: Model

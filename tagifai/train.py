@@ -2,14 +2,21 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tagifai import artifacts, dataset, findings, fingerprint, persistence, snapshot
 from tagifai.errors import TagifaiError
+from tagifai.findings import Findings
 from tagifai.settings import Settings
+from tagifai.split import Split
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.pipeline import Pipeline
+
+    # From the training rows and the candidate's fingerprint to the fitted model and further facts about it.
+    Fit = Callable[[pd.DataFrame, str], tuple[Pipeline, dict[str, Any]]]
 
 logger = logging.getLogger(__name__)
 
@@ -19,32 +26,74 @@ MODEL_FILE, FACTS_FILE = "model.skops", "model.json"
 def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     """Fit the candidate and write it to models/FINGERPRINT under the artifact root, unless it exists there.
 
+    With the setting `train.module`, that module fits it: see `run_module`.
+
     Returns:
         What `facts_of` returns; `model`, the URI of the folder; `mlflow`: the name of the registered `model`.
 
     Raises:
         TagifaiError: the snapshot or the study is missing, or the study belongs to another snapshot.
     """
+    if settings.train.module:
+        # It imports this module.
+        from tagifai.run_module import run_module
+
+        return run_module(settings, module=settings.train.module, uri=uri, study=study)
+    found = findings_of(settings, uri, study)
+    params = found["best_params"]
+
+    def fit(rows: "pd.DataFrame", _: str) -> tuple["Pipeline", dict[str, Any]]:
+        from tagifai import model
+
+        return model.fit(params, rows, threshold=settings.threshold), {"cv_f1": found["best_value"]}
+
+    return candidate(settings, uri, study, {"params": params}, fit)
+
+
+def findings_of(settings: Settings, uri: str, study: str) -> Findings:
+    """What the study of a snapshot has found.
+
+    Raises:
+        TagifaiError: there is no such study, or it belongs to another snapshot.
+    """
     name = snapshot.hash_of(uri)
     if not study.startswith(f"{name}-"):
         raise TagifaiError(
             f"study {study} does not belong to snapshot {name}: pass on the study that optimize returned for it"
         )
-    found = findings.read(settings, study)
+    return findings.read(settings, study)
+
+
+def candidate(settings: Settings, uri: str, study: str, ingredients: dict[str, Any], fit: "Fit") -> dict[str, Any]:
+    """Fit a candidate and write it to models/FINGERPRINT, unless it exists there.
+
+    Args:
+        settings: `labels`, `split` and `threshold` are part of the fingerprint, like the snapshot and our code.
+        uri: the snapshot.
+        study: the study whose findings the model is made with.
+        ingredients: what else determines the model; part of the fingerprint and of the facts.
+        fit: makes the model.
+
+    Returns:
+        What `train` returns.
+    """
     identity = {
-        "snapshot": name,
-        "params": found["best_params"],
+        "snapshot": snapshot.hash_of(uri),
+        **ingredients,
         "labels": settings.labels.model_dump(exclude={"known_tags"}),
         "split": settings.split.model_dump(),
         "threshold": settings.threshold,
         "code": fingerprint.code(),
     }
-    folder = f"{settings.artifacts}/models/{fingerprint.digest(identity)}"
+    name = fingerprint.digest(identity)
+    folder = f"{settings.artifacts}/models/{name}"
     if artifacts.exists(f"{folder}/{FACTS_FILE}"):
         logger.info("model %s exists already", folder)
     else:
-        outcome = {"cv_f1": found["best_value"], "trials": found["trials"], "study": study}
-        _fit(settings, uri, folder, identity | outcome)
+        sides = dataset.load(settings, uri)
+        fitted, facts = fit(sides.train, name)
+        trials = findings.read(settings, study)["trials"]
+        _write(folder, fitted, identity | facts | _counts(sides) | {"study": study, "trials": trials})
     return facts_of(folder) | {"model": folder, "mlflow": {"model": settings.model.name}}
 
 
@@ -53,7 +102,8 @@ def facts_of(folder: str) -> dict[str, Any]:
 
     Returns:
         `fingerprint`, `snapshot`, `study`, `params`, `labels`, `split`, `threshold`, `code`, `cv_f1`, `trials`,
-        `classes` (rows by class), `train_rows`, `test_rows`.
+        `classes` (rows by class), `train_rows`, `test_rows`. If a module made it, also `module`, `metrics` and
+        `search`; then `params` is empty, and `cv_f1` None unless it is one of its metrics.
 
     Raises:
         TagifaiError: the folder has no complete model.
@@ -77,19 +127,18 @@ def _read(folder: str, name: str) -> bytes:
     return artifacts.read(f"{folder}/{name}", missing=missing)
 
 
-def _fit(settings: Settings, uri: str, folder: str, facts: dict[str, Any]) -> None:
+def _counts(sides: Split) -> dict[str, Any]:
     import pandas as pd
 
-    from tagifai import model
-
-    sides = dataset.load(settings, uri)
-    fitted = model.fit(facts["params"], sides.train, threshold=settings.threshold)
-    facts |= {
-        "fingerprint": folder.rsplit("/", 1)[1],
+    return {
         "classes": pd.concat(sides)["tag"].value_counts().to_dict(),
         "train_rows": len(sides.train),
         "test_rows": len(sides.test),
     }
+
+
+def _write(folder: str, fitted: "Pipeline", facts: dict[str, Any]) -> None:
+    facts |= {"fingerprint": folder.rsplit("/", 1)[1]}
     artifacts.write(f"{folder}/{MODEL_FILE}", persistence.dumps(fitted))
     artifacts.write(f"{folder}/{FACTS_FILE}", json.dumps(facts, indent=2).encode())
-    logger.info("model %s: %d training rows", folder, len(sides.train))
+    logger.info("model %s: %d training rows", folder, facts["train_rows"])

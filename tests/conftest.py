@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -110,8 +113,6 @@ def make_project(bigquery_server, tmp_path_factory):
     key = tmp_path_factory.mktemp("google") / "key.json"
     command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
     subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
-    # Google would be asked where an account with a name may be used from.
-    key.write_text(json.dumps(json.loads(key.read_text()) | {"client_email": ""}))
     return lambda: Project(bigquery_server, key)
 
 
@@ -122,6 +123,38 @@ def cluster():
 
     with kubernetes() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def storage_server(tmp_path_factory):
+    """Address of a Cloud Storage of this test session, as STORAGE_EMULATOR_HOST has it, with the bucket `a-bucket`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.storage", "--bucket", "a-bucket"]
+    command += ["--port", str(address[1]), "--data", tmp_path_factory.mktemp("storage")]
+    process = subprocess.Popen(command, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None, "the server did not start"
+        assert time.monotonic() < deadline, "the server does not answer"
+        try:
+            socket.create_connection(address).close()
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    yield f"http://127.0.0.1:{address[1]}"
+    process.terminate()
+    process.wait(timeout=30)
+
+
+@pytest.fixture
+def bucket(storage_server, monkeypatch):
+    """Root of an empty folder of a bucket, gs://…, which Google's clients of this process reach."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server)
+    # gcsfs would ask another service of Google for the kind of the bucket.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    return f"gs://a-bucket/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

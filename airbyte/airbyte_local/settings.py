@@ -4,7 +4,7 @@ import hmac
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -39,16 +39,40 @@ class Database(_Section):
         return {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user, "password": password}
 
 
+class Postgres(BaseModel):
+    """PostgreSQL is the warehouse; its address is in the declaration."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: Literal["postgres"] = "postgres"
+
+
+class BigQuery(_Section):
+    """How the BigQuery destination works here; what it loads into, the declaration says."""
+
+    type: Literal["bigquery"]
+    project: str
+    location: str
+    prefix: str = ""
+    maximum_bytes_billed: int = Field(ge=1, description="Bytes that a query may read; BigQuery refuses a larger one.")
+    job_timeout: int = Field(ge=1, description="Seconds after which a query or a load job is ended.")
+    keyfile: Path | None = Field(None, description="Key of a service account; otherwise the default credentials.")
+    impersonate: str | None = Field(None, description="E-mail address of the service account to act as.")
+    labels: dict[str, str] = Field({}, description="Of every job and dataset.")
+    # For other readers.
+    storage_api: str | None = None
+
+
 class Airbyte(_Section):
     """Settings of the service itself."""
 
     host: str = "127.0.0.1"
     port: Port
+    database: Database
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(min_length=1)
     # HS256 requires a key as long as its hash, 32 bytes (RFC 7518, 3.2).
     signing_key: SecretStr = Field(min_length=32)
-    database: Database
     # The declaration, which `make airbyte-apply` applies through the API.
     connections: RootedPath
     connectors: RootedPath
@@ -77,6 +101,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     var: Path
+    warehouse: Annotated[Postgres | BigQuery, Field(discriminator="type")] = Postgres()
     airbyte: Airbyte
     runner: Runner = Runner(root=ROOT / "var" / "env")
 
@@ -105,8 +130,13 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = [f"MLOPS_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        raise SettingsError("; ".join(wrong)) from None
+        raise SettingsError("; ".join(f"{_variable(each['loc'])}: {each['msg']}" for each in error.errors())) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    # Pydantic puts the type of a warehouse behind `warehouse`, where it is no part of a name.
+    parts = [str(part).upper() for part in location if part not in ("postgres", "bigquery")]
+    return f"MLOPS_{'__'.join(parts)}"
 
 
 def connector_environment(run: str, folder: Path, *, is_ours: bool) -> dict[str, str]:

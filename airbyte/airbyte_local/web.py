@@ -22,9 +22,7 @@ from airbyte_local.api import jobs as job_routes
 from airbyte_local.api import problems
 from airbyte_local.api.pages import Offset
 from airbyte_local.api.problems import Problem
-from airbyte_local.destinations.config_models import parse
 from airbyte_local.destinations.contract import OUR_NAMESPACE, State
-from airbyte_local.destinations.factory import open_destination
 from airbyte_local.jobs import Job, JobStore
 from airbyte_local.settings import Airbyte
 from airbyte_local.store import Actor, Connection, Store
@@ -93,7 +91,7 @@ def router(settings: Airbyte, store: Store, jobs: JobStore, runner: Runner) -> A
         found = jobs.recent(connection_id, limit=_PAGE + 1, offset=offset)
         shown = [runner.live(each) for each in found[:_PAGE]]
         attempts = [runner.live(each) for each in jobs.attempts([each.job_id for each in shown])]
-        states, state_fault = _states(store, row.destination, connection_id)
+        states, state_fault = _states(runner, store, row.destination, connection_id)
         return _html(
             "connection.j2",
             row=row,
@@ -186,10 +184,10 @@ def _pager(found: list[Any], offset: int) -> dict[str, int | None]:
     }
 
 
-def _states(store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[State], str | None]:
+def _states(runner: Runner, store: Store, actor: Actor, connection_id: uuid.UUID) -> tuple[list[State], str | None]:
     """The states of a connection, or the reason why they cannot be read."""
     try:
-        with closing(open_destination(parse(store.whole_configuration(actor)), sync_id=0)) as destination:
+        with closing(runner.open_destination(store.whole_configuration(actor))) as destination:
             found = destination.peek(connection_id)
             return [state for state in found if state.namespace != OUR_NAMESPACE], None
     except Exception as error:  # each database client has its own errors

@@ -1,12 +1,11 @@
 """`python3 -m devtools.cluster up` and `… down`: see docs/cluster.md."""
 
 import argparse
-import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
-from devtools.cluster.cluster import Cluster, default_folder
+from devtools.cluster.cluster import Cluster, default_folder, locked
 from devtools.cluster.processes import ClusterError
 
 
@@ -19,8 +18,7 @@ def main() -> None:
     try:
         if command != "down":
             subprocess.run([Path(__file__).with_name("build"), folder], check=True)
-        with (folder / "command").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder):
             if command == "up":
                 cluster.up()
                 print(f"export KUBECONFIG={cluster.kubeconfig}")

@@ -1,24 +1,32 @@
 """Start and stop the one cluster of a machine: etcd, a registry, the control plane and a node on Docker."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from devtools.cluster import certificates
 from devtools.cluster.certificates import NODE
-from devtools.cluster.processes import ClusterError, Process, wait_for
-from devtools.cluster.programs import PAUSE, PORTS, command_lines
+from devtools.cluster.processes import ClusterError, Process, comes_true
+from devtools.cluster.programs import PAUSE, PORTS, PROGRAMS, images
 from devtools.ports import free_port
 
 # Seconds until a program that was started answers, on a busy machine.
 START = 180
+# Bytes of images that the registry keeps from one cluster to the next.
+IMAGES = 3e9
 # Docker's label of the containers that belong to a kubelet's pods: each kubelet on Docker takes all for its own.
 POD = "io.kubernetes.pod.uid"
+# Taints that the node controller sets, and takes away some time after the node is ready.
+UNREADY = {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 POD_LOGS, CONTAINER_LOGS = Path("/var/log/pods"), Path("/var/log/containers")
 
 
@@ -39,6 +47,15 @@ def missing() -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside of the block nobody else starts, stops or tests the cluster in `folder`; waits for those who do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "in-use").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Cluster:
     """The cluster in a folder, running or not.
 
@@ -53,7 +70,7 @@ class Cluster:
 
     def running(self) -> bool:
         """Whether all its programs run."""
-        return self._state.exists() and all(self.process(name).running() for name in self._commands())
+        return self._state.exists() and all(self.process(name).running() for name in PROGRAMS)
 
     def up(self) -> None:
         """Start what is not running, and wait until pods can be created; the programs have been built.
@@ -66,23 +83,22 @@ class Cluster:
         if not self._state.exists() and (pods := _run("docker", "ps", "--quiet", f"--filter=label={POD}").stdout):
             raise ClusterError(f"Docker runs pods of another kubelet, which ours would end: {' '.join(pods.split())}")
         self._prepare()
-        for name in self._commands():
+        for name in PROGRAMS:
             self.start(name)
         # Until it exists, the API server refuses pods of the namespace.
-        self._wait("the account of pods is missing", "get", "serviceaccount", "default")
-        self._wait("the node is not ready", "wait", "--for=condition=Ready", "--timeout=1s", f"node/{NODE}")
+        account = ("get", "serviceaccount", "default")
+        _wait(lambda: self.kubectl(*account, check=False).returncode == 0, "no account for pods is created")
 
     def down(self) -> None:
-        """Stop the programs, and delete pods, data and certificates."""
+        """Stop the programs, and delete pods, data and certificates; images in the registry stay."""
         if not self._state.exists():
             return
-        names = list(self._commands())
         self.process("kubelet").stop()
         for container in _run("docker", "ps", "--all", "--quiet", f"--filter=label={POD}").stdout.split():
             uid = _run("docker", "inspect", "--format", f'{{{{index .Config.Labels "{POD}"}}}}', container, check=False)
             _run("docker", "rm", "--force", "--volumes", container, check=False)
             _delete_logs(uid.stdout.strip())
-        for name in reversed(names):
+        for name in reversed(PROGRAMS):
             self.process(name).stop()
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in reversed([each for each in mounts if Path(each).is_relative_to(self._state)]):
@@ -90,17 +106,22 @@ class Cluster:
         shutil.rmtree(self._state)
 
     def start(self, name: str) -> None:
-        """Start a program unless it is running, and wait until it answers."""
-        self.process(name).start(self._commands()[name])
-        addresses = {
+        """Start a program unless it is running, and wait until it answers; the kubelet, until its node takes pods."""
+        process, since = self.process(name), datetime.now(UTC)
+        if process.running():
+            since = datetime.min.replace(tzinfo=UTC)
+        process.start([self._binaries / name, *PROGRAMS[name](self._state, self._ports)])
+        address = {
             "etcd": f"http://127.0.0.1:{self._ports['etcd']}/health",
             "docker-registry": f"http://{self.registry}/v2/",
+            "kube-apiserver": f"{self._server}/readyz",
             "kubelet": f"http://127.0.0.1:{self._ports['kubelet-health']}/healthz",
-        }
-        if address := addresses.get(name):
-            wait_for(lambda: _answers(address), START, self._silent(name))
-        elif name == "kube-apiserver":
-            self._wait(self._silent(name), "get", "--raw", "/readyz")
+        }.get(name)
+        if address:
+            authority = ssl.create_default_context(cafile=self._certificates / "ca.crt")
+            _wait(lambda: _answers(address, authority), f"{name} does not answer: see {process.log}")
+        if name == "kubelet":
+            _wait(lambda: self._node_ready(since), f"the node is not ready: see {process.log}")
 
     def process(self, name: str) -> Process:
         """A program of the cluster, such as kube-apiserver or kubelet; stop it, then `start` it again."""
@@ -126,31 +147,40 @@ class Cluster:
         if not (self._state / "ports.json").exists():
             ports = {name: free_port() for name in PORTS}
             (self._state / "ports.json").write_text(json.dumps(ports))
-        folder = self._state / "certificates"
-        certificates.create(folder)
-        server = f"https://127.0.0.1:{self._ports['api-server']}"
+            files = [file.stat().st_size for file in images(self._state).rglob("*") if file.is_file()]
+            if sum(files) > IMAGES:
+                shutil.rmtree(images(self._state))
+        certificates.create(self._certificates)
         for name in ("admin", "controller-manager", "scheduler", "kubelet"):
-            certificates.write_kubeconfig(self._state / f"{name}.kubeconfig", folder, name, server)
+            certificates.write_kubeconfig(self._state / f"{name}.kubeconfig", self._certificates, name, self._server)
         if _run("docker", "image", "inspect", PAUSE, check=False).returncode:
             layer = _run("tar", "-C", self._binaries, "-c", "pause", text=False).stdout
             change = ["--change", 'ENTRYPOINT ["/pause"]', "--change", "USER 65535:65535"]
             _run("docker", "import", *change, "-", PAUSE, input=layer, text=False)
 
     @property
+    def _certificates(self) -> Path:
+        return self._state / "certificates"
+
+    @property
+    def _server(self) -> str:
+        return f"https://127.0.0.1:{self._ports['api-server']}"
+
+    @property
     def _ports(self) -> dict[str, int]:
         return json.loads((self._state / "ports.json").read_text())
 
-    def _commands(self) -> dict[str, list[str]]:
-        driver = _run("docker", "info", "--format", "{{.CgroupDriver}}").stdout.strip()
-        return command_lines(self._binaries, self._state, self._ports, driver)
-
-    def _wait(self, problem: str, *words: str) -> None:
-        wait_for(
-            lambda: self.kubectl(*words, check=False).returncode == 0, START, f"{problem}; logs: {self._state}/*.log"
-        )
-
-    def _silent(self, name: str) -> str:
-        return f"{name} does not answer {START} s after its start: see {self.process(name).log}"
+    def _node_ready(self, since: datetime) -> bool:
+        """Whether the kubelet has reported that it is ready, and the taints of a node that is not are gone."""
+        found = self.kubectl("get", "node", NODE, "--output=json", check=False)
+        if found.returncode:
+            return False
+        node = json.loads(found.stdout)
+        ready = next(each for each in node["status"]["conditions"] if each["type"] == "Ready")
+        taints = {taint["key"] for taint in node["spec"].get("taints", [])}
+        # The API's times are whole seconds.
+        reported = datetime.fromisoformat(ready["lastHeartbeatTime"]) >= since.replace(microsecond=0)
+        return reported and ready["status"] == "True" and not taints & UNREADY
 
 
 def _run(*command: Any, check: bool = True, text: bool = True, **options: Any) -> subprocess.CompletedProcess:
@@ -160,10 +190,18 @@ def _run(*command: Any, check: bool = True, text: bool = True, **options: Any) -
     return done
 
 
-def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own address
-        return answer.status == 200
-    return False
+def _wait(condition: Callable[[], bool], problem: str) -> None:
+    if not comes_true(condition, START):
+        raise ClusterError(f"{problem} ({START} s after its start)")
+
+
+def _answers(address: str, authority: ssl.SSLContext) -> bool:
+    context = authority if address.startswith("https") else None
+    try:
+        with urllib.request.urlopen(address, timeout=5, context=context) as answer:  # noqa: S310 - our own address
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def _delete_logs(uid: str) -> None:

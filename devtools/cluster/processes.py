@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# Seconds: longest end of a process after SIGTERM; between two looks.
-END, LOOK = 10, 0.05
+# Seconds: until a process is killed that does not end by SIGTERM (the API server waits for its watchers), until it has
+# ended then, and between two looks.
+END, KILLED, LOOK = 2, 60, 0.05
 
 
 class ClusterError(Exception):
@@ -45,11 +46,13 @@ class Process:
 
     def stop(self) -> None:
         """End the program: by SIGTERM, and after some seconds by SIGKILL."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, seconds in ((signal.SIGTERM, END), (signal.SIGKILL, KILLED)):
             if pid := self._pid():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-                wait_for(lambda: not self.running(), END, f"{self.name} did not end", fail=number == signal.SIGKILL)
+                comes_true(lambda: not self.running(), seconds)
+        if self.running():
+            raise ClusterError(f"{self.name} does not end, even by SIGKILL")
         self._file.unlink(missing_ok=True)
 
     def _pid(self) -> int | None:
@@ -72,12 +75,11 @@ def _started(pid: int) -> int:
     return 0 if state == "Z" else int(fields[18])
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, problem: str, *, fail: bool = True) -> None:
-    """Wait until a condition is true; raise ClusterError with `problem` after `seconds`, or go on if not `fail`."""
+def comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until a condition is true, at most `seconds`; answers whether it is."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            if fail:
-                raise ClusterError(problem)
-            return
+            return False
         time.sleep(LOOK)
+    return True

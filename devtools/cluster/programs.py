@@ -1,6 +1,8 @@
-"""The programs of a cluster, in the order of their start, and their command lines."""
+"""The programs of a cluster and their arguments. Everything listens on 127.0.0.1, and lies in the cluster's folder."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from devtools.cluster.certificates import NODE
@@ -9,19 +11,6 @@ PORTS = ("etcd", "etcd-peers", "api-server", "controller-manager", "scheduler", 
 PAUSE = "mlops-cluster-pause"
 # Seconds until a node that does not answer is not ready, and until its pods are deleted then.
 NODE_GRACE, EVICTION = 12, 10
-
-
-def command_lines(binaries: Path, run: Path, ports: dict[str, int], cgroup_driver: str) -> dict[str, list[str]]:
-    """By name: program and arguments. Everything listens on 127.0.0.1, and lies in `run`."""
-    lines = {
-        "etcd": _etcd(run, ports),
-        "docker-registry": ["serve", str(_registry_configuration(run, ports))],
-        "kube-apiserver": _api_server(run, ports),
-        "kube-controller-manager": _controller_manager(run, ports),
-        "kube-scheduler": _scheduler(run, ports),
-        "kubelet": _kubelet(run, ports, cgroup_driver),
-    }
-    return {name: [str(binaries / name), *arguments] for name, arguments in lines.items()}
 
 
 def _flags(**values: object) -> list[str]:
@@ -47,17 +36,22 @@ def _etcd(run: Path, ports: dict[str, int]) -> list[str]:
     )
 
 
-def _registry_configuration(run: Path, ports: dict[str, int]) -> Path:
-    """Write the registry's configuration; JSON is YAML, too."""
+def images(run: Path) -> Path:
+    """Where the registry has the images: beside the cluster's folder, so that a layer is compressed and pushed once."""
+    return run.with_name("registry")
+
+
+def _registry(run: Path, ports: dict[str, int]) -> list[str]:
     configuration = {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(run / "registry")}},
+        "storage": {"filesystem": {"rootdirectory": str(images(run))}},
         "http": {"addr": f"127.0.0.1:{ports['registry']}"},
     }
     path = run / "registry.yaml"
+    # JSON is YAML, too.
     path.write_text(json.dumps(configuration))
-    return path
+    return ["serve", str(path)]
 
 
 def _api_server(run: Path, ports: dict[str, int]) -> list[str]:
@@ -112,7 +106,7 @@ def _scheduler(run: Path, ports: dict[str, int]) -> list[str]:
     )
 
 
-def _kubelet(run: Path, ports: dict[str, int], cgroup_driver: str) -> list[str]:
+def _kubelet(run: Path, ports: dict[str, int]) -> list[str]:
     certificates = run / "certificates"
     return _flags(
         kubeconfig=run / "kubelet.kubeconfig",
@@ -137,7 +131,7 @@ def _kubelet(run: Path, ports: dict[str, int], cgroup_driver: str) -> list[str]:
         # Docker's own network.
         network_plugin="",
         pod_infra_container_image=PAUSE,
-        cgroup_driver=cgroup_driver,
+        cgroup_driver=_docker_info("{{.CgroupDriver}}"),
         # The machine's other processes are not put into groups.
         cgroups_per_qos=False,
         enforce_node_allocatable="",
@@ -152,3 +146,20 @@ def _kubelet(run: Path, ports: dict[str, int], cgroup_driver: str) -> list[str]:
         sync_frequency="10s",
         serialize_image_pulls=False,
     )
+
+
+def _docker_info(template: str) -> str:
+    return subprocess.run(
+        ["docker", "info", "--format", template], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+# By name, in the order of their start: what gives a program's arguments from the folder and the ports of the cluster.
+PROGRAMS: dict[str, Callable[[Path, dict[str, int]], list[str]]] = {
+    "etcd": _etcd,
+    "docker-registry": _registry,
+    "kube-apiserver": _api_server,
+    "kube-controller-manager": _controller_manager,
+    "kube-scheduler": _scheduler,
+    "kubelet": _kubelet,
+}

@@ -7,6 +7,7 @@ Once it is ready it prints a line of JSON, {"url": REST address, "grpc": host:po
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -20,7 +21,7 @@ configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
 
 from bqemulator.server import EmulatorServer  # noqa: E402
 
-from emulators.bigquery import corrections, received  # noqa: E402
+from emulators.bigquery import corrections, files, limits, received  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -33,8 +34,9 @@ async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or stopped.set())
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stopped.set())
     await stopped.wait()
+    limits.stop(server._engine)
     await server.stop()
 
 
@@ -44,11 +46,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data; without it they are in memory")
     parser.add_argument("--port", type=int, default=0, help="port of the REST API (default: a free one)")
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Storage API (default: a free one)")
-    parser.add_argument("--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://")
+    parser.add_argument(
+        "--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://"
+    )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
     parser.add_argument("--statements", type=Path, metavar="FILE", help="append each query that is received, as JSON")
     options = parser.parse_args()
     corrections.install()
+    files.use(options.storage_root and options.storage_root.resolve())
     if options.statements:
         received.write_to(options.statements)
     with tempfile.TemporaryDirectory() as uploads:
@@ -59,7 +64,6 @@ def main() -> None:
             grpc_port=options.grpc_port,
             persistence_mode=PersistenceMode.PERSISTENT if options.data else PersistenceMode.EPHEMERAL,
             data_dir=options.data,
-            gcs_local_root=options.storage_root,
             upload_staging_dir=Path(uploads),
             log_level=LogLevel.ERROR,
             log_format=LogFormat.CONSOLE,

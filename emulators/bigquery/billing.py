@@ -60,12 +60,10 @@ def refuse_above(limit: str | int | None, estimate: Estimate) -> None:
     https://cloud.google.com/bigquery/docs/best-practices-costs#restrict-bytes-billed
     """
     if limit is not None and estimate.billed > int(limit):
-        raise BytesLimitError(
-            f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required."
-        )
+        raise BytesLimitError(f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required.")
 
 
-def _add(ctx: Any, project: str, tree: exp.Expression, sizes: dict[Name, int]) -> None:
+def _add(ctx: Any, project: str, tree: exp.Expr, sizes: dict[Name, int]) -> None:
     everything = isinstance(tree, exp.Merge) or next(tree.find_all(exp.Star), None) is not None
     wanted = None if everything else {column.name.lower() for column in tree.find_all(exp.Column)}
     # The table that these fill is not read, unless their query names it, too.

@@ -19,8 +19,6 @@ from emulators.bigquery import names, tables
 from emulators.bigquery.copies import copy
 from emulators.bigquery.names import Name
 
-_UNITS = ("HOUR", "DAY", "MONTH", "YEAR")
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -112,15 +110,14 @@ def _options(tree: exp.Create, meta: TableMeta) -> dict[str, Any]:
     return found
 
 
-def _partitioning(clause: exp.Expression, options: TimePartitioning | None) -> TimePartitioning | None:
+def _partitioning(clause: exp.Expr, options: TimePartitioning | None) -> TimePartitioning | None:
     """PARTITION BY a column or a function of one; None for integer ranges, which bqemulator does not keep."""
     column = clause if isinstance(clause, exp.Identifier) else clause.find(exp.Column)
     if column is None or "range_bucket" in clause.sql("bigquery").lower():
         return None
     unit = clause.args.get("unit") if not isinstance(clause, exp.Identifier) else None
-    kind = unit.name.upper() if unit is not None and unit.name.upper() in _UNITS else "DAY"
-    update = {"type": kind, "field": column.name}
-    return options.model_copy(update=update) if options else TimePartitioning(**update)
+    body = {**(options.model_dump() if options else {}), "field": column.name}
+    return TimePartitioning.model_validate(body | {"type": unit.name.upper() if unit is not None else "DAY"})
 
 
 def install() -> None:
@@ -134,21 +131,21 @@ def install() -> None:
     def parse_first(self: ddl.VersioningDDLRouter, sql: str) -> Any:
         return parse(sql, self._project_id) or router(self, sql)
 
-    async def run_first(statement: Any, ctx: Any) -> None:
-        if isinstance(statement, Copy | Rename):
-            statement.run(ctx)
+    async def run_first(ddl: Any, ctx: Any) -> None:
+        if isinstance(ddl, Copy | Rename):
+            ddl.run(ctx)
         else:
-            await run(statement, ctx)
+            await run(ddl, ctx)
 
-    def sync_with_layout(sql: str, project: str, ctx: Any) -> None:
-        sync_altered(sql, project, ctx)
-        target = ddl_sync._detect_plain_create_table(sql)
-        name = Name.of_sql(target, project) if target is not None else None
+    def sync_with_layout(bq_sql: str, project_id: str, ctx: Any) -> None:
+        sync_altered(bq_sql, project_id, ctx)
+        target = ddl_sync._detect_plain_create_table(bq_sql)
+        name = Name.of_sql(target, project_id) if target is not None else None
         existed = name is not None and ctx.catalog.get_table(*name.parts) is not None
-        tree = sqlglot.parse_one(sql, read="bigquery") if target is not None else None
+        tree = sqlglot.parse_one(bq_sql, read="bigquery") if target is not None else None
         if existed and tree is not None and tree.args.get("exists"):
             return
-        sync(sql, project, ctx)
+        sync(bq_sql, project_id, ctx)
         if name is not None and isinstance(tree, exp.Create):
             meta = names.get(ctx, name)
             ctx.catalog.update_table(meta.model_copy(update=_options(tree, meta)))

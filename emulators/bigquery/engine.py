@@ -1,4 +1,4 @@
-"""The database below: DuckDB, without downloads, without copies for time travel, and with transactions around changes."""
+"""The database below: DuckDB, without downloads, without copies for time travel, with transactions around changes."""
 
 import contextlib
 from collections.abc import Iterator
@@ -44,10 +44,12 @@ def install() -> None:
 
     capture = SnapshotManager.capture
 
-    # bqemulator copies the whole table after each change, so that queries can ask for its past; a hundred inserts of one
-    # row into a large table would fill the memory.
-    def capture_by_hand(self: SnapshotManager, *table: str, kind: str = "AUTO") -> Any:
-        return capture(self, *table, kind=kind) if kind == "USER" else None
+    # bqemulator copies the whole table after each change, so that queries can ask for its past; a hundred inserts of
+    # one row into a large table would fill the memory.
+    def capture_by_hand(
+        self: SnapshotManager, project_id: str, dataset_id: str, table_id: str, *, kind: str = "AUTO"
+    ) -> Any:
+        return capture(self, project_id, dataset_id, table_id, kind=kind) if kind == "USER" else None
 
     DuckDBEngine._load_spatial = load_spatial
     SnapshotManager.capture = capture_by_hand

@@ -1,15 +1,23 @@
-"""Files of load and extract jobs: uploads, and gs:// addresses in the folder of the stand-in for Cloud Storage."""
+"""Files that load jobs name by gs://: they are in the folder of the stand-in for Cloud Storage.
 
-import asyncio
+Nothing is written there: its server would not know of it.
+"""
+
 import fnmatch
 from pathlib import Path
-from typing import Any
 
-from bqemulator.domain.errors import InvalidQueryError, NotFoundError, ValidationError
-from bqemulator.jobs import executor
+from bqemulator.domain.errors import NotFoundError, ValidationError
+
+_root: Path | None = None
 
 
-def sources(ctx: Any, uris: list[str]) -> list[Path]:
+def use(root: Path | None) -> None:
+    """Read gs:// addresses from this folder, whose folders are the buckets; None refuses them."""
+    global _root
+    _root = root
+
+
+def sources(uris: list[str]) -> list[Path]:
     """The files that addresses name; `*` in an object's name stands for any text, once.
 
     https://cloud.google.com/bigquery/docs/loading-data-cloud-storage#load-wildcards
@@ -20,10 +28,9 @@ def sources(ctx: Any, uris: list[str]) -> list[Path]:
     """
     found: list[Path] = []
     for uri in uris:
-        bucket, name = _split(ctx, uri)
+        bucket, name = _split(uri)
         if "*" in name:
-            root = bucket.joinpath(*Path(name.partition("*")[0]).parts[:-1])
-            files = (path for path in root.rglob("*") if path.is_file())
+            files = (path for path in bucket.rglob("*") if path.is_file())
             paths = sorted(path for path in files if fnmatch.fnmatchcase(str(path.relative_to(bucket)), name))
         else:
             paths = [path for path in [bucket / name] if path.is_file()]
@@ -33,38 +40,19 @@ def sources(ctx: Any, uris: list[str]) -> list[Path]:
     return found
 
 
-def extract(ctx: Any, project: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Write a table to a file and return the job's statistics; raises DomainError.
-
-    `*` in the address becomes the number of the file, of which there is one.
-    """
-    uris = settings.get("destinationUris") or [settings.get("destinationUri") or ""]
-    if len(uris) > 1:
-        raise InvalidQueryError("This stand-in for BigQuery extracts to one destination")
-    bucket, name = _split(ctx, uris[0])
-    path = bucket / name.replace("*", "000000000000")
-    if bucket.resolve() not in path.resolve().parents:
-        raise ValidationError(f"{uris[0]} is outside of its bucket")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    configuration = {"extract": {**settings, "destinationUris": [path.as_uri()]}}
-    asyncio.run(executor.execute_extract_job(project, "", configuration, ctx))
-    return {"extract": {"destinationUriFileCounts": ["1"]}}
-
-
 def literal(text: str | Path) -> str:
     """A text in DuckDB's SQL."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def _split(ctx: Any, uri: str) -> tuple[Path, str]:
+def _split(uri: str) -> tuple[Path, str]:
     """Folder of the bucket, and the name of the object."""
     scheme, _, rest = uri.partition("://")
     bucket, _, name = rest.partition("/")
-    root = ctx.settings.gcs_local_root
     if scheme != "gs" or not name:
         raise ValidationError(f"{uri!r} is no address of an object: gs://bucket/name")
-    if root is None:
+    if _root is None:
         raise ValidationError("gs:// addresses need the option --storage-root of the emulator")
-    if not (root / bucket).is_dir() or ".." in Path(name).parts:
+    if not (_root / bucket).is_dir() or ".." in Path(name).parts:
         raise NotFoundError(f"Not found: URI {uri}")
-    return root / bucket, name
+    return _root / bucket, name

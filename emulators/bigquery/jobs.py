@@ -12,12 +12,17 @@ from bqemulator.api.dependencies import get_caller, get_context
 from bqemulator.api.routes import jobs as pages
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import JobMeta
-from bqemulator.domain.errors import AlreadyExistsError, DomainError, NotFoundError, UnsupportedFeatureError, ValidationError
+from bqemulator.domain.errors import (
+    AlreadyExistsError,
+    DomainError,
+    NotFoundError,
+    UnsupportedFeatureError,
+    ValidationError,
+)
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS
 from fastapi import APIRouter, Depends, Request
 
 from emulators.bigquery import copies, loads, queries
-from emulators.bigquery.files import extract
 from emulators.bigquery.turns import in_thread
 
 # Results are kept for pages that clients have not fetched; more than these bytes, and the oldest are forgotten.
@@ -48,7 +53,12 @@ async def query(project_id: str, request: Request, ctx: Context, caller: Caller)
 
 @router.get("/queries/{job_id}")
 async def results(
-    project_id: str, job_id: str, ctx: Context, maxResults: int = 10000, startIndex: int = 0, pageToken: str | None = None  # noqa: N803
+    project_id: str,
+    job_id: str,
+    ctx: Context,
+    maxResults: int = 10000,  # noqa: N803
+    startIndex: int = 0,  # noqa: N803
+    pageToken: str | None = None,  # noqa: N803
 ) -> dict[str, Any]:
     """A page of a query's rows; the query's own error if it failed."""
     meta = ctx.catalog.get_job(project_id, job_id)
@@ -58,8 +68,8 @@ async def results(
         raise failure(meta.error_result)
     if job_id not in JOB_RESULTS:
         raise NotFoundError(
-            f"Not found: the results of job {project_id}:{job_id}, which this stand-in for BigQuery keeps only for a while"
-            " and until it ends; run the query again"
+            f"Not found: the results of job {project_id}:{job_id}; this stand-in for BigQuery keeps them only for"
+            " a while, and not when it ends: run the query again"
         )
     page = pages.get_query_results(project_id, job_id, ctx, maxResults, startIndex, pageToken)
     page["jobReference"] = _reference(meta)
@@ -113,11 +123,11 @@ def run(ctx: Any, project: str, body: dict[str, Any], *, caller: Any, files: lis
         except UnsupportedFeatureError:
             raise
         except DomainError as wrong:
-            error = pages._domain_error_to_error_result(wrong)
+            error = {"reason": wrong.bq_reason, "message": wrong.message, "location": wrong.location or "query"}
     meta = JobMeta(
         project_id=project,
         job_id=job_id,
-        job_type=kind.upper(),
+        job_type=kind.upper(),  # pyrefly: ignore[bad-argument-type] - one of the four
         state="DONE",
         configuration={**configuration, "jobType": kind.upper(), _LOCATION: location},
         statistics=statistics,
@@ -146,7 +156,7 @@ def failure(error: dict[str, Any]) -> DomainError:
     classes = {"notFound": NotFoundError, "duplicate": AlreadyExistsError}
     made = classes.get(error["reason"], ValidationError)(error["message"])
     if type(made) is ValidationError:
-        made.bq_reason = error["reason"]  # pyrefly: ignore[bad-assignment] - a class variable to bqemulator
+        made.bq_reason = error["reason"]  # pyrefly: ignore[read-only] - a class variable to bqemulator
     return made
 
 
@@ -161,7 +171,7 @@ def _work(
     if "copy" in configuration:
         return "copy", lambda: copies.run(ctx, project, configuration["copy"])
     if "extract" in configuration:
-        return "extract", lambda: extract(ctx, project, configuration["extract"])
+        raise UnsupportedFeatureError("This stand-in for BigQuery runs no extract jobs: read the table instead")
     raise ValidationError("Required parameter is missing: the configuration has none of query, load, copy, extract")
 
 

@@ -45,6 +45,12 @@ def time_limit(ctx: Any, milliseconds: str | int | None) -> Iterator[None]:
         _expired.clear()
 
 
+def stop(engine: DuckDBEngine) -> None:
+    """Stop the work that is being done, for good."""
+    _expired.set()
+    engine.connection.interrupt()
+
+
 def install() -> None:
     """Let no further statement of a script begin once its time is up."""
     execute = DuckDBEngine.execute

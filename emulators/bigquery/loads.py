@@ -36,7 +36,7 @@ def run(ctx: Any, project: str, settings: dict[str, Any], *, files: list[str] | 
         DomainError: the job fails, and the table is as it was, or is not made.
     """
     destination, partition = _destination(settings, project)
-    paths = [Path(file) for file in files] if files else files_of(ctx, settings.get("sourceUris") or [])
+    paths = [Path(file) for file in files] if files else files_of(settings.get("sourceUris") or [])
     if not paths:
         raise ValidationError("Required parameter is missing: sourceUris")
     names.require_dataset(ctx, destination)
@@ -51,7 +51,13 @@ def run(ctx: Any, project: str, settings: dict[str, Any], *, files: list[str] | 
     except Exception as error:
         raise ValidationError(f"Error while reading data, error message: {error}") from error
     size = sum(path.stat().st_size for path in paths)
-    counts = {"inputFiles": len(paths), "inputFileBytes": size, "outputRows": rows, "outputBytes": size, "badRecords": 0}
+    counts = {
+        "inputFiles": len(paths),
+        "inputFileBytes": size,
+        "outputRows": rows,
+        "outputBytes": size,
+        "badRecords": 0,
+    }
     return {"load": {key: str(value) for key, value in counts.items()}}
 
 
@@ -115,10 +121,12 @@ def _condition(meta: TableMeta, partition: str) -> str:
     layout = meta.time_partitioning
     if layout is None or not layout.field:
         raise ValidationError(
-            f"Table {meta.dataset_id}.{meta.table_id} has no column of partitions, as ${partition} needs in this stand-in"
-            " for BigQuery"
+            f"Table {meta.dataset_id}.{meta.table_id} has no column of partitions, which ${partition} needs in this"
+            " stand-in for BigQuery"
         )
     form = _PARTITIONS[layout.type]
     if len(partition) != {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}[layout.type] or not partition.isdigit():
         raise ValidationError(f"Invalid partition ${partition}: this table is partitioned by {layout.type}")
-    return f"coalesce(strftime({tables.quoted(layout.field)}::timestamp, {literal(form)}) = {literal(partition)}, false)"
+    return (
+        f"coalesce(strftime({tables.quoted(layout.field)}::timestamp, {literal(form)}) = {literal(partition)}, false)"
+    )

@@ -49,7 +49,7 @@ class Name:
         return cls(*parts) if len(parts) == 3 else None
 
 
-def named(tree: exp.Expression, project: str) -> Iterator[Name]:
+def named(tree: exp.Expr, project: str) -> Iterator[Name]:
     """The tables that a statement names with their dataset, each once."""
     found = dict.fromkeys(Name.of_sql(table, project) for table in tree.find_all(exp.Table))
     return (name for name in found if name is not None)

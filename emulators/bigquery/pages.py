@@ -8,10 +8,9 @@ from bqemulator import server
 from bqemulator.api.dependencies import get_context
 from bqemulator.api.routes import tables as pages
 from bqemulator.catalog.models import TableMeta
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from emulators.bigquery import jobs, tables
-from emulators.bigquery.engine import atomic
 from emulators.bigquery.names import Name, get
 from emulators.bigquery.turns import Turns
 
@@ -49,15 +48,27 @@ async def update_table(
     fields = (body.get("schema") or {}).get("fields") or []
     before: TableMeta = get(ctx, name)
     have = {field.name.lower() for field in before.schema_.fields}
-    with atomic(ctx):
-        if before.table_type == "TABLE":
-            tables.add_columns(ctx, name, [field for field in fields if field["name"].lower() not in have])
-        return await pages.patch_table(project_id, dataset_id, table_id, request, ctx)
+    if before.table_type == "TABLE":
+        tables.add_columns(ctx, name, [field for field in fields if field["name"].lower() not in have])
+    return await pages.patch_table(project_id, dataset_id, table_id, request, ctx)
+
+
+@router.delete(_TABLE, status_code=204)
+async def delete_table(project_id: str, dataset_id: str, table_id: str, ctx: Context) -> Response:
+    """Delete a table or view; bqemulator cannot delete a view."""
+    name = Name(project_id, dataset_id, table_id)
+    if get(ctx, name).table_type == "VIEW":
+        ctx.engine.execute(f"drop view if exists {name.quoted}")
+    return await pages.delete_table(project_id, dataset_id, table_id, ctx)
 
 
 def install() -> None:
     """Put these pages in front of bqemulator's."""
-    create = server.create_app
+    create, columns = server.create_app, pages.bq_schema_to_duckdb_columns
+
+    def with_constraints(fields: tables.Fields) -> list[tuple[str, str]]:
+        required = [" not null" if field.get("mode", "").upper() == "REQUIRED" else "" for field in fields]
+        return [(name, kind + more) for (name, kind), more in zip(columns(fields), required, strict=True)]
 
     def create_app(context: Any) -> FastAPI:
         application = create(context)
@@ -66,7 +77,9 @@ def install() -> None:
         application.include_router(router)
         application.include_router(jobs.router)
         application.router.routes += known
-        application.add_middleware(Turns)
+        application.add_middleware(Turns, context=context)
         return application
 
     server.create_app = create_app
+    # Tables that the API makes have their required columns.
+    pages.bq_schema_to_duckdb_columns = with_constraints

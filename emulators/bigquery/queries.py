@@ -7,14 +7,15 @@ from bqemulator.api.routes import jobs as pages
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import AlreadyExistsError, DomainError, InvalidQueryError
 from bqemulator.jobs import executor
+from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting import interpreter
 from bqemulator.scripting.ast import SqlStmt
-from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 
 from emulators.bigquery import billing, names, received, tables
 from emulators.bigquery.engine import atomic
 from emulators.bigquery.limits import time_limit
+from emulators.bigquery.literals import unescaped
 from emulators.bigquery.names import Name
 
 
@@ -45,9 +46,10 @@ def run(ctx: Any, project: str, job_id: str, configuration: dict[str, Any], *, c
                 if destination and executor.classify_statement_type(sql) in ("SELECT", ""):
                     _write(ctx, job_id, Name.of_resource(destination, project), query)
     # Clients ask for this table next.
-    configuration["query"] = {**query, "destinationTable": destination or meta.configuration["query"].get("destinationTable")}
-    statistics = {**meta.statistics, "totalBytesProcessed": str(estimate.processed)}
-    statistics["query"] |= {"totalBytesProcessed": str(estimate.processed), "totalBytesBilled": str(estimate.billed)}
+    configuration["query"] = {**meta.configuration["query"], **query}
+    sizes = {"totalBytesProcessed": str(estimate.processed), "totalBytesBilled": str(estimate.billed)}
+    statistics: dict[str, Any] = {**meta.statistics, "totalBytesProcessed": str(estimate.processed)}
+    statistics["query"] = statistics["query"] | sizes
     pages._attach_session_info(statistics, session)
     return statistics
 
@@ -68,7 +70,11 @@ def dry_run(ctx: Any, project: str, job_id: str, configuration: dict[str, Any], 
 def _dry_statistics(ctx: Any, project: str, job_id: str, query: dict[str, Any], *, caller: Any) -> dict[str, Any]:
     sql = _sql(project, query)
     estimate = billing.estimate(ctx, project, sql)
-    details: dict[str, Any] = {"totalBytesProcessed": str(estimate.processed), "totalBytesBilled": "0", "cacheHit": False}
+    details: dict[str, Any] = {
+        "totalBytesProcessed": str(estimate.processed),
+        "totalBytesBilled": "0",
+        "cacheHit": False,
+    }
     if _is_script(sql):
         details["statementType"] = "SCRIPT"
     else:
@@ -87,7 +93,7 @@ def _sql(project: str, query: dict[str, Any]) -> str:
     if not sql.strip():
         raise InvalidQueryError("Syntax error: Unexpected end of statement")
     sql = pages._apply_default_dataset(sql, query, request_project_id=project)
-    return rewrite_legacy_to_standard(sql) if query.get("useLegacySql") else sql
+    return rewrite_legacy_to_standard(sql) if query.get("useLegacySql") else unescaped(sql)
 
 
 def _is_script(sql: str) -> bool:

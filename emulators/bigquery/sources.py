@@ -45,7 +45,9 @@ def relation(settings: dict[str, Any], files: list[Path], columns: Fields | None
     if kind == "NEWLINE_DELIMITED_JSON":
         given = f", columns={_typed(columns)}" if columns else ""
         return f"read_json({paths}, format='newline_delimited'{given})"
-    raise UnsupportedFeatureError(f"This stand-in for BigQuery loads CSV, NEWLINE_DELIMITED_JSON and PARQUET, not {kind}")
+    raise UnsupportedFeatureError(
+        f"This stand-in for BigQuery loads CSV, NEWLINE_DELIMITED_JSON and PARQUET, not {kind}"
+    )
 
 
 def described(ctx: Any, source: str) -> Fields:
@@ -66,16 +68,16 @@ def check(ctx: Any, settings: dict[str, Any], files: list[Path], source: str, co
     if kind == "PARQUET":
         for field in described(ctx, source):
             column = kinds.get(field["name"].lower())
-            if column and _standard(field) != _standard(column) and (_standard(field), _standard(column)) not in _FROM_PARQUET:
+            pair = (_standard(field), _standard(column or field))
+            if pair[0] != pair[1] and pair not in _FROM_PARQUET:
                 raise ValidationError(
-                    f"Error while reading data, error message: Parquet column '{field['name']}' has type {_standard(field)}"
-                    f" which does not match the target type {_standard(column)}"
+                    f"Error while reading data, error message: Parquet column '{field['name']}' has type {pair[0]}"
+                    f" which does not match the target type {pair[1]}"
                 )
     elif kind == "NEWLINE_DELIMITED_JSON" and not settings.get("ignoreUnknownValues"):
         paths = "[" + ", ".join(literal(file) for file in files) + "]"
         for (name,) in ctx.engine.execute(
-            "select distinct unnest(json_keys(json)) as name"
-            f" from read_ndjson_objects({paths}) order by name"
+            f"select distinct unnest(json_keys(json)) as name from read_ndjson_objects({paths}) order by name"
         ).fetchall():
             if name.lower() not in kinds:
                 raise ValidationError(
@@ -94,7 +96,7 @@ def _typed(columns: Fields) -> str:
 
 
 def _csv_options(settings: dict[str, Any], columns: Fields | None) -> str:
-    """https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-csv#csv-options"""
+    """Options of read_csv: https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-csv#csv-options."""
     delimiter = settings.get("fieldDelimiter") or ","
     options = {
         "delim": literal(_DELIMITERS.get(delimiter, delimiter)),

@@ -53,7 +53,7 @@ def _check_case(ctx: Any, name: Name, *, made: bool) -> None:
     if other := tables.get(name.table.lower()):
         if made:
             raise UnsupportedFeatureError(
-                f"This stand-in for BigQuery cannot hold {name} beside {other}: the names differ only in upper and lower case"
+                f"This stand-in for BigQuery cannot hold {name} beside {other}: only upper and lower case differ"
             )
         raise not_found(name)
 
@@ -85,7 +85,7 @@ def check_matches(engine: DuckDBEngine, sql: str, parameters: list[Any] | None) 
         raise InvalidQueryError("UPDATE/MERGE must match at most one source row for each target row")
 
 
-def _matched(tree: exp.Merge) -> list[exp.Expression]:
+def _matched(tree: exp.Merge) -> list[exp.Expr]:
     """Conditions of the clauses WHEN MATCHED; none if there are none."""
     clauses = [clause for clause in tree.args["whens"].expressions if clause.args.get("matched")]
     return [clause.args.get("condition") or exp.true() for clause in clauses]

@@ -19,19 +19,19 @@ from emulators.bigquery.engine import atomic
 _ERROR_MESSAGE = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|@@error\.message""", re.IGNORECASE | re.DOTALL)
 
 
-async def _control(self: ScriptInterpreter, statement: str) -> None:
+async def _control(self: ScriptInterpreter, op: str) -> None:
     """BEGIN, COMMIT or ROLLBACK; bqemulator would copy tables and copy them back."""
     engine = self._ctx.engine
-    if statement == "BEGIN":
+    if op == "BEGIN":
         if self._active_txn is not None:
             raise InvalidQueryError("Transaction is already in progress: BigQuery has no nested transactions")
         engine.execute("begin transaction")
         self._active_txn = {}
     elif self._active_txn is None:
-        raise InvalidQueryError(f"There is no active transaction to {statement.lower()}")
+        raise InvalidQueryError(f"There is no active transaction to {op.lower()}")
     else:
         self._active_txn = None
-        engine.execute(statement)
+        engine.execute(op)
 
 
 async def _undo(self: ScriptInterpreter) -> None:
@@ -41,8 +41,12 @@ async def _undo(self: ScriptInterpreter) -> None:
         self._ctx.engine.execute("rollback")
 
 
-async def _nothing(self: ScriptInterpreter, *_: Any) -> None:
-    """No copies are made before changes, and none are dropped when an exception handler begins."""
+async def _no_copies(self: ScriptInterpreter, sql: str) -> None:
+    """Before a change nothing is copied."""
+
+
+async def _no_drops(self: ScriptInterpreter) -> None:
+    """When an exception handler begins, nothing is forgotten."""
 
 
 def _refuse_in_transaction(sql: str) -> None:
@@ -81,16 +85,16 @@ def install() -> None:
             with atomic(self._ctx):
                 await statement(self, sql)
 
-    async def run_query(self: ScriptInterpreter, sql: str) -> Any:
+    async def run_query(self: ScriptInterpreter, bq_sql: str) -> Any:
         visible = self._frames.all_visible()
         message = visible["__error_message__"].value if "__error_message__" in visible else None
         text = exp.Literal.string(str(message)).sql("bigquery") if message is not None else "null"
-        return await query(self, _ERROR_MESSAGE.sub(lambda found: found[1] or text, sql))
+        return await query(self, _ERROR_MESSAGE.sub(lambda found: found[1] or text, bq_sql))
 
     ScriptInterpreter.run = run_to_end
     ScriptInterpreter._exec_sql = run_statement
     ScriptInterpreter._run_query = run_query
     ScriptInterpreter._handle_txn_statement = _control
-    ScriptInterpreter._snapshot_dml_targets = _nothing
-    ScriptInterpreter._drop_txn_snapshots = _nothing
+    ScriptInterpreter._snapshot_dml_targets = _no_copies
+    ScriptInterpreter._drop_txn_snapshots = _no_drops
     ScriptInterpreter._restore_txn_snapshots = _undo

@@ -4,6 +4,7 @@ Jobs run in a thread of their own, so the pages that need no database (health, t
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from typing import Any
 
 from bqemulator.grpc_api.read_servicer import BigQueryReadHandler
 from bqemulator.grpc_api.write_servicer import BigQueryWriteHandler
+
+from emulators.bigquery.engine import atomic
 
 # Held by whoever uses the database.
 _database = threading.Lock()
@@ -26,11 +29,14 @@ async def in_thread(function: Callable[[], Any]) -> Any:
 class Turns:
     """ASGI middleware: the next request's turn begins when the one before has been answered.
 
+    A request that changes a dataset or table is one transaction.
+
     A request waits for its turn only once its body is here, so a client that stops in the middle blocks nobody.
     """
 
-    def __init__(self, application: Callable[..., Any]):
+    def __init__(self, application: Callable[..., Any], context: Any):
         self._application = application
+        self._context = context
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -55,8 +61,11 @@ class Turns:
         async with self._turn:
             # Reads of the Storage API hold it for the time of a query.
             await asyncio.to_thread(_database.acquire)
+            # Jobs have transactions of their own.
+            changes = scope["method"] != "GET" and "/datasets" in scope["path"]
             try:
-                await self._application(scope, replay, send)
+                with atomic(self._context) if changes else contextlib.nullcontext():
+                    await self._application(scope, replay, send)
             finally:
                 _database.release()
 

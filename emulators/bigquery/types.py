@@ -19,9 +19,9 @@ _BIGNUMERIC = "DECIMAL(38, 18)"
 _DECIMAL = re.compile(r"DECIMAL\(\d+, *(\d+)\)")
 
 
-def _introspected(project: str, dataset: str, table: str, ctx: Any) -> TableSchema:
+def _introspected(project_id: str, dataset_id: str, table_id: str, ctx: Any) -> TableSchema:
     """Columns of a stored table; bqemulator asks Arrow, which has no JSON and other decimals."""
-    reference = quoted_table_ref(project, dataset, table)
+    reference = quoted_table_ref(project_id, dataset_id, table_id)
     fields = []
     for name, kind, null, *_ in ctx.engine.execute(f"describe {reference}").fetchall():
         field = type_map.duckdb_type_to_bq_field(name, kind)
@@ -40,15 +40,17 @@ def install() -> None:
     settings[exp.DType.DECIMAL] = ((38, 9), (38, 38))
     to_bigquery, parse = type_map.duckdb_to_bq, tables._parse_schema_fields
 
-    def duckdb_to_bq(kind: str) -> str:
-        digits = _DECIMAL.fullmatch(kind.strip().upper())
+    def duckdb_to_bq(duckdb_type: str) -> str:
+        digits = _DECIMAL.fullmatch(duckdb_type.strip().upper())
         # NUMERIC has nine digits after the point.
-        return "BIGNUMERIC" if digits and int(digits[1]) > 9 else to_bigquery(kind)
+        return "BIGNUMERIC" if digits and int(digits[1]) > 9 else to_bigquery(duckdb_type)
 
     # The API answers with the older names, whichever were given.
-    def with_wire_names(fields: list[dict[str, Any]]) -> tuple[TableFieldSchema, ...]:
+    def with_wire_names(raw_fields: list[dict[str, Any]]) -> tuple[TableFieldSchema, ...]:
         names = type_map._BQ_STANDARD_TO_WIRE
-        return parse([{**field, "type": names.get(field["type"].upper(), field["type"].upper())} for field in fields])
+        return parse(
+            [{**field, "type": names.get(field["type"].upper(), field["type"].upper())} for field in raw_fields]
+        )
 
     tables._parse_schema_fields = with_wire_names
     type_map.duckdb_to_bq = duckdb_to_bq

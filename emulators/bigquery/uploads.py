@@ -16,6 +16,7 @@ _REFERENCE = "emulatorReference"
 def install() -> None:
     """Run uploaded loads as all other jobs; bqemulator drops their ids, so a job could run twice."""
     # google-cloud-bigquery uploads files as this.
+    # pyrefly: ignore[bad-assignment] - a tuple of any length
     upload._PERMITTED_MEDIA_CONTENT_TYPES += ("*/*",)
     read = upload._load_configuration_from_envelope
 
@@ -31,8 +32,8 @@ def install() -> None:
         meta = await in_thread(lambda: jobs.run(ctx, project_id, body, caller=nobody, files=[media_path]))
         return meta.job_id, meta
 
-    def response(_project: str, _job: str, meta: JobMeta, _configuration: dict[str, Any]) -> dict[str, Any]:
-        return jobs.response(meta)
+    def response(project_id: str, job_id: str, job_meta: JobMeta, configuration: dict[str, Any]) -> dict[str, Any]:
+        return jobs.response(job_meta)
 
     upload._load_configuration_from_envelope = configuration_of
     upload._run_load = run_load

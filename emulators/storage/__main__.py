@@ -42,7 +42,7 @@ def main() -> None:
     command += ["-backend", "filesystem", "-filesystem-root", data, "-log-level", "error"]
     # Addresses in its answers name the server itself.
     command += ["-external-url", f"http://{address}", "-public-host", address]
-    os.execv(binary, [str(part) for part in command])
+    os.execv(binary, [str(part) for part in command])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -40,4 +40,30 @@ def _side(chosen: Chosen) -> compare.Side:
     return compare.Side(chosen.place, json.loads(file.read_text(encoding="utf-8")), tables)
 
 
-COMMANDS = (diff_places,)
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def clean_warehouse(chosen: Chosen, *, yes: bool) -> None:
+    """Delete the datasets of this instance in BigQuery, after a question; other warehouses are left alone."""
+    settings = chosen.open(as_started=True).settings
+    if settings.config["warehouse"]["type"] != "bigquery" or settings.is_emulated:
+        return
+    # An image without Google's libraries has this command too.
+    from stack import bigquery
+    from stack.google import bigquery_client
+
+    client = bigquery_client(settings)
+    datasets = bigquery.ours(client, settings)
+    if not datasets:
+        console.print(f"Project {client.project} has no datasets of ours.", highlight=False)
+        return
+    for each in datasets:
+        console.print(f"  {client.project}.{each.dataset_id}: {len(list(client.list_tables(each)))} tables")
+    if not (yes or click.confirm(f"Delete these {len(datasets)} datasets with all their tables?")):
+        raise StackError("nothing was deleted")
+    for each in datasets:
+        bigquery.delete(client, each)
+    console.print(f"Deleted. The files stay: gcloud storage rm --recursive {settings.artifacts}", highlight=False)
+
+
+COMMANDS = (diff_places, clean_warehouse)

@@ -19,7 +19,8 @@ from stack.embedded.supervision import Stack
 from stack.embedded.supervisor import processes_of
 from stack.environments import names
 from stack.errors import StackError
-from stack.settings import ENVIRONMENTS, ROOT, ConfigError
+from stack.pods.settings import addresses, types
+from stack.settings import ENVIRONMENTS, ROOT, ConfigError, Settings
 
 # Bytes that the environments take.
 SETUP = 3 * GB
@@ -114,14 +115,20 @@ FULL = (python, *QUICK, folder, locks, environments, docker)
 
 def look(console: Console, *, place: str, var: Path, config: Path | None) -> bool:
     """Print the results of all checks; returns whether a run could start."""
-    return show_all(_checks(place, var, config), "make run", console)
+    return show_all(_checks(place, var, config, console), "make run", console)
 
 
-def _checks(place: str, var: Path, config: Path | None) -> Iterator[Check]:
+def _checks(place: str, var: Path, config: Path | None, console: Console) -> Iterator[Check]:
     try:
         stack = Stack(load(var, place=place, config=config))
         yield Check("settings", "ok", f"valid; the source is {stack.settings.config['source']}")
         yield from (check(stack) for check in FULL)
+        if stack.settings.config["warehouse"]["type"] == "bigquery" and not stack.settings.is_emulated:
+            # Importing Google's libraries takes a second.
+            from stack import bigquery
+
+            yield from bigquery.checks(stack.settings)
+        yield from _pods(stack.settings, console)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), "fix it; then the other checks can run")
     except OSError as error:
@@ -129,9 +136,26 @@ def _checks(place: str, var: Path, config: Path | None) -> Iterator[Check]:
         yield Check("folder", "fail", f"{error.filename}: {error.strerror}", remedy)
 
 
+def _pods(settings: Settings, console: Console) -> Iterator[Check]:
+    """The checks of pods, if any task runs in one; the last only if the others are good."""
+    if not types(settings.config):
+        return
+    # The client of Kubernetes takes half a second to import.
+    from stack.pods.checks import cluster, probe
+
+    wrong = False
+    for check in (addresses(settings), *cluster(settings)):
+        yield check
+        wrong = wrong or check.state == "fail"
+    if not wrong:
+        yield from probe(settings, console)
+
+
 def require(stack: Stack, console: Console) -> None:
     """Print warnings of the quick checks; a StackError lists all that failed, with the remedies."""
     found = [check(stack) for check in QUICK]
+    if types(stack.settings.config):
+        found.append(addresses(stack.settings))
     show([check for check in found if check.state == "warn"], console)
     if wrong := [check for check in found if check.state == "fail"]:
         raise StackError("\n".join(f"{check.found}: {check.remedy}" for check in wrong))

@@ -18,6 +18,7 @@ from stack.embedded.supervision import Stack
 from stack.embedded.supervisor import Supervisor
 from stack.environments import DAGS, command_of, common_environment, task_environment
 from stack.place import BasePlace
+from stack.pods.preparation import prepare
 from stack.runs import dag_runs
 from stack.runs.job import connect
 from stack.settings import ROOT, Settings
@@ -80,6 +81,8 @@ class Place(BasePlace):
                 stack.stop()
                 stack.start(stay=True)
                 stack.wait_until_ready()
+            elif names is None:
+                prepare(self.settings)
             yield
             return
         doctor.require(stack, self.console)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from stack import places
+from stack.pods import settings as pods
 from stack.settings import ROOT, ConfigError, Ports, Settings, made_secrets, read, require
 
 
@@ -45,6 +46,7 @@ def load(
         merged = places.overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
     _complete(merged)
+    pods.complete(merged, var)
     require(merged, config or saved or "config/", Embedded)
     var.mkdir(parents=True, exist_ok=True)
     known = made_secrets(var / "secrets.json")
@@ -53,9 +55,11 @@ def load(
 
 def _restored(base: Any, saved: Any) -> Any:
     """The saved values of the settings in `base`; another version may have saved them."""
-    if isinstance(base, dict) and isinstance(saved, dict):
+    if isinstance(base, dict) and base and isinstance(saved, dict):
         return {key: _restored(value, saved.get(key, value)) for key, value in base.items()}
-    return base if isinstance(base, dict) or isinstance(saved, dict) else saved
+    # An empty section takes any names, and one that is null may have been given.
+    is_other = isinstance(base, dict) != isinstance(saved, dict)
+    return base if is_other and base is not None else saved
 
 
 def _absolute(source: Any, base: Path) -> str:

@@ -17,10 +17,11 @@ from stack.embedded.services import Service, services
 from stack.embedded.supervisor import Supervisor, supervisor_configuration
 from stack.environments import airflow_environment, command_of, common_environment
 from stack.errors import StackError, end_of
+from stack.pods.preparation import prepare
 from stack.settings import ROOT, Settings, write_private
 
 # Seconds until a service that does not answer counts as broken.
-START_TIMEOUT = 120
+START_TIMEOUT = 240
 
 
 class Stack(Supervisor):
@@ -61,6 +62,8 @@ class Stack(Supervisor):
             # Processes that a killed launcher left behind.
             self._end_processes()
             self._start_supervisor(known, stay=stay)
+            if any(name.startswith("airflow-") for name in chosen):
+                prepare(self.settings)
             self._launch([chosen["postgres"]])
             superuser = {"user": databases.SUPERUSER, "password": self.settings.secrets["postgres"]}
             databases.ensure(

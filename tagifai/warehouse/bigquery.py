@@ -47,6 +47,9 @@ class BigQueryTables:
     def bytes_billed(self) -> int:
         return self._client.bytes_billed
 
+    def ask(self) -> None:
+        self._client.query("select 1")
+
     def labeled_projects(self, columns: tuple[str, ...]) -> pa.Table:
         return self._read_all(LABELED_PROJECTS, columns)
 

@@ -25,6 +25,14 @@ class Tables(Protocol):
 
     bytes_billed: int | None
 
+    def ask(self) -> None:
+        """Ask the warehouse something that costs nothing and needs no table.
+
+        Raises:
+            TagifaiError: it refuses.
+            ServiceError: it does not answer.
+        """
+
     def labeled_projects(self, columns: tuple[str, ...]) -> "pa.Table":
         """Read columns of all labelled projects, ordered by id.
 

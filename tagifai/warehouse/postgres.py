@@ -42,6 +42,10 @@ class PostgresTables:
     def __init__(self, settings: Postgres):
         self._settings = settings
 
+    def ask(self) -> None:
+        with self._connection() as connection:
+            _query(connection, "select 1")
+
     def labeled_projects(self, columns: tuple[str, ...]) -> "pa.Table":
         with self._connection() as connection:
             return self._read_all(connection, LABELED_PROJECTS, columns)

@@ -313,10 +313,10 @@ class TestBigQuery(DestinationFacts, OnBigQuery):
     def test_columns_have_the_types_of_bigquery(self, load, client):
         load(table_of(columns=tuple(Column(kind.name.lower(), kind) for kind in Kind)))
         assert {field.name: field.field_type for field in client.get_table("raw.numbers").schema} == {
-            "integer": "INT64",
+            "integer": "INTEGER",
             "number": "BIGNUMERIC",
-            "double": "FLOAT64",
-            "boolean": "BOOL",
+            "double": "FLOAT",
+            "boolean": "BOOLEAN",
             "date": "DATE",
             "time": "TIME",
             "time_tz": "STRING",

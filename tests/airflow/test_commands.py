@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow_testing import TaskInstance, execute, failed
 
-from pipeline.commands import CommandOperator
+from pipeline import runners
 
 # Seconds within which a command must have ended.
 BOUND = 30
@@ -30,6 +30,12 @@ if what == "refuse":
 if what == "wait":
     pathlib.Path(path).write_text(json.dumps({"error": "MLflow does not answer"}))
     sys.exit(75)
+if what == "end":
+    sys.exit(0)
+if what == "chat":
+    pathlib.Path(path).write_text("hello")
+if what == "list":
+    pathlib.Path(path).write_text("[1]")
 if what == "crash":
     print("the last words", file=sys.stderr)
     sys.exit(9)
@@ -44,7 +50,7 @@ def command(tmp_path, monkeypatch):
     (tmp_path / "script.py").write_text(SCRIPT)
     monkeypatch.setenv("MLOPS_RUNNER__ROOT", str(tmp_path))
     monkeypatch.setenv("MLOPS_RUNNER__PROJECT", str(tmp_path))
-    return lambda what: CommandOperator(task_id="command", environment="some", command=["python", "script.py", what])
+    return lambda what: runners.task("some", ["python", "script.py", what], "command")
 
 
 def test_a_command_returns_its_result_and_pushes_its_report(command):
@@ -94,6 +100,28 @@ def test_a_failed_command_reports_its_error_and_is_retried_only_if_that_can_help
     assert xcoms == {"report": report}
 
 
+@pytest.mark.parametrize(
+    ("what", "flaw"),
+    [
+        ("end", "wrote no result"),
+        ("chat", "its result is not JSON but begins with 'hello'"),
+        ("list", "its result is not a JSON object but '[1]'"),
+    ],
+)
+def test_without_a_result_there_is_no_success(command, what, flaw):
+    error, _ = failed(command(what))
+    assert type(error) is AirflowException
+    assert f"`python script.py {what}` ended with 0, but {flaw}, so it does not count as done" in str(error)
+
+
+def test_a_program_that_is_not_there_fails_at_once_with_the_remedy(command, monkeypatch):
+    monkeypatch.setenv("MLOPS_RUNNER__ROOT", "/nowhere")
+    error, _ = failed(command("facts"))
+    assert type(error) is AirflowFailException
+    assert "/nowhere/some/bin/python" in str(error)
+    assert "make setup" in str(error)
+
+
 def started(folder, monkeypatch):
     """The process ids of a task and of its command, which waits forever."""
     (folder / "some" / "bin").mkdir(parents=True)
@@ -102,7 +130,7 @@ def started(folder, monkeypatch):
     monkeypatch.setenv("MLOPS_RUNNER__PROJECT", str(folder))
     os.mkfifo(folder / "started")
     script = "echo $$ > started; exec tail -f /dev/null"
-    operator = CommandOperator(task_id="command", environment="some", command=["sh", "-c", script])
+    operator = runners.task("some", ["sh", "-c", script], "command")
     task = os.fork()
     if not task:
         # Like Airflow's task process.

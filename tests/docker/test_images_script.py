@@ -112,6 +112,7 @@ def test_base_images_that_are_present_are_kept_and_ours_are_built(script):
     assert done.returncode == 0, done.stderr
     assert [f"{image}: present" in done.stdout for image in BASES] == [True, True]
     assert not [line for line in script.calls() if line.startswith(("pull", "build", "image rm"))]
+    assert {"compose build", "compose build tasks"} <= set(script.calls())
     folder = script.tree / "var" / "build"
     assert f"built with {folder}/certificates.pem and {folder}/pip.conf" in done.stdout
 

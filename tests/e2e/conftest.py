@@ -17,6 +17,7 @@ from bad_input import good_files
 from devtools import instance as tools
 from devtools.ports import free_port
 from devtools.torture.rounds import disk
+from stack import places
 from stack.embedded.settings import load
 from stack.settings import ROOT
 
@@ -26,7 +27,8 @@ SOURCE = SHARED if SHARED.is_dir() else ROOT / "data" / "sample"
 SEARCH = {"trials": 2, "workers": 1, "folds": 3}
 # Files whose tests share an instance, in the order in which they use it.
 ORDER = (
-    *("test_unfinished_runs.py", "test_first_run.py", "test_let_through.py", "test_place.py", "test_bad_input.py"),
+    *("test_unfinished_runs.py", "test_first_run.py", "test_bigquery_emulator.py", "test_let_through.py"),
+    *("test_place.py", "test_bad_input.py"),
     *("test_up.py", "test_watch.py", "test_torture.py"),
 )
 
@@ -40,17 +42,18 @@ def pytest_collection_modifyitems(items):
 class Instance:
     """One instance of the stack under a folder of its own."""
 
-    def __init__(self, folder: Path, **settings: object):
-        """`settings` are laid over config/, together with free ports."""
+    def __init__(self, folder: Path, *, place: str = "embedded", **settings: object):
+        """`settings` are laid over those of the place, together with free ports."""
+        self.place = place
         self.var = folder / "var"
         self.config = folder / "ports.yaml"
-        ports = {name: free_port() for name in ("airflow", "mlflow", "airbyte", "postgres", "docs")}
+        ports = {name: free_port() for name in places.config(place)["ports"]}
         # For hours after the scheduled time, Airflow would start a run of its own.
         self.config.write_text(yaml.safe_dump({"ports": ports, "dataops_schedule": None, **settings}))
 
     def command(self, target: str, **variables: object) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
-        chosen = {"VAR": self.var, "CONFIG": self.config, **variables}
+        chosen = {"PLACE": self.place, "VAR": self.var, "CONFIG": self.config, **variables}
         return ["make", target, *(f"{name}={value}" for name, value in chosen.items())]
 
     def make(self, target: str, **variables: object) -> subprocess.CompletedProcess:
@@ -64,7 +67,7 @@ class Instance:
 
     def settings(self):
         """The launcher's settings of this instance."""
-        return load(self.var, config=self.config)
+        return load(self.var, place=self.place, config=self.config)
 
     def services(self, *names: str):
         """Context in which these services run."""
@@ -99,7 +102,8 @@ class Instance:
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory):
     """An instance in which nothing has run."""
-    instance = Instance(tmp_path_factory.mktemp("instance"), search=SEARCH | {"trials": 4, "workers": 2})
+    # With one worker, since the result of several depends on their speed, and other places are compared with this one.
+    instance = Instance(tmp_path_factory.mktemp("instance"), search=SEARCH | {"trials": 4})
     yield instance
     instance.make("down")
 

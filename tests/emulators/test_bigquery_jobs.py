@@ -123,7 +123,7 @@ def test_a_query_writes_its_destination(query, sql, client):
     with pytest.raises(BadRequest, match="Cannot add fields"):
         query("select 3 as more", destination=table, write_disposition="WRITE_APPEND").result(retry=None)
     job = query("select 'x' as text", destination=table, write_disposition="WRITE_TRUNCATE")
-    assert (list(job.result())[0].text, job.destination.table_id) == ("x", "t")
+    assert (next(iter(job.result())).text, job.destination.table_id) == ("x", "t")
     assert sql("select * from data.t") == [("x",)]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from functools import partial
 from io import BytesIO
 
 import pyarrow as pa
@@ -131,7 +132,7 @@ def test_a_load_that_is_killed_has_been_whole_or_not_at_all(service):
         file = BytesIO()
         pq.write_table(pa.table({"version": pa.array([version] * number), "id": pa.array(range(number))}), file)
         sent = in_background(
-            lambda file=file: client.load_table_from_file(file, "data.t", rewind=True, job_config=config, num_retries=0)
+            partial(client.load_table_from_file, file, "data.t", rewind=True, job_config=config, num_retries=0)
         )
         sent.join(timeout=0.1 * version)
         service.kill()
@@ -140,6 +141,14 @@ def test_a_load_that_is_killed_has_been_whole_or_not_at_all(service):
         assert found[0] == found[1]
         assert found[2] == (1 if found[0] == 0 else number)
         assert client.get_table("data.t").num_rows == found[2]
+
+
+def test_a_service_that_is_stopped_ends_its_query(service):
+    client = service.start()
+    in_background(lambda: client.query(ENDLESS, retry=None, job_retry=None, timeout=600))
+    wait_until_busy(service)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(timeout=300) == 0
 
 
 def test_clients_with_a_throw_away_key_run_unchanged(service, tmp_path):

@@ -4,6 +4,7 @@ import decimal
 
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud.bigquery import Table
 
 
 def test_types_of_a_table_that_a_query_makes(sql, client):
@@ -70,7 +71,8 @@ def test_two_source_rows_for_one_row_are_refused(sql, text):
 def test_two_equal_source_rows_are_inserted(sql):
     sql("create table data.t (id int64)")
     sql(
-        "merge data.t t using (select 1 as id union all select 1) s on t.id = s.id when not matched then insert (id) values (id)"
+        "merge data.t t using (select 1 as id union all select 1) s on t.id = s.id"
+        " when not matched then insert (id) values (id)"
     )
     assert sql("select count(*) from data.t") == [(2,)]
 
@@ -80,6 +82,24 @@ def test_fingerprints_are_those_of_farmhash(sql):
     texts = ("test", "test" * 8, "test" * 64)
     fingerprints = [8581389452482819506, -4196240717365766262, 3500507768004279527]
     assert [sql(f"select farm_fingerprint('{text}')")[0][0] for text in texts] == fingerprints
+
+
+def test_required_columns_of_a_table_that_the_api_makes_are_required(sql, client):
+    """https://cloud.google.com/bigquery/docs/schemas#modes."""
+    client.create_table(Table(f"{client.project}.data.t", [{"name": "id", "type": "INT64", "mode": "REQUIRED"}]))
+    with pytest.raises(BadRequest):
+        sql("insert into data.t values (null)")
+
+
+def test_a_view_is_made_and_deleted(sql, client):
+    sql("create table data.t as select 1 as id")
+    sql("create view data.v as select id + 1 as id from data.t")
+    assert sql("select id from data.v") == [(2,)]
+    client.delete_table("data.v")
+    assert [table.table_id for table in client.list_tables("data")] == ["t"]
+    sql("create or replace view data.v as select 3 as id")
+    client.delete_dataset("data", delete_contents=True)
+    assert not list(client.list_datasets())
 
 
 def test_rows_are_counted_after_changes(sql, client):

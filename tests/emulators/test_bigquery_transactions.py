@@ -61,7 +61,10 @@ def test_an_error_that_is_raised_again_fails_the_job_with_its_message(sql, ids):
 
 
 def test_a_merge_in_a_transaction_is_part_of_it(sql, ids):
-    merge = "merge data.t t using (select 2 as id union all select 3) s on t.id = s.id when not matched then insert (id) values (id)"
+    merge = (
+        "merge data.t t using (select 2 as id union all select 3) s on t.id = s.id"
+        " when not matched then insert (id) values (id)"
+    )
     sql(f"begin transaction; {merge}; rollback transaction;")
     assert ids() == [1, 2]
     sql(f"begin transaction; {merge}; commit transaction;")

@@ -1,7 +1,6 @@
 """A real Kubernetes for tests: the one that KUBECONFIG names, or our own, which tests may break."""
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devtools.cluster.certificates import NODE
-from devtools.cluster.cluster import Cluster, default_folder, missing
+from devtools.cluster.cluster import Cluster, default_folder, locked, missing
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds: longest time until a condition of a pod is true, on a busy machine; between two looks.
@@ -50,6 +49,15 @@ class Kubernetes:
         done = subprocess.run(command, capture_output=True, text=True, **options)
         assert not check or done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
+
+    @contextlib.contextmanager
+    def watching(self, kind, output):
+        """Each state of the objects of a kind inside of the block is written to a file, as JSON."""
+        command = [self._program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+        command += ["get", kind, "--watch", "--output=json"]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL) as process:
+            yield
+            process.terminate()
 
     def get(self, kind, name):
         """An object as the API describes it, or None."""
@@ -116,6 +124,9 @@ class Kubernetes:
             return os.environ.get(IMAGE) or pytest.skip(
                 f"KUBECONFIG names a cluster, and {IMAGE} no image in its reach"
             )
+        if (lock := ROOT / "var" / "build" / "lock").exists():
+            # A `make images` that is running has ended.
+            subprocess.run(["flock", lock, "true"], check=True)
         if subprocess.run(["docker", "image", "inspect", TASKS], capture_output=True).returncode:
             unable(f"no image {TASKS}: run make images")
         return self.push(TASKS)
@@ -178,8 +189,7 @@ def kubernetes():
         pytest.skip("no programs of a cluster: make cluster-up builds them, once")
     own = Cluster(folder)
     # A machine has one cluster, and tests break it: another session waits.
-    with (folder / "session").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder):
         was_running = own.running()
         own.up()
         try:

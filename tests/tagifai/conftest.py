@@ -103,6 +103,7 @@ def settings_in():
         defaults = {
             "warehouse": {"type": "postgres", **nowhere},
             "artifacts": str(folder / "artifacts"),
+            "var": folder,
             "mlflow": "http://127.0.0.1:1",
             "studies": "postgresql+psycopg2://none:none@127.0.0.1:1/none",
             "labels": {"min_freq": 20},
@@ -189,7 +190,7 @@ def environment(tmp_path):
 
     def environment(settings):
         config = tmp_path / "config.yaml"
-        sections = {"labels", "split", "search", "threshold", "slices", "model"}
+        sections = {"labels", "split", "search", "train", "threshold", "slices", "model"}
         config.write_text(settings.model_dump_json(include=sections))
         warehouse = settings.warehouse.model_dump() | {"password": settings.warehouse.password.get_secret_value()}
         return {
@@ -197,6 +198,7 @@ def environment(tmp_path):
             "MLOPS_CONFIG": str(config),
             "MLOPS_WAREHOUSE": json.dumps(warehouse),
             "MLOPS_ARTIFACTS": settings.artifacts,
+            "MLOPS_VAR": str(settings.var),
             "MLOPS_MLFLOW": settings.mlflow,
             "MLOPS_STUDIES": settings.studies.get_secret_value(),
         }

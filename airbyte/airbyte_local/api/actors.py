@@ -1,8 +1,10 @@
 """Routes for workspaces, sources and destinations; Airbyte calls sources and destinations actors."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -17,16 +19,16 @@ from airbyte_local.connectors.manager import ConnectorManager
 from airbyte_local.connectors.registry import RegistryError
 from airbyte_local.destinations import config_models
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
-from airbyte_local.destinations.factory import open_destination
 from airbyte_local.store import Actor, Kind, Store, Workspace
+from airbyte_local.sync.runner import Runner
 
 
-def router(store: Store, connectors: ConnectorManager) -> APIRouter:
+def router(store: Store, connectors: ConnectorManager, runner: Runner) -> APIRouter:
     """The routes."""
     routes = APIRouter()
     _add_workspaces(routes, store)
-    _add_actors(routes, "source", store, connectors)
-    _add_actors(routes, "destination", store, connectors)
+    _add_actors(routes, "source", store, connectors, connectors.check)
+    _add_actors(routes, "destination", store, connectors, partial(_check_destination, runner))
     return routes
 
 
@@ -55,13 +57,18 @@ def _add_workspaces(routes: APIRouter, store: Store) -> None:
         store.delete_workspace(workspace_id)
 
 
-def _add_actors(routes: APIRouter, kind: Kind, store: Store, connectors: ConnectorManager) -> None:
+def _add_actors(
+    routes: APIRouter,
+    kind: Kind,
+    store: Store,
+    connectors: ConnectorManager,
+    check: Callable[[dict[str, Any]], str | None],
+) -> None:
     def checked(whole: dict[str, Any], prefer: str) -> tuple[str, dict[str, Any]]:
         """Name of the connector, and the configuration without secrets."""
         wrong, schema = _inspect(kind, whole, connectors)
         if wrong:
             raise problems.invalid(wrong)
-        check = connectors.check if kind == "source" else _check_destination
         if LENIENT not in prefer and (why := check(whole)):
             raise problems.invalid([Fault("configuration", f"the check failed: {why}")])
         return whole[f"{kind}Type"], hide(whole, schema)
@@ -125,9 +132,9 @@ def _inspect(kind: Kind, whole: dict[str, Any], connectors: ConnectorManager) ->
     return faults({key: value for key, value in whole.items() if key != "sourceType"}, schema), schema
 
 
-def _check_destination(whole: dict[str, Any]) -> str | None:
+def _check_destination(runner: Runner, whole: dict[str, Any]) -> str | None:
     try:
-        destination = open_destination(config_models.parse(whole), sync_id=0)
+        destination = runner.open_destination(whole)
     except (psycopg.Error, DestinationError, DestinationUnavailableError) as error:
         return " ".join(str(error).split())
     with closing(destination):

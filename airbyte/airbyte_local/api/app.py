@@ -48,7 +48,7 @@ def create_app(
     problems.install(app)
     open_routes = APIRouter()
     routes = APIRouter(dependencies=[Depends(_authenticator(settings)), Depends(parameters.require_known)])
-    routes.include_router(actors.router(store, connectors))
+    routes.include_router(actors.router(store, connectors, runner))
     routes.include_router(connections.router(store, job_store, connectors))
     routes.include_router(jobs.router(store, job_store, runner))
 

@@ -43,6 +43,7 @@ from airbyte_local.destinations.contract import (
     Table,
 )
 from airbyte_local.destinations.fitting import Existing
+from airbyte_local.settings import BigQuery
 
 # Table of the columns that syncs have written.
 _WRITTEN = "airbyte_columns"
@@ -64,10 +65,10 @@ class _Staging:
 class BigQueryDestination:
     """The database connection of one attempt; see `Destination`."""
 
-    def __init__(self, configuration: BigQueryConfiguration, *, sync_id: int):
+    def __init__(self, configuration: BigQueryConfiguration, settings: BigQuery | None, *, sync_id: int):
         """Does not connect yet; raises the errors of `Project`."""
         self.schema = configuration.dataset_id
-        self._project = Project(configuration)
+        self._project = Project(configuration, settings)
         self._sync_id = sync_id
         self._attempt = uuid.uuid4().hex
         self._states = ""

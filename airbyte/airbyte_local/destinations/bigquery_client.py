@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Generator
+from concurrent.futures import TimeoutError
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event
 from typing import IO, Any
 
 from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.auth import default, impersonated_credentials
+from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.oauth2 import service_account
@@ -17,7 +20,9 @@ from airbyte_local.destinations.bigquery_tables import columns_of
 from airbyte_local.destinations.config_models import BigQueryConfiguration
 from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
 from airbyte_local.destinations.fitting import Existing
+from airbyte_local.settings import BigQuery
 
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _ERRORS = (GoogleAPIError, GoogleAuthError, RequestException)
 # Repeats a failed API call for up to 60 seconds; then the runner repeats the whole attempt.
 _RETRY = bigquery.DEFAULT_RETRY.with_timeout(60)
@@ -36,14 +41,30 @@ def reported() -> Generator[None, None, None]:
 class Project:
     """A project; methods raise the errors of Google's libraries."""
 
-    def __init__(self, configuration: BigQueryConfiguration):
-        """Does not connect yet; raises DestinationError for an invalid key, DestinationUnavailableError for none."""
+    def __init__(self, configuration: BigQueryConfiguration, settings: BigQuery | None = None):
+        """Does not connect yet; raises DestinationError for an invalid key, DestinationUnavailableError for none.
+
+        `settings` has bounds and labels of jobs, and the credentials if the configuration has none.
+        """
         self._name = configuration.project_id
         self._location = configuration.dataset_location
         self._job: bigquery.QueryJob | bigquery.LoadJob | None = None
         self._stopped = Event()
+        self._labels = {**settings.labels, "app": "mlops"} if settings else {}
+        # Seconds until the end of a job is known, if it has a time-out: BigQuery itself ends it, a minute before.
+        self._seconds = settings.job_timeout + 60 if settings else None
+        bounds: dict[str, Any] = {}
+        if settings:
+            bounds = {"labels": {**self._labels, "task": "airbyte"}, "job_timeout_ms": settings.job_timeout * 1000}
+        how = {
+            "default_query_job_config": bigquery.QueryJobConfig(
+                maximum_bytes_billed=settings and settings.maximum_bytes_billed, **bounds
+            ),
+            "default_load_job_config": bigquery.LoadJobConfig(**bounds),
+        }
         with reported():
-            self.client = bigquery.Client(self._name, _credentials(configuration), location=self._location)
+            credentials = _credentials(configuration, settings)
+            self.client = bigquery.Client(self._name, credentials, location=self._location, **how)
 
     def cancel(self) -> None:
         """Cancel the running job, if any, and every later one."""
@@ -73,6 +94,7 @@ class Project:
         except NotFound:
             dataset = bigquery.Dataset(f"{self._name}.{name}")
             dataset.location = self._location
+            dataset.labels = self._labels
             self.client.create_dataset(dataset, exists_ok=True, retry=_RETRY)
 
     def create_table(
@@ -82,6 +104,7 @@ class Project:
         fields = [bigquery.SchemaField(column, kind) for column, kind in types.items()]
         table = bigquery.Table(f"{self._name}.{dataset}.{name}", fields)
         table.expires = expires
+        table.labels = self._labels
         self.client.create_table(table, exists_ok=True, retry=_RETRY)
         return table.reference
 
@@ -112,15 +135,18 @@ class Project:
         if self._stopped.is_set():
             job.cancel(retry=_RETRY)
         try:
-            return job.result(retry=_RETRY)
+            return job.result(retry=_RETRY, timeout=self._seconds)
+        except TimeoutError:
+            job.cancel(retry=_RETRY)
+            raise DestinationUnavailableError(f"job {job.job_id} takes longer than warehouse.job_timeout") from None
         finally:
             self._job = None
 
 
-def _credentials(configuration: BigQueryConfiguration) -> service_account.Credentials | None:
-    """The declared credentials; None: the default credentials."""
+def _credentials(configuration: BigQueryConfiguration, settings: BigQuery | None) -> Credentials | None:
+    """The declared credentials, or those of the settings; None: the default credentials."""
     if configuration.credentials_json is None:
-        return None
+        return _own_credentials(settings) if settings else None
     try:
         key = json.loads(configuration.credentials_json.get_secret_value())
         return service_account.Credentials.from_service_account_info(key)
@@ -129,3 +155,19 @@ def _credentials(configuration: BigQueryConfiguration) -> service_account.Creden
             "credentials_json is not the key of a service account; set it to the content of the key file, or remove it"
             " to use the default credentials"
         ) from None
+
+
+def _own_credentials(settings: BigQuery) -> Credentials:
+    if settings.keyfile:
+        try:
+            found = service_account.Credentials.from_service_account_file(str(settings.keyfile), scopes=_SCOPES)
+        except (OSError, ValueError) as error:
+            raise DestinationError(
+                f"the key {settings.keyfile} cannot be read ({error}); correct warehouse.keyfile, or remove it to use"
+                " the default credentials"
+            ) from None
+    else:
+        found, _ = default(_SCOPES)
+    if settings.impersonate:
+        return impersonated_credentials.Credentials(found, settings.impersonate, list(_SCOPES))
+    return found

@@ -20,10 +20,10 @@ from airbyte_local.connectors.messages import ConnectorError
 from airbyte_local.connectors.process import end_orphans
 from airbyte_local.connectors.registry import RegistryError
 from airbyte_local.destinations.config_models import parse
-from airbyte_local.destinations.contract import DestinationError, DestinationUnavailableError
+from airbyte_local.destinations.contract import Destination, DestinationError, DestinationUnavailableError
 from airbyte_local.destinations.factory import open_destination
 from airbyte_local.jobs import INTERRUPTED, End, Job, JobStore, OtherServiceError, Work
-from airbyte_local.settings import Settings
+from airbyte_local.settings import BigQuery, Settings
 from airbyte_local.store import Connection, SealedError, Store
 from airbyte_local.sync.engine import Sync
 from airbyte_local.sync.outcome import SyncError, Totals
@@ -64,6 +64,7 @@ class Runner:
         self._store = store
         self._jobs = jobs
         self._connectors = connectors
+        self._bigquery = settings.warehouse if isinstance(settings.warehouse, BigQuery) else None
         self._job_timeout = settings.airbyte.job_timeout
         self._attempts = settings.airbyte.attempts
         self._logs = settings.var.resolve() / "logs" / "airbyte"
@@ -81,6 +82,10 @@ class Runner:
                 self._start(job, connection)
             else:
                 jobs.finish(job.job_id, End("failed", "its connection was removed", FailureType.config_error.value))
+
+    def open_destination(self, configuration: dict[str, Any], *, sync_id: int = 0) -> Destination:
+        """Connect to the destination of a valid configuration; raises as `factory.open_destination`."""
+        return open_destination(parse(configuration), sync_id=sync_id, bigquery=self._bigquery)
 
     def log_file(self, job_id: int) -> Path:
         """Path of a job's log."""
@@ -213,7 +218,8 @@ class Runner:
         assert destination
         configuration = self._store.whole_configuration(source)
         connector = self._connectors.connector(configuration, run=str(job.run), log=job_log)
-        target = partial(open_destination, parse(self._store.whole_configuration(destination)), sync_id=job.job_id)
+        whole = self._store.whole_configuration(destination)
+        target = partial(self.open_destination, whole, sync_id=job.job_id)
         sync = Sync(connection, connector, target, running.totals, job_log, sync_id=job.job_id, run_id=str(job.run))
         with self._lock:
             running.sync = sync

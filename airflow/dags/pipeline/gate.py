@@ -20,6 +20,8 @@ from pipeline.settings import Settings
 
 # Failing rows that an error message shows for each expectation.
 EXAMPLES = 5
+# How often the index of a bucket is written again, since others have added results meanwhile.
+REBUILDS = 10
 
 
 class Gate:
@@ -35,6 +37,7 @@ class Gate:
         self._context = context
         self._checkpoint = context.checkpoints.get(name)
         self._file = file
+        self._bytes_billed: int | None = None
         self._result: CheckpointResult
 
     def run(self, batch_parameters: dict[str, Any] | None = None) -> "Gate":
@@ -46,7 +49,11 @@ class Gate:
             batch_parameters = {"dataframe": frame}
             # What its writer tells about the rows, such as the values that a column may have.
             parameters = {str(name): value for name, value in frame.attrs.items()}
+        client = self._context.bigquery
+        before = client.bytes_billed if client else 0
         self._result = self._checkpoint.run(batch_parameters=batch_parameters, expectation_parameters=parameters)
+        if client and not self._file:
+            self._bytes_billed = client.bytes_billed - before
         _update_data_docs(self._context, self._result)
         return self
 
@@ -79,6 +86,8 @@ class Gate:
         }
         if rows := [result.result["element_count"] for result in results if "element_count" in result.result]:
             report |= {"rows_in": max(rows), "rows_out": max(rows) if self.success else 0}
+        if self._bytes_billed is not None:
+            report["bytes_billed"] = self._bytes_billed
         return report
 
     def failures(self) -> Iterator[str]:
@@ -111,7 +120,8 @@ class Gate:
         """URL of a validation result's page: on the docs server if its address is set, otherwise of the file."""
         (site,) = self._context.get_docs_sites_urls(resource_identifier=key, only_if_exists=False)
         url, data_docs = site["site_url"] or "", Settings().links.data_docs
-        return data_docs + url.rpartition("/data_docs/")[2] if data_docs else url
+        # The docs server serves the pages that are below `var`.
+        return data_docs + url.rpartition("/data_docs/")[2] if data_docs and not Settings().bucket else url
 
     def _results(self) -> list[ExpectationValidationResult]:
         return [result for suite in self._result.run_results.values() for result in suite.results]
@@ -132,21 +142,45 @@ def _row(example: dict[str, Any]) -> str:
 
 
 def _update_data_docs(context: DataContext, result: CheckpointResult) -> None:
-    """Add this result and delete old ones; under a lock, since all processes write the same index page."""
-    settings, store = Settings(), context.validation_results_store
+    """Add this result and delete old ones; under a lock, since all processes write the same index page.
+
+    Processes that share a bucket may be on several machines, and have no lock. There, whoever has written the index
+    looks whether results came meanwhile, and then writes it again with their pages, which this process may have taken
+    for those of deleted results; so the last one to write has seen all.
+    """
+    settings, new = Settings(), list(result.run_results)
+    if settings.bucket:
+        for _ in range(REBUILDS):
+            kept, _ = _add(context, new)
+            new = [key for key in _stored(context) if key not in kept]
+            if not new:
+                return
+        return
     home = settings.var / "great_expectations"
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        keys = [key for key in store.list_keys() if isinstance(key, ValidationResultIdentifier)]
-        keys.sort(key=lambda key: key.run_id.run_time, reverse=True)
-        expired = keys[settings.checks.keep_results :]
-        for key in expired:
-            store.remove_key(key)
-        pages: list[Any] = [*result.run_results, *(key.expectation_suite_identifier for key in result.run_results)]
-        # This also removes the pages of deleted results.
-        context.build_data_docs(resource_identifiers=pages)
+        _, expired = _add(context, new)
         for key in expired:
             # Great Expectations leaves empty folders behind.
             for folder in ("validations", "data_docs/validations"):
                 with suppress(OSError):
                     home.joinpath(folder, *key.to_tuple()[:-1]).rmdir()
+
+
+def _add(
+    context: DataContext, new: list[ValidationResultIdentifier]
+) -> tuple[list[ValidationResultIdentifier], list[ValidationResultIdentifier]]:
+    """Add the pages of results and delete old results; returns the keys of the results kept and deleted."""
+    keys = sorted(_stored(context), key=lambda key: key.run_id.run_time, reverse=True)
+    number = Settings().checks.keep_results
+    kept, expired = keys[:number], keys[number:]
+    for key in expired:
+        context.validation_results_store.remove_key(key)
+    pages: list[Any] = [*new, *(key.expectation_suite_identifier for key in new)]
+    # This also removes the pages of deleted results.
+    context.build_data_docs(resource_identifiers=pages)
+    return kept, expired
+
+
+def _stored(context: DataContext) -> list[ValidationResultIdentifier]:
+    return [key for key in context.validation_results_store.list_keys() if isinstance(key, ValidationResultIdentifier)]

@@ -11,8 +11,13 @@ SOURCE = Asset("source")
 # The published table; updated by dataops, starts mlops.
 LABELED_PROJECTS = Asset("labeled_projects")
 
+_RUNNER = Settings().runner
 # For temporary failures, such as a restarting service or a killed process. Bad data fails without a retry.
-RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=5), "execution_timeout": timedelta(hours=2)}
+RETRIES = {
+    "retries": _RUNNER.retries,
+    "retry_delay": timedelta(seconds=_RUNNER.retry_delay),
+    "execution_timeout": timedelta(hours=2),
+}
 
 
 def dataops_schedule(settings: Settings) -> str | list[Asset] | AssetOrTimeSchedule | None:

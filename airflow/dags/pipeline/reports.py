@@ -32,6 +32,8 @@ class Report(TypedDict, total=False):
 
     rows_in: int
     rows_out: int
+    # Where the warehouse bills by bytes.
+    bytes_billed: int
     # A few words on what was done, or why it failed.
     note: str
     # Addresses by label: a URL, an absolute path or "SERVICE:/path".

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -16,6 +16,11 @@ class Section(BaseModel):
     """A part of the settings; an unknown name in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_text(quantity: Any) -> Any:
+    """YAML reads `1` as a number."""
+    return str(quantity) if isinstance(quantity, int | float) else quantity
 
 
 def _as_cleaned(tag: str) -> str:
@@ -46,16 +51,121 @@ class Checks(Section):
     keep_results: int = Field(ge=1)
 
 
-class Runner(Section):
-    """Where commands run: each environment is the folder `root`/NAME, the working directory is `project`."""
+Kind = Literal["venv", "docker", "kubernetes", "gke"]
+# A quantity of Kubernetes.
+Cpu = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
+Memory = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$")]
 
-    type: Literal["venv"] = "venv"
+
+class Toleration(Section):
+    """A taint of nodes that a pod accepts, in Kubernetes' words."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class TaskRunner(Section):
+    """What a single task has instead of the runner's own value."""
+
+    type: Kind | None = None
+    image: str | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    accelerators: dict[str, int] | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Toleration] | None = None
+
+
+class Docker(Section):
+    """Where containers are attached."""
+
+    network: str | None = None
+    # `SOURCE:TARGET[:ro]`, SOURCE a named volume or an absolute path on the engine's machine.
+    volumes: list[Annotated[str, Field(pattern=r"^[^:]+:/[^:]+(:ro|:rw)?$")]] = []
+
+
+class Kubernetes(Section):
+    """Where pods run and as whom; `config/base.yaml` explains each value."""
+
+    namespace: str = "default"
+    kubeconfig: str | None = None
+    context: str | None = None
+    service_account: str | None = None
+    secret: str | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    claim: str | None = None
+    user: int | None = Field(None, ge=1)
+    host_network: bool = False
+    deferrable: bool = False
+
+
+class Gke(Section):
+    """The cluster of Google Kubernetes Engine."""
+
+    project: str
+    location: str
+    cluster: str
+
+
+class Runner(Section):
+    """Where commands run; the sections `docker`, `kubernetes` and `gke` are read by those types only.
+
+    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`.
+    """
+
+    type: Kind = "venv"
+    start_timeout: float = Field(600, gt=0)
+    retries: int = Field(2, ge=0)
+    retry_delay: float = Field(5, ge=0)
+    image: str | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    accelerators: dict[str, int] = {}
+    tasks: dict[str, TaskRunner] = {}
+    docker: Docker = Docker()
+    kubernetes: Kubernetes = Kubernetes()
+    gke: Gke | None = None
     root: Path = PROJECT / "var" / "env"
     project: Path = PROJECT
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for where, own in {
+            "": TaskRunner(),
+            **{f" of tasks.{name}": each for name, each in self.tasks.items()},
+        }.items():
+            kind, image = own.type or self.type, own.image or self.image
+            if kind != "venv" and not image:
+                raise ValueError(f"the type {kind}{where} needs an image: set runner.image")
+            if kind in ("kubernetes", "gke") and "@sha256:" not in (image or ""):
+                raise ValueError(f"the image{where} must be given by its digest, NAME@sha256:…, not {image!r}")
+            if kind == "gke" and not self.gke:
+                raise ValueError(f"the type gke{where} needs runner.gke: project, location and cluster")
+        return self
 
-class Warehouse(Section):
-    """The database that the checkpoints read."""
+    def of(self, task_id: str) -> Self:
+        """The runner of a task: its overrides from `tasks` are applied."""
+        own = self.tasks.get(task_id, TaskRunner())
+        nodes = {name: value for name in ("node_selector", "tolerations") if (value := getattr(own, name)) is not None}
+        names = ("type", "image", "cpu", "memory", "accelerators")
+        top = {name: value for name in names if (value := getattr(own, name)) is not None}
+        return self.model_copy(update=top | {"kubernetes": self.kubernetes.model_copy(update=nodes)})
+
+
+class Types(NamedTuple):
+    """Names of a column's type as Great Expectations finds them: the warehouse's, and that in a Parquet file."""
+
+    integer: tuple[str, str]
+    timestamp: tuple[str, str]
+    text: tuple[str, str]
+    boolean: tuple[str, str]
+
+
+class Postgres(Section):
+    """The PostgreSQL database that the checkpoints read."""
 
     type: Literal["postgres"]
     host: str
@@ -63,6 +173,55 @@ class Warehouse(Section):
     database: str
     user: str
     password: SecretStr
+
+    @property
+    def types(self) -> Types:
+        """The types of columns that the suites expect."""
+        return Types(
+            integer=("BIGINT", "Int64Dtype"),
+            timestamp=("TIMESTAMP WITHOUT TIME ZONE", "datetime64[us]"),
+            text=("TEXT", "StringDtype"),
+            boolean=("BOOLEAN", "BooleanDtype"),
+        )
+
+
+class BigQuery(Section):
+    """The BigQuery project that the checkpoints read.
+
+    Attributes:
+        location: region of all datasets and jobs.
+        prefix: in front of the name of each dataset.
+        maximum_bytes_billed: bytes that a query may read; BigQuery refuses a larger one.
+        job_timeout: seconds after which a query is ended.
+        keyfile: key of a service account; None: the default credentials of this machine.
+        impersonate: e-mail address of the service account to act as.
+        labels: of every job.
+        storage_api: not used here; results are small and come by the REST API.
+    """
+
+    type: Literal["bigquery"]
+    project: str = Field(min_length=1)
+    location: str = Field(min_length=1)
+    prefix: str = Field("", pattern=r"^\w*$")
+    maximum_bytes_billed: int = Field(ge=1)
+    job_timeout: int = Field(ge=1)
+    keyfile: str | None = None
+    impersonate: str | None = None
+    labels: dict[str, str] = {}
+    storage_api: str | None = None
+
+    @property
+    def types(self) -> Types:
+        """The types of columns that the suites expect."""
+        return Types(
+            integer=("INTEGER", "Int64Dtype"),
+            timestamp=("DATETIME", "datetime64[us]"),
+            text=("STRING", "StringDtype"),
+            boolean=("BOOLEAN", "BooleanDtype"),
+        )
+
+
+Warehouse = Annotated[Postgres | BigQuery, Field(discriminator="type")]
 
 
 BaseUrl = Annotated[str, Field(pattern="^https?://"), AfterValidator(lambda url: url.rstrip("/"))]
@@ -117,6 +276,13 @@ class Settings(BaseSettings):
     var: Path = PROJECT / "var"
     # Missing where DAG files are only parsed.
     warehouse: Warehouse | None = None
+    # Root of validation results and data docs if it is a bucket, gs://…; in a folder, these are below `var`.
+    artifacts: str | None = None
+
+    @property
+    def bucket(self) -> str | None:
+        """The artifact root if it is in a bucket."""
+        return self.artifacts.rstrip("/") if self.artifacts and self.artifacts.startswith("gs://") else None
 
     @classmethod
     def settings_customise_sources(

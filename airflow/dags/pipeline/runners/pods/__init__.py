@@ -1,0 +1,1 @@
+"""Commands in pods of Kubernetes; importing the modules imports the provider, which takes seconds."""

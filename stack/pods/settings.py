@@ -1,0 +1,117 @@
+"""The settings of the pods: what the launcher fills in, and which addresses pods cannot reach."""
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stack.checks import Check
+from stack.settings import ConfigError, Settings
+
+# Types of runners whose commands run in pods.
+TYPES = ("kubernetes", "gke")
+# Names by which every machine calls itself.
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def types(config: dict[str, Any]) -> set[str]:
+    """Types of runners of all tasks that run in pods."""
+    runner = config["runner"]
+    return {runner["type"], *(each.get("type") for each in runner["tasks"].values())} & set(TYPES)
+
+
+def task(config: dict[str, Any]) -> str:
+    """Id of a task that runs in a pod, or any other id if all do."""
+    runner = config["runner"]
+    if runner["type"] in TYPES:
+        return "check"
+    return next(name for name, each in runner["tasks"].items() if each.get("type") in TYPES)
+
+
+def complete(config: dict[str, Any], var: Path) -> None:
+    """Fill in what is not set: kubeconfig, context and Secret, and on a cluster on this machine the user of the pods.
+
+    Raises:
+        ConfigError: the image is missing, or not given by its digest.
+    """
+    if not types(config):
+        return
+    images = [config["runner"]["image"], *(each.get("image") for each in config["runner"]["tasks"].values())]
+    if not images[0] or any(image and "@sha256:" not in image for image in images):
+        wrong = next((f"{image} names no digest" for image in images if image), "it is not set")
+        raise ConfigError(
+            f"runner.image: {wrong}. `make images`, then `make image-push REGISTRY=host:port/name` prints the image's"
+            " reference; set it in a file given as CONFIG=…, as `runner: {image: NAME@sha256:…}` (docs/places.md)"
+        )
+    pods = config["runner"]["kubernetes"]
+    if is_mounted(config) and pods["user"] is None and os.geteuid():
+        # So that both can write what the other has made. Root is not for pods: they keep the image's user.
+        pods["user"] = os.geteuid()
+    if "kubernetes" in types(config):
+        pods["secret"] = pods["secret"] or own_secret(var)
+        # From now on the cluster is the same, whichever one is current later.
+        pods["kubeconfig"] = pods["kubeconfig"] or _kubeconfig()
+        pods["context"] = pods["context"] or _context(pods["kubeconfig"])
+
+
+def own_secret(var: Path) -> str:
+    """Name of the Secret that the launcher keeps for the instance in `var`."""
+    return f"mlops-{hashlib.sha256(f'{socket.gethostname()}:{var.resolve()}'.encode()).hexdigest()[:10]}"
+
+
+def is_mounted(config: dict[str, Any]) -> bool:
+    """Whether pods write to the folder of the artifacts on this machine, which is their node."""
+    pods = config["runner"]["kubernetes"]
+    return pods["host_network"] and not pods["claim"] and "://" not in config["artifacts"]
+
+
+def unreachable(settings: Settings) -> list[str]:
+    """What pods need and cannot reach, since it is on this machine; for each its address and what to set."""
+    config, pods = settings.config, settings.config["runner"]["kubernetes"]
+    found = []
+    if "://" not in config["artifacts"] and not pods["claim"] and not pods["host_network"]:
+        found.append(f"artifacts {settings.artifacts}: set artifacts to gs://…, or runner.kubernetes.claim")
+    if pods["host_network"]:
+        return found
+    if config["warehouse"]["type"] == "postgres" and (host := settings.warehouse()["host"]) in LOCAL:
+        found.append(f"warehouse {host}: set warehouse.host, .user, … and MLOPS_WAREHOUSE__PASSWORD=…")
+    if urlsplit(address := config["mlflow"] or settings.url("mlflow")).hostname in LOCAL:
+        found.append(f"MLflow {address}: set mlflow")
+    if (host := urlsplit(settings.studies()).hostname) in LOCAL:
+        found.append(
+            f"the database of the studies {host}: set MLOPS_STUDIES=postgresql+psycopg2://… in the environment"
+        )
+    return found
+
+
+def addresses(settings: Settings) -> Check:
+    """Check that no service that pods need has an address that means another machine there."""
+    if found := unreachable(settings):
+        text = f"pods cannot reach this machine: {'; '.join(found)}"
+        return Check(
+            "addresses", "fail", text, "or, if this machine is their node, runner.kubernetes.host_network: true"
+        )
+    return Check(
+        "addresses", "ok", "pods are given the node's network" if is_mounted(settings.config) else "none is local"
+    )
+
+
+def _kubeconfig() -> str | None:
+    """Paths of the files that exist of those that kubectl would read; None: there is none."""
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    found = [str(Path(each).expanduser().absolute()) for each in files.split(os.pathsep) if Path(each).is_file()]
+    return os.pathsep.join(found) or None
+
+
+def _context(kubeconfig: str | None) -> str | None:
+    """The current context; None: there is none."""
+    from kubernetes.config import ConfigException, list_kube_config_contexts
+
+    try:
+        _, current = list_kube_config_contexts(kubeconfig)
+    except ConfigException:
+        # The first request says so.
+        return None
+    return current["name"]

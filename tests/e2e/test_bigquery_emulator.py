@@ -1,0 +1,124 @@
+"""The whole stack on the emulators of BigQuery and Cloud Storage, compared with the run on PostgreSQL."""
+
+import json
+import subprocess
+import sys
+from urllib.parse import quote
+
+import httpx
+import pytest
+from bad_input import CASES, VALIDATE_PROJECTS, good_files
+
+from stack import warehouses
+from stack.settings import ROOT
+from tests.e2e.conftest import SEARCH, Instance
+
+pytestmark = pytest.mark.xdist_group("instance")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """The source of both runs: the files of the run on PostgreSQL."""
+    folder = tmp_path_factory.mktemp("good")
+    for name, content in good_files().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory):
+    """An instance of the place bigquery-emulator."""
+    instance = Instance(tmp_path_factory.mktemp("emulated"), place="bigquery-emulator", search=SEARCH | {"trials": 4})
+    yield instance
+    instance.make("down")
+
+
+@pytest.fixture(scope="module")
+def run(emulated, good):
+    """Its finished `make run`."""
+    return emulated.make("run", SOURCE=good)
+
+
+@pytest.fixture(scope="module")
+def compared(instance, first_run, emulated, run):
+    """The finished `make diff-places` of the run on PostgreSQL and the emulated one."""
+    sides = ["--a", "embedded", "--a-var", instance.var, "--b", "bigquery-emulator", "--b-var", emulated.var]
+    command = [sys.executable, "-m", "stack", "diff-places", *sides]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_both_graphs_succeed_and_leave_no_process(run, emulated):
+    assert run.returncode == 0, run.stdout
+    facts = emulated.summary()
+    assert (facts["place"], facts["state"]) == ("bigquery-emulator", "success")
+    assert all(one["evaluated"] == one["successful"] > 0 for one in facts["expectations"].values())
+    assert emulated.processes() == []
+
+
+def test_dag_files_packages_and_every_table_are_those_of_the_run_on_postgresql(compared):
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    lines = compared.stdout.splitlines()
+    assert "✓ the same DAG files and packages" in lines
+    columns = {
+        "projects": "id, created_on, title, description",
+        "tags": "id, tag",
+        "labeled_projects": "id, created_on, title, description, tag",
+        "projects_to_predict": "id, title, description, is_labeled",
+        "predictions": "id, tag, probability",
+    }
+    for table, compared_columns in columns.items():
+        (line,) = [line for line in lines if line.startswith(f"✓ {table}: ")]
+        assert line.endswith(f"rows, equal in {compared_columns}")
+        assert not line.startswith(f"✓ {table}: 0 rows")
+
+
+def test_the_summary_shows_the_bytes_billed(run, emulated):
+    billed = emulated.summary()["bytes_billed"]
+    assert billed > 0
+    assert f"bytes billed  {billed:,}" in run.stdout
+
+
+def test_snapshots_models_predictions_and_validations_are_in_the_bucket(run, emulated):
+    with emulated.services("postgres"):
+        bucket = f"{emulated.settings().url('storage')}/storage/v1/b/emulated/o"
+        found = httpx.get(bucket, params={"prefix": "artifacts/"}, timeout=60).raise_for_status().json()["items"]
+    folders = {each["name"].split("/")[1] for each in found}
+    assert {"snapshots", "models", "predictions", "great_expectations"} <= folders
+    assert not (emulated.var / "artifacts" / "snapshots").exists()
+
+
+def test_datasets_and_tables_have_our_label(run, emulated):
+    with emulated.services("postgres"):
+        project = f"{emulated.settings().url('bigquery')}/bigquery/v2/projects/emulated/datasets"
+        names = [each["datasetReference"]["datasetId"] for each in httpx.get(project).json()["datasets"]]
+        labels = {name: httpx.get(f"{project}/{quote(name)}").json().get("labels", {}) for name in names}
+    assert {"raw", "staging", "candidate", "marts"} <= set(names)
+    assert {name for name, each in labels.items() if each.get("app") != "mlops"} == set()
+
+
+def test_bad_rows_stop_at_the_same_gate_with_the_same_message_and_consumers_read_what_they_read(
+    run, emulated, tmp_path
+):
+    def published():
+        with emulated.services("postgres"):
+            found = warehouses.warehouse(emulated.settings())
+            return {name: found.digest(table) for name, table in emulated.settings().tables.published.items()}
+
+    before = published()
+    (case,) = [case for case in CASES if case.name == "null titles"]
+    case.write(tmp_path)
+    done = emulated.make("run", SOURCE=tmp_path)
+    facts = emulated.summary()
+    assert done.returncode != 0
+    assert facts["error"].startswith(f"dataops.{VALIDATE_PROJECTS}: "), facts["error"]
+    assert [text for text in case.texts if text not in facts["error"] and "file://" not in text] == []
+    assert published() == before
+
+
+def test_a_second_run_on_the_same_data_reuses_everything(run, emulated, good):
+    done = emulated.make("run", SOURCE=good)
+    assert done.returncode == 0, done.stdout
+    facts = emulated.summary()
+    assert facts["study"]["reused"] is True
+    assert facts["gate"]["decision"] == "kept"
+    assert json.loads(json.dumps(facts["tables"]))["predictions"] == facts["tables"]["projects"]
