@@ -228,7 +228,7 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 
 .PHONY: lock
 lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
-	@for name in uv $(ENVIRONMENTS) dev emulators local-bigquery; do \
+	@for name in uv $(ENVIRONMENTS) dev emulators local-bigquery zetasql; do \
 	  echo "$$name: resolving"; \
 	  version=$$(sed -n 's/^# python: //p' requirements/$$name.in); \
 	  $(UV) pip compile --quiet --universal --python-version "$${version:-3.11}" --generate-hashes --no-emit-index-url \

@@ -84,14 +84,16 @@ def postgres(tmp_path_factory):
 def bigquery_server(tmp_path_factory):
     """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
     command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
-    log = tmp_path_factory.mktemp("bigquery") / "log"
+    folder = tmp_path_factory.mktemp("bigquery")
+    log, statements = folder / "log", folder / "statements.jsonl"
+    command += ["--statements", statements]
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     address = next((line for line in process.stdout if line.startswith("{")), None)
     assert address, f"the emulator did not start: {log.read_text()}"
-    yield json.loads(address)
+    yield {**json.loads(address), "statements": statements}
     process.stdin.close()
     process.wait(timeout=30)
 
