@@ -76,7 +76,9 @@ def unreachable(settings: Settings) -> list[str]:
     if settings.is_emulated:
         found.append("the emulators, whose key file is on this machine: set a warehouse that is no emulator")
     elif keyfile := config["warehouse"].get("keyfile"):
-        found.append(f"{keyfile}: set runner.kubernetes.service_account, with workload identity, in place of a key file")
+        found.append(
+            f"{keyfile}: set runner.kubernetes.service_account, with workload identity, in place of a key file"
+        )
     if pods["host_network"]:
         return found
     if config["warehouse"]["type"] == "postgres" and (host := settings.warehouse()["host"]) in LOCAL:
