@@ -157,16 +157,17 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
+TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
 ENVIRONMENTS_stack := stack
 ENVIRONMENTS_devtools := stack airflow airbyte
-ENVIRONMENTS_tagifai := tagifai stack emulators
-ENVIRONMENTS_emulators := airbyte stack emulators
-ENVIRONMENTS_dbt_transforms := dbt stack emulators
-ENVIRONMENTS_airbyte := airbyte stack emulators
-ENVIRONMENTS_great_expectations := airflow stack emulators
+ENVIRONMENTS_sql := stack zetasql
+ENVIRONMENTS_tagifai := tagifai stack emulators zetasql
+ENVIRONMENTS_emulators := airbyte stack emulators zetasql
+ENVIRONMENTS_dbt_transforms := dbt stack emulators zetasql
+ENVIRONMENTS_airbyte := airbyte stack emulators zetasql
+ENVIRONMENTS_great_expectations := airflow stack emulators zetasql
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
-ENVIRONMENTS_e2e := $(ENVIRONMENTS)
+ENVIRONMENTS_e2e := $(ENVIRONMENTS) zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
 # Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
@@ -271,3 +272,5 @@ $(ENV)/%/.ready: requirements/%.txt | $(UV)
 # Install the application into its environment; built by the locked uv-build.
 INSTALL_tagifai = $(UV) pip install --quiet --no-deps --no-index --no-build-isolation \
   --python $(ENV)/tagifai/bin/python --editable .
+# Compiles the analyser once: half a minute of processor time.
+INSTALL_zetasql = $(ENV)/zetasql/bin/python tests/sql/analyser.py </dev/null
