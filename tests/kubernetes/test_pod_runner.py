@@ -1,5 +1,6 @@
 """Commands in pods: every way in which a pod can end, wait or be lost."""
 
+import asyncio
 import json
 
 import pytest
@@ -261,3 +262,24 @@ def test_a_killed_task_deletes_its_pod(cluster, settings):
     case.task.on_kill()
     assert type(case.ended().error) is RETRY
     gone(cluster, case)
+
+
+@pytest.mark.parametrize(("state", "is_deleted"), [("failed", True), ("deferred", False)])
+def test_a_sleeping_task_that_is_ended_deletes_its_pod_but_a_restarted_triggerer_does_not(
+    cluster, settings, monkeypatch, state, is_deleted
+):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    case = Case(settings(k_deferrable=True), f"{WAITS_FOR_GO}; succeed(rows=3)").start()
+    pod = ready(cluster, case)
+    cluster.until(lambda: case.trigger)
+    states = {case.run_id: {case.task_id: state}}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
+    case.trigger.task_instance = case.instance
+    asyncio.run(case.trigger.cleanup())
+    if is_deleted:
+        gone(cluster, case)
+        assert type(case.ended().error) is RETRY
+    else:
+        cluster.kubectl("exec", pod, "--container=base", "--", *GO)
+        assert case.ended().result == {"rows": 3}

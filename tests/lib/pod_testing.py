@@ -113,6 +113,7 @@ class Case:
         result: what it returned, None if it failed.
         error: the exception, None if it succeeded.
         xcoms: what it pushed.
+        trigger: the trigger that it sleeps with; None: it does not yet.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Case:
         self.instance = Instance(self.task_id, self.run_id, attempt)
         self.task = self._task(body, program, limit, changes or {})
         self._arguments = (body, program, limit, changes or {})
+        self.trigger = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
@@ -186,6 +188,7 @@ class Case:
         again = type(trigger)(**arguments)
         assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
         record(again, self.recorder)
+        self.trigger = again
         return (await anext(again.run())).payload
 
 

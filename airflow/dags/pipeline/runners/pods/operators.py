@@ -226,10 +226,20 @@ def make(task: "CommandOperator") -> PodOperator:
 
 def watch(trigger: Any) -> Watch:
     """The watch of a sleeping task, whose PodTrigger has the pod's name and the bounds."""
-    runner = Settings().runner.of(trigger.task_id).model_copy(update={"start_timeout": trigger.start_timeout})
-    operator = _operator(trigger.task_id, runner, [], [], None)
     seen, count = trigger.position
-    return operator.watch(trigger.pod, trigger.deadline, (seen, count), trigger.log)
+    return _sleeping(trigger).watch(trigger.pod, trigger.deadline, (seen, count), trigger.log)
+
+
+def delete(trigger: Any) -> None:
+    """Delete the pod of a sleeping task that was ended."""
+    operator = _sleeping(trigger)
+    operator.pod = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=trigger.pod))
+    operator.on_kill()
+
+
+def _sleeping(trigger: Any) -> PodOperator:
+    runner = Settings().runner.of(trigger.task_id).model_copy(update={"start_timeout": trigger.start_timeout})
+    return _operator(trigger.task_id, runner, [], [], None)
 
 
 def _operator(task_id: str, runner: Runner, command: list[str], program: list[str], limit: timedelta | None) -> Any:

@@ -24,6 +24,7 @@ class PodTrigger(BaseTrigger):
         self.start_timeout = start_timeout
         self.deadline = deadline
         self.position = position
+        self._fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and arguments from which Airflow recreates the trigger."""
@@ -44,6 +45,7 @@ class PodTrigger(BaseTrigger):
                 error = str(given_up)
             if ended is None and not error:
                 await asyncio.sleep(watch.pause)
+        self._fired = True
         yield TriggerEvent(
             {
                 "pod": self.pod,
@@ -52,3 +54,30 @@ class PodTrigger(BaseTrigger):
                 "state": (ended or State("ended", error)).plain(),
             }
         )
+
+    async def cleanup(self) -> None:
+        """Delete the pod if somebody has ended the sleeping task; not if the triggerer ends or hands the task over."""
+        if self._fired or await asyncio.to_thread(self._sleeps):
+            return
+        from pipeline.runners.pods import operators
+
+        self.log.info("The task was ended while its pod ran: deleting the pod %s", self.pod)
+        await asyncio.to_thread(operators.delete, self)
+
+    def _sleeps(self) -> bool:
+        """Whether the task still waits for this trigger, or nobody can say so."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        task = self.task_instance
+        if task is None:
+            return True
+        try:
+            states = RuntimeTaskInstance.get_task_states(
+                dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
+            )
+        # Each version has its own errors; the kubelet ends the pod in the end.
+        except Exception as error:
+            self.log.warning("The state of the task is not known, so its pod stays: %s", error)
+            return True
+        found = [state for tasks in states.values() for state in tasks.values()]
+        return not found or "deferred" in found
