@@ -55,7 +55,7 @@ def main() -> None:
         type=Path,
         metavar="FILE",
         default=os.environ.get("BIGQUERY_EMULATOR_STATEMENTS"),
-        help="append each query that is received, as JSON (default: the environment variable BIGQUERY_EMULATOR_STATEMENTS)",
+        help="append each query that is received, as JSON (default: the variable BIGQUERY_EMULATOR_STATEMENTS)",
     )
     options = parser.parse_args()
     corrections.install()

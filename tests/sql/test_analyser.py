@@ -33,7 +33,7 @@ REFUSED = {
     "select id from data.missing": "Table not found: data.missing",
     "select cast(id as text) from data.projects": "Type not found: text",
     "insert into data.projects (id) values ('a')": "STRING which cannot be inserted into column id",
-    "begin transaction; update data.projects set missing = 1 where true; commit transaction": "Unrecognized name: missing",
+    "begin transaction; update data.projects set missing = 1 where true; commit transaction": "Unrecognized name",
     "if exists (select 1 from data.missing) then select 1; end if": "Table not found: data.missing",
     "if true then select 1; else select missing from data.projects; end if": "Unrecognized name: missing",
     "create table data.new (a text)": "Type not found: text",
@@ -51,8 +51,8 @@ ACCEPTED = [
     "alter table data.projects add column if not exists `more` string",
     "begin transaction; delete from data.projects where title = 'é'; insert into data.projects (id) values (1);"
     " commit transaction",
-    "merge into data.projects as target using (select 1 as id) as source on target.id = source.id when matched then update set"
-    " title = 'ü' when not matched then insert (id) values (id)",
+    "merge into data.projects as target using (select 1 as id) as source on target.id = source.id"
+    " when matched then update set title = 'ü' when not matched then insert (id) values (id)",
 ]
 
 
