@@ -85,10 +85,10 @@ def test_sql_of_bigquery_is_accepted(answers, sql):
     assert sql not in answers
 
 
-@pytest.mark.parametrize("alarm", sql_analysis.false_alarms(), ids=lambda alarm: alarm["message"])
-def test_a_known_false_alarm_is_still_one(answers, alarm):
-    refused = sql_analysis.Refused(alarm["example"], answers[alarm["example"]])
-    assert sql_analysis.is_explained(refused, alarm)
+def test_every_known_false_alarm_is_still_one(answers):
+    examples = {each["example"]: each for each in sql_analysis.false_alarms()}
+    found = [sql_analysis.Refused(sql, answers.get(sql, "")) for sql in examples]
+    assert [each for each in found if not sql_analysis.is_explained(each, examples[each.sql])] == []
 
 
 def test_of_what_was_received_each_shape_is_analysed_once_and_what_failed_is_not(tmp_path):
