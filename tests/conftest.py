@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import sql_analysis
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
@@ -82,7 +83,10 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def bigquery_server(tmp_path_factory):
-    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
+    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port.
+
+    At the session's end, Google's analyser has to accept what it ran.
+    """
     command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
     folder = tmp_path_factory.mktemp("bigquery")
     log, statements = folder / "log", folder / "statements.jsonl"
@@ -93,9 +97,12 @@ def bigquery_server(tmp_path_factory):
         )
     address = next((line for line in process.stdout if line.startswith("{")), None)
     assert address, f"the emulator did not start: {log.read_text()}"
-    yield {**json.loads(address), "statements": statements}
+    yield json.loads(address)
     process.stdin.close()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
+    # BigQuery refuses much that the emulator runs.
+    refused = sql_analysis.refused(statements)
+    assert not refused, "Google's analyser refuses queries of these tests:\n\n" + "\n\n".join(map(str, refused))
 
 
 @pytest.fixture(scope="session")

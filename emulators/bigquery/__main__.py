@@ -50,7 +50,13 @@ def main() -> None:
         "--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://"
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
-    parser.add_argument("--statements", type=Path, metavar="FILE", help="append each query that is received, as JSON")
+    parser.add_argument(
+        "--statements",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("BIGQUERY_EMULATOR_STATEMENTS"),
+        help="append each query that is received, as JSON (default: the variable BIGQUERY_EMULATOR_STATEMENTS)",
+    )
     options = parser.parse_args()
     corrections.install()
     files.use(options.storage_root and options.storage_root.resolve())

@@ -1,4 +1,4 @@
-"""The statements that were received, with the tables that they may name, for an analysis later: `--statements FILE`."""
+"""The queries that were received, with the tables that they may name, for an analysis later: `--statements FILE`."""
 
 import json
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bqemulator.api.routes import tables as pages
-from bqemulator.domain.errors import DomainError
 
 _file: int | None = None
 
@@ -49,8 +48,8 @@ def noted(ctx: Any, project: str, query: dict[str, Any]) -> Iterator[None]:
     }
     try:
         yield
-    except DomainError as error:
-        entry["error"] = str(error)
+    except Exception as error:
+        entry["error"] = str(error) or type(error).__name__
         raise
     finally:
         os.write(_file, json.dumps(entry).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Google's analyser on the queries that BigQuery's stand-in has received; standard library only, for every environment."""
+"""Google's analyser on the queries that BigQuery's stand-in has received; standard library only, as conftest.py."""
 
 import json
 import re
@@ -53,8 +53,4 @@ def refused(statements: Path) -> list[Refused]:
     queries = [json.loads(line) for line in statements.read_text().splitlines()]
     distinct = {_VARYING.sub("?", query["sql"]): query for query in reversed(queries) if not query["error"]}
     known = false_alarms()
-    return [
-        found
-        for found in analyse(list(distinct.values()))
-        if not any(is_explained(found, each) for each in known)
-    ]
+    return [found for found in analyse(list(distinct.values())) if not any(is_explained(found, each) for each in known)]

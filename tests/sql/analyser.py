@@ -1,8 +1,8 @@
 """Google's analyser of SQL as a program, which the environment `zetasql` runs.
 
 It reads queries, one a line, as `emulators.bigquery --statements` writes them, and answers each with a line of JSON: an
-error's message, or null. Of a script it analyses every statement, with the tables that earlier ones create; conditions and
-bodies of IF, too.
+error's message, or null. Of a script it analyses every statement, with the tables that earlier ones create; conditions
+and bodies of IF, too.
 """
 
 import json
@@ -129,7 +129,7 @@ class Query:
             self._tables.setdefault((parents[-1] if parents else self._dataset, name), columns)
 
     def _catalog(self) -> SimpleCatalog:
-        """The tables by each way to write their names: with or without project and dataset, in one piece or in several."""
+        """The tables by each way to write their names: with project and dataset or without, in one piece or several."""
         functions = types.ZetaSQLBuiltinFunctionOptions(language_options=self._language)
         root = SimpleCatalog(name="root", builtin_function_options=functions)
         project, datasets = SimpleCatalog(name=self._project), defaultdict(list)
@@ -140,7 +140,9 @@ class Query:
         root.table += datasets[self._dataset]
         project.catalog = [SimpleCatalog(name=name, table=tables) for name, tables in datasets.items()]
         root.catalog = [project, *project.catalog]
-        root.catalog += [SimpleCatalog(name=f"{self._project}.{each.name}", table=each.table) for each in project.catalog]
+        root.catalog += [
+            SimpleCatalog(name=f"{self._project}.{each.name}", table=each.table) for each in project.catalog
+        ]
         return root
 
 
