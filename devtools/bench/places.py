@@ -62,7 +62,7 @@ def _image() -> str:
     if not cluster.running():
         raise StackError("no cluster is up: make images cluster-up, then run this again")
     pushed = subprocess.run(
-        ["docker/push", "mlops-tasks", f"{cluster.registry}/mlops-tasks"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["docker/push", "mlops-tasks", f"{cluster.registry}/mlops-tasks"], cwd=ROOT, capture_output=True, text=True
     )
     if pushed.returncode:
         raise StackError(f"the image of the tasks cannot be pushed: {pushed.stderr.strip()}")

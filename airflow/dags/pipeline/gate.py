@@ -4,6 +4,7 @@ Importing this module imports Great Expectations, which takes 5 s.
 """
 
 import fcntl
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -47,8 +48,8 @@ class Gate:
         if self._file:
             # With nullable types a missing id does not turn the other ids into floats.
             # fsspec has the same credentials as the commands that write; Arrow has a client of its own for buckets.
-            with fsspec.open(self._file, "rb") as file:
-                frame = pd.read_parquet(file, dtype_backend="numpy_nullable")
+            filesystem, path = fsspec.url_to_fs(self._file)
+            frame = pd.read_parquet(io.BytesIO(filesystem.cat_file(path)), dtype_backend="numpy_nullable")
             batch_parameters = {"dataframe": frame}
             # What its writer tells about the rows, such as the values that a column may have.
             parameters = {str(name): value for name, value in frame.attrs.items()}
