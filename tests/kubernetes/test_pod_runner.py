@@ -64,6 +64,12 @@ def ready(cluster, case):
     return cluster.until(pod)
 
 
+def has_ended(cluster, pod):
+    """Whether the command of a pod has ended; its sidecar has not."""
+    statuses = {each["name"]: each["state"] for each in cluster.get("pod", pod)["status"]["containerStatuses"]}
+    return "terminated" in statuses["base"]
+
+
 def delete(*options):
     """What deletes the pod of a case once it is ready."""
     return lambda cluster, case: cluster.kubectl("delete", "pod", ready(cluster, case), "--wait=false", *options)
@@ -243,7 +249,7 @@ def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(clu
     os.kill(worker.pid, signal.SIGSTOP)
     if is_done:
         cluster.kubectl(*go)
-        cluster.ended(pod)
+        cluster.until(lambda: has_ended(cluster, pod))
     worker.kill()
     worker.wait()
     other.start()
