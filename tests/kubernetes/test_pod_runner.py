@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from pod_testing import GO, WAITS_FOR_GO, Case, configure
 
 from pipeline.settings import Runner
