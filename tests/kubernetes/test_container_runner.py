@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from cluster_testing import TASKS, unable
 from pod_testing import GO, WAITS_FOR_GO, Case
 

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from pod_testing import GO, WAITS_FOR_GO, Case, configure
 
 from pipeline.settings import Runner
@@ -62,6 +62,12 @@ def ready(cluster, case):
         return next((name for name in names if "ready" in cluster.kubectl("logs", name, "base", check=False)), None)
 
     return cluster.until(pod)
+
+
+def has_ended(cluster, pod):
+    """Whether the command of a pod has ended; its sidecar has not."""
+    statuses = {each["name"]: each["state"] for each in cluster.get("pod", pod)["status"]["containerStatuses"]}
+    return "terminated" in statuses["base"]
 
 
 def delete(*options):
@@ -243,7 +249,7 @@ def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(clu
     os.kill(worker.pid, signal.SIGSTOP)
     if is_done:
         cluster.kubectl(*go)
-        cluster.ended(pod)
+        cluster.until(lambda: has_ended(cluster, pod))
     worker.kill()
     worker.wait()
     other.start()

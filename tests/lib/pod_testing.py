@@ -8,7 +8,7 @@ import sys
 import threading
 from datetime import timedelta
 
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_testing import TaskInstance
 
 from pipeline.runners.container import ContainerCommandOperator

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import urllib3
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from kubernetes.client import CoreV1Api, V1DeleteOptions
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
