@@ -30,7 +30,7 @@ def noted(ctx: Any, project: str, query: dict[str, Any]) -> Iterator[None]:
         yield
         return
     sql = query.get("query", "")
-    entry = {
+    entry: dict[str, Any] = {
         "sql": sql,
         "project": project,
         "dataset": (query.get("defaultDataset") or {}).get("datasetId"),
