@@ -48,7 +48,7 @@ def test_a_query_is_written_with_its_default_dataset_types_of_parameters_and_tab
     assert found == {
         "dataset": "data",
         "parameters": [{"name": "least", "parameterType": {"type": "INT64"}}],
-        "tables": {"data.numbers": [{"name": "a", "type": "INT64", "mode": "REQUIRED"}]},
+        "tables": {"data.numbers": [{"name": "a", "type": "INTEGER", "mode": "REQUIRED"}]},
         "error": None,
     }
 
