@@ -166,6 +166,16 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW"}
 
 
+def test_of_several_config_files_the_later_counts_more_and_a_password_in_one_is_a_secret(monkeypatch, tmp_path):
+    (tmp_path / "base.yaml").write_text("split: {seed: 7, test_size: 0.2}\nwarehouse: {type: postgres}\n")
+    (tmp_path / "own.yaml").write_text("split: {seed: 8}\nwarehouse: {host: db, password: hush}\n")
+    monkeypatch.setenv("MLOPS_CONFIG", f"{tmp_path / 'base.yaml'}:{tmp_path / 'own.yaml'}")
+    plain, secret = environment.variables()
+    assert json.loads(plain["MLOPS_SPLIT"]) == {"seed": 8, "test_size": 0.2}
+    assert json.loads(secret["MLOPS_WAREHOUSE"]) == {"type": "postgres", "host": "db", "password": "hush"}
+    assert "hush" not in str(plain)
+
+
 @pytest.mark.parametrize("kind", ["venv", "docker", "kubernetes", "gke"])
 def test_dag_files_import_no_library_of_a_runner(kind):
     environment = os.environ | {"PYTHONPATH": str(DAGS), "MLOPS_RUNNER": json.dumps({**GKE, "type": kind})}
