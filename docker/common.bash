@@ -39,8 +39,8 @@ volumes() {
 
 has_volume() { grep -q "^$1 " <<<"$(volumes)"; }
 
-# Print the running services, one per line.
-running() { docker compose ps --services --status running | sort -u; }
+# Print the running services, one per line; `task` is none, but the containers of tasks, which the scheduler makes.
+running() { docker compose ps --services --status running | sed '/^task$/d' | sort -u; }
 
 # Print the services that were running before, without PostgreSQL.
 all_but_postgres() { grep -vx -e postgres -e "" <<<"$before" || true; }
@@ -76,6 +76,12 @@ start_postgres() {
 
 stop() {
   ((!$#)) || quietly docker compose stop "$@"
+}
+
+# Remove what a stopped scheduler leaves behind: containers of tasks, which are tried again after its next start.
+remove_tasks() {
+  docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
+    --filter label=com.docker.compose.service=task | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
 }
 
 # Start existing services and wait until they are healthy.

@@ -11,14 +11,25 @@ from typing import Any
 
 from rich.console import Console
 
+from stack import places
 from stack.checks import Check, amount, describe, holder_of, is_taken, ports_check, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
-from stack.compose.settings import SOURCE, Environment, environment_of
+from stack.compose.settings import SOURCE, Environment, environment_of, images_of_tasks, require_engine
 from stack.settings import ROOT, ConfigError, read
 
 BASES = ("python:3.11-slim-bookworm", "postgres:17")
 SERVICES = ("airflow", "mlflow", "airbyte", "docs")
+# What a task of the scheduler can do with the engine's socket: prints its group, then OK if the engine answers.
+SOCKET = "/var/run/docker.sock"
+PROBE = f"""
+import os, socket
+print(os.stat("{SOCKET}").st_gid, flush=True)
+engine = socket.socket(socket.AF_UNIX)
+engine.connect("{SOCKET}")
+engine.sendall(b"GET /_ping HTTP/1.0\\r\\nHost: docker\\r\\n\\r\\n")
+print(engine.makefile().read()[-2:])
+"""
 CLOSED = "`make images`; see docs/closed-networks.md for machines without a registry or a package index"
 
 
@@ -135,7 +146,35 @@ def volumes(project: Project) -> Check:
     return Check("volumes", "ok", f"{', '.join(there)}: usable by this version" if there else "none yet")
 
 
-FULL: tuple[Callable[[Project], Check], ...] = (code, source, ports, memory, disk, images, volumes)
+def tasks(project: Project) -> Check:
+    """Check that tasks that run in containers of their own have their image, and the scheduler an engine for them."""
+    wanted = images_of_tasks(places.config("compose"))
+    given, group = project.environment.docker_socket, project.environment.docker_group
+    if not given:
+        return Check("tasks", "ok", "run in the scheduler's container")
+    if not wanted:
+        found = "DOCKER_SOCKET in .env gives the scheduler root's rights on this machine, and no task needs them"
+        return Check("tasks", "warn", found, "delete it, or set runner.type in config/places/compose.yaml to docker")
+    if own := [image for image in _lacking(wanted) if "/" not in image]:
+        return Check("tasks", "fail", f"there is no image {', '.join(own)}", "`make images`")
+    mount = f"--mount=type=bind,source={given},target={SOCKET},readonly"
+    words = ("run", "--rm", "--network=none", mount, f"--group-add={group}", "--entrypoint=python3")
+    image = project.config["services"]["init"]["image"]
+    if _lacking([image]):
+        return Check("tasks", "warn", f"without the image {image}, DOCKER_SOCKET cannot be tried", "`make images`")
+    done = docker(*words, image, "-c", PROBE)
+    number, _, answer = done.stdout.strip().partition("\n")
+    if answer == "OK":
+        return Check("tasks", "ok", f"run in containers of their own, from {', '.join(sorted(wanted))}")
+    if not number:
+        reason = (done.stderr.strip().splitlines() or ["it does not answer"])[-1]
+        return Check("tasks", "fail", f"DOCKER_SOCKET: {given}: {reason}", "set it to the engine's socket in .env")
+    if "PermissionError" in done.stderr:
+        return Check("tasks", "fail", f"group {group} may not use {given}", f"set DOCKER_GROUP={number} in .env")
+    return Check("tasks", "fail", f"DOCKER_SOCKET: no Docker engine answers at {given}", "set it in .env")
+
+
+FULL: tuple[Callable[[Project], Check], ...] = (code, source, ports, memory, disk, images, volumes, tasks)
 
 
 def look(console: Console, *, place: str, var: Path, config: Path | None) -> bool:
@@ -153,6 +192,7 @@ def checks() -> Iterator[Check]:
     remedy = "fix it in .env; .env.example explains each setting; then the other checks can run"
     try:
         environment = environment_of(ROOT / ".env", os.environ)
+        require_engine(places.config("compose"), environment)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), remedy)
         return

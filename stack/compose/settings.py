@@ -51,6 +51,9 @@ class Environment(BaseModel):
     mlflow_username: str | None = None
     mlflow_password: SecretStr | None = None
 
+    docker_socket: str | None = None
+    docker_group: int | None = Field(None, ge=0)
+
     # Read by Compose alone.
     build_certificates: str = ""
     build_pip_conf: str = ""
@@ -64,6 +67,8 @@ class Environment(BaseModel):
             raise ValueError("AIRBYTE_URL needs AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET")
         if bool(self.mlflow_username) != bool(self.mlflow_password):
             raise ValueError("MLFLOW_USERNAME and MLFLOW_PASSWORD go together")
+        if bool(self.docker_socket) != (self.docker_group is not None):
+            raise ValueError("DOCKER_SOCKET and DOCKER_GROUP go together")
         ports = [self.airflow_port, self.mlflow_port, self.airbyte_port, self.docs_port]
         if len(set(ports)) < len(ports):
             raise ValueError("AIRFLOW_PORT, MLFLOW_PORT, AIRBYTE_PORT and DOCS_PORT must differ")
@@ -141,6 +146,7 @@ def load(var: Path) -> Settings:
     config = places.config("compose")
     config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
     settings.require(config, "config/base.yaml")
+    require_engine(config, environment)
     known = settings.made_secrets(SECRETS / "secrets.json")
     elsewhere = {
         "airbyte_client_secret": environment.airbyte_client_secret,
@@ -148,6 +154,22 @@ def load(var: Path) -> Settings:
     }
     known |= {name: secret.get_secret_value() for name, secret in elsewhere.items() if secret}
     return Settings(var=var, config=config, ports=PORTS, secrets=known, environment=environment)
+
+
+def images_of_tasks(config: dict[str, Any]) -> set[str]:
+    """The images of the tasks that run in containers of their own; none if no task does."""
+    runner = config["runner"]
+    each = [{}, *runner["tasks"].values()]
+    return {own.get("image") or runner["image"] for own in each if (own.get("type") or runner["type"]) == "docker"}
+
+
+def require_engine(config: dict[str, Any], environment: Environment) -> None:
+    """Raise a ConfigError if tasks run in containers of their own, and Airflow does not get the engine for them."""
+    if images_of_tasks(config) and not environment.docker_socket:
+        raise ConfigError(
+            "runner.type docker: Airflow needs Docker's engine for it: set DOCKER_SOCKET and DOCKER_GROUP in .env"
+            " (docs/compose.md says what this allows), or runner.type to venv"
+        )
 
 
 def environment_of(file: Path, given: Mapping[str, str]) -> Environment:

@@ -57,6 +57,16 @@ def test_all_services_but_postgres_are_stopped_during_a_backup_and_started_again
     assert scripts.running() == BOTH
 
 
+@pytest.mark.parametrize("script", ["backup", "restore"])
+def test_containers_of_tasks_outlive_the_scheduler_and_are_removed_before_anything_is_read_or_written(
+    scripts, backup, tmp_path, script
+):
+    scripts.set(tasks="c1\nc2\n", running="mlflow\npostgres\ntask\n")
+    file = tmp_path / "new.tar" if script == "backup" else backup
+    assert scripts.run(script, str(file), YES="1").returncode == 0
+    assert scripts.changes()[:2] == ["compose stop mlflow", "rm --force --volumes c1 c2"]
+
+
 def test_the_default_file_is_named_after_the_project_and_the_time(scripts):
     assert "passwords" in scripts.run("backup").stdout
     (file,) = (scripts.folder / "backups").iterdir()

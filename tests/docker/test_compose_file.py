@@ -22,6 +22,8 @@ pytestmark = pytest.mark.xdist_group("compose file")
 
 # Services that end by themselves.
 JOBS = {"init", "connect"}
+# What takes the place of settings without a default: no socket, and a group that the user has anyway.
+UNSET = {"DOCKER_SOCKET": "/dev/null", "DOCKER_GROUP": "10001"}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,15 @@ def test_no_password_is_in_the_file(services):
             assert not secret or not value, (name, key)
 
 
+@pytest.mark.usefixtures("engine")
+def test_only_the_scheduler_reaches_the_docker_engine_if_env_names_its_socket():
+    given = DEFAULTS | {"DOCKER_SOCKET": "/run/some.sock", "DOCKER_GROUP": "123"}
+    services = json.loads(run(*COMPOSE, "config", "--format", "json", env=given).stdout)["services"]
+    sockets = {name for name, each in services.items() for mount in each.get("volumes", []) if ".sock" in mount["source"]}
+    assert sockets == {name for name, each in services.items() if "123" in each.get("group_add", [])}
+    assert sockets == {"airflow-scheduler"}
+
+
 @pytest.mark.parametrize("name", ["AIRFLOW", "MLFLOW", "AIRBYTE", "DOCS", "POSTGRES"])
 @pytest.mark.usefixtures("engine")
 def test_compose_names_the_setting_of_a_port_that_is_not_a_number(name):
@@ -165,6 +176,8 @@ def test_the_file_uses_every_setting_with_its_default(written):
         default = Environment.model_fields[name.lower()].default
         if name.startswith("BUILD_"):
             assert (operator, word, default) == ("-", "/dev/null", "")
+        elif name in UNSET and operator == "-":
+            assert (word in ("", UNSET[name]), default) == (True, None), name
         elif operator == "-":
             assert word == ("" if default is None else str(default)), name
 

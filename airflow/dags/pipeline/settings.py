@@ -84,6 +84,8 @@ class Docker(Section):
     network: str | None = None
     # `SOURCE:TARGET[:ro]`, SOURCE a named volume or an absolute path on the engine's machine.
     volumes: list[Annotated[str, Field(pattern=r"^[^:]+:/[^:]+(:ro|:rw)?$")]] = []
+    # Paths in Airflow's own container.
+    inherit: list[Annotated[str, Field(pattern=r"^/")]] = []
 
 
 class Kubernetes(Section):

@@ -17,6 +17,7 @@ eval "$HOOK"
 case "$*" in
   "compose config") cat "$state/config" ;;
   "compose ps --services --status running") cat "$state/running" ;;
+  "ps "*service=task) cat "$state/tasks" ;;
   "compose ps --all --quiet" | "ps --all "*) cat "$state/containers" ;;
   "volume ls "*) cat "$state/volumes" ;;
   *" pg_dump "*) echo "dump of ${*: -1}" ;;
@@ -46,7 +47,7 @@ class StubbedScripts:
         self.state = self.programs / "state"
         self.state.mkdir(parents=True)
         self.program("docker", DOCKER)
-        self.set(running="mlflow\npostgres\n", containers="a\nb\n", calls="", sql="")
+        self.set(running="mlflow\npostgres\n", containers="a\nb\n", tasks="", calls="", sql="")
         self.set(volumes="postgres kept_postgres\nvar kept_var\nsecrets kept_secrets\n")
         self.set(config=CONFIG.format(postgres=POSTGRES))
 
@@ -85,7 +86,7 @@ class StubbedScripts:
 
     def changes(self):
         """The calls that can change containers, volumes or databases."""
-        changing = ("compose stop", "compose up", "compose down", "compose run", "compose exec", "volume rm")
+        changing = ("compose stop", "compose up", "compose down", "compose run", "compose exec", "volume rm", "rm ")
         return [call for call in self.calls() if call.startswith(changing)]
 
     def sql(self):

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from devtools.ports import free_port
+from stack import places
 from stack.compose import checks as compose_checks
 from stack.compose import doctor as compose_doctor
 from stack.compose.settings import Environment
@@ -253,6 +254,51 @@ def test_volumes_that_this_version_cannot_go_on_with_are_told(docker, project):
         "the volume `postgres` holds a cluster of PostgreSQL 16, and this image is PostgreSQL 17",
     )
     assert check.remedy.startswith("run `make backup` with that image")
+
+
+SOCKET = {"docker_socket": "/run/docker.sock", "docker_group": 7}
+
+
+@pytest.fixture
+def use_runner(monkeypatch):
+    """Sets values of the runner of the container place."""
+    config = places.config("compose")
+
+    def use(**values):
+        monkeypatch.setattr(places, "config", lambda place: config | {"runner": config["runner"] | values})
+
+    return use
+
+
+def test_tasks_in_containers_without_an_engine_are_told_with_the_settings(docker, use_runner):
+    use_runner(tasks={"train": {"type": "docker"}})
+    check = checked(compose_doctor.checks())["settings"]
+    assert check.state == "fail"
+    assert "set DOCKER_SOCKET and DOCKER_GROUP in .env" in check.found
+
+
+def test_an_engine_that_no_task_needs_is_told(docker, project):
+    assert (compose_doctor.tasks(project).state, compose_doctor.tasks(made(".", {}, **SOCKET)).state) == ("ok", "warn")
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "found", "remedy"),
+    [
+        ("999\nOK", None, "from mlops-tasks", ""),
+        ("999\n", "PermissionError: [Errno 13] Permission denied", "group 7 may not use", "set DOCKER_GROUP=999"),
+        ("999\n", "ConnectionRefusedError: [Errno 111]", "no Docker engine answers at /run/docker.sock", "in .env"),
+        ("", "docker: bind source path does not exist.", "/run/docker.sock: docker: bind source path", "in .env"),
+    ],
+)
+def test_an_engine_that_tasks_cannot_use_is_told(docker, use_runner, said, error, found, remedy):
+    use_runner(type="docker")
+    assert compose_doctor.tasks(made(".", {}, **SOCKET)).remedy == "`make images`"
+    docker.says("image inspect", "[]")
+    docker.says("run --rm --network=none", said, error)
+    check = compose_doctor.tasks(made(".", {}, **SOCKET))
+    assert check.state == ("fail" if error else "ok")
+    assert found in check.found
+    assert remedy in check.remedy
 
 
 def test_lost_secrets_are_told_before_a_start_makes_new_ones(docker, project):

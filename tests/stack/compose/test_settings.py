@@ -77,6 +77,8 @@ def test_every_unknown_name_is_told_and_one_that_is_like_none_too(refused):
             ["AIRBYTE_URL=http://a", "AIRBYTE_CLIENT_ID=me"],
             "AIRBYTE_URL needs AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET",
         ),
+        (["DOCKER_SOCKET=/var/run/docker.sock"], "DOCKER_SOCKET and DOCKER_GROUP go together"),
+        (["DOCKER_GROUP=docker"], "DOCKER_GROUP: Input should be a valid integer"),
         (["MLFLOW_USERNAME=me"], "MLFLOW_USERNAME and MLFLOW_PASSWORD go together"),
         (["MLFLOW_PASSWORD=x"], "MLFLOW_USERNAME and MLFLOW_PASSWORD go together"),
     ],

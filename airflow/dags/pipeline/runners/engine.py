@@ -6,19 +6,21 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import requests
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import DeviceRequest
+from docker.types import DeviceRequest, LogConfig
 
 import docker
 from pipeline import reports
 from pipeline.runners import environment, images
 from pipeline.runners.logs import START, Log, Position
 from pipeline.runners.outcome import EXCEEDED, NO_PROGRAM, TIMED_OUT, Outcome, exceeded
+from pipeline.runners.surroundings import Surroundings, look
 from pipeline.runners.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ RESULT = f"{VOLUME}/{FOLDER}/return.json"
 TIMEOUT = 30
 PAUSE = 0.3
 GRACE = 10
+# Processes and threads of a container, and its log on the engine's disk, which the task's log repeats.
+PIDS = 500
+LOG = LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"})
 # Seconds until a request is tried again.
 RETRY = 3
 # Where an engine says that it does not answer; an APIError is an answer.
@@ -100,6 +105,9 @@ class Run:
         self._container = self._patiently(self._create)
         self._put_folder()
         try:
+            # A container is created with one network; older engines take no more.
+            for network in self._networks[1:]:
+                self._patiently(lambda name=network: self._engine().networks.get(name).connect(self._container))
             self._patiently(self._container.start)
         except APIError as error:
             raise AirflowFailException(
@@ -117,11 +125,11 @@ class Run:
                 runner.image or "",
                 entrypoint=program[:1],
                 command=[*program[1:], "--result", RESULT],
-                environment=plain | secret,
-                labels=self._labels,
-                network=runner.docker.network,
-                # The result must outlive the container's end, which a tmpfs does not: it is in an anonymous volume.
-                volumes=[*runner.docker.volumes, VOLUME],
+                environment=plain | secret | self._surroundings.variables,
+                labels=self._labels | self._surroundings.labels,
+                network=next(iter(self._networks), None),
+                # The folder of the result must outlive the container's end, so it is an anonymous volume.
+                volumes=[*runner.docker.volumes, *self._surroundings.volumes, FOLDER],
                 mem_limit=memory,
                 # Without swap.
                 memswap_limit=memory,
@@ -132,6 +140,8 @@ class Run:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges:true"],
                 init=True,
+                pids_limit=PIDS,
+                log_config=LOG,
             )
         except APIError as error:
             raise AirflowFailException(f"Docker refuses the container: {error.explanation}") from None
@@ -164,7 +174,7 @@ class Run:
 
     def _left(self) -> list[Container]:
         """Containers of earlier tries, the newest first."""
-        labels = [f"{name}={value}" for name, value in self._labels.items()]
+        labels = [f"{name}={value}" for name, value in (self._labels | self._surroundings.labels).items()]
         found = self._engine().containers.list(all=True, filters={"label": labels})
         for each in found:
             if each.status == "created":
@@ -228,6 +238,15 @@ class Run:
             return None
         number = self._runner.memory.rstrip("kMGTi")
         return int(float(number) * _BYTES[self._runner.memory.removeprefix(number)])
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        return look(self._engine(), self._runner.docker.inherit)
+
+    @property
+    def _networks(self) -> list[str]:
+        own = self._runner.docker.network
+        return [*([own] if own else []), *self._surroundings.networks]
 
     def _engine(self) -> docker.DockerClient:
         if not self._client:
