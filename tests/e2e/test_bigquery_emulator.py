@@ -104,6 +104,7 @@ def test_datasets_and_tables_have_our_label(run, emulated):
     assert {name for name, each in labels.items() if each.get("app") != "mlops"} == set()
 
 
+@pytest.mark.slow
 def test_bad_rows_stop_at_the_same_gate_with_the_same_message_and_consumers_read_what_they_read(
     run, emulated, tmp_path
 ):
