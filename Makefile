@@ -157,18 +157,20 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
+TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
 ENVIRONMENTS_stack := stack
 ENVIRONMENTS_devtools := stack airflow airbyte
-ENVIRONMENTS_tagifai := tagifai stack emulators
-ENVIRONMENTS_emulators := airbyte stack emulators
-ENVIRONMENTS_dbt_transforms := dbt stack emulators
-ENVIRONMENTS_airbyte := airbyte stack emulators
-ENVIRONMENTS_great_expectations := airflow stack emulators
+ENVIRONMENTS_sql := stack zetasql
+ENVIRONMENTS_tagifai := tagifai stack emulators zetasql
+ENVIRONMENTS_emulators := airbyte stack emulators zetasql
+ENVIRONMENTS_dbt_transforms := dbt stack emulators zetasql
+ENVIRONMENTS_airbyte := airbyte stack emulators zetasql
+ENVIRONMENTS_great_expectations := airflow stack emulators zetasql
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai
-ENVIRONMENTS_e2e := $(ENVIRONMENTS)
+ENVIRONMENTS_e2e := $(ENVIRONMENTS) emulators zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
+COMPOSER := composer-3.1.7 composer-3.3.1
 # Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
 PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
@@ -179,12 +181,16 @@ SELECTED = $(or $(if $(ONLY),$(filter $(ONLY),$(TESTS)),$(TESTS)),$(error ONLY=�
 test: ## run the tests, or those of ONLY=folder with names that match K=…
 	@$(MAKE) --keep-going $(SELECTED:%=test-in-%) MARKERS="not slow"
 test-all: ## run the rare and slow tests too
-	@$(MAKE) --keep-going $(SELECTED:%=test-in-%)
+	@$(MAKE) --keep-going $(SELECTED:%=test-in-%) $(if $(filter kubernetes,$(SELECTED)),$(COMPOSER:%=test-pods-with-%))
 
 .SECONDEXPANSION:
 test-in-%: $$(addsuffix /.ready,$$(addprefix $(ENV)/,dev $$(ENVIRONMENTS_$$*)))
 	@$(ENV)/$(firstword $(ENVIRONMENTS_$*))/bin/python $(PYTEST) $(if $(MARKERS),-m "$(MARKERS)") $(if $(K),-k "$(K)") tests/$* \
 	  || { [ $$? = 5 ] && [ "$(K)" ]; }
+
+# The pod runner with the provider and the Airflow of Composer's builds.
+test-pods-with-%: $$(ENV)/$$*/.ready $$(ENV)/dev/.ready
+	@$(ENV)/$*/bin/python $(PYTEST) $(if $(K),-k "$(K)") tests/kubernetes/test_pod_runner.py
 
 .PHONY: torture
 torture: setup ## break runs on purpose (kills, full disk, clock, …), ROUNDS=3 each, and check the results; ONLY=… of them
@@ -228,9 +234,10 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 
 .PHONY: lock
 lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
-	@for name in uv $(ENVIRONMENTS) dev emulators; do \
+	@for name in uv $(ENVIRONMENTS) dev emulators local-bigquery zetasql $(COMPOSER); do \
 	  echo "$$name: resolving"; \
-	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  version=$$(sed -n 's/^# python: //p' requirements/$$name.in); \
+	  $(UV) pip compile --quiet --universal --python-version "$${version:-3.11}" --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$(sed -n 's/^# uv: //p' requirements/$$name.in) \
 	    --output-file requirements/$$name.txt requirements/$$name.in; \
 	done
@@ -270,3 +277,5 @@ $(ENV)/%/.ready: requirements/%.txt | $(UV)
 # Install the application into its environment; built by the locked uv-build.
 INSTALL_tagifai = $(UV) pip install --quiet --no-deps --no-index --no-build-isolation \
   --python $(ENV)/tagifai/bin/python --editable .
+# Compiles the analyser once: half a minute of processor time.
+INSTALL_zetasql = $(ENV)/zetasql/bin/python tests/sql/analyser.py </dev/null

@@ -110,8 +110,8 @@ def publish(home: Path) -> dict[str, Any]:
         The `rows` published of each; on BigQuery also `bytes_billed`.
 
     Raises:
-        TransformError: the warehouse refused; the published tables are unchanged. On BigQuery, the second may be refused
-            when the first is published.
+        TransformError: the warehouse refused; the published tables are unchanged. On BigQuery, the second may be
+            refused when the first is published.
     """
     ended, events = _dbt(home, "run-operation", "publish")
     if not ended.success:

@@ -33,13 +33,14 @@ class Instance:
         source: folder of its source files.
     """
 
-    def __init__(self, folder: Path, *, source: str | None, config: Path | None):
-        """Make the folder anew, choose free ports and copy the source files; `source`, `config` as of `make run`."""
+    def __init__(self, folder: Path, *, source: str | None, config: Path | None, place: str = "embedded"):
+        """Make the folder anew, choose free ports and copy the source files; the others as of `make run`."""
         var = folder / "var"
         if var.exists():
-            Stack(load(var)).stop()
+            Stack(load(var, place=place)).stop()
             shutil.rmtree(folder)
-        chosen = load(var, source=source, config=config).config
+        chosen = load(var, place=place, source=source, config=config).config
+        self._place = place
         self.folder, self.source, self._snapshots = folder, folder / "source", 0
         self._config = folder / "config.yaml"
         self._files = source_files(chosen)
@@ -49,7 +50,7 @@ class Instance:
         ports = {name: free_port() for name in chosen["ports"]}
         own = chosen | {"source": str(self.source), "ports": ports}
         self._config.write_text(yaml.safe_dump(own, allow_unicode=True), encoding="utf-8")
-        self.settings = load(var, config=self._config)
+        self.settings = load(var, place=place, config=self._config)
 
     def renew_source(self) -> None:
         """Change one value, so that the next snapshot, and with it the study, is new and of the same size."""
@@ -59,8 +60,8 @@ class Instance:
 
     def command(self, target: str) -> list[str]:
         """Command line of a target of the Makefile on this instance."""
-        places = {"VAR": self.settings.var, "CONFIG": self._config, "SOURCE": self.source}
-        return ["make", target, *(f"{name}={value}" for name, value in places.items())]
+        given = {"PLACE": self._place, "VAR": self.settings.var, "CONFIG": self._config, "SOURCE": self.source}
+        return ["make", target, *(f"{name}={value}" for name, value in given.items())]
 
     def make(self, target: str) -> subprocess.CompletedProcess[str]:
         """Run a target of the Makefile; its output is text."""

@@ -69,8 +69,8 @@ def _dry_run(client: bigquery.Client, statement: str) -> None:
     client.query(statement, job_config=bigquery.QueryJobConfig(dry_run=True, use_query_cache=False), job_retry=None)
 
 
-def _location(client: bigquery.Client, dataset: DatasetListItem) -> str | None:
-    return client.get_dataset(dataset.reference).location
+def _location(client: bigquery.Client, dataset: DatasetListItem) -> str:
+    return str(client.get_dataset(dataset.reference).location)
 
 
 def _refused(error: Exception, project: str) -> Check:

@@ -38,8 +38,7 @@ def write(uri: str, content: bytes) -> None:
         filesystem.makedirs(os.path.dirname(path), exist_ok=True)
         beside = f"{path}.{os.getpid()}.new"
         try:
-            with filesystem.open(beside, "wb") as file:
-                file.write(content)
+            filesystem.pipe_file(beside, content)
             filesystem.mv(beside, path)
         except BaseException:
             if filesystem.exists(beside):

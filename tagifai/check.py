@@ -10,7 +10,7 @@ from tagifai.errors import TagifaiError
 from tagifai.settings import Settings
 
 # Seconds that a service has to answer.
-PATIENCE = 30
+PATIENCE = 60
 
 
 def check(settings: Settings) -> dict[str, str | None]:

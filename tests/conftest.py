@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import sql_analysis
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
@@ -82,9 +83,14 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def bigquery_server(tmp_path_factory):
-    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
+    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port.
+
+    At the session's end, Google's analyser has to accept what it ran.
+    """
     command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
-    log = tmp_path_factory.mktemp("bigquery") / "log"
+    folder = tmp_path_factory.mktemp("bigquery")
+    log, statements = folder / "log", folder / "statements.jsonl"
+    command += ["--statements", statements]
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -93,7 +99,10 @@ def bigquery_server(tmp_path_factory):
     assert address, f"the emulator did not start: {log.read_text()}"
     yield json.loads(address)
     process.stdin.close()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
+    # BigQuery refuses much that the emulator runs.
+    refused = sql_analysis.refused(statements)
+    assert not refused, "Google's analyser refuses queries of these tests:\n\n" + "\n\n".join(map(str, refused))
 
 
 @pytest.fixture(scope="session")

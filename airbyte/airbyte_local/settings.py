@@ -92,7 +92,7 @@ class Runner(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    root: Path
+    root: Path = ROOT / "var" / "env"
 
 
 class Settings(BaseSettings):
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     var: Path
     warehouse: Annotated[Postgres | BigQuery, Field(discriminator="type")] = Postgres()
     airbyte: Airbyte
-    runner: Runner = Runner(root=ROOT / "var" / "env")
+    runner: Runner = Runner()
 
     @property
     def connector_files(self) -> Path:

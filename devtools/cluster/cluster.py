@@ -100,6 +100,10 @@ class Cluster:
             _delete_logs(uid.stdout.strip())
         for name in reversed(PROGRAMS):
             self.process(name).stop()
+        # What pods ran from our registry; the images' other names stay.
+        names = _run("docker", "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").stdout.split()
+        for name in [each for each in names if each.startswith(f"{self.registry}/")]:
+            _run("docker", "image", "rm", name, check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in reversed([each for each in mounts if Path(each).is_relative_to(self._state)]):
             _run("umount", mount)

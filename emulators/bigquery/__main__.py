@@ -21,7 +21,7 @@ configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)
 
 from bqemulator.server import EmulatorServer  # noqa: E402
 
-from emulators.bigquery import corrections, files, limits  # noqa: E402
+from emulators.bigquery import corrections, files, limits, received  # noqa: E402
 
 
 async def serve(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -50,9 +50,18 @@ def main() -> None:
         "--storage-root", type=Path, metavar="DIR", help="data of the stand-in for Cloud Storage: gs://"
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
+    parser.add_argument(
+        "--statements",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("BIGQUERY_EMULATOR_STATEMENTS"),
+        help="append each query that is received, as JSON (default: the variable BIGQUERY_EMULATOR_STATEMENTS)",
+    )
     options = parser.parse_args()
     corrections.install()
     files.use(options.storage_root and options.storage_root.resolve())
+    if options.statements:
+        received.write_to(options.statements)
     with tempfile.TemporaryDirectory() as uploads:
         settings = Settings(
             rest_host="127.0.0.1",

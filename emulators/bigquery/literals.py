@@ -1,4 +1,4 @@
-"""Escape sequences in string literals that sqlglot leaves as they are, such as `\\u00e9` and `\\v`.
+r"""Escape sequences in string literals that sqlglot leaves as they are, such as `\u00e9` and `\v`.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
 """
@@ -20,7 +20,7 @@ _ESCAPED = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
 
 
 def unescaped(sql: str) -> str:
-    """SQL with the characters themselves in place of these sequences; literals of bytes and raw ones stay as they are."""
+    """SQL with the characters themselves in place of these sequences, but for literals of bytes and raw ones."""
     return _TOKEN.sub(lambda token: token[0] if token["other"] or token["prefix"] else _literal(token), sql)
 
 

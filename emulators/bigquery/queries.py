@@ -12,7 +12,7 @@ from bqemulator.scripting import interpreter
 from bqemulator.scripting.ast import SqlStmt
 from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 
-from emulators.bigquery import billing, names, tables
+from emulators.bigquery import billing, names, received, tables
 from emulators.bigquery.engine import atomic
 from emulators.bigquery.limits import time_limit
 from emulators.bigquery.literals import unescaped
@@ -37,7 +37,7 @@ def run(ctx: Any, project: str, job_id: str, configuration: dict[str, Any], *, c
     estimate = billing.estimate(ctx, project, sql)
     billing.refuse_above(query.get("maximumBytesBilled"), estimate)
     destination = query.get("destinationTable")
-    with time_limit(ctx, configuration.get("jobTimeoutMs")):
+    with received.noted(ctx, project, query), time_limit(ctx, configuration.get("jobTimeoutMs")):
         if _is_script(sql):
             meta = _execute(ctx, project, job_id, sql, query, caller=caller)
         else:
@@ -63,6 +63,11 @@ def dry_run(ctx: Any, project: str, job_id: str, configuration: dict[str, Any], 
         DomainError: the statement is wrong. A script is not checked any further than its syntax.
     """
     query = configuration["query"]
+    with received.noted(ctx, project, query):
+        return _dry_statistics(ctx, project, job_id, query, caller=caller)
+
+
+def _dry_statistics(ctx: Any, project: str, job_id: str, query: dict[str, Any], *, caller: Any) -> dict[str, Any]:
     sql = _sql(project, query)
     estimate = billing.estimate(ctx, project, sql)
     details: dict[str, Any] = {

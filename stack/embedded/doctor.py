@@ -19,6 +19,7 @@ from stack.embedded.supervision import Stack
 from stack.embedded.supervisor import processes_of
 from stack.environments import names
 from stack.errors import StackError
+from stack.pods.preparation import USER
 from stack.pods.settings import addresses, types
 from stack.settings import ENVIRONMENTS, ROOT, ConfigError, Settings
 
@@ -74,7 +75,9 @@ def folder(stack: Stack) -> Check:
     remedy = f"sudo chown -R {pwd.getpwuid(os.geteuid()).pw_name} {var}"
     if closed := [each for each in places if not os.access(each, os.R_OK | os.W_OK)]:
         return Check("folder", "fail", f"{closed[0]} cannot be written", remedy)
-    if foreign := [each for each in places if each.stat().st_uid != os.geteuid()]:
+    # Pods of root's instance write to one of them.
+    owners = {os.geteuid(), *([USER] if types(stack.settings.config) else [])}
+    if foreign := [each for each in places if each.stat().st_uid not in owners]:
         found = f"{foreign[0]} belongs to user {foreign[0].stat().st_uid}, who may be unable to read what you write"
         return Check("folder", "warn", found, remedy)
     return Check("folder", "ok", f"{var} belongs to this user and can be written")
@@ -178,8 +181,9 @@ def _is_set_up(name: str) -> bool:
 
 
 def _holds_what_is_locked(name: str) -> bool:
+    # The lock lists all packages; what they require of each other may be overridden in the .in file.
     uv, python = ENVIRONMENTS / "uv" / "bin" / "uv", ENVIRONMENTS / name / "bin" / "python"
-    command = [uv, "pip", "install", "--dry-run", "--offline", "--python", python, "-r", _lock(name)]
+    command = [uv, "pip", "install", "--no-deps", "--dry-run", "--offline", "--python", python, "-r", _lock(name)]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode == 0 and "Would make no changes" in done.stderr
 

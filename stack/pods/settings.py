@@ -73,6 +73,12 @@ def unreachable(settings: Settings) -> list[str]:
     found = []
     if "://" not in config["artifacts"] and not pods["claim"] and not pods["host_network"]:
         found.append(f"artifacts {settings.artifacts}: set artifacts to gs://…, or runner.kubernetes.claim")
+    if settings.is_emulated:
+        found.append("the emulators, whose key file is on this machine: set a warehouse that is no emulator")
+    elif keyfile := config["warehouse"].get("keyfile"):
+        found.append(
+            f"{keyfile}: set runner.kubernetes.service_account, with workload identity, in place of a key file"
+        )
     if pods["host_network"]:
         return found
     if config["warehouse"]["type"] == "postgres" and (host := settings.warehouse()["host"]) in LOCAL:
@@ -87,22 +93,21 @@ def unreachable(settings: Settings) -> list[str]:
 
 
 def addresses(settings: Settings) -> Check:
-    """Check that no service that pods need has an address that means another machine there."""
+    """Check that pods reach all that they need."""
+    is_node = settings.config["runner"]["kubernetes"]["host_network"]
     if found := unreachable(settings):
-        text = f"pods cannot reach this machine: {'; '.join(found)}"
-        return Check(
-            "addresses", "fail", text, "or, if this machine is their node, runner.kubernetes.host_network: true"
-        )
-    return Check(
-        "addresses", "ok", "pods are given the node's network" if is_mounted(settings.config) else "none is local"
-    )
+        text = f"pods cannot reach what is on this machine: {'; '.join(found)}"
+        host_network = "or, if this machine is their node, runner.kubernetes.host_network: true"
+        remedy = "docs/places.md tells more" if is_node else host_network
+        return Check("addresses", "fail", text, remedy)
+    return Check("addresses", "ok", "pods have this machine's network" if is_node else "none is on this machine")
 
 
 def _kubeconfig() -> str | None:
     """Paths of the files that exist of those that kubectl would read; None: there is none."""
     files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    found = [str(Path(each).expanduser().absolute()) for each in files.split(os.pathsep) if Path(each).is_file()]
-    return os.pathsep.join(found) or None
+    paths = [Path(each).expanduser().absolute() for each in files.split(os.pathsep) if each]
+    return os.pathsep.join(str(path) for path in paths if path.is_file()) or None
 
 
 def _context(kubeconfig: str | None) -> str | None:

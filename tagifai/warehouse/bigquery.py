@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-import pyarrow.compute
 from google.cloud.bigquery import SchemaField
 
 from tagifai.errors import ServiceError, TagifaiError
@@ -114,9 +113,11 @@ class BigQueryTables:
 
 def _check_key(predictions: pa.Table) -> None:
     """BigQuery has no unique columns."""
-    counts = pyarrow.compute.value_counts(predictions["id"].combine_chunks())
-    if twice := [each["values"].as_py() for each in counts if each["counts"].as_py() > 1]:
-        raise TagifaiError(f"the predictions have a duplicate key: id {twice[0]} appears twice; run predict again")
+    seen = set()
+    for each in predictions["id"].to_pylist():
+        if each in seen:
+            raise TagifaiError(f"the predictions have a duplicate key: id {each} appears twice; run predict again")
+        seen.add(each)
 
 
 def _literal(time: datetime) -> str:

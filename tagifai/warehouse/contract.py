@@ -18,12 +18,11 @@ class Tables(Protocol):
     """The published tables.
 
     The same rows have the same Arrow types and the same order in every warehouse.
-
-    Attributes:
-        bytes_billed: bytes that the queries so far were billed for; None where nothing is billed by bytes.
     """
 
-    bytes_billed: int | None
+    @property
+    def bytes_billed(self) -> int | None:
+        """Bytes that the queries so far were billed for; None where nothing is billed by bytes."""
 
     def ask(self) -> None:
         """Ask the warehouse something that costs nothing and needs no table.

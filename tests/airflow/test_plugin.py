@@ -8,7 +8,8 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time.xcom import XCom
 
-from pipeline.commands import CommandOperator, dbt, tagifai, tagifai_mapped
+from pipeline.commands import dbt, tagifai, tagifai_mapped
+from pipeline.runners.operator import CommandOperator
 from pipeline.syncs import extract_and_load
 from pipeline.validation import validate
 

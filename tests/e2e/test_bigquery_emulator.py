@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import sql_analysis
 from bad_input import CASES, VALIDATE_PROJECTS, good_files
 
 from stack import warehouses
@@ -26,11 +27,19 @@ def good(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory):
+def statements(tmp_path_factory):
+    """File of the queries that the emulator receives."""
+    return tmp_path_factory.mktemp("received") / "statements.jsonl"
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory, statements):
     """An instance of the place bigquery-emulator."""
     instance = Instance(tmp_path_factory.mktemp("emulated"), place="bigquery-emulator", search=SEARCH | {"trials": 4})
-    yield instance
-    instance.make("down")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIGQUERY_EMULATOR_STATEMENTS", str(statements))
+        yield instance
+        instance.make("down")
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +131,10 @@ def test_a_second_run_on_the_same_data_reuses_everything(run, emulated, good):
     assert facts["study"]["reused"] is True
     assert facts["gate"]["decision"] == "kept"
     assert json.loads(json.dumps(facts["tables"]))["predictions"] == facts["tables"]["projects"]
+
+
+def test_googles_analyser_accepts_every_query(run, statements):
+    received = statements.read_text()
+    # dbt's models and tests, the checkpoints, the Airbyte destination, ours.
+    assert [each for each in ("dbt-build", "GROUP BY", "begin transaction", "merge into") if each not in received] == []
+    assert [str(each) for each in sql_analysis.refused(statements)] == []

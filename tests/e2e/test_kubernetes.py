@@ -3,15 +3,16 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from types import SimpleNamespace
 
 import psycopg
 import pytest
-from conftest import SEARCH, Instance
 
 from pipeline.runners import environment
 from stack.environments import common_environment, task_environment
+from tests.e2e.conftest import SEARCH, Instance
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
 # The tasks that are commands, each in one pod.
@@ -90,17 +91,20 @@ def test_docker_run_of_the_same_image_command_and_environment_gives_the_same_res
     found = "select task_id, value from xcom where dag_id = 'mlops' and key = 'return_value' and map_index = -1"
     results = dict(database.execute(found).fetchall())
     snapshot, model = results["extract_data"]["uri"], results["train"]["model"]
-    (study,) = {results["train"]["study"]}
-    # Everything is made anew.
-    (tmp_path / "artifacts").mkdir()
-    os.chown(tmp_path / "artifacts", USER, USER)
+    study, artifacts = results["train"]["study"], tmp_path / "artifacts"
+    # What the commands write is made anew; they read the findings of the search.
+    shutil.copytree(
+        pods.settings().artifacts, artifacts, ignore=shutil.ignore_patterns("snapshots", "models", "mlflow")
+    )
+    for path in (artifacts, *artifacts.rglob("*")):
+        os.chown(path, USER, USER)
     commands = {
         "extract_data": ["extract"],
         "train": ["train", "--snapshot", snapshot, "--study", study],
         "evaluate": ["evaluate", "--snapshot", snapshot, "--model", model],
     }
     for task, command in commands.items():
-        assert run_in_docker(pods.settings(), command, tmp_path / "artifacts") == results[task], task
+        assert run_in_docker(pods.settings(), command, artifacts) == results[task], task
 
 
 def run_in_docker(settings, command, artifacts):

@@ -69,8 +69,15 @@ def in_bigquery(change):
     return change if " where " in change else f"{change} where true"
 
 
+# One case of each kind of expectation; the others are slow together.
+FAST = {"update {} set id = 3 where id = 4", "update {} set title = null where id = 4", suites.unfit("id", "x12")}
+FAST |= {change for _, _, change, *_ in suites.BAD if "u000b" in change or "unheard-of" in change}
 BAD = [
-    pytest.param(checkpoint, f"ada_{table}", in_bigquery(change), *expected, id=f"{checkpoint}-{number}")
+    pytest.param(
+        *(checkpoint, f"ada_{table}", in_bigquery(change), *expected),
+        id=f"{checkpoint}-{number}",
+        marks=[] if change in FAST and checkpoint in ("projects", "tags") else pytest.mark.slow,
+    )
     for number, (checkpoint, table, change, *expected) in enumerate(suites.BAD)
     if not change.startswith("alter")
 ]
@@ -96,10 +103,10 @@ def test_bad_rows_fail_their_expectation_and_the_message_shows_them(
 @pytest.mark.parametrize(
     ("checkpoint", "table", "column", "kind", "found"),
     [
-        ("projects", "raw.projects", "id", "numeric", "NUMERIC"),
+        ("projects", "raw.projects", "id", "numeric", "Numeric"),
         ("projects", "raw.projects", "created_on", "timestamp", "TIMESTAMP"),
-        ("labeled_projects", "candidate.labeled_projects", "created_on", "string", "STRING"),
-        ("projects_to_predict", "candidate.projects_to_predict", "is_labeled", "string", "STRING"),
+        ("labeled_projects", "candidate.labeled_projects", "created_on", "string", "String"),
+        ("projects_to_predict", "candidate.projects_to_predict", "is_labeled", "string", "String"),
     ],
 )
 def test_a_column_of_another_type_fails(place, checkpoint, table, column, kind, found):

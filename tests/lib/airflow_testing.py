@@ -2,7 +2,7 @@
 
 import json
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException
 
 
 class TaskInstance:

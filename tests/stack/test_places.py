@@ -52,7 +52,7 @@ def test_a_wrong_place_is_refused_by_file_and_setting(own, text, message):
 
 
 def test_a_place_that_is_missing_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigError, match="PLACE=stagin is not a place: use one of embedded, compose, .*stagin.yaml"):
+    with pytest.raises(ConfigError, match=r"PLACE=stagin is not a place: use one of embedded, compose, .*stagin\.yaml"):
         places.launcher("stagin")
 
 
@@ -62,7 +62,7 @@ def test_composer_is_not_started_from_here():
 
 
 def test_bigquery_without_a_project_is_refused_before_anything_starts(tmp_path):
-    with pytest.raises(ConfigError, match="warehouse.project is not set: give the id"):
+    with pytest.raises(ConfigError, match=r"warehouse\.project is not set: give the id"):
         load(tmp_path / "var", place="bigquery")
     assert not (tmp_path / "var").exists()
 
@@ -96,4 +96,6 @@ def test_a_postgresql_elsewhere_is_the_warehouse_and_its_password_comes_from_the
     monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", "from outside")
     given = warehouse_environment(load(tmp_path / "var", config=config))
     address = ("db.example", "5432", "shop", "mlops", "from outside")
-    assert tuple(given[f"MLOPS_WAREHOUSE__{name}"] for name in ("HOST", "PORT", "DATABASE", "USER", "PASSWORD")) == address
+    assert (
+        tuple(given[f"MLOPS_WAREHOUSE__{name}"] for name in ("HOST", "PORT", "DATABASE", "USER", "PASSWORD")) == address
+    )

@@ -53,18 +53,21 @@ class Project:
         self._labels = {**settings.labels, "app": "mlops"} if settings else {}
         # Seconds until the end of a job is known, if it has a time-out: BigQuery itself ends it, a minute before.
         self._seconds = settings.job_timeout + 60 if settings else None
-        bounds: dict[str, Any] = {}
+        query, load = bigquery.QueryJobConfig(), bigquery.LoadJobConfig()
         if settings:
-            bounds = {"labels": {**self._labels, "task": "airbyte"}, "job_timeout_ms": settings.job_timeout * 1000}
-        how = {
-            "default_query_job_config": bigquery.QueryJobConfig(
-                maximum_bytes_billed=settings and settings.maximum_bytes_billed, **bounds
-            ),
-            "default_load_job_config": bigquery.LoadJobConfig(**bounds),
-        }
+            query.maximum_bytes_billed = settings.maximum_bytes_billed
+            for config in (query, load):
+                config.labels = {**self._labels, "task": "airbyte"}
+                config.job_timeout_ms = settings.job_timeout * 1000
         with reported():
             credentials = _credentials(configuration, settings)
-            self.client = bigquery.Client(self._name, credentials, location=self._location, **how)
+            self.client = bigquery.Client(
+                self._name,
+                credentials,
+                location=self._location,
+                default_query_job_config=query,
+                default_load_job_config=load,
+            )
 
     def cancel(self) -> None:
         """Cancel the running job, if any, and every later one."""

@@ -70,7 +70,7 @@ class Dialect(BigQueryDialect):
 
 
 def connect(settings: BigQuery) -> Client:
-    """Make this process's engines of `bigquery://PROJECT?user_supplied_client=true` use a client with these settings."""
+    """Make this process's engines of `bigquery://…?user_supplied_client=true` use a client with these settings."""
     Dialect.client = Client(settings)
     registry.register("bigquery", __name__, Dialect.__name__)
     return Dialect.client

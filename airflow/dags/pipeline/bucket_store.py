@@ -37,7 +37,7 @@ class BucketStoreBackend(TupleStoreBackend):
                     keys.append(key)
         return keys
 
-    def remove_key(self, key: Any) -> bool:
+    def remove_key(self, key: Any) -> Any:
         """Delete an object; returns whether it was there."""
         try:
             self._blob(key if isinstance(key, tuple) else key.to_tuple()).delete()
@@ -50,7 +50,7 @@ class BucketStoreBackend(TupleStoreBackend):
         """Address for a browser, whose user needs the right to read the bucket."""
         return self._blob(key).public_url.replace(_API, _BROWSER)
 
-    def _get(self, key: tuple[str, ...]) -> str:
+    def _get(self, key: tuple[str, ...]) -> Any:
         try:
             return self._blob(key).download_as_text()
         except NotFound as error:
@@ -59,10 +59,11 @@ class BucketStoreBackend(TupleStoreBackend):
     def _get_all(self) -> list[str]:
         return [self._get(key) for key in self.list_keys()]
 
-    def _set(self, key: tuple[str, ...], value: str | bytes, content_type: str = "application/json", **_: Any) -> str:
+    def _set(self, key: tuple[str, ...], value: str | bytes, content_type: str = "application/json", **_: Any) -> Any:
         blob = self._blob(key)
         blob.cache_control = "no-cache"
-        blob.upload_from_string(value, content_type="text/html" if blob.name.endswith(".html") else content_type)
+        is_page = self._convert_key_to_filepath(key).endswith(".html")
+        blob.upload_from_string(value, content_type="text/html" if is_page else content_type)
         return self.get_url_for_key(key)
 
     def _move(self, source_key: Any, dest_key: Any, **_: Any) -> None:

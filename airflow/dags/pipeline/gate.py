@@ -4,10 +4,12 @@ Importing this module imports Great Expectations, which takes 5 s.
 """
 
 import fcntl
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import fsspec
 import pandas as pd
 from great_expectations.checkpoint import CheckpointResult
 from great_expectations.core import ExpectationValidationResult
@@ -45,7 +47,9 @@ class Gate:
         parameters: dict[str, Any] = {}
         if self._file:
             # With nullable types a missing id does not turn the other ids into floats.
-            frame = pd.read_parquet(self._file, dtype_backend="numpy_nullable")
+            # fsspec has the same credentials as the commands that write; Arrow has a client of its own for buckets.
+            filesystem, path = fsspec.url_to_fs(self._file)
+            frame = pd.read_parquet(io.BytesIO(filesystem.cat_file(path)), dtype_backend="numpy_nullable")
             batch_parameters = {"dataframe": frame}
             # What its writer tells about the rows, such as the values that a column may have.
             parameters = {str(name): value for name, value in frame.attrs.items()}

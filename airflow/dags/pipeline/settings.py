@@ -216,10 +216,10 @@ class BigQuery(Section):
     def types(self) -> Types:
         """The types of columns that the suites expect."""
         return Types(
-            integer=("INTEGER", "Int64Dtype"),
+            integer=("INT64", "Int64Dtype"),
             timestamp=("DATETIME", "datetime64[us]"),
             text=("STRING", "StringDtype"),
-            boolean=("BOOLEAN", "BooleanDtype"),
+            boolean=("BOOL", "BooleanDtype"),
         )
 
 

@@ -134,6 +134,7 @@ def service_environment(database, folder):
         "MLOPS_AIRBYTE__CLIENT_SECRET": CLIENT["client_secret"],
         "MLOPS_AIRBYTE__SIGNING_KEY": "a key of thirty-two bytes or more",
         # Of the declaration's destination.
+        "MLOPS_WAREHOUSE__TYPE": "postgres",
         **{f"MLOPS_WAREHOUSE__{key.upper()}": str(value) for key, value in database.items()},
         **{f"MLOPS_AIRBYTE__DATABASE__{key.upper()}": str(value) for key, value in database.items()},
     }

@@ -110,6 +110,15 @@ def test_elsewhere_each_address_of_this_machine_is_named_with_what_to_set(make):
         assert setting in check.found
 
 
+def test_a_key_file_of_this_machine_is_refused_since_no_pod_has_it(make):
+    bigquery = {"type": "bigquery", "project": "p", "location": "EU", "prefix": "", "keyfile": "/keys/mine.json"}
+    bigquery |= {"maximum_bytes_billed": 10**10, "job_timeout": 600, "impersonate": None, "labels": {}}
+    check = pods.addresses(make(warehouse=bigquery))
+    assert check.state == "fail"
+    assert "/keys/mine.json: set runner.kubernetes.service_account" in check.found
+    assert "host_network" not in check.remedy
+
+
 def test_addresses_elsewhere_reach_the_commands(make, monkeypatch):
     studies = "postgresql+psycopg2://optuna:p@studies.example/optuna"
     monkeypatch.setenv("MLOPS_STUDIES", studies)

@@ -27,6 +27,7 @@ def task(environment: str, command: list[str], task_id: str, **kwargs: Any) -> "
         environment: the environment's name.
         command: a program of it with its arguments, which are templates; it writes a JSON object to `--result PATH`.
         task_id: also selects the overrides in `runner.tasks`.
+        **kwargs: arguments of every operator, such as `outlets`.
     """
     return _operator(task_id)(task_id=task_id, environment=environment, command=command, **kwargs)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import requests
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig
@@ -26,8 +26,9 @@ from pipeline.runners.waiting import Waiting
 if TYPE_CHECKING:
     from pipeline.runners.operator import CommandOperator
 
-FOLDER = "/airflow/xcom"
-RESULT = f"{FOLDER}/return.json"
+# The volume of a container, the folder that everybody may write in it, and the result.
+VOLUME, FOLDER = "/airflow", "xcom"
+RESULT = f"{VOLUME}/{FOLDER}/return.json"
 # Seconds for an answer of the engine, between two looks, and that a command has to end after TERM.
 TIMEOUT = 30
 PAUSE = 0.3
@@ -121,7 +122,7 @@ class Run:
         gpus = runner.accelerators.get("nvidia.com/gpu", 0)
         try:
             return self._engine().containers.create(
-                runner.image,
+                runner.image or "",
                 entrypoint=program[:1],
                 command=[*program[1:], "--result", RESULT],
                 environment=plain | secret | self._surroundings.variables,
@@ -146,14 +147,14 @@ class Run:
             raise AirflowFailException(f"Docker refuses the container: {error.explanation}") from None
 
     def _put_folder(self) -> None:
-        """Let the image's user write the result: the engine makes the folder for root."""
-        folder = tarfile.TarInfo(".")
+        """Let the image's user write the result: the engine makes the volume for root."""
+        folder = tarfile.TarInfo(FOLDER)
         folder.type, folder.mode = tarfile.DIRTYPE, 0o777
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as archive:
             archive.addfile(folder)
         assert self._container is not None
-        self._container.put_archive(FOLDER, content.getvalue())
+        self._container.put_archive(VOLUME, content.getvalue())
 
     def _have_image(self) -> None:
         """Pull the image unless the engine has it."""
@@ -207,9 +208,9 @@ class Run:
     def _read_log(self, position: Position) -> Iterable[bytes] | None:
         assert self._container is not None
         seconds = position[0].partition(".")[0]
-        since = {} if position == START else {"since": int(datetime.fromisoformat(f"{seconds}+00:00").timestamp())}
+        since = None if position == START else datetime.fromisoformat(f"{seconds}+00:00").timestamp()
         try:
-            return [self._container.logs(timestamps=True, **since)]
+            return [self._container.logs(timestamps=True, since=since)]
         except (DockerException, requests.exceptions.RequestException):
             return None
 
@@ -229,9 +230,7 @@ class Run:
             return exceeded(self._task.task_id, self._runner.memory)
         if not state["ExitCode"]:
             return ""
-        killed = (
-            state["ExitCode"] == 128 + signal.SIGKILL and "it was killed, perhaps by `docker stop` or `docker kill`"
-        )
+        killed = "it was killed, perhaps by `docker stop`" if state["ExitCode"] == 128 + signal.SIGKILL else ""
         return "; ".join(filter(None, [state["Error"], killed, last]))
 
     def _bytes(self) -> int | None:

@@ -18,6 +18,8 @@ VAR = "/tmp/mlops"  # noqa: S108 - in the container
 # Variables of Airflow's processes that a command needs too, by the beginning of their names.
 PASSED_ON = (
     *("MLOPS_", "MLFLOW_", "BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GCSFS_"),
+    # Where uv gets the packages of a model module.
+    *("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL"),
     *("DO_NOT_TRACK", "SCARF_ANALYTICS", "GX_ANALYTICS_ENABLED", "NO_PROXY", "no_proxy"),
 )
 # Of these, the ones that mean something on Airflow's machine only.

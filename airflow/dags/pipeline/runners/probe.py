@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException
 
 from pipeline import runners
 

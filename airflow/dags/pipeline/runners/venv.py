@@ -4,8 +4,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
-from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline import reports
 from pipeline.runners.operator import CommandOperator

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException
 
 # Seconds between two lines of the log that give the same reason.
 REPEAT = 30

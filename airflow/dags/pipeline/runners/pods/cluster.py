@@ -3,16 +3,17 @@
 import base64
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import urllib3
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from kubernetes.client import CoreV1Api, V1DeleteOptions
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 
-from pipeline.runners.pods.spec import RESULT, SIDECAR
+from pipeline.runners.pods.spec import RESULT, SIDECAR, Pod
 
 # Seconds to connect, and between two parts of an answer.
 TIMEOUT = (5, 30)
@@ -45,7 +46,7 @@ class Cluster:
         # A server that starts refuses everybody for a moment; before the first answer it means what it says.
         self._answered = False
 
-    def create(self, pod: k8s.V1Pod) -> k8s.V1Pod:
+    def create(self, pod: Pod) -> Pod:
         """Create a pod, or find that an earlier request has done so; QuotaError if a quota is used up."""
         try:
             return self._ask(self._api.create_namespaced_pod, self.namespace, pod)
@@ -60,7 +61,7 @@ class Cluster:
                 raise AirflowFailException(f"there is no service account {found[1]}: {remedy}") from None
             raise AirflowFailException(f"Kubernetes refuses the pod: {message}") from None
 
-    def read(self, name: str) -> k8s.V1Pod | None:
+    def read(self, name: str) -> Pod | None:
         """A pod; None: it is gone."""
         try:
             return self._ask(self._api.read_namespaced_pod, name, self.namespace)
@@ -69,7 +70,7 @@ class Cluster:
                 return None
             raise AirflowFailException(f"the pod {name} cannot be read: {message_of(error)}") from None
 
-    def find(self, selector: str) -> list[k8s.V1Pod]:
+    def find(self, selector: str) -> list[Pod]:
         """Pods with certain labels that are not being deleted, the newest first."""
         try:
             found = self._ask(self._api.list_namespaced_pod, self.namespace, label_selector=selector).items
@@ -112,7 +113,8 @@ class Cluster:
     def result(self, name: str) -> str | None:
         """The text of the result file from the sidecar; None: there is no file, or the sidecar has ended."""
         pod = self.read(name)
-        running = [each.name for each in (pod and pod.status.container_statuses) or [] if each.state.running]
+        statuses = (pod and pod.status.container_statuses) or []
+        running = [each.name for each in statuses if each.state.running]
         if SIDECAR not in running:
             return None
         content, separator, _ = self._exec(name, _READ).partition(f" {_END}")
@@ -128,11 +130,9 @@ class Cluster:
             if error.status != 404:
                 raise AirflowFailException(f"the pod {name} cannot be deleted: {message_of(error)}") from None
             return
-        try:
+        # It may have ended already; if not, it ends after the pod's grace period.
+        with suppress(UnreachableError, AirflowFailException):
             self._exec(name, _END_SIDECAR)
-        except UnreachableError:
-            # It has ended already, or it ends after the pod's grace period.
-            pass
 
     def _exec(self, name: str, script: str) -> str:
         try:
@@ -147,13 +147,20 @@ class Cluster:
                 tty=False,
                 _request_timeout=TIMEOUT[1],
             )
+        except AttributeError as error:
+            # The client (36.0) fails over a refused connection, whose error has no body.
+            refused = error.__context__
+            if not isinstance(refused, ApiException):
+                raise
+            reason = str(refused.reason)
         except ApiException as error:
-            if "403 Forbidden" in str(error.reason):
-                remedy = "Airflow's account needs the verb create (and get) on pods/exec"
-                raise AirflowFailException(f"the result cannot be read from the pod {name}: {remedy}") from None
-            raise UnreachableError(message_of(error)) from None
+            reason = message_of(error)
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise UnreachableError(_short(error)) from None
+            reason = _short(error)
+        if "403 Forbidden" in reason:
+            remedy = "Airflow's account needs the verbs get and create on pods/exec"
+            raise AirflowFailException(f"the result cannot be read from the pod {name}: {remedy}")
+        raise UnreachableError(reason)
 
     def _ask(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -172,7 +179,7 @@ class Cluster:
 def message_of(error: ApiException) -> str:
     """What the server said."""
     try:
-        return json.loads(error.body)["message"]
+        return json.loads(error.body or "")["message"]
     except (TypeError, ValueError, KeyError):
         text = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
         return f"{error.status} {' '.join(str(text or error.reason).split())}"

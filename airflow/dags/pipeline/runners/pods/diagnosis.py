@@ -8,7 +8,7 @@ from kubernetes.client import models as k8s
 
 from pipeline.runners import images
 from pipeline.runners.outcome import EXCEEDED, NO_PROGRAM, exceeded
-from pipeline.runners.pods.spec import BASE
+from pipeline.runners.pods.spec import BASE, Pod
 
 _NO_PROGRAM = re.compile(r"executable file not found|no such file or directory|permission denied", re.IGNORECASE)
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -40,7 +40,7 @@ class State:
         return cls(**plain)
 
 
-def state(pod: k8s.V1Pod, task_id: str, pull_error: str = "") -> State:
+def state(pod: Pod, task_id: str, pull_error: str = "") -> State:
     """Where a pod stands; `pull_error` is what is known about why its image is not pulled."""
     containers = {each.name: each for each in pod.status.container_statuses or []}
     base = containers.get(BASE)
@@ -56,13 +56,13 @@ def state(pod: k8s.V1Pod, task_id: str, pull_error: str = "") -> State:
     return _unscheduled(pod) or State("waiting", "its containers are being created")
 
 
-def limit(pod: k8s.V1Pod, resource: str) -> str | None:
+def limit(pod: Pod, resource: str) -> str | None:
     """What the command may use of a resource; None: no limit."""
     base = next(each for each in pod.spec.containers if each.name == BASE)
     return ((base.resources and base.resources.limits) or {}).get(resource)
 
 
-def _terminated(pod: k8s.V1Pod, ended: k8s.V1ContainerStateTerminated, task_id: str) -> State:
+def _terminated(pod: Pod, ended: k8s.V1ContainerStateTerminated, task_id: str) -> State:
     said = _last_line(ended.message)
     told = [_pod_reason(pod, task_id)]
     unknown = False
@@ -81,7 +81,7 @@ def _terminated(pod: k8s.V1Pod, ended: k8s.V1ContainerStateTerminated, task_id: 
     return State("ended", "; ".join(filter(None, told)), ended.exit_code, unknown)
 
 
-def _pod_reason(pod: k8s.V1Pod, task_id: str) -> str:
+def _pod_reason(pod: Pod, task_id: str) -> str:
     """Why Kubernetes ends, or has ended, a pod."""
     reason, message = pod.status.reason, " ".join((pod.status.message or "").split())
     told = []
@@ -120,7 +120,7 @@ def _waiting(container: k8s.V1ContainerStatus, waiting: k8s.V1ContainerStateWait
     return State("waiting", f"{reason}: {message}")
 
 
-def _unscheduled(pod: k8s.V1Pod) -> State | None:
+def _unscheduled(pod: Pod) -> State | None:
     for each in pod.status.conditions or []:
         if each.type == "PodScheduled" and each.status == "False":
             message = " ".join((each.message or "").split())

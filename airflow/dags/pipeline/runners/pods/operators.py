@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 from kubernetes.config import ConfigException
 
@@ -17,6 +17,7 @@ from pipeline.runners.outcome import Outcome
 from pipeline.runners.pods import diagnosis, spec
 from pipeline.runners.pods.cluster import Cluster, QuotaError, UnreachableError
 from pipeline.runners.pods.diagnosis import State
+from pipeline.runners.pods.spec import Pod
 from pipeline.runners.pods.trigger import PodTrigger
 from pipeline.runners.pods.watch import Watch
 from pipeline.runners.waiting import Waiting
@@ -44,6 +45,9 @@ class PodOperator(KubernetesPodOperator):
     since the provider's take a pod that was deleted or has no result for a success, do finished work again, and give up
     when the API server is away (docs/runners.md).
     """
+
+    # Not what the client's types say, by which each part of a pod may be missing.
+    pod: Pod | None
 
     def __init__(self, *, runner: Runner, command: list[str], **kwargs: Any):
         super().__init__(**kwargs)
@@ -74,7 +78,7 @@ class PodOperator(KubernetesPodOperator):
             if pod is None:
                 return facts
             self.defer(
-                trigger=PodTrigger(self.task_id, pod, deadline, list(START)),
+                trigger=PodTrigger(self.task_id, pod, self.runner.start_timeout, deadline, list(START)),
                 method_name=self.trigger_reentry.__name__,
                 timeout=timedelta(seconds=max(deadline - time.time(), 0) + GRACE),
             )
@@ -93,11 +97,11 @@ class PodOperator(KubernetesPodOperator):
         """Delete the pod."""
         self._delete(seconds=10)
 
-    def build_pod_request_obj(self, context: Any = None) -> k8s.V1Pod:
+    def build_pod_request_obj(self, context: Any = None) -> Pod:
         """The provider's pod with our sidecar."""
         return spec.complete(super().build_pod_request_obj(context))
 
-    def offline_pod(self) -> k8s.V1Pod:
+    def offline_pod(self) -> Pod:
         """The pod as it would be requested, without the labels of a run; no cluster is asked."""
         self.__dict__["hook"] = _NoHook()
         return self.build_pod_request_obj()
@@ -195,15 +199,15 @@ class PodOperator(KubernetesPodOperator):
         """Delete the pod, if there is one; its end is known, so a failure is only told."""
         if self.pod is None:
             return
-        end = time.monotonic() + seconds
+        name, end = self.pod.metadata.name, time.monotonic() + seconds
         while True:
             try:
-                self._cluster.delete(self.pod.metadata.name)
+                self._cluster.delete(name)
                 self.pod = None
                 return
             except (UnreachableError, AirflowFailException) as error:
                 if time.monotonic() >= end or isinstance(error, AirflowFailException):
-                    self.log.warning("The pod %s could not be deleted: %s", self.pod.metadata.name, error)
+                    self.log.warning("The pod %s could not be deleted: %s", name, error)
                     return
             time.sleep(PAUSE)
 
@@ -220,22 +224,40 @@ def make(task: "CommandOperator") -> PodOperator:
     return _operator(task.task_id, task.runner, task.command, program, task.execution_timeout)
 
 
-def watch(task_id: str, pod: str, deadline: float, position: list[Any], log: Any) -> Watch:
-    """A watch over the pod of a task, from the settings alone."""
-    seen, count = position
-    return _operator(task_id, Settings().runner.of(task_id), [], [], None).watch(pod, deadline, (seen, count), log)
+def watch(trigger: Any) -> Watch:
+    """The watch of a sleeping task, whose PodTrigger has the pod's name and the bounds."""
+    seen, count = trigger.position
+    return _sleeping(trigger).watch(trigger.pod, trigger.deadline, (seen, count), trigger.log)
 
 
-def _operator(
-    task_id: str, runner: Runner, command: list[str], program: list[str], limit: timedelta | None
-) -> PodOperator:
+def delete(trigger: Any) -> None:
+    """Delete the pod of a sleeping task that was ended."""
+    operator = _sleeping(trigger)
+    operator.pod = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=trigger.pod))
+    operator.on_kill()
+
+
+def _sleeping(trigger: Any) -> PodOperator:
+    runner = Settings().runner.of(trigger.task_id).model_copy(update={"start_timeout": trigger.start_timeout})
+    return _operator(trigger.task_id, runner, [], [], None)
+
+
+def _operator(task_id: str, runner: Runner, command: list[str], program: list[str], limit: timedelta | None) -> Any:
     seconds = (limit or UNLIMITED).total_seconds() + MARGIN
-    arguments = {"task_id": task_id, "execution_timeout": limit, **spec.arguments(runner, program, seconds)}
+    arguments: dict[str, Any] = {
+        "task_id": task_id,
+        "execution_timeout": limit,
+        **spec.arguments(runner, program, seconds),
+    }
     if runner.type == "gke":
         from pipeline.runners.pods.gke import GkePodOperator
 
         assert runner.gke is not None
-        own = {"project_id": runner.gke.project, "location": runner.gke.location, "cluster_name": runner.gke.cluster}
+        own: dict[str, Any] = {
+            "project_id": runner.gke.project,
+            "location": runner.gke.location,
+            "cluster_name": runner.gke.cluster,
+        }
         return GkePodOperator(runner=runner, command=command, **own, **arguments)
     where = {"config_file": runner.kubernetes.kubeconfig, "cluster_context": runner.kubernetes.context}
     return PodOperator(runner=runner, command=command, **where, **arguments)

@@ -10,6 +10,8 @@ from kubernetes.client import models as k8s
 from pipeline.runners import environment
 from pipeline.settings import Runner
 
+# A k8s.V1Pod; by the client's types each of its parts may be missing, by Kubernetes' rules these are not.
+Pod = Any
 BASE = "base"
 SIDECAR = PodDefaults.SIDECAR_CONTAINER_NAME
 RESULT = f"{PodDefaults.XCOM_MOUNT_PATH}/return.json"
@@ -85,11 +87,11 @@ def arguments(runner: Runner, program: list[str], seconds: float) -> dict[str, A
     }
 
 
-def complete(pod: k8s.V1Pod) -> k8s.V1Pod:
+def complete(given: Pod) -> Pod:
     """Add what the provider's operator has no argument for: the sidecar that holds the result, from our image."""
-    pod = add_xcom_sidecar(
-        pod,
-        sidecar_container_image=pod.spec.containers[0].image,
+    pod: Pod = add_xcom_sidecar(
+        given,
+        sidecar_container_image=given.spec.containers[0].image,
         sidecar_container_resources=k8s.V1ResourceRequirements(
             requests={"cpu": "10m", "memory": "16Mi"}, limits={"cpu": "100m", "memory": "64Mi"}
         ),

@@ -4,14 +4,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from kubernetes.client import models as k8s
-
 from pipeline.runners.logs import START, Log, Position
 from pipeline.runners.outcome import TIMED_OUT
 from pipeline.runners.pods import diagnosis
 from pipeline.runners.pods.cluster import Cluster, UnreachableError
 from pipeline.runners.pods.diagnosis import State
-from pipeline.runners.pods.spec import BASE
+from pipeline.runners.pods.spec import BASE, Pod
 from pipeline.runners.waiting import Waiting
 
 # Seconds between two looks while a pod is young, and later.
@@ -122,7 +120,7 @@ class Watch:
         told = reason or "the pod was deleted by force, or by somebody while nobody looked"
         return State("ended", f"{told}; the pod is gone, with its result")
 
-    def _lost(self, pod: k8s.V1Pod) -> State | None:
+    def _lost(self, pod: Pod) -> State | None:
         """A pod that is being deleted and does not end: its node does not answer."""
         if not pod.metadata.deletion_timestamp:
             return None
@@ -134,10 +132,10 @@ class Watch:
             "ended", f"{self._last.reason if self._last else ''}; its node {pod.spec.node_name} does not answer"
         )
 
-    def _remember_pull_error(self, pod: k8s.V1Pod, state: State) -> None:
+    def _remember_pull_error(self, pod: Pod, state: State) -> None:
         """The reason of a failed pull is in the status for a moment only, and in the events."""
         if state.reason.startswith("ErrImagePull"):
             self._pull_error = state.reason.partition("cannot be pulled: ")[2]
         elif state.reason.startswith("ImagePullBackOff") and not self._pull_error:
-            failed = [each.message for each in self._cluster.events(pod.metadata.uid) if each.reason == "Failed"]
-            self._pull_error = next((each for each in failed if "Failed to pull" in (each or "")), "")
+            failed = [each.message or "" for each in self._cluster.events(pod.metadata.uid) if each.reason == "Failed"]
+            self._pull_error = next((each for each in failed if "Failed to pull" in each), "")
