@@ -4,7 +4,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from docker.errors import NotFound
 
 from pipeline.runners.surroundings import Surroundings, look
