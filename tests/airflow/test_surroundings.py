@@ -4,7 +4,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from docker.errors import NotFound
 
 from pipeline.runners.surroundings import Surroundings, look
@@ -12,7 +12,13 @@ from pipeline.runners.surroundings import Surroundings, look
 OWN = {
     "Config": {"Labels": {"com.docker.compose.project": "mine", "com.docker.compose.service": "airflow-scheduler"}},
     "Mounts": [
-        {"Type": "volume", "Name": "mine_var", "Source": "/docker/mine_var", "Destination": "/var/lib/mlops", "RW": True},
+        {
+            "Type": "volume",
+            "Name": "mine_var",
+            "Source": "/docker/mine_var",
+            "Destination": "/var/lib/mlops",
+            "RW": True,
+        },
         {"Type": "bind", "Source": "/home/me/clone/tagifai", "Destination": "/opt/mlops/tagifai", "RW": False},
         {"Type": "bind", "Source": "/var/run/docker.sock", "Destination": "/var/run/docker.sock", "RW": False},
     ],
@@ -52,10 +58,10 @@ def test_the_named_mounts_all_networks_and_the_project_are_shared_and_nothing_el
 
 def test_an_airflow_that_is_not_in_a_container_shares_nothing_and_may_not_be_told_to():
     assert look(engine(), []) == Surroundings()
-    with pytest.raises(AirflowFailException, match="runner.docker.inherit is for an Airflow in a container"):
+    with pytest.raises(AirflowFailException, match=r"runner\.docker\.inherit is for an Airflow in a container"):
         look(engine(), PATHS)
 
 
 def test_a_path_without_a_mount_is_told(own):
-    with pytest.raises(AirflowFailException, match="nothing is mounted at /source .* but at /var/lib/mlops, "):
+    with pytest.raises(AirflowFailException, match=r"nothing is mounted at /source .* but at /var/lib/mlops, "):
         look(own, [*PATHS, "/source"])

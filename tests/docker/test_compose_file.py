@@ -124,7 +124,9 @@ def test_no_password_is_in_the_file(services):
 def test_only_the_scheduler_reaches_the_docker_engine_if_env_names_its_socket():
     given = DEFAULTS | {"DOCKER_SOCKET": "/run/some.sock", "DOCKER_GROUP": "123"}
     services = json.loads(run(*COMPOSE, "config", "--format", "json", env=given).stdout)["services"]
-    sockets = {name for name, each in services.items() for mount in each.get("volumes", []) if ".sock" in mount["source"]}
+    sockets = {
+        name for name, each in services.items() for mount in each.get("volumes", []) if ".sock" in mount["source"]
+    }
     assert sockets == {name for name, each in services.items() if "123" in each.get("group_add", [])}
     assert sockets == {"airflow-scheduler"}
 

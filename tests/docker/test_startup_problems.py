@@ -2,17 +2,20 @@
 
 import re
 import socket
+from pathlib import Path
 
 import pytest
 from docker_testing import wait_until
 
 from devtools.ports import free_port
+from stack import places
 from stack.compose import doctor as compose_doctor
 from stack.compose.settings import Environment
 
 pytestmark = pytest.mark.xdist_group("startup problems")
 
 SERVED = ("AIRFLOW", "MLFLOW", "AIRBYTE", "DOCS")
+SOCKET = Path("/var/run/docker.sock")
 # The volume with PostgreSQL's password, as the init job sees it.
 PASSWORD_VOLUME = "/run/mlops-volumes/postgres"
 
@@ -41,9 +44,8 @@ def last_line(project, service="init"):
 
 def test_before_the_first_start_doctor_finds_nothing_that_would_stop_it(project, doctor_of):
     found = doctor_of(project)
-    assert {"Docker", "Compose", "settings", "code", "source", "ports", "memory", "disk", "images", "volumes"} == set(
-        found
-    )
+    basics = {"Docker", "Compose", "settings", "code", "source", "ports", "memory", "disk", "images", "volumes"}
+    assert set(found) == basics | {"tasks"}
     assert not [check for check in found.values() if check.state == "fail"]
     assert found["volumes"].found == "none yet"
 
@@ -99,6 +101,23 @@ def test_a_port_in_use_is_reported_by_compose_and_by_doctor(shared_project, doct
         check = doctor_of(shared_project, AIRBYTE_PORT=port)["ports"]
     assert check.found == f"port {port} of airbyte is taken"
     assert "set AIRBYTE_PORT in .env" in check.remedy
+
+
+def test_doctor_tries_the_engine_for_tasks_as_the_scheduler_would_use_it(shared_project, doctor_of, monkeypatch):
+    config = places.config("compose")
+    # An image that is there for sure.
+    own = config | {"runner": config["runner"] | {"type": "docker", "image": "mlops-init"}}
+    monkeypatch.setattr(places, "config", lambda place: own)
+    group = SOCKET.stat().st_gid
+    given = {"DOCKER_SOCKET": str(SOCKET), "DOCKER_GROUP": str(group)}
+    assert doctor_of(shared_project)["settings"].state == "fail"
+    assert doctor_of(shared_project, **given)["tasks"].state == "ok"
+    wrong = doctor_of(shared_project, **given | {"DOCKER_GROUP": "54321"})["tasks"]
+    assert (wrong.state, wrong.remedy) == ("fail", f"set DOCKER_GROUP={group} in .env")
+    wrong = doctor_of(shared_project, **given | {"DOCKER_SOCKET": "/dev/null"})["tasks"]
+    assert wrong.found == "DOCKER_SOCKET: no Docker engine answers at /dev/null"
+    wrong = doctor_of(shared_project, **given | {"DOCKER_SOCKET": "/no/engine.sock"})["tasks"]
+    assert "/no/engine.sock" in wrong.found
 
 
 def test_a_postgres_volume_of_another_version_is_reported_and_not_changed(project, doctor_of):

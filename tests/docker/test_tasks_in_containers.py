@@ -43,7 +43,10 @@ def ended(stack, run_id):
 
 def containers(stack):
     """Ids of the containers of this stack's tasks."""
-    labels = (f"com.docker.compose.project={stack.environment['COMPOSE_PROJECT_NAME']}", "com.docker.compose.service=task")
+    labels = (
+        f"com.docker.compose.project={stack.environment['COMPOSE_PROJECT_NAME']}",
+        "com.docker.compose.service=task",
+    )
     filters = [f"--filter=label={label}" for label in labels]
     return run("docker", "ps", "--all", "--quiet", *filters).stdout.split()
 
@@ -88,7 +91,9 @@ def test_every_command_of_mlops_runs_in_a_container_of_its_own_and_leaves_none(s
     assert results["train"]["model"]
     assert results["predict"]["predictions"].startswith("/var/lib/mlops/artifacts/")
     assert stack.api.result("mlops", run_id, "evaluate", key="report")
-    assert int(stack.psql("select count(*) from marts.predictions")) == int(stack.psql("select count(*) from raw.projects"))
+    assert int(stack.psql("select count(*) from marts.predictions")) == int(
+        stack.psql("select count(*) from raw.projects")
+    )
     assert int(stack.champion()["version"]) >= int(version)
 
 

@@ -128,7 +128,7 @@ class Run:
                 environment=plain | secret | self._surroundings.variables,
                 labels=self._labels | self._surroundings.labels,
                 network=next(iter(self._networks), None),
-                # The folder of the result must outlive the container's end, so it is in an anonymous volume.
+                # The result must outlive the container's end, which a tmpfs does not: it is in an anonymous volume.
                 volumes=[*runner.docker.volumes, *self._surroundings.volumes, VOLUME],
                 mem_limit=memory,
                 # Without swap.

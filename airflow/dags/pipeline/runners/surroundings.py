@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from docker.errors import NotFound
 
 import docker
@@ -52,12 +52,14 @@ def look(engine: docker.DockerClient, paths: list[str]) -> Surroundings:
         own = engine.containers.get(name).attrs
     except NotFound:
         raise AirflowFailException(
-            f"runner.docker.inherit is for an Airflow in a container, and the engine knows no container {name}: set it to []"
+            f"runner.docker.inherit is for an Airflow in a container, and the engine knows no container {name}:"
+            " set it to []"
         ) from None
     mounts = {each["Destination"]: each for each in own["Mounts"]}
     if lacking := [path for path in paths if path not in mounts]:
         raise AirflowFailException(
-            f"runner.docker.inherit: nothing is mounted at {lacking[0]} of Airflow's container, but at {', '.join(mounts)}"
+            f"runner.docker.inherit: nothing is mounted at {lacking[0]} of Airflow's container,"
+            f" but at {', '.join(mounts)}"
         )
     project = (own["Config"]["Labels"] or {}).get(PROJECT)
     return Surroundings(
