@@ -91,13 +91,13 @@ def sync_altered(sql: str, project: str, ctx: Any) -> None:
         ctx.catalog.update_table(meta.model_copy(update={"schema_": TableSchema(fields=fields)}))
 
 
-def sync_schema(sql: str, project: str, ctx: Any) -> None:
+def sync_schema(bq_sql: str, project_id: str, ctx: Any) -> None:
     """Note a dataset that CREATE SCHEMA has made, with its location, labels and texts."""
-    made = ddl_sync._detect_create_schema(sql, project)
+    made = ddl_sync._detect_create_schema(bq_sql, project_id)
     if made is None or not made[1] or ctx.catalog.get_dataset(*made) is not None:
         return
     ddl_sync._ensure_dataset(*made, ctx)
-    tree = sqlglot.parse_one(sql, read="bigquery")
+    tree = sqlglot.parse_one(bq_sql, read="bigquery")
     assert isinstance(tree, exp.Create)
     ctx.catalog.update_dataset(ctx.catalog.get_dataset(*made).model_copy(update=_options(tree)))
 

@@ -339,31 +339,36 @@ def test_a_module_that_is_killed_may_be_tried_again(searched, write):
         run_module(settings, module=write(NOTHING + code), **options)
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (fitted("DecisionTreeClassifier()"), r"(?s)Untrusted types.*sklearn\.tree\._tree\.Tree.*public estimators"),
-        (
-            fitted("type('Mine', (MultinomialNB,), {'__module__': 'model_module'})()"),
-            r"\['model_module\.Mine'\]\. Write it with",
-        ),
-        (
-            fitted(change="import html; words.set_params(preprocessor=html.unescape)"),
-            r"\['html\.unescape'\]\. Write it with",
-        ),
-        (fitted(after="fitted = fitted[:-1]"), "its model does not predict .*: it must be a fitted classifier"),
-        (fitted(change="features = 'passthrough'"), "Model.run failed at line"),
-        (
-            fitted(tags='["odd"] * 60 + ["even"] * (len(rows) - 60)'),
-            "its model answers even, odd: fit it on the column",
-        ),
-        (
-            fitted(after="import sklearn.base; sklearn.base.__version__ = '1.0'"),
-            r"fitted with scikit-learn 1\.0, and tagifai has .*: pin scikit-learn==",
-        ),
-    ],
-    ids=["tree", "own class", "function", "no classifier", "cannot fit", "other classes", "other version"],
-)
+REFUSED = [
+    (fitted("DecisionTreeClassifier()"), r"(?s)Untrusted types.*sklearn\.tree\._tree\.Tree.*public estimators"),
+    (
+        fitted("type('Mine', (MultinomialNB,), {'__module__': 'model_module'})()"),
+        r"\['model_module\.Mine'\]\. Write it with",
+    ),
+    (
+        fitted(change="import html; words.set_params(preprocessor=html.unescape)"),
+        r"\['html\.unescape'\]\. Write it with",
+    ),
+    (fitted(after="fitted = fitted[:-1]"), "its model does not predict .*: it must be a fitted classifier"),
+    (fitted(change="features = 'passthrough'"), "Model.run failed at line"),
+    (
+        fitted(tags='["odd"] * 60 + ["even"] * (len(rows) - 60)'),
+        "its model answers even, odd: fit it on the column",
+    ),
+    (
+        fitted(after="import sklearn.base; sklearn.base.__version__ = '1.0'"),
+        r"fitted with scikit-learn 1\.0, and tagifai has .*: pin scikit-learn==",
+    ),
+]
+NAMES = ["tree", "own class", "function", "no classifier", "cannot fit", "other classes", "other version"]
+# Each takes seconds, and the first two are the dangerous ones.
+CASES = [
+    pytest.param(*each, id=name, marks=[pytest.mark.slow] if number > 1 else [])
+    for number, (name, each) in enumerate(zip(NAMES, REFUSED, strict=True))
+]
+
+
+@pytest.mark.parametrize(("body", "message"), CASES)
 def test_a_model_that_is_not_safe_to_read_or_does_not_predict_is_refused(failure, body, message):
     assert re.search(message, failure(body, REQUIREMENTS))
 
