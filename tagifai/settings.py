@@ -229,7 +229,7 @@ def load() -> Settings:
             raise TagifaiError(f"config file {file} does not exist: set MLOPS_CONFIG to one that does")
     files = " and ".join(map(str, _config_files()))
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         problems = [f"{_named(each['loc'])}: {each['msg']}" for each in error.errors()]
         remedy = f"correct {files} or the environment variables MLOPS_…"
@@ -238,6 +238,10 @@ def load() -> Settings:
         raise TagifaiError(f"wrong environment variable: {error}") from None
     except yaml.YAMLError as error:
         raise TagifaiError(f"{files} is not YAML: {error}") from None
+    # The launcher sets what is empty in config/.
+    if lacking := [name for name in ("artifacts", "mlflow") if not getattr(settings, name)]:
+        raise TagifaiError(f"wrong settings: {', '.join(lacking)}: not set; set the environment variables MLOPS_…")
+    return settings
 
 
 def prepare_libraries() -> None:

@@ -91,15 +91,28 @@ def sync_altered(sql: str, project: str, ctx: Any) -> None:
         ctx.catalog.update_table(meta.model_copy(update={"schema_": TableSchema(fields=fields)}))
 
 
-def _options(tree: exp.Create, meta: TableMeta) -> dict[str, Any]:
-    """Entries of the catalogue that the statement's clauses say."""
+def sync_schema(sql: str, project: str, ctx: Any) -> None:
+    """Note a dataset that CREATE SCHEMA has made, with its location, labels and texts."""
+    made = ddl_sync._detect_create_schema(sql, project)
+    if made is None or not made[1] or ctx.catalog.get_dataset(*made) is not None:
+        return
+    ddl_sync._ensure_dataset(*made, ctx)
+    tree = sqlglot.parse_one(sql, read="bigquery")
+    assert isinstance(tree, exp.Create)
+    ctx.catalog.update_dataset(ctx.catalog.get_dataset(*made).model_copy(update=_options(tree)))
+
+
+def _options(tree: exp.Create, meta: TableMeta | None = None) -> dict[str, Any]:
+    """Entries of the catalogue that the statement's clauses say; `meta` is that of a table."""
     found: dict[str, Any] = {}
     for each in tree.args["properties"].expressions if tree.args.get("properties") else ():
         if isinstance(each, exp.ClusterProperty):
             found["clustering"] = Clustering(fields=tuple(column.name for column in each.expressions))
         elif isinstance(each, exp.PartitionedByProperty):
-            if partitioning := _partitioning(each.this, meta.time_partitioning):
+            if partitioning := _partitioning(each.this, meta.time_partitioning if meta else None):
                 found["time_partitioning"] = partitioning
+        elif isinstance(each, exp.LocationProperty):
+            found["location"] = each.this.name
         elif isinstance(each, exp.Property) and each.this is not None:
             key, value = each.this.name.lower(), each.args.get("value")
             if key == "labels" and value is not None:
@@ -154,4 +167,5 @@ def install() -> None:
         module.is_versioning_ddl = is_ours
         module.execute_versioning_ddl = run_first
         module.sync_created_table = sync_with_layout
+        module.sync_created_schema = sync_schema
     ddl.VersioningDDLRouter.parse = parse_first

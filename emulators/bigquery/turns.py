@@ -72,8 +72,21 @@ class Turns:
 
 def install() -> None:
     """Make calls of the Storage API wait for their turn, too; the HTTP application is wrapped in `pages`."""
-    BigQueryReadHandler._handle_create_read_session = _in_turn(BigQueryReadHandler._handle_create_read_session)
+    BigQueryReadHandler._handle_create_read_session = _when_free(BigQueryReadHandler._handle_create_read_session)
     BigQueryWriteHandler._flush_to_target = _in_turn(BigQueryWriteHandler._flush_to_target)
+
+
+def _when_free(method: Callable[..., Any]) -> Callable[..., Any]:
+    """For a method that is called on the server's loop, which the request whose turn it is needs to go on."""
+
+    async def wrapped(*arguments: Any) -> Any:
+        await asyncio.to_thread(_database.acquire)
+        try:
+            return method(*arguments)
+        finally:
+            _database.release()
+
+    return wrapped
 
 
 def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:

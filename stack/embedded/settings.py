@@ -45,7 +45,7 @@ def load(
     if config:
         merged = places.overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    _complete(merged)
+    _complete(merged, place)
     pods.complete(merged, var)
     require(merged, config or saved or "config/", Embedded)
     var.mkdir(parents=True, exist_ok=True)
@@ -74,11 +74,15 @@ def _absolute(source: Any, base: Path) -> str:
     return str((base / Path(text).expanduser()).resolve())
 
 
-def _complete(config: dict[str, Any]) -> None:
-    """Fill in what depends on the user."""
+def _complete(config: dict[str, Any], place: str) -> None:
+    """Fill in what depends on the user and the place."""
     warehouse = config["warehouse"]
-    if warehouse["type"] == "bigquery" and not warehouse["project"]:
+    if warehouse["type"] != "bigquery":
+        return
+    if not warehouse["project"]:
         raise ConfigError("warehouse.project is not set: give the id of your Google Cloud project (docs/places.md)")
-    if warehouse["type"] == "bigquery" and warehouse["prefix"] is None:
-        # Names of datasets are letters, digits and underscores.
+    # Names of datasets are letters, digits and underscores; labels have small letters, digits, - and _.
+    if warehouse["prefix"] is None:
         warehouse["prefix"] = re.sub(r"\W", "_", getpass.getuser(), flags=re.ASCII) + "_"
+    label = re.sub(r"[^a-z0-9_-]", "_", place.lower())[:63]
+    config["warehouse"] = warehouse | {"labels": (warehouse.get("labels") or {}) | {"place": label}}

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 
 import pytest
 
@@ -52,3 +53,20 @@ def test_chosen_columns_of_rows_that_match_are_read(read, sql):
 def test_a_session_reads_the_table_as_it_was_at_its_start(read, sql):
     sql("create table data.t as select 1 as id")
     assert read(["id"], between=lambda: sql("truncate table data.t")) == [{"id": 1}]
+
+
+def test_sessions_and_queries_at_once_wait_for_each_other_and_end(read, sql):
+    sql("create table data.t as select 1 as id")
+    started = threading.Event()
+
+    def query():
+        while not started.is_set():
+            sql("select sum(a) from unnest(generate_array(1, 1000000)) a")
+
+    running = threading.Thread(target=query)
+    running.start()
+    try:
+        assert read(["id"], between=started.set) == [{"id": 1}]
+    finally:
+        started.set()
+        running.join()

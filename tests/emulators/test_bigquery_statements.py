@@ -113,3 +113,12 @@ def test_many_changes_keep_no_copies_of_the_table(sql, client):
     for _ in range(5):
         sql("insert into data.t values (0)")
     assert sql("select count(*) from data.t") == [(1005,)]
+
+
+def test_a_new_dataset_has_the_location_and_the_labels_of_its_options(sql, client):
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#schema_option_list
+    options = "options (location = 'EU', labels = [('app', 'mlops'), ('team', 'data')], description = 'rows')"
+    for _ in range(2):
+        sql(f"create schema if not exists made {options}")
+    made = client.get_dataset("made")
+    assert (made.location, made.labels, made.description) == ("EU", {"app": "mlops", "team": "data"}, "rows")

@@ -124,9 +124,21 @@ class Query:
     def _analyse(self, sql: str) -> None:
         done = Analyzer(self._options, self._catalog()).analyze_statement(sql)
         if isinstance(done, types.ResolvedCreateTableStmtBase):
-            *parents, name = ".".join(done.name_path).split(".")
             columns = [_column(each.name, each.column.type) for each in done.column_definition_list]
-            self._tables.setdefault((parents[-1] if parents else self._dataset, name), columns)
+            self._tables.setdefault(self._key(done.name_path), columns)
+        elif isinstance(done, types.ResolvedAlterTableStmt):
+            columns = self._tables[self._key(done.name_path)]
+            for action in done.alter_action_list:
+                if isinstance(action, types.ResolvedDropColumnAction):
+                    columns[:] = [each for each in columns if each.name.lower() != action.name.lower()]
+                elif isinstance(action, types.ResolvedAddColumnAction):
+                    added = action.column_definition
+                    columns.append(_column(added.name, added.column.type))
+
+    def _key(self, path: list[str]) -> tuple[str, str]:
+        """Dataset and name of a table."""
+        *parents, name = ".".join(path).split(".")
+        return (parents[-1] if parents else self._dataset), name
 
     def _catalog(self) -> SimpleCatalog:
         """The tables by each way to write their names: with project and dataset or without, in one piece or several."""

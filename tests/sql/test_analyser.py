@@ -49,6 +49,8 @@ ACCEPTED = [
     "create schema if not exists `a-project`.`more` options (location = 'EU')",
     "alter table data.projects alter column id set data type bignumeric",
     "alter table data.projects add column if not exists `more` string",
+    "alter table data.projects drop column title; alter table data.projects add column title int64;"
+    " select title + 1 from data.projects",
     "begin transaction; delete from data.projects where title = 'é'; insert into data.projects (id) values (1);"
     " commit transaction",
     "merge into data.projects as target using (select 1 as id) as source on target.id = source.id"

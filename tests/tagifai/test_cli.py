@@ -78,7 +78,18 @@ def test_input_and_output_go_together(option):
 
 
 def test_every_verb_has_a_command():
-    verbs = {"extract", "optimize", "train", "run-module", "evaluate", "promote", "predict", "publish", "spoil"}
+    verbs = {
+        "extract",
+        "optimize",
+        "train",
+        "run-module",
+        "evaluate",
+        "promote",
+        "predict",
+        "publish",
+        "spoil",
+        "check",
+    }
     assert set(cli.main.commands) == verbs
 
 

@@ -83,10 +83,16 @@ def test_an_error_message_names_the_wrong_setting_and_how_to_fix_it(configure, v
 
 
 def test_an_error_message_names_missing_variables_and_shows_no_secret(configure):
-    configure({name: each for name, each in ENVIRONMENT.items() if "PORT" not in name and "MLFLOW" not in name})
-    with pytest.raises(TagifaiError, match=r"warehouse\.port: Field required; mlflow: Field required") as caught:
+    configure({name: each for name, each in ENVIRONMENT.items() if "PORT" not in name and "STUDIES" not in name})
+    with pytest.raises(TagifaiError, match=r"warehouse\.port: Field required; studies: Field required") as caught:
         settings.load()
     assert "secret-password" not in str(caught.value)
+
+
+def test_an_mlflow_that_is_not_set_is_no_default_one(configure):
+    configure({name: each for name, each in ENVIRONMENT.items() if "MLFLOW" not in name})
+    with pytest.raises(TagifaiError, match="mlflow: not set"):
+        settings.load()
 
 
 def test_an_error_message_names_a_missing_or_broken_config_file(monkeypatch, tmp_path):

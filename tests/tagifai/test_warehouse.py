@@ -195,7 +195,7 @@ class TestBigQuery(TestPostgres):
         assert table.clustering_fields == ["id"]
 
     def test_a_table_that_is_larger_than_may_be_billed_is_not_read(self, project, make_settings):
-        with pytest.raises(TagifaiError, match=r"would take \d+ bytes, more than warehouse\.maximum_bytes_billed"):
+        with pytest.raises(TagifaiError, match=r"would take [\d,]+ bytes, more than warehouse\.maximum_bytes_billed"):
             extract(make_settings(warehouse={**project.settings, "maximum_bytes_billed": 1}))
 
 

@@ -84,7 +84,7 @@ def test_the_file_of_any_run_has_the_documented_keys():
     keys = {*summary.empty("files", "embedded")} - {"headlines"}
     assert keys == {
         *("schema_version", "source", "place", "state", "error", "log", "seconds", "dataops", "mlops", "tables"),
-        *("expectations", "study", "candidate", "champion", "gate"),
+        *("expectations", "study", "candidate", "champion", "gate", "bytes_billed", "code"),
     }
 
 
