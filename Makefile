@@ -99,7 +99,7 @@ status: $(READY) ## list the services, their states and addresses
 
 .PHONY: down
 down: $(READY) ## stop the services
-	@$(if $(UP),docker compose down --remove-orphans,$(STACK) down)
+	@$(if $(UP),docker compose stop airflow-scheduler && docker compose down --remove-orphans,$(STACK) down)
 
 .PHONY: password
 password: $(READY) ## show the logins

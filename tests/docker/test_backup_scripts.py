@@ -151,7 +151,7 @@ def test_restore_and_nuke_change_nothing_if_there_is_neither_a_terminal_nor_a_ye
 def test_nuke_lists_what_it_deletes(scripts):
     done = scripts.run("nuke", YES="1")
     assert (done.returncode, "kept_var  3M" in done.stdout) == (0, True)
-    assert scripts.changes() == ["compose down --volumes --remove-orphans"]
+    assert scripts.changes() == ["compose stop airflow-scheduler", "compose down --volumes --remove-orphans"]
 
 
 def test_nuke_without_containers_and_volumes_has_nothing_to_delete(scripts):
