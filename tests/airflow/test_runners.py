@@ -8,15 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from pipeline import commands
 from pipeline.runners import environment
 from pipeline.settings import Runner
 
-DAGS = Path(__file__).resolve().parents[2] / "airflow" / "dags"
+PROJECT = Path(__file__).resolve().parents[2]
+DAGS = PROJECT / "airflow" / "dags"
 IMAGE = f"registry.example/mlops@sha256:{'a' * 64}"
-COMPOSER = {"type": "kubernetes", "image": IMAGE, "kubernetes": {"namespace": "composer-user-workloads"}}
+COMPOSER = yaml.safe_load((PROJECT / "config" / "places" / "composer.yaml").read_text())["runner"] | {"image": IMAGE}
 GKE = {
     "type": "gke",
     "image": IMAGE,
