@@ -11,6 +11,8 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,25 +83,29 @@ def postgres(tmp_path_factory):
     process.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
-def bigquery_server(tmp_path_factory):
-    """A BigQuery in memory, of this test session: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port.
-
-    At the session's end, Google's analyser has to accept what it ran.
-    """
+@contextmanager
+def bigquery(folder: Path, *options: object) -> Iterator[dict]:
+    """A BigQuery in memory: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
     command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
-    folder = tmp_path_factory.mktemp("bigquery")
-    log, statements = folder / "log", folder / "statements.jsonl"
-    command += ["--statements", statements]
+    log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            [*command, *options], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     address = next((line for line in process.stdout if line.startswith("{")), None)
     assert address, f"the emulator did not start: {log.read_text()}"
     yield json.loads(address)
     process.stdin.close()
     process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory):
+    """The BigQuery of this test session; at its end, Google's analyser has to accept what it ran."""
+    folder = tmp_path_factory.mktemp("bigquery")
+    statements = folder / "statements.jsonl"
+    with bigquery(folder, "--statements", statements) as server:
+        yield server
     # BigQuery refuses much that the emulator runs.
     refused = sql_analysis.refused(statements)
     assert not refused, "Google's analyser refuses queries of these tests:\n\n" + "\n\n".join(map(str, refused))

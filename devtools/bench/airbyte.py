@@ -15,6 +15,7 @@ from devtools.bench.instance import timed, two_cores
 from devtools.bench.service import PARTS, MeasuredService, serving
 from devtools.bench.table import Options, Row
 from devtools.instance import Instance
+from stack.airbyte import connection
 from stack.environments import airflow_environment, command_of, common_environment
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -82,6 +83,7 @@ def operate(service: MeasuredService, folder: Path) -> float:
     # -P: Airflow must not import the modules of the script's folder.
     command = command_of("airflow", "python", "-P", str(OPERATE), "ten", service.ids["ten"], str(result))
     environment = common_environment(service.settings) | airflow_environment(service.settings)
+    environment["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = connection(service.settings)
     timed(command, environment | {"PYTHONPATH": str(ROOT / "airflow" / "dags")}, folder / "operator.log")
     facts = json.loads(result.read_text(encoding="utf-8"))
     service.check("ten", facts["job"])

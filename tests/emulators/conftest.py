@@ -6,6 +6,15 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from tests.conftest import bigquery as bigquery_stand_in
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory):
+    """The BigQuery of this test session; its queries are no part of the product, and some have to be refused."""
+    with bigquery_stand_in(tmp_path_factory.mktemp("bigquery")) as server:
+        yield server
+
 
 @pytest.fixture
 def client(bigquery_server):
