@@ -28,7 +28,7 @@ PROCESSES = {
     "task": "airflow worker -- LocalExecutor: ",
     "command": "--result",
     "supervisor": "/bin/supervisord",
-    "launcher": "-m stack --var",
+    "launcher": "-m stack --place",
 }
 # Part of the title of a worker without a task.
 IDLE = "<idle>"

@@ -1,5 +1,6 @@
 """The whole stack on the emulators of BigQuery and Cloud Storage, compared with the run on PostgreSQL."""
 
+import os
 import subprocess
 import sys
 from urllib.parse import quote
@@ -52,7 +53,8 @@ def compared(instance, first_run, emulated, run):
     """The finished `make diff-places` of the run on PostgreSQL and the emulated one."""
     sides = ["--a", "embedded", "--a-var", instance.var, "--b", "bigquery-emulator", "--b-var", emulated.var]
     command = [sys.executable, "-m", "stack", "diff-places", *sides]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": "airflow/dags:airbyte"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def test_both_graphs_succeed_and_leave_no_process(run, emulated):

@@ -53,7 +53,7 @@ def database(pods, ran):
 def test_a_run_with_every_command_in_a_pod_makes_a_champion(pods, ran):
     facts = pods.summary()
     assert (facts["place"], facts["state"], facts["error"]) == ("kubernetes", "success", None)
-    assert facts["champion"]["version"] == facts["candidate"]["version"] == 1
+    assert facts["champion"]["version"] == facts["candidate"]["version"] == "1"
     assert facts["predictions"]["published"]
     assert facts["tables"]["predictions"] == facts["tables"]["projects"] > 0
 
@@ -73,7 +73,8 @@ def test_the_image_is_given_by_its_digest_and_no_pod_is_left(cluster, pods, ran)
     image = pods.settings().config["runner"]["image"]
     assert {each["image"] for spec in ran.specs.values() for each in spec["spec"]["containers"]} == {image}
     assert "@sha256:" in image
-    assert json.loads(cluster.kubectl("get", "pods", "--output=json"))["items"] == []
+    # Kubernetes takes seconds to end the sidecar.
+    cluster.until(lambda: json.loads(cluster.kubectl("get", "pods", "--output=json"))["items"] == [])
 
 
 def test_no_secret_is_in_the_spec_of_a_pod_or_in_a_log(pods, ran):
@@ -141,7 +142,8 @@ def test_doctor_tries_each_address_from_inside_of_a_pod_and_names_the_one_that_f
         assert f"✓ pod: {name} can be used from inside of a pod" in text
     assert re.search(r"✗ pod: mlflow MLflow at http://127.0.0.1:9 refused", text)
     assert "→ check `mlflow`" in text
-    assert json.loads(cluster.kubectl("get", "pods", "--output=json"))["items"] == []
+    # Kubernetes takes seconds to end the sidecar.
+    cluster.until(lambda: json.loads(cluster.kubectl("get", "pods", "--output=json"))["items"] == [])
 
 
 def pods_namespace(pods):
