@@ -28,7 +28,9 @@ echo "$@" >>"$0.log"
 """
 SERVICE = """
 services:
-  made: {image: "$IMAGE", build: {context: ., secrets: [certificates, pip]}}
+  made: &made {image: "$IMAGE", build: {context: ., secrets: [certificates, pip]}}
+  # The script names it, since it is no service of the stack.
+  tasks: {<<: *made, profiles: [tasks]}
 secrets:
   certificates: {file: "${BUILD_CERTIFICATES:-/dev/null}"}
   pip: {file: "${BUILD_PIP_CONF:-/dev/null}"}
