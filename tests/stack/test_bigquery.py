@@ -1,0 +1,79 @@
+"""`make doctor` and `make clean` with BigQuery, on the emulators."""
+
+from types import SimpleNamespace
+
+import pytest
+from google.cloud import bigquery as google
+
+from stack import bigquery
+from stack.google import bigquery_client
+
+
+@pytest.fixture
+def settings(bigquery_server, storage_server, bucket):
+    """Settings of a team member named ada, whose project is the emulated one."""
+    urls = {"bigquery": bigquery_server["url"], "storage": storage_server}
+    warehouse = {"type": "bigquery", "project": "team", "location": "EU", "prefix": "ada_"}
+    return SimpleNamespace(
+        config={"warehouse": warehouse}, is_emulated=True, artifacts=bucket, url=lambda service: urls[service]
+    )
+
+
+@pytest.fixture
+def make(settings):
+    """Function that makes a dataset with a table in it; all are deleted afterwards."""
+    client = bigquery_client(settings)
+
+    def make(name, *, labels, location="EU"):
+        dataset = google.Dataset(f"team.{name}")
+        dataset.labels, dataset.location = labels, location
+        client.create_dataset(dataset)
+        client.create_table(google.Table(f"team.{name}.rows", [google.SchemaField("id", "INT64")]))
+
+    yield make
+    for each in client.list_datasets():
+        client.delete_dataset(each.reference, delete_contents=True)
+
+
+def states(settings):
+    return [(check.name, check.state) for check in bigquery.checks(settings)]
+
+
+def test_doctor_finds_credentials_location_and_bucket_in_order_and_leaves_nothing(settings, make):
+    make("ada_raw", labels={"app": "mlops"})
+    assert states(settings) == [("BigQuery", "ok"), ("bucket", "ok")]
+    tables = [each.table_id for each in bigquery_client(settings).list_tables("team.ada_raw")]
+    assert tables == ["rows"]
+
+
+def test_doctor_names_a_dataset_that_is_elsewhere(settings, make):
+    make("ada_raw", labels={"app": "mlops"}, location="US")
+    (check, *_) = bigquery.checks(settings)
+    assert check.state == "fail"
+    assert "ada_raw is in US" in check.found
+    assert "set warehouse.location to that, not EU" in check.remedy
+
+
+def test_doctor_names_a_bucket_that_is_missing(settings):
+    settings.artifacts = "gs://no-such-bucket/mlops"
+    check = list(bigquery.checks(settings))[-1]
+    assert (check.name, check.state) == ("bucket", "fail")
+    assert "no-such-bucket" in check.found
+    assert "create the bucket" in check.remedy
+
+
+def test_a_project_that_is_not_set_is_named(settings):
+    settings.config["warehouse"]["project"] = None
+    (check,) = bigquery.checks(settings)
+    assert check.found == "warehouse.project is not set: give the id of your Google Cloud project, CONFIG=…"
+
+
+def test_only_datasets_with_our_label_and_prefix_are_ours(settings, make):
+    make("ada_raw", labels={"app": "mlops"})
+    make("ada_private", labels={})
+    make("grace_raw", labels={"app": "mlops"})
+    client = bigquery_client(settings)
+    (own,) = bigquery.ours(client, settings)
+    assert own.dataset_id == "ada_raw"
+    bigquery.delete(client, own)
+    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "grace_raw"}
