@@ -46,8 +46,8 @@ class ExternalServices:
     def airbyte(self, server, name):
         """Start the Airbyte service with a database of its own; returns its URL."""
         server.sql("create database far")
-        warehouse = {"TYPE": "postgres", "HOST": name, "PORT": 5432, "DATABASE": "far", "USER": "postgres"}
-        given = {f"MLOPS_WAREHOUSE__{key}": value for key, value in (warehouse | {"PASSWORD": PASSWORD}).items()}
+        database = {"HOST": name, "PORT": 5432, "DATABASE": "far", "USER": "postgres", "PASSWORD": PASSWORD}
+        given = {f"MLOPS_AIRBYTE__DATABASE__{key}": value for key, value in database.items()}
         own = {"HOST": "0.0.0.0", "PORT": 8001, "CLIENT_ID": "far", "CLIENT_SECRET": PASSWORD, "SIGNING_KEY": "k" * 32}
         given |= {f"MLOPS_AIRBYTE__{key}": value for key, value in own.items()}
         given |= {"PYTHONPATH": "/opt/mlops/airbyte", "MLOPS_VAR": "/tmp", "MLOPS_SOURCE": "/source"}
