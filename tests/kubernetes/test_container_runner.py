@@ -96,6 +96,7 @@ def test_an_engine_that_does_not_answer_is_waited_for(settings, monkeypatch):
     assert "Docker does not answer" in str(case.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_done", [False, True])
 def test_the_container_of_a_killed_worker_is_taken_up(engine, settings, is_done):
     """Whether it has ended meanwhile, or not."""

@@ -236,8 +236,10 @@ def test_an_api_server_that_is_away_is_outlived(cluster, settings, seconds):
         gone(cluster, case)
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize(
+    ("deferrable", "is_done"),
+    [(False, False), (False, True), (True, False), pytest.param(True, True, marks=pytest.mark.slow)],
+)
 def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(cluster, settings, deferrable, is_done):
     """Whether it has ended meanwhile, or not."""
     body = f"{WAITS_FOR_GO}; succeed(rows=3)"
@@ -262,6 +264,7 @@ def test_the_pod_of_a_killed_worker_is_taken_up_and_its_work_is_not_repeated(clu
     gone(cluster, other)
 
 
+@pytest.mark.slow
 def test_a_killed_task_deletes_its_pod(cluster, settings):
     case = Case(settings(), "print('ready', flush=True); wait()").start()
     ready(cluster, case)
@@ -270,6 +273,7 @@ def test_a_killed_task_deletes_its_pod(cluster, settings):
     gone(cluster, case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "is_deleted"), [("failed", True), ("deferred", False)])
 def test_a_sleeping_task_that_is_ended_deletes_its_pod_but_a_restarted_triggerer_does_not(
     cluster, settings, monkeypatch, state, is_deleted
