@@ -29,6 +29,8 @@ NOWHERE = "sha256:" + "0" * 64
 def settings(cluster, tasks_image):
     """Function that gives the settings of a runner in the cluster; keywords of `kubernetes` have the prefix k_."""
     os.environ["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = "kubernetes://"
+    # A folder of this machine would be mounted.
+    os.environ["MLOPS_ARTIFACTS"] = "gs://no-bucket/artifacts"
 
     def make(**given):
         own = {name.removeprefix("k_"): given.pop(name) for name in list(given) if name.startswith("k_")}
