@@ -114,7 +114,7 @@ ROWS = {
     "execution_timeout": ("wait()", {"limit": 5}, {}, None, RETRY, ["Timeout", "execution_timeout"]),
     "silent registry": (
         "",
-        *({}, {"start_timeout": 5, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
+        *({}, {"start_timeout": 30, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
     ),
 }
 DEFERRABLE = (

@@ -220,6 +220,9 @@ class Run:
             parts, _ = self._container.get_archive(RESULT)
         except NotFound:
             return None
+        except APIError as error:
+            # Such as one that somebody removes at the moment.
+            raise AirflowException(f"the result of the container cannot be read: {error}") from error
         with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
             file = archive.extractfile(archive.getmembers()[0])
             assert file is not None
