@@ -17,7 +17,7 @@ from stack.settings import ConfigError, Settings
 
 # Every dataset and job of ours has it.
 LABEL = ("app", "mlops")
-ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor"
+ROLES = "roles/bigquery.jobUser, roles/bigquery.dataEditor and roles/bigquery.readSessionUser"
 STORAGE = "https://storage.googleapis.com"
 
 
@@ -51,11 +51,17 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def ours(client: bigquery.Client, settings: Settings) -> list[DatasetListItem]:
-    """Datasets of this instance: those with our label and the prefix of the settings."""
-    key, value = LABEL
-    prefix = settings.config["warehouse"]["prefix"]
+    """Datasets with the prefix of the settings: those with our labels whose name begins with it.
+
+    The label `prefix` alone would not do, since it has small letters only; nor would the name, which may belong to
+    somebody whose prefix begins with this one.
+    """
+    warehouse = settings.config["warehouse"]
+    wanted = {LABEL, ("prefix", warehouse["labels"]["prefix"])}
+    # All: BigQuery calls a dataset hidden whose name begins with `_`.
+    datasets = client.list_datasets(include_all=True)
     return [
-        each for each in client.list_datasets() if each.labels.get(key) == value and each.dataset_id.startswith(prefix)
+        each for each in datasets if wanted <= {*each.labels.items()} and each.dataset_id.startswith(warehouse["prefix"])
     ]
 
 

@@ -77,7 +77,7 @@ def google_environment(settings: Settings) -> dict[str, str]:
         "STORAGE_EMULATOR_HOST": settings.url("storage"),
         # Made on this machine; the emulator takes any.
         "GOOGLE_APPLICATION_CREDENTIALS": str(settings.emulator_key),
-        "GOOGLE_CLOUD_PROJECT": settings.config["warehouse"]["project"],
+        "GOOGLE_CLOUD_PROJECT": settings.config["warehouse"].get("project", "emulated"),
         # The emulator has no such buckets, and gcsfs would ask Google's own service for them.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 import airbyte_local.settings
 import pipeline.settings
@@ -20,7 +21,11 @@ from stack.home.folders import FOLDERS
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
 # Variables of the caller for these programs must not reach the stack's processes.
-FOREIGN_PREFIXES = ("AIRFLOW", "AIRBYTE", "DBT_", "GX_", "MLFLOW", "MLOPS_", "OPTUNA", "PG", "PYTHON", "VIRTUAL_ENV")
+FOREIGN_PREFIXES = (
+    *("AIRFLOW", "AIRBYTE", "DBT_", "GX_", "MLFLOW", "MLOPS_", "OPTUNA", "PG", "PYTHON", "VIRTUAL_ENV"),
+    # Otherwise runs with a real account would end in an emulator.
+    *("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"),
+)
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
     *("admin", "api_secret_key", "jwt_secret", "airbyte_client_secret", "airbyte_signing_key"),
@@ -69,6 +74,8 @@ class Launcher(BaseModel):
 
     application: str
     tables: Tables
+    # URL of an MLflow server elsewhere; "": the stack's own.
+    mlflow: str = Field(pattern="^(https?://.+)?$")
     # Columns that differ between any two runs.
     run_columns: list[str]
 
@@ -233,8 +240,14 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
         wrong = [each for each in error.errors() if each["type"] != "missing"]
-        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}" for each in wrong]
+        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}{_found(each)}" for each in wrong]
     return []
+
+
+def _found(error: ErrorDetails) -> str:
+    """The wrong value, where the message does not say enough; a name that is not known may have any, also a secret."""
+    has_said = error["type"] in ("value_error", "extra_forbidden") or isinstance(error["input"], dict | list)
+    return "" if has_said else f", not {error['input']!r}"
 
 
 def made_secrets(path: Path) -> dict[str, str]:

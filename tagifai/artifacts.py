@@ -62,9 +62,13 @@ def _opened(uri: str) -> Generator[tuple[Any, str]]:
     from aiohttp import ClientError
     from google.auth.exceptions import GoogleAuthError
 
+    from tagifai.google_errors import may_pass
+
     try:
         yield fsspec.url_to_fs(uri)
     except GoogleAuthError as error:
+        if may_pass(error):
+            raise ServiceError(f"{uri}: {error}. Check the network, then try again.") from error
         raise TagifaiError(
             f"{uri}: {error}. Log in with `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the key of an account."

@@ -72,7 +72,7 @@ class BigQuery(Section):
     type: Literal["bigquery"]
     project: str = Field(min_length=1)
     location: str = Field(min_length=1)
-    prefix: str = Field("", pattern=r"^\w*$")
+    prefix: str = Field("", pattern="^[A-Za-z0-9_]*$")
     maximum_bytes_billed: PositiveInt
     job_timeout: PositiveInt
     keyfile: str | None = None
@@ -196,7 +196,7 @@ class Settings(BaseSettings):
     )
 
     warehouse: Warehouse
-    artifacts: str
+    artifacts: Annotated[str, AfterValidator(lambda root: root.rstrip("/"))]
     var: Path = BASE_CONFIG.parents[1] / "var"
     mlflow: str
     studies: SecretStr

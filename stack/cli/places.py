@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stack import compare
+from stack import compare, places
 from stack.cli.common import Chosen, console
 from stack.errors import StackError
 from stack.place import BasePlace
@@ -20,6 +20,8 @@ from stack.warehouses import warehouse
 @click.option("--b-var", type=click.Path(path_type=Path), required=True, help="Folder of the other's instance.")
 def diff_places(a: str, b: str, a_var: Path, b_var: Path) -> None:
     """Compare the latest runs of two places: DAG files, packages, the content of the tables, and seconds."""
+    if not a or not b or a == b:
+        raise StackError("name two places whose runs to compare: make diff-places A=embedded B=bigquery-emulator")
     one, other = (_side(Chosen(name, var)) for name, var in ((a, a_var), (b, b_var)))
     ignored = Chosen(a, a_var).open(as_started=True).settings.config["run_columns"]
     sys.exit(0 if compare.show(one, other, ignored, console) else 1)
@@ -27,8 +29,10 @@ def diff_places(a: str, b: str, a_var: Path, b_var: Path) -> None:
 
 def _side(chosen: Chosen) -> compare.Side:
     """An instance's last summary and the rows of its tables."""
+    if places.launcher(chosen.place) != "embedded":
+        raise StackError(f"the run of the place {chosen.place} is not on this machine, so it cannot be compared here")
     file = chosen.var / "summary.json"
-    if not chosen.place or not file.exists():
+    if not file.exists():
         raise StackError(f"nothing has run in place {chosen.place!r} yet ({file}): make run PLACE={chosen.place}")
     place: BasePlace = chosen.open(as_started=True)
     with place.running(["postgres"]):

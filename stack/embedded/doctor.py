@@ -159,6 +159,8 @@ def require(stack: Stack, console: Console) -> None:
     found = [check(stack) for check in QUICK]
     if types(stack.settings.config):
         found.append(addresses(stack.settings))
+    if (key := stack.settings.config["warehouse"].get("keyfile")) and not os.access(key, os.R_OK):
+        found.append(Check("key file", "fail", f"the key file {key} cannot be read", "correct warehouse.keyfile"))
     show([check for check in found if check.state == "warn"], console)
     if wrong := [check for check in found if check.state == "fail"]:
         raise StackError("\n".join(f"{check.found}: {check.remedy}" for check in wrong))

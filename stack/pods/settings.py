@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stack.checks import Check
-from stack.settings import ConfigError, Settings
+from stack.settings import Settings
 
 # Types of runners whose commands run in pods.
 TYPES = ("kubernetes", "gke")
@@ -33,18 +33,10 @@ def task(config: dict[str, Any]) -> str:
 def complete(config: dict[str, Any], var: Path) -> None:
     """Fill in what is not set: kubeconfig, context and Secret, and on a cluster on this machine the user of the pods.
 
-    Raises:
-        ConfigError: the image is missing, or not given by its digest.
+    `config` is valid.
     """
     if not types(config):
         return
-    images = [config["runner"]["image"], *(each.get("image") for each in config["runner"]["tasks"].values())]
-    if not images[0] or any(image and "@sha256:" not in image for image in images):
-        wrong = next((f"{image} names no digest" for image in images if image), "it is not set")
-        raise ConfigError(
-            f"runner.image: {wrong}. `make images`, then `make image-push REGISTRY=host:port/name` prints the image's"
-            " reference; set it in a file given as CONFIG=…, as `runner: {image: NAME@sha256:…}` (docs/places.md)"
-        )
     pods = config["runner"]["kubernetes"]
     if is_mounted(config) and pods["user"] is None and os.geteuid():
         # So that both can write what the other has made. Root is not for pods: they keep the image's user.

@@ -127,7 +127,8 @@ def _locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
 
 def _delete_oldest(root: Path, *, keep: int) -> None:
     made = []
-    for folder in root.iterdir():
+    # Neither locks nor what is being made beside.
+    for folder in (each for each in root.iterdir() if not each.suffix):
         # Another process may delete it meanwhile.
         with suppress(FileNotFoundError):
             made.append((-folder.stat().st_mtime, folder))

@@ -11,7 +11,7 @@ from bad_input import CASES, PROJECTS, TAGS, good_files
 from tests.airflow.conftest import airflow_connection
 from tests.airflow.test_bad_input import RAW, run
 
-OVERLAY = ROOT / "airbyte" / "connections.bigquery-emulator.yaml"
+OVERLAY = ROOT / "airbyte" / "connections.bigquery.yaml"
 # What only a query of the warehouse finds; the others are slow, since a checkpoint asks a dozen questions.
 QUICK = ("duplicate ids", "an invalid date", "blank titles")
 

@@ -22,6 +22,7 @@ from pipeline.runners.logs import START, Log, Position
 from pipeline.runners.outcome import EXCEEDED, NO_PROGRAM, TIMED_OUT, Outcome, exceeded
 from pipeline.runners.surroundings import Surroundings, look
 from pipeline.runners.waiting import Waiting
+from pipeline.settings import GPU
 
 if TYPE_CHECKING:
     from pipeline.runners.operator import CommandOperator
@@ -119,7 +120,7 @@ class Run:
         runner, memory = self._runner, self._bytes()
         program = environment.program(self._task.environment, self._task.command)
         plain, secret = environment.variables()
-        gpus = runner.accelerators.get("nvidia.com/gpu", 0)
+        gpus = runner.accelerators.get(GPU, 0)
         try:
             return self._engine().containers.create(
                 runner.image or "",
