@@ -72,7 +72,9 @@ def test_the_type_of_the_runner_chooses_the_operator_and_single_tasks_may_have_a
     [
         ({"type": "docker"}, "set runner.image"),
         ({"type": "kubernetes", "image": "mlops:latest"}, "by its digest"),
-        ({"tasks": {"train": {"type": "kubernetes"}}}, "of tasks.train needs an image"),
+        ({"tasks": {"train": {"type": "kubernetes"}}}, "the image of tasks.train must be given by its digest"),
+        ({"tasks": {"train": {"type": "docker"}}}, "of tasks.train needs an image"),
+        ({"type": "docker", "image": "x", "accelerators": {"amd.com/gpu": 1}}, "no accelerator but nvidia.com/gpu"),
         ({"type": "gke", "image": IMAGE}, "needs runner.gke"),
         ({"memory": "2 GB"}, "memory"),
         ({"kubernetes": {"name_space": "x"}}, "name_space"),

@@ -13,7 +13,8 @@ from stack.google import bigquery_client
 def settings(bigquery_server, storage_server, bucket):
     """Settings of a team member named ada, whose project is the emulated one."""
     urls = {"bigquery": bigquery_server["url"], "storage": storage_server}
-    warehouse = {"type": "bigquery", "project": "team", "location": "EU", "prefix": "ada_"}
+    labels = {"place": "team", "prefix": "ada_"}
+    warehouse = {"type": "bigquery", "project": "team", "location": "EU", "prefix": "ada_", "labels": labels}
     return SimpleNamespace(
         config={"warehouse": warehouse}, is_emulated=True, artifacts=bucket, url=lambda service: urls[service]
     )
@@ -35,19 +36,22 @@ def make(settings):
         client.delete_dataset(each.reference, delete_contents=True)
 
 
+OURS = {"app": "mlops", "prefix": "ada_"}
+
+
 def states(settings):
     return [(check.name, check.state) for check in bigquery.checks(settings)]
 
 
 def test_doctor_finds_credentials_location_and_bucket_in_order_and_leaves_nothing(settings, make):
-    make("ada_raw", labels={"app": "mlops"})
+    make("ada_raw", labels=OURS)
     assert states(settings) == [("BigQuery", "ok"), ("bucket", "ok")]
     tables = [each.table_id for each in bigquery_client(settings).list_tables("team.ada_raw")]
     assert tables == ["rows"]
 
 
 def test_doctor_names_a_dataset_that_is_elsewhere(settings, make):
-    make("ada_raw", labels={"app": "mlops"}, location="US")
+    make("ada_raw", labels=OURS, location="US")
     (check, *_) = bigquery.checks(settings)
     assert check.state == "fail"
     assert "ada_raw is in US" in check.found
@@ -68,12 +72,14 @@ def test_a_project_that_is_not_set_is_named(settings):
     assert check.found == "warehouse.project is not set: give the id of your Google Cloud project, CONFIG=…"
 
 
-def test_only_datasets_with_our_label_and_prefix_are_ours(settings, make):
-    make("ada_raw", labels={"app": "mlops"})
+def test_only_datasets_with_our_labels_and_prefix_are_ours(settings, make):
+    make("ada_raw", labels=OURS)
     make("ada_private", labels={})
-    make("grace_raw", labels={"app": "mlops"})
+    make("Ada_marts", labels=OURS)
+    # The prefix of somebody else begins with this one.
+    make("ada_lovelace_raw", labels={"app": "mlops", "prefix": "ada_lovelace_"})
     client = bigquery_client(settings)
     (own,) = bigquery.ours(client, settings)
     assert own.dataset_id == "ada_raw"
     bigquery.delete(client, own)
-    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "grace_raw"}
+    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "Ada_marts", "ada_lovelace_raw"}
