@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
+from stack.settings import ENVIRONMENTS, ROOT, Settings, identity, inherited_environment
 
 # The locked environments beside the application's own; the Makefile and docker/Dockerfile make them.
 NAMES = ("stack", "airflow", "dbt", "airbyte")
@@ -36,7 +36,8 @@ def names(settings: Settings) -> tuple[str, ...]:
 def common_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of every process of the embedded stack; none is a secret."""
     inherited = inherited_environment()
-    return inherited | without_proxy(inherited) | own_environment(settings)
+    own = own_environment(settings) | {"MLOPS_RUNNER__INSTANCE": identity(settings.var)}
+    return inherited | without_proxy(inherited) | own
 
 
 def without_proxy(given: Mapping[str, str], *hosts: str) -> dict[str, str]:

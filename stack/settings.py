@@ -1,8 +1,10 @@
 """Settings of the launcher, and what all places share: secrets, reading of config files."""
 
+import hashlib
 import json
 import os
 import secrets
+import socket
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -196,6 +198,11 @@ class Settings(BaseModel):
         return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
 
 
+def identity(var: Path) -> str:
+    """Ten digits by which the instance in `var` differs from all others, also from those of other machines."""
+    return hashlib.sha256(f"{socket.gethostname()}:{var.resolve()}".encode()).hexdigest()[:10]
+
+
 def require(config: dict[str, Any], name: object, *readers: type[BaseModel]) -> None:
     """Validate a config against all classes that read it: those of the services, the application's and `readers`.
 
@@ -240,8 +247,14 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
         wrong = [each for each in error.errors() if each["type"] != "missing"]
-        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}{_found(each)}" for each in wrong]
+        return [f"{_name(each['loc'])}: {each['msg']}{_found(each)}" for each in wrong]
     return []
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    """The name of a setting; Pydantic puts the type of a warehouse behind `warehouse`."""
+    is_typed = location[0] == "warehouse" and len(location) > 2
+    return ".".join(map(str, (location[0], *location[2:]) if is_typed else location))
 
 
 def _found(error: ErrorDetails) -> str:

@@ -1,14 +1,12 @@
 """The settings of the pods: what the launcher fills in, and which addresses pods cannot reach."""
 
-import hashlib
 import os
-import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stack.checks import Check
-from stack.settings import Settings
+from stack.settings import Settings, identity
 
 # Types of runners whose commands run in pods.
 TYPES = ("kubernetes", "gke")
@@ -50,7 +48,7 @@ def complete(config: dict[str, Any], var: Path) -> None:
 
 def own_secret(var: Path) -> str:
     """Name of the Secret that the launcher keeps for the instance in `var`."""
-    return f"mlops-{hashlib.sha256(f'{socket.gethostname()}:{var.resolve()}'.encode()).hexdigest()[:10]}"
+    return f"mlops-{identity(var)}"
 
 
 def is_mounted(config: dict[str, Any]) -> bool:

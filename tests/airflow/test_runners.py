@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -139,6 +140,19 @@ def test_the_pod_of_every_task_satisfies_the_published_schema_of_kubernetes(use,
     pod["spec"]["containers"][0]["comand"] = []
     with pytest.raises(kubernetes_validate.ValidationError, match="comand"):
         kubernetes_validate.validate(pod, version, strict=True)
+
+
+@pytest.mark.parametrize("instance", ["ada", "grace"])
+def test_a_retry_looks_for_the_pod_or_container_of_its_own_airflow(use, monkeypatch, instance):
+    from pipeline.runners.engine import Run
+
+    use(COMPOSER)
+    monkeypatch.setenv("MLOPS_RUNNER__INSTANCE", instance)
+    task = commands.tagifai("train")
+    assert task.pod().metadata.labels["mlops-instance"] == instance
+    assert f"mlops-instance={instance}," in task.provider_operator()._build_find_pod_label_selector()
+    ids = {"dag_id": "mlops", "task_id": "train", "run_id": "scheduled__2026-01-01", "map_index": -1}
+    assert Run(task, SimpleNamespace(**ids))._labels["mlops.instance"] == instance
 
 
 def test_pods_of_gke_go_to_their_node_pool_and_get_their_secrets_there(use):

@@ -164,11 +164,11 @@ def test_commands_after_the_start_use_the_warehouse_that_it_was_given(make):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"warehouse": {"prefix": "é_"}}, "warehouse.bigquery.prefix"),
-        ({"warehouse": {"prefix": "a" * 64}}, "warehouse.bigquery.prefix"),
-        ({"warehouse": {"project": "Our Shop"}}, "warehouse.bigquery.project"),
-        ({"warehouse": {"labels": {"Team": "data"}}}, r"warehouse.bigquery.labels.Team"),
-        ({"warehouse": {"labels": {"team": "Data"}}}, r"warehouse.bigquery.labels.team: .*'Data'"),
+        ({"warehouse": {"prefix": "é_"}}, "warehouse.prefix"),
+        ({"warehouse": {"prefix": "a" * 64}}, "warehouse.prefix"),
+        ({"warehouse": {"project": "Our Shop"}}, "warehouse.project"),
+        ({"warehouse": {"labels": {"Team": "data"}}}, r"warehouse.labels.Team"),
+        ({"warehouse": {"labels": {"team": "Data"}}}, r"warehouse.labels.team: .*'Data'"),
         ({"warehouse": {"labels": ["team"]}}, "warehouse.labels"),
         ({"artifacts": None}, "artifacts: Input should be a valid string"),
         ({"artifacts": "s3://shop/mlops"}, "artifacts: give gs://BUCKET/FOLDER or a folder of this machine, not 's3:"),
@@ -190,7 +190,7 @@ def test_an_impossible_setting_is_named_before_anything_starts(make, tmp_path, s
 
 
 def test_the_message_about_a_name_that_is_not_known_does_not_tell_its_value(make):
-    with pytest.raises(ConfigError, match=r"warehouse\.postgres\.pasword: Extra inputs") as caught:
+    with pytest.raises(ConfigError, match=r"warehouse\.pasword: Extra inputs") as caught:
         make("embedded", warehouse={"pasword": "hush"})
     assert "hush" not in str(caught.value)
 
@@ -214,6 +214,12 @@ def test_a_key_file_is_found_wherever_a_process_works_and_refused_if_it_is_missi
     with suppress(StackError):
         doctor.require(Stack(settings), console)
     assert make("bigquery", warehouse={"project": "p", "keyfile": "k"}).config["warehouse"]["keyfile"] == f"{ROOT}/k"
+
+
+def test_the_pods_of_two_instances_have_different_labels(tmp_path):
+    names = [common_environment(load(tmp_path / name))["MLOPS_RUNNER__INSTANCE"] for name in ("a", "b", "a")]
+    assert names[0] != names[1]
+    assert names[0] == names[2]
 
 
 def test_an_emulator_of_the_callers_is_not_used(make, monkeypatch):

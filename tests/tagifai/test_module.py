@@ -453,6 +453,23 @@ def test_only_the_latest_used_environments_are_kept_and_those_in_use(make_settin
         assert kept() == {third.parents[1].name}
 
 
+def test_an_environment_that_another_process_is_making_is_not_deleted(make_settings, write):
+    settings = make_settings(train={"keep_environments": 1})
+    making = settings.var / "modules" / "0123.new" / "bin" / "python"
+    making.parent.mkdir(parents=True)
+    making.touch()
+    os.utime(making.parents[1], (0, 0))
+    with environment.held(settings, source.read(settings, write(NOTHING))):
+        assert making.exists()
+
+
+@pytest.mark.parametrize("name", ["bayes", "params.json", "files"])
+def test_the_name_of_a_module_is_free(make_searched, write, quick, name):
+    settings, options = make_searched()
+    code = Path(quick.partition("#")[0]).read_text()
+    assert run_module(settings, module=write(code, name), **options)["module"]["uri"].endswith(f"/{name}")
+
+
 @pytest.mark.parametrize(
     ("offline", "kind", "message"),
     [

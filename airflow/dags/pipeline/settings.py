@@ -122,7 +122,8 @@ class Gke(Section):
 class Runner(Section):
     """Where commands run; the sections `docker`, `kubernetes` and `gke` are read by those types only.
 
-    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`.
+    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`. `instance` is a label of
+    pods and containers, by which they differ from those of another Airflow in the same namespace or on the same engine.
     """
 
     type: Kind = "venv"
@@ -137,6 +138,7 @@ class Runner(Section):
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
     gke: Gke | None = None
+    instance: str | None = Field(None, pattern="^[a-z0-9]{1,63}$")
     root: Path = PROJECT / "var" / "env"
     project: Path = PROJECT
 

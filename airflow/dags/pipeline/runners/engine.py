@@ -59,6 +59,7 @@ class Run:
             "mlops.task_id": instance.task_id,
             "mlops.run_id": instance.run_id,
             "mlops.map_index": str(-1 if index is None else index),
+            **({"mlops.instance": self._runner.instance} if self._runner.instance else {}),
         }
         limit = task.execution_timeout
         self._deadline = time.time() + limit.total_seconds() if limit else float("inf")
