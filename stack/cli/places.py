@@ -10,6 +10,7 @@ from stack import compare, places
 from stack.cli.common import Chosen, console
 from stack.errors import StackError
 from stack.place import BasePlace
+from stack.settings import ConfigError
 from stack.warehouses import warehouse
 
 
@@ -49,6 +50,9 @@ def _side(chosen: Chosen) -> compare.Side:
 @click.pass_obj
 def clean_warehouse(chosen: Chosen, *, yes: bool) -> None:
     """Delete the datasets of this instance in BigQuery, after a question; other warehouses are left alone."""
+    if not (chosen.var / "config.yaml").exists():
+        # Nothing was started, so there are no datasets; nor may the settings be complete.
+        return
     settings = chosen.open(as_started=True).settings
     if settings.config["warehouse"]["type"] != "bigquery" or settings.is_emulated:
         return
@@ -56,7 +60,10 @@ def clean_warehouse(chosen: Chosen, *, yes: bool) -> None:
     from stack import bigquery
     from stack.google import bigquery_client
 
-    client = bigquery_client(settings)
+    try:
+        client = bigquery_client(settings)
+    except ConfigError as error:
+        raise StackError(f"{error}; or keep the datasets and delete the folder alone: rm -r {chosen.var}") from None
     datasets = bigquery.ours(client, settings)
     if not datasets:
         console.print(f"Project {client.project} has no datasets of ours.", highlight=False)
