@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 from google.cloud.bigquery.dataset import DatasetListItem
 from requests import RequestException
 
 from stack.checks import Check
-from stack.google import bigquery_client, credentials
+from stack.google import RETRY, bigquery_client, credentials
 from stack.settings import ConfigError, Settings
 
 # Every dataset and job of ours has it.
@@ -59,7 +59,7 @@ def ours(client: bigquery.Client, settings: Settings) -> list[DatasetListItem]:
     warehouse = settings.config["warehouse"]
     wanted = {LABEL, ("prefix", warehouse["labels"]["prefix"])}
     # All: BigQuery calls a dataset hidden whose name begins with `_`.
-    datasets = client.list_datasets(include_all=True)
+    datasets = client.list_datasets(include_all=True, retry=RETRY)
     return [
         each for each in datasets if wanted <= {*each.labels.items()} and each.dataset_id.startswith(warehouse["prefix"])
     ]
@@ -67,16 +67,17 @@ def ours(client: bigquery.Client, settings: Settings) -> list[DatasetListItem]:
 
 def delete(client: bigquery.Client, dataset: DatasetListItem) -> None:
     """Delete a dataset with all its tables."""
-    client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True)
+    client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True, retry=RETRY)
 
 
 def _dry_run(client: bigquery.Client, statement: str) -> None:
     """Let BigQuery check a statement: whether we may run it there, and who pays; nothing runs and nothing is billed."""
-    client.query(statement, job_config=bigquery.QueryJobConfig(dry_run=True, use_query_cache=False), job_retry=None)
+    config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+    client.query(statement, job_config=config, retry=RETRY, job_retry=None)
 
 
 def _location(client: bigquery.Client, dataset: DatasetListItem) -> str:
-    return str(client.get_dataset(dataset.reference).location)
+    return str(client.get_dataset(dataset.reference, retry=RETRY).location)
 
 
 def _refused(error: Exception, project: str) -> Check:
@@ -87,7 +88,7 @@ def _refused(error: Exception, project: str) -> Check:
         remedy = f"ask for {ROLES} in project {project}"
     elif isinstance(error, NotFound):
         remedy = "correct warehouse.project or warehouse.location"
-    elif isinstance(error, GoogleAuthError):
+    elif isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         remedy = "`gcloud auth application-default login`, or correct warehouse.keyfile or warehouse.impersonate"
     else:
         remedy = "check the network, and warehouse.project and warehouse.location"

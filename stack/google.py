@@ -10,6 +10,8 @@ from google.oauth2 import service_account
 
 from stack.settings import ConfigError, Settings
 
+# Repeats a failed API call for up to 30 seconds, since somebody waits for the answer.
+RETRY = bigquery.DEFAULT_RETRY.with_timeout(30)
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 

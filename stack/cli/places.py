@@ -11,7 +11,7 @@ from stack.cli.common import Chosen, console
 from stack.errors import StackError
 from stack.place import BasePlace
 from stack.settings import ConfigError
-from stack.warehouses import warehouse
+from stack.warehouses import answered, warehouse
 
 
 @click.command()
@@ -58,22 +58,25 @@ def clean_warehouse(chosen: Chosen, *, yes: bool) -> None:
         return
     # An image without Google's libraries has this command too.
     from stack import bigquery
-    from stack.google import bigquery_client
+    from stack.google import RETRY, bigquery_client
 
     try:
         client = bigquery_client(settings)
     except ConfigError as error:
         raise StackError(f"{error}; or keep the datasets and delete the folder alone: rm -r {chosen.var}") from None
-    datasets = bigquery.ours(client, settings)
+    with answered():
+        datasets = bigquery.ours(client, settings)
+        tables = {each.dataset_id: len(list(client.list_tables(each, retry=RETRY))) for each in datasets}
     if not datasets:
         console.print(f"Project {client.project} has no datasets of ours.", highlight=False)
         return
-    for each in datasets:
-        console.print(f"  {client.project}.{each.dataset_id}: {len(list(client.list_tables(each)))} tables")
+    for name, number in tables.items():
+        console.print(f"  {client.project}.{name}: {number} tables", highlight=False)
     if not (yes or click.confirm(f"Delete these {len(datasets)} datasets with all their tables?")):
         raise StackError("nothing was deleted")
-    for each in datasets:
-        bigquery.delete(client, each)
+    with answered():
+        for each in datasets:
+            bigquery.delete(client, each)
     console.print(f"Deleted. The files stay: gcloud storage rm --recursive {settings.artifacts}", highlight=False)
 
 

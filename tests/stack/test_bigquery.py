@@ -3,9 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from google.cloud import bigquery as google
 
 from stack import bigquery
+from stack import google as clients
+from stack.cli.main import main
+from stack.embedded.settings import load
 from stack.google import bigquery_client
 
 
@@ -83,3 +87,28 @@ def test_only_datasets_with_our_labels_and_prefix_are_ours(settings, make):
     assert own.dataset_id == "ada_raw"
     bigquery.delete(client, own)
     assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "Ada_marts", "ada_lovelace_raw"}
+
+
+@pytest.fixture
+def away(settings, monkeypatch):
+    """A client of a BigQuery that does not answer, and patience of less than a second."""
+    settings.url = lambda _: "http://127.0.0.1:9"
+    for module in (clients, bigquery):
+        monkeypatch.setattr(module, "RETRY", clients.RETRY.with_timeout(0.1))
+    return bigquery_client(settings)
+
+
+def test_doctor_does_not_wait_for_a_bigquery_that_is_away(settings, away):
+    (check, *_) = bigquery.checks(settings)
+    assert check.state == "fail"
+    assert check.remedy.startswith("check the network")
+
+
+def test_clean_of_a_bigquery_that_is_away_is_an_error_that_says_so(tmp_path, away, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("warehouse: {project: shop}")
+    started = load(tmp_path / "var", place="bigquery", config=tmp_path / "mine.yaml")
+    (started.var / "config.yaml").write_text(started.config_text())
+    monkeypatch.setattr(clients, "bigquery_client", lambda _: away)
+    done = CliRunner().invoke(main, ["--place", "bigquery", "--var", str(started.var), "clean-warehouse", "--yes"])
+    assert done.exit_code == 1
+    assert "BigQuery does not answer" in done.output
