@@ -147,11 +147,13 @@ def parts_of_module(module: str) -> tuple[str, str]:
     """URI and hash of a module, from URI#sha256=HASH.
 
     Raises:
-        ValueError: it has no hash.
+        ValueError: it has no hash, or one of another form.
     """
     uri, separator, sha256 = module.rpartition("#sha256=")
-    if not (uri and separator and re.fullmatch("[0-9a-f]{64}", sha256)):
+    if not (uri and separator):
         raise ValueError("its hash is missing: append #sha256= and the 64 digits that `sha256sum FILE` prints")
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"its hash has another form, {sha256!r}: write the 64 digits that `sha256sum FILE` prints")
     return uri, sha256
 
 

@@ -214,6 +214,11 @@ def test_without_its_hash_a_module_is_refused(searched, make_settings):
         make_settings(train={"module": str(EXAMPLE)})
 
 
+def test_a_hash_of_another_form_is_named(settings):
+    with pytest.raises(TagifaiError, match=r"its hash has another form, 'ABC': write the 64 digits that `sha256sum"):
+        source.read(settings, f"{EXAMPLE}#sha256=ABC")
+
+
 def test_with_another_hash_a_module_is_refused_and_both_hashes_are_named(searched):
     settings, options = searched
     right = hashed(EXAMPLE).rpartition("=")[2]
