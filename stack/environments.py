@@ -126,6 +126,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     return {
         **task_environment(settings),
         "AIRFLOW_HOME": str(home),
+        # The operator for GKE asks for it; as it is, it stands for Google's default credentials.
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps({"conn_type": "google_cloud_platform"}),
         "AIRFLOW_CONFIG": str(ROOT / "config" / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": DAGS,
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "airflow" / "plugins"),

@@ -1,6 +1,7 @@
 """The places of config/places."""
 
 import io
+import json
 from contextlib import suppress
 
 import pytest
@@ -12,7 +13,7 @@ from stack.embedded import doctor
 from stack.embedded.services import emulators
 from stack.embedded.settings import load
 from stack.embedded.supervision import Stack
-from stack.environments import common_environment, own_environment, warehouse_environment
+from stack.environments import airflow_environment, common_environment, own_environment, warehouse_environment
 from stack.errors import StackError
 from stack.settings import ROOT, ConfigError
 
@@ -214,6 +215,11 @@ def test_a_key_file_is_found_wherever_a_process_works_and_refused_if_it_is_missi
     with suppress(StackError):
         doctor.require(Stack(settings), console)
     assert make("bigquery", warehouse={"project": "p", "keyfile": "k"}).config["warehouse"]["keyfile"] == f"{ROOT}/k"
+
+
+def test_the_operator_for_gke_finds_the_connection_of_googles_default_credentials(tmp_path):
+    given = airflow_environment(load(tmp_path / "var"))["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"]
+    assert json.loads(given) == {"conn_type": "google_cloud_platform"}
 
 
 def test_the_pods_of_two_instances_have_different_labels(tmp_path):
