@@ -51,18 +51,12 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def ours(client: bigquery.Client, settings: Settings) -> list[DatasetListItem]:
-    """Datasets with the prefix of the settings: those with our labels whose name begins with it.
-
-    The label `prefix` alone would not do, since it has small letters only; nor would the name, which may belong to
-    somebody whose prefix begins with this one.
-    """
-    warehouse = settings.config["warehouse"]
-    wanted = {LABEL, ("prefix", warehouse["labels"]["prefix"])}
+    """Datasets with the prefix of the settings, by their labels: a name may belong to a longer prefix as well."""
+    prefix = settings.config["warehouse"]["prefix"]
+    wanted = {LABEL, ("prefix", prefix)}
     # All: BigQuery calls a dataset hidden whose name begins with `_`.
     datasets = client.list_datasets(include_all=True, retry=RETRY)
-    return [
-        each for each in datasets if wanted <= {*each.labels.items()} and each.dataset_id.startswith(warehouse["prefix"])
-    ]
+    return [each for each in datasets if wanted <= {*each.labels.items()} and each.dataset_id.startswith(prefix)]
 
 
 def delete(client: bigquery.Client, dataset: DatasetListItem) -> None:

@@ -72,7 +72,7 @@ class BigQuery(Section):
     type: Literal["bigquery"]
     project: str = Field(min_length=1)
     location: str = Field(min_length=1)
-    prefix: str = Field("", pattern="^[A-Za-z0-9_]*$")
+    prefix: str = Field("", pattern="^[a-z0-9_]*$")
     maximum_bytes_billed: PositiveInt
     job_timeout: PositiveInt
     keyfile: str | None = None

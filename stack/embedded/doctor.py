@@ -172,7 +172,8 @@ def _is_moved(environment: Path) -> bool:
         with program.open("rb") as file:
             first = file.read(300)
         if re.match(rb"#!.*\bpython", first, re.DOTALL):
-            return os.fsencode(environment / "bin" / "python") not in first
+            # A folder above may be a link to a larger disk.
+            return not any(os.fsencode(each / "bin" / "python") in first for each in (environment, environment.resolve()))
     return False
 
 

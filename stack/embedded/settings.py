@@ -100,16 +100,10 @@ def _complete(config: dict[str, Any], place: str) -> None:
     if not warehouse["project"]:
         raise ConfigError("warehouse.project is not set: give the id of your Google Cloud project (docs/places.md)")
     if warehouse["prefix"] is None:
-        # Names of datasets are letters, digits and underscores.
-        warehouse["prefix"] = re.sub(r"\W", "_", getpass.getuser(), flags=re.ASCII) + "_"
+        warehouse["prefix"] = re.sub(r"[^a-z0-9_]", "_", getpass.getuser().lower()) + "_"
     if isinstance(keyfile := warehouse.get("keyfile"), str):
         warehouse["keyfile"] = str((ROOT / Path(keyfile).expanduser()).resolve())
     if isinstance(labels := warehouse.get("labels", {}), dict):
         # By them, `make clean` knows the datasets of this prefix from those of a longer one.
-        own = {"place": _label(place), "prefix": _label(str(warehouse["prefix"]))}
+        own = {"place": re.sub(r"[^a-z0-9_-]", "_", place.lower())[:63], "prefix": warehouse["prefix"]}
         warehouse["labels"] = labels | own
-
-
-def _label(text: str) -> str:
-    """A text as the value of a label: small letters, digits, - and _."""
-    return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]

@@ -17,8 +17,7 @@ from stack.google import bigquery_client
 def settings(bigquery_server, storage_server, bucket):
     """Settings of a team member named ada, whose project is the emulated one."""
     urls = {"bigquery": bigquery_server["url"], "storage": storage_server}
-    labels = {"place": "team", "prefix": "ada_"}
-    warehouse = {"type": "bigquery", "project": "team", "location": "EU", "prefix": "ada_", "labels": labels}
+    warehouse = {"type": "bigquery", "project": "team", "location": "EU", "prefix": "ada_"}
     return SimpleNamespace(
         config={"warehouse": warehouse}, is_emulated=True, artifacts=bucket, url=lambda service: urls[service]
     )
@@ -79,14 +78,13 @@ def test_a_project_that_is_not_set_is_named(settings):
 def test_only_datasets_with_our_labels_and_prefix_are_ours(settings, make):
     make("ada_raw", labels=OURS)
     make("ada_private", labels={})
-    make("Ada_marts", labels=OURS)
     # The prefix of somebody else begins with this one.
     make("ada_lovelace_raw", labels={"app": "mlops", "prefix": "ada_lovelace_"})
     client = bigquery_client(settings)
     (own,) = bigquery.ours(client, settings)
     assert own.dataset_id == "ada_raw"
     bigquery.delete(client, own)
-    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "Ada_marts", "ada_lovelace_raw"}
+    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "ada_lovelace_raw"}
 
 
 @pytest.fixture

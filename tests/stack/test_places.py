@@ -88,10 +88,11 @@ def test_two_people_of_one_project_have_datasets_of_their_own(tmp_path, monkeypa
     config = tmp_path / "mine.yaml"
     config.write_text("warehouse: {project: shop}")
     prefixes = []
-    for user in ("ada.lovelace", "grace"):
+    for user in ("Ada.Lovelace", "grace", "Žofie Č"):
         monkeypatch.setenv("LOGNAME", user)
         prefixes.append(load(tmp_path / user, place="bigquery", config=config).config["warehouse"]["prefix"])
-    assert prefixes == ["ada_lovelace_", "grace_"]
+    # Great Expectations asks for names in small letters only.
+    assert prefixes == ["ada_lovelace_", "grace_", "_ofie___"]
 
 
 def test_the_processes_of_the_emulated_place_find_the_emulators_and_no_account(tmp_path):
@@ -166,6 +167,7 @@ def test_commands_after_the_start_use_the_warehouse_that_it_was_given(make):
     ("settings", "message"),
     [
         ({"warehouse": {"prefix": "é_"}}, "warehouse.prefix"),
+        ({"warehouse": {"prefix": "Ada_"}}, "warehouse.prefix"),
         ({"warehouse": {"prefix": "a" * 64}}, "warehouse.prefix"),
         ({"warehouse": {"project": "Our Shop"}}, "warehouse.project"),
         ({"warehouse": {"labels": {"Team": "data"}}}, r"warehouse.labels.Team"),

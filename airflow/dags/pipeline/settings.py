@@ -209,7 +209,7 @@ class BigQuery(Section):
 
     Attributes:
         location: region of all datasets and jobs.
-        prefix: in front of the name of each dataset.
+        prefix: in front of the name of each dataset; Great Expectations asks for names in small letters only.
         maximum_bytes_billed: bytes that a query may read; BigQuery refuses a larger one.
         job_timeout: seconds after which a query is ended.
         keyfile: key of a service account; None: the default credentials of this machine.
@@ -221,7 +221,7 @@ class BigQuery(Section):
     type: Literal["bigquery"]
     project: str = Field(pattern="^[a-z][a-z0-9-]*$")
     location: str = Field(min_length=1)
-    prefix: str = Field("", pattern="^[A-Za-z0-9_]*$", max_length=63)
+    prefix: str = Field("", pattern="^[a-z0-9_]*$", max_length=63)
     maximum_bytes_billed: int = Field(ge=1)
     job_timeout: int = Field(ge=1)
     keyfile: str | None = None
