@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stack.checks import Check
-from stack.settings import Settings, identity
+from stack.settings import ROOT, Settings, identity
 
 # Types of runners whose commands run in pods.
 TYPES = ("kubernetes", "gke")
@@ -42,7 +42,7 @@ def complete(config: dict[str, Any], var: Path) -> None:
     if "kubernetes" in types(config):
         pods["secret"] = pods["secret"] or own_secret(var)
         # From now on the cluster is the same, whichever one is current later.
-        pods["kubeconfig"] = pods["kubeconfig"] or _kubeconfig()
+        pods["kubeconfig"] = _kubeconfig(pods["kubeconfig"])
         pods["context"] = pods["context"] or _context(pods["kubeconfig"])
 
 
@@ -93,11 +93,12 @@ def addresses(settings: Settings) -> Check:
     return Check("addresses", "ok", "pods have this machine's network" if is_node else "none is on this machine")
 
 
-def _kubeconfig() -> str | None:
-    """Paths of the files that exist of those that kubectl would read; None: there is none."""
-    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    paths = [Path(each).expanduser().absolute() for each in files.split(os.pathsep) if each]
-    return os.pathsep.join(str(path) for path in paths if path.is_file()) or None
+def _kubeconfig(given: str | None) -> str | None:
+    """Absolute paths of the files that are set, or else of those that exist and kubectl would read; None: none does."""
+    files = given or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    folder = ROOT if given else Path()
+    paths = [(folder / Path(each).expanduser()).absolute() for each in files.split(os.pathsep) if each]
+    return os.pathsep.join(str(path) for path in paths if given or path.is_file()) or None
 
 
 def _context(kubeconfig: str | None) -> str | None:
