@@ -43,7 +43,9 @@ def show(a: Side, b: Side, ignored: Iterable[str], console: Console) -> bool:
         console.print("[green]✓[/] the same DAG files and packages", highlight=False)
     for side in (a, b):
         if side.summary["state"] != "success":
-            differing.append(f"the last run of {side.place} did not succeed: {side.summary.get('error') or 'see its summary'}")
+            differing.append(
+                f"the last run of {side.place} did not succeed: {side.summary.get('error') or 'see its summary'}"
+            )
     for name in a.tables | b.tables:
         rows, others = a.tables.get(name), b.tables.get(name)
         if rows is None or others is None:

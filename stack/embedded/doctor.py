@@ -173,7 +173,9 @@ def _is_moved(environment: Path) -> bool:
             first = file.read(300)
         if re.match(rb"#!.*\bpython", first, re.DOTALL):
             # A folder above may be a link to a larger disk.
-            return not any(os.fsencode(each / "bin" / "python") in first for each in (environment, environment.resolve()))
+            return not any(
+                os.fsencode(each / "bin" / "python") in first for each in (environment, environment.resolve())
+            )
     return False
 
 

@@ -11,7 +11,6 @@ from stack import places
 from stack.pods import settings as pods
 from stack.settings import ROOT, ConfigError, Ports, Settings, made_secrets, read, require
 
-
 # https://cloud.google.com/storage/docs/buckets#naming
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/|$)")
 

@@ -16,7 +16,9 @@ def call(module: str, params: str) -> dict[str, Any]:
     """Import a module and run its model."""
     # Whatever the file's name ends with.
     loader = SourceFileLoader("model_module", module)
-    loaded = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    spec = importlib.util.spec_from_file_location(loader.name, module, loader=loader)
+    assert spec
+    loaded = importlib.util.module_from_spec(spec)
     try:
         loader.exec_module(loaded)
     except Exception as error:

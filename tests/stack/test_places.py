@@ -211,7 +211,7 @@ def test_a_key_file_is_found_wherever_a_process_works_and_refused_if_it_is_missi
     settings = make("bigquery", warehouse={"project": "shop", "keyfile": "~/key.json"})
     assert own_environment(settings)["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")
     console = Console(file=io.StringIO())
-    with pytest.raises(StackError, match=rf"the key file {tmp_path}/key.json cannot be read: correct warehouse.keyfile"):
+    with pytest.raises(StackError, match=rf"key file {tmp_path}/key.json cannot be read: correct warehouse.keyfile"):
         doctor.require(Stack(settings), console)
     (tmp_path / "key.json").write_text("{}")
     with suppress(StackError):

@@ -122,8 +122,8 @@ class Gke(Section):
 class Runner(Section):
     """Where commands run; the sections `docker`, `kubernetes` and `gke` are read by those types only.
 
-    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`. `instance` is a label of
-    pods and containers, by which they differ from those of another Airflow in the same namespace or on the same engine.
+    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`. `instance` is a label
+    of pods and containers, by which they differ from those of another Airflow in the namespace or on the engine.
     """
 
     type: Kind = "venv"

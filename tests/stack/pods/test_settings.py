@@ -45,9 +45,13 @@ def make(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("image", "told"), [(None, "None"), ("tasks:latest", "'tasks:latest'"), ("a@sha256:1", "'a@sha")])
+@pytest.mark.parametrize(
+    ("image", "told"), [(None, "None"), ("tasks:latest", "'tasks:latest'"), ("a@sha256:1", "'a@sha")]
+)
 def test_an_image_without_a_digest_is_refused_with_the_commands_that_give_one(make, image, told):
-    with pytest.raises(ConfigError, match=rf"the image must be .*, not {told}.*make image-push REGISTRY=.*CONFIG=") as caught:
+    with pytest.raises(
+        ConfigError, match=rf"the image must .*, not {told}.*make image-push REGISTRY=.*CONFIG="
+    ) as caught:
         make(runner={"image": image})
     assert "`make images`" in str(caught.value)
 
