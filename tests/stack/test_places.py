@@ -219,6 +219,16 @@ def test_a_key_file_is_found_wherever_a_process_works_and_refused_if_it_is_missi
     assert make("bigquery", warehouse={"project": "p", "keyfile": "k"}).config["warehouse"]["keyfile"] == f"{ROOT}/k"
 
 
+def test_nothing_starts_without_the_password_of_a_warehouse_elsewhere(make, monkeypatch):
+    stack = Stack(make("embedded", warehouse={"host": "db.example", "database": "shop", "user": "mlops"}))
+    screen = Console(file=io.StringIO(), width=300)
+    monkeypatch.delenv("MLOPS_WAREHOUSE__PASSWORD", raising=False)
+    with pytest.raises(StackError, match="MLOPS_WAREHOUSE__PASSWORD is not set, .* at db.example: export it"):
+        doctor.require(stack, screen)
+    monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", "")
+    assert [*doctor.secrets(stack.settings)] == []
+
+
 def test_the_operator_for_gke_finds_the_connection_of_googles_default_credentials(tmp_path):
     given = airflow_environment(load(tmp_path / "var"))["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"]
     assert json.loads(given) == {"conn_type": "google_cloud_platform"}
