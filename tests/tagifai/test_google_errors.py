@@ -54,10 +54,18 @@ def test_what_somebody_has_to_change_is_not_tried_again(error):
     ("error", "kind"), [(TransportError("no route"), ServiceError), (RefreshError("invalid_grant"), TagifaiError)]
 )
 def test_a_bucket_whose_token_cannot_be_had_now_may_be_tried_again(monkeypatch, error, kind):
-    def failing(_):
+    def failing(_, **__):
         raise error
 
     monkeypatch.setattr(artifacts.fsspec, "url_to_fs", failing)
     with pytest.raises(TagifaiError) as caught:
         artifacts.exists("gs://shop/models")
     assert type(caught.value) is kind
+
+
+def test_a_bucket_is_never_read_as_nobody(monkeypatch, tmp_path):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+    with pytest.raises(TagifaiError, match="missing.json was not found.*Log in with") as caught:
+        artifacts.exists("gs://a-public-bucket/models")
+    assert type(caught.value) is TagifaiError
