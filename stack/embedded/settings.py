@@ -90,6 +90,13 @@ def _folder_or_bucket(artifacts: Any) -> Any:
     return str((ROOT / Path(artifacts).expanduser()).resolve())
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ConfigError("this user has no name, as in a container: set warehouse.prefix, or USER=…") from None
+
+
 def _complete(config: dict[str, Any], place: str) -> None:
     """Fill in what depends on the user and the place; what is of a wrong type is left to `require`."""
     config["artifacts"] = _folder_or_bucket(config["artifacts"])
@@ -99,7 +106,7 @@ def _complete(config: dict[str, Any], place: str) -> None:
     if not warehouse["project"]:
         raise ConfigError("warehouse.project is not set: give the id of your Google Cloud project (docs/places.md)")
     if warehouse["prefix"] is None:
-        warehouse["prefix"] = re.sub(r"[^a-z0-9_]", "_", getpass.getuser().lower()) + "_"
+        warehouse["prefix"] = re.sub(r"[^a-z0-9_]", "_", _user().lower()) + "_"
     if isinstance(keyfile := warehouse.get("keyfile"), str):
         warehouse["keyfile"] = str((ROOT / Path(keyfile).expanduser()).resolve())
     if isinstance(labels := warehouse.get("labels", {}), dict):

@@ -95,6 +95,15 @@ def test_two_people_of_one_project_have_datasets_of_their_own(tmp_path, monkeypa
     assert prefixes == ["ada_lovelace_", "grace_", "_ofie___"]
 
 
+def test_a_user_without_a_name_has_to_set_the_prefix(make, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    with pytest.raises(ConfigError, match="set warehouse.prefix"):
+        make("bigquery", warehouse={"project": "shop"})
+    assert make("bigquery", warehouse={"project": "shop", "prefix": ""}).config["warehouse"]["prefix"] == ""
+
+
 def test_the_processes_of_the_emulated_place_find_the_emulators_and_no_account(tmp_path):
     settings = load(tmp_path / "var", place="bigquery-emulator")
     given = own_environment(settings)
