@@ -171,9 +171,12 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     monkeypatch.setenv("MLOPS_SPLIT__SEED", "8")
     monkeypatch.setenv("MLOPS_MLFLOW", "https://user:hush@mlflow.example")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "hush")
+    monkeypatch.setenv("MLOPS_VENDOR__API_KEY", "hush")
+    monkeypatch.setenv("MLOPS_WAREHOUSE__KEYFILE", "/keys/mlops.json")
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     plain, secret = environment.variables()
+    assert plain["GOOGLE_APPLICATION_CREDENTIALS"] == plain["MLOPS_WAREHOUSE__KEYFILE"] == "/keys/mlops.json"
     assert plain["MLOPS_THRESHOLD"] == "0.5"
     assert plain["MLOPS_SOURCE"] == "https://x"
     assert json.loads(plain["MLOPS_SPLIT"]) == {"seed": 7}
@@ -181,7 +184,7 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     assert plain["MLOPS_VAR"] == "/tmp/mlops"
     assert {*plain} & {"MLOPS_CONFIG", "MLOPS_RUNNER", "MLOPS_EMPTY"} == set()
     assert "hush" not in str(plain)
-    assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW"}
+    assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW", "MLOPS_VENDOR__API_KEY"}
 
 
 def test_of_several_config_files_the_later_counts_more_and_a_password_in_one_is_a_secret(monkeypatch, tmp_path):
