@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -80,10 +80,13 @@ def ran(
 def _folder(var: Path, name: str) -> Generator[tuple[Path, IO[str]]]:
     runs = var / "modules" / "runs"
     runs.mkdir(parents=True, exist_ok=True)
+    # Left behind by processes that were killed; they hold training rows.
+    for left in (each for each in runs.iterdir() if each.is_dir()):
+        with suppress(BlockingIOError), environment.locked(runs, left.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left, ignore_errors=True)
     folder = runs / name
-    with (runs / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Left behind by a process that was killed.
+    with environment.locked(runs, name, fcntl.LOCK_EX) as lock:
+        # Of one that was killed meanwhile.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:

@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import json
 import os
@@ -496,6 +497,18 @@ def test_requirements_that_cannot_be_installed_are_an_error_that_quotes_uv(
     ):
         pass
     assert caught.type is kind
+
+
+def test_training_rows_that_a_killed_run_has_left_are_deleted_by_the_next_run_of_any_module(searched, quick):
+    settings, options = searched
+    runs = settings.var / "modules" / "runs"
+    (runs / "killed").mkdir(parents=True, exist_ok=True)
+    (runs / "at-work").mkdir(exist_ok=True)
+    with (runs / "at-work.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_module(settings, module=quick, **options)
+        assert [each.name for each in runs.iterdir() if each.is_dir()] == ["at-work"]
+    (runs / "at-work").rmdir()
 
 
 def test_a_run_that_is_killed_takes_its_module_along_and_leaves_nothing_that_stops_the_next(
