@@ -120,7 +120,7 @@ def _uv() -> str:
 
 @contextmanager
 def locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
-    """Hold a lock by the name of a folder in `root`; a BlockingIOError if `mode` says not to wait, and others hold it."""
+    """Hold a lock by the name of a folder in `root`; a BlockingIOError if others hold it and `mode` is not to wait."""
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, mode)
         yield lock

@@ -99,7 +99,7 @@ def test_a_user_without_a_name_has_to_set_the_prefix(make, monkeypatch):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 4_000_000)
-    with pytest.raises(ConfigError, match="set warehouse.prefix"):
+    with pytest.raises(ConfigError, match=r"set warehouse\.prefix"):
         make("bigquery", warehouse={"project": "shop"})
     assert make("bigquery", warehouse={"project": "shop", "prefix": ""}).config["warehouse"]["prefix"] == ""
 
@@ -232,7 +232,7 @@ def test_nothing_starts_without_the_password_of_a_warehouse_elsewhere(make, monk
     stack = Stack(make("embedded", warehouse={"host": "db.example", "database": "shop", "user": "mlops"}))
     screen = Console(file=io.StringIO(), width=300)
     monkeypatch.delenv("MLOPS_WAREHOUSE__PASSWORD", raising=False)
-    with pytest.raises(StackError, match="MLOPS_WAREHOUSE__PASSWORD is not set, .* at db.example: export it"):
+    with pytest.raises(StackError, match=r"MLOPS_WAREHOUSE__PASSWORD is not set, .* at db\.example: export it"):
         doctor.require(stack, screen)
     monkeypatch.setenv("MLOPS_WAREHOUSE__PASSWORD", "")
     assert [*doctor.secrets(stack.settings)] == []

@@ -66,6 +66,6 @@ def test_a_bucket_whose_token_cannot_be_had_now_may_be_tried_again(monkeypatch, 
 def test_a_bucket_is_never_read_as_nobody(monkeypatch, tmp_path):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
-    with pytest.raises(TagifaiError, match="missing.json was not found.*Log in with") as caught:
+    with pytest.raises(TagifaiError, match=r"missing\.json was not found.*Log in with") as caught:
         artifacts.exists("gs://a-public-bucket/models")
     assert type(caught.value) is TagifaiError
