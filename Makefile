@@ -247,7 +247,7 @@ clean: ## stop the stack and delete its folder, var/ or VAR=…; with PLACE=bigq
 	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
 	  { echo "$(VAR) is not an instance of the stack: nothing was deleted" >&2; exit 1; }
 	@if [ -e $(ENV)/stack/.ready ]; then \
-	  $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) $(STACK) down; fi
+	  $(STACK) down; $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) fi
 	@rm -rf "$(VAR)"
 
 .PHONY: setup

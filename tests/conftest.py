@@ -118,15 +118,21 @@ def bigquery_emulator(bigquery_server):
 
 
 @pytest.fixture(scope="session")
-def make_project(bigquery_server, tmp_path_factory):
+def google_key(bigquery_server, tmp_path_factory):
+    """Key file of a service account that the stand-ins accept."""
+    key = tmp_path_factory.mktemp("google") / "key.json"
+    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
+    subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
+    return key
+
+
+@pytest.fixture(scope="session")
+def make_project(bigquery_server, google_key):
     """Function that makes an empty project of the stand-in for BigQuery, a bigquery_testing.Project."""
     # Needs Google's client, which not every folder's tests have.
     from bigquery_testing import Project
 
-    key = tmp_path_factory.mktemp("google") / "key.json"
-    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
-    subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
-    return lambda: Project(bigquery_server, key)
+    return lambda: Project(bigquery_server, google_key)
 
 
 @pytest.fixture(scope="session")

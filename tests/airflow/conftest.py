@@ -37,6 +37,12 @@ def database(postgres):
     return postgres.database()
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The source folder of a file of tests."""
+    return tmp_path_factory.mktemp("source")
+
+
 @pytest.fixture
 def pipe(tmp_path):
     """A named pipe that a scripted connector's `hold` waits for."""

@@ -59,7 +59,8 @@ def arguments(runner: Runner, program: list[str], seconds: float) -> dict[str, A
         "arguments": [*program[1:], "--result", RESULT],
         "env_vars": plain,
         "env_from": [secret] if secret else [],
-        "labels": dict(LABELS),
+        # By which a retry finds its pod, beside those of its run: another Airflow may have a run of the same id.
+        "labels": LABELS | ({"mlops-instance": runner.instance} if runner.instance else {}),
         "container_resources": k8s.V1ResourceRequirements(requests=resources, limits=resources),
         "volumes": volumes,
         "volume_mounts": mounts,
