@@ -17,7 +17,7 @@ from tests.conftest import ENVIRONMENTS, ROOT, bigquery
 
 UV, FOLDER = ENVIRONMENTS / "uv" / "bin" / "uv", ENVIRONMENTS / "local-bigquery"
 START = Path(__file__).with_name("start_local_bigquery.py")
-IMAGE, DOCKERFILE = "local-bigquery", Path(__file__).with_name("local-bigquery.Dockerfile")
+IMAGE, DOCKERFILE = "mlops-tests-local-bigquery", Path(__file__).with_name("local-bigquery.Dockerfile")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,8 @@ def known_difference(request):
 def nothing_remains(bigquery_server):
     """Forgets the test's projects."""
     yield
-    urllib.request.urlopen(urllib.request.Request(f"{bigquery_server['url']}/reset", method="POST")).close()
+    reset = urllib.request.Request(f"{bigquery_server['url']}/reset", method="POST")
+    urllib.request.urlopen(reset, timeout=60).close()
 
 
 @pytest.fixture(scope="session")
