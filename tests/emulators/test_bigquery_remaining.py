@@ -24,8 +24,11 @@ def test_a_query_does_not_wait_for_a_long_one(client, sql):
     job = client.query(ENDLESS, job_config=QueryJobConfig(job_timeout_ms=2000))
     assert sql("select 1") == [(1,)]
     job.reload()
-    job.cancel()
-    assert job.state == "RUNNING"
+    state = job.state
+    # One that comes too early has no effect.
+    while not job.done(retry=None):
+        job.cancel()
+    assert state == "RUNNING"
 
 
 def test_a_table_is_read_as_it_was(sql):

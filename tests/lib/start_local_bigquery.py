@@ -10,6 +10,7 @@ It adds the least that our clients need and local-bigquery lacks:
 
 import json
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -54,29 +55,36 @@ def execute_with_destination(*given, **more):
     return statistics, children, destination
 
 
+def end_with_stdin(folder):
+    sys.stdin.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    # Waits for no query.
+    os._exit(0)
+
+
 def main():
+    folder = tempfile.mkdtemp()
+    threading.Thread(target=end_with_stdin, args=(folder,)).start()
+    # DuckDB keeps its extensions in HOME.
+    os.environ["HOME"] = folder
+    for extension in Path(sys.prefix).rglob("*.duckdb_extension"):
+        duckdb.execute(f"install '{extension}'")
+
+    settings.data_dir = Path(folder, "data")
+
+    def reset():
+        # Deletes the folder.
+        database.reset()
+        settings.data_dir = Path(tempfile.mkdtemp(dir=folder))
+
     merge.run, query.execute = merge_in_transaction, execute_with_destination
     app.add_api_route("/token", lambda: TOKEN, methods=["POST"])
-    with tempfile.TemporaryDirectory() as folder:
-        # DuckDB keeps its extensions in HOME.
-        os.environ["HOME"] = folder
-        for extension in Path(sys.prefix).rglob("*.duckdb_extension"):
-            duckdb.execute(f"install '{extension}'")
-
-        def reset():
-            database.reset()
-            # A query that has been cancelled may hold the old files for a moment.
-            settings.data_dir = Path(tempfile.mkdtemp(dir=folder))
-
-        reset()
-        app.add_api_route("/reset", reset, methods=["POST"])
-        _, port = grpc.start(HOST, 0)
-        listening = socket.create_server((HOST, 0))
-        url = f"http://{HOST}:{listening.getsockname()[1]}"
-        print(json.dumps({"url": url, "grpc": f"{HOST}:{port}"}), flush=True)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        threading.Thread(target=lambda: (sys.stdin.read(), server.handle_exit(0, None)), daemon=True).start()
-        server.run(sockets=[listening])
+    app.add_api_route("/reset", reset, methods=["POST"])
+    _, port = grpc.start(HOST, 0)
+    listening = socket.create_server((HOST, 0))
+    url = f"http://{HOST}:{listening.getsockname()[1]}"
+    print(json.dumps({"url": url, "grpc": f"{HOST}:{port}"}), flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
 
 main()
