@@ -219,7 +219,7 @@ lint: setup $(ENV)/dev/.ready $(ENV)/emulators/.ready ## check style, types, SQL
 	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --min-severity error --summary=none \
 	  --python-interpreter-path $(ENV)/$${each#*:}/bin/python "$${each%:*}/**/*.py" || exit 1; done
 	@$(ENV)/dev/bin/sqlfluff lint --disable-progress-bar dbt_transforms
-	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile
+	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile tests/lib/*.Dockerfile
 	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning $(SCRIPTS)
 
 .PHONY: format

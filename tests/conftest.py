@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import sql_analysis
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
+EMULATOR = (ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes")
 # Files that take minutes.
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
 # A shell's background job ignores Ctrl-C, and the programs that it starts do, too.
@@ -84,9 +85,8 @@ def postgres(tmp_path_factory):
 
 
 @contextmanager
-def bigquery(folder: Path, *options: object) -> Iterator[dict]:
+def bigquery(folder: Path, *options: object, command: Sequence[object] = EMULATOR) -> Iterator[dict]:
     """A BigQuery in memory: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
-    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
