@@ -171,10 +171,13 @@ ENVIRONMENTS_e2e := $(ENVIRONMENTS) emulators zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
 COMPOSER := composer-3.1.7 composer-3.3.1
-# Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
+# Processes, where not two: tests of whole stacks wait more than they compute.
+PROCESSES_e2e := 3
+PROCESSES_docker := 3
+# Runs pytest in an environment with the test tools after the environment's own packages.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
-PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
-  --numprocesses=2 --dist=loadgroup
+PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
+  --numprocesses=$(or $(PROCESSES_$*),2) --dist=loadgroup
 SELECTED = $(or $(if $(ONLY),$(filter $(ONLY),$(TESTS)),$(TESTS)),$(error ONLY=… takes of: $(TESTS)))
 
 .PHONY: test test-all
