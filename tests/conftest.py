@@ -23,6 +23,8 @@ ENVIRONMENTS = ROOT / "var" / "env"
 EMULATOR = (ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes")
 # Files that take minutes.
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
+# gcsfs would ask another service of Google for the kind of each bucket, for a minute; it reads this at its import.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # A shell's background job ignores Ctrl-C, and the programs that it starts do, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -171,8 +173,6 @@ def storage_server(tmp_path_factory):
 def bucket(storage_server, monkeypatch):
     """Root of an empty folder of a bucket, gs://…, which Google's clients of this process reach."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server)
-    # gcsfs would ask another service of Google for the kind of the bucket.
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     return f"gs://a-bucket/{uuid.uuid4().hex}"
 
 

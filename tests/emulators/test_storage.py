@@ -66,10 +66,8 @@ def bucket(service, monkeypatch):
 
 
 @pytest.fixture
-def files(service, bucket, monkeypatch):
+def files(service, bucket):
     """The same service, as gcsfs has it."""
-    # When it is imported it decides to look for buckets of another kind, by gRPC, for a minute each.
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import gcsfs
 
     gcsfs.GCSFileSystem.clear_instance_cache()
