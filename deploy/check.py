@@ -131,9 +131,11 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
 
 
 def _declared(config: dict[str, Any], seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
-    known = {"connections": declared.OPTIONAL_CONNECTIONS, "variables": {}}
-    for kind, optional in known.items():
-        names = {*config["deploy"][kind], *optional}
+    known = {
+        "connections": {*declared.CONNECTIONS, *declared.OPTIONAL_CONNECTIONS, *config["deploy"]["connections"]},
+        "variables": {*declared.VARIABLES, *config["deploy"]["variables"]},
+    }
+    for kind, names in known.items():
         used: dict[str, list[str]] = getattr(facts[OURS], kind) | getattr(seen, kind)
         problems = [
             (f"{name}, used by {', '.join(users)}, is not declared", f"add it to deploy.{kind} of the place")

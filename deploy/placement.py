@@ -53,8 +53,6 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     warehouse, source = config["warehouse"], config["source"]
     if warehouse["type"] != "bigquery":
         yield f"warehouse.type: {warehouse['type']}: its driver is not among the packages: set bigquery"
-    elif not warehouse["project"]:
-        yield "warehouse.project: set the id of the project that holds the datasets"
     if warehouse.get("keyfile"):
         yield f"warehouse.keyfile: {warehouse['keyfile']} is on no machine of Composer: leave it null, and give the\
  environment's service account the roles"

@@ -1,0 +1,46 @@
+"""A place on Composer, and its bundle."""
+
+import pytest
+import yaml
+
+from deploy import placement
+from deploy.bundle import build
+from stack import places
+
+DIGEST = f"sha256:{'0' * 64}"
+PLACE = {
+    "preset": "composer",
+    "artifacts": "gs://our-bucket/staging",
+    "mlflow": "https://mlflow.example",
+    "runner": {"image": f"europe-docker.pkg.dev/ours/mlops/mlops-tasks@{DIGEST}", "kubernetes": {"secret": "mlops"}},
+    "warehouse": {"project": "ours", "prefix": "staging_"},
+}
+
+
+def merged(base, over):
+    """Settings with others laid over them, known or not."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    return base | {key: merged(base.get(key), value) for key, value in over.items()}
+
+
+@pytest.fixture
+def write_place(tmp_path, monkeypatch):
+    """Function that writes the place `staging` with changes of its config, beside the repository's places."""
+    folder = tmp_path / "places"
+    folder.mkdir()
+    for path in places.FOLDER.glob("*.yaml"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(places, "FOLDER", folder)
+
+    def write(**changes):
+        (folder / "staging.yaml").write_text(yaml.safe_dump(merged(PLACE, changes)))
+        return placement.config("staging")
+
+    return write
+
+
+@pytest.fixture
+def bundle(write_place):
+    """The bundle of the place `staging`."""
+    return build("staging", write_place())
