@@ -1,4 +1,4 @@
-"""The bundle's DAGs as each of Composer's versions of Airflow loads them, on a machine that has nothing else of ours."""
+"""The bundle's DAGs as each of Composer's versions of Airflow loads them, where nothing else of ours is."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from deploy.bundle import Bundle
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT, inherited_environment
 
-# The environment of each version of Airflow that Composer's builds have; ours is the one that the others are compared with.
+# The environment of each version of Airflow that Composer has; the others are compared with ours.
 OURS = "3.2.2"
 AIRFLOWS = {"3.1.7": "composer-3.1.7", OURS: "airflow", "3.3.1": "composer-3.3.1"}
 _SCRIPT = ROOT / "airflow" / "checks" / "describe.py"

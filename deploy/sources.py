@@ -34,8 +34,8 @@ def read(contents: Mapping[str, bytes]) -> Sources:
     found = Sources()
     files = {path: text for path, text in contents.items() if path.endswith(".py") and not path.startswith("data/")}
     own = {_module(path).partition(".")[0] for path in files}
-    for path, text in files.items():
-        tree = ast.parse(text, path)
+    for path, content in files.items():
+        tree = ast.parse(content, path)
         texts = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
         for node in ast.walk(tree):
             where = f"{path}:{getattr(node, 'lineno', 0)}"
@@ -43,9 +43,8 @@ def read(contents: Mapping[str, bytes]) -> Sources:
                 if name.partition(".")[0] not in own:
                     found.imports.setdefault(_package(name), []).append(where)
             # Texts that stand alone are documentation.
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
-                if _PATH.match(node.value) and not node.value.startswith(_IN_IMAGE):
-                    found.paths.setdefault(node.value, []).append(where)
+            if id(node) not in texts and (text := _path(node)):
+                found.paths.setdefault(text, []).append(where)
             for kind, name in _asked(node):
                 getattr(found, kind).setdefault(name, []).append(where)
     return found
@@ -69,6 +68,13 @@ def _package(name: str) -> str:
     """The part of a module's name that tells which package has it; google and airflow are shared by many."""
     depth = 3 if name.startswith(("google.", "airflow.providers.")) else 1
     return ".".join(name.split(".")[:depth])
+
+
+def _path(node: ast.AST) -> str:
+    """An absolute path of a machine, or an empty text."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    is_path = isinstance(value, str) and _PATH.match(value) and not value.startswith(_IN_IMAGE)
+    return str(value) if is_path else ""
 
 
 def _asked(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -1,11 +1,16 @@
 """A place on Composer, and its bundle."""
 
+import json
+import subprocess
+
 import pytest
 import yaml
 
 from deploy import placement
 from deploy.bundle import build
+from deploy.packages import Preinstalled
 from stack import places
+from stack.settings import ENVIRONMENTS
 
 DIGEST = f"sha256:{'0' * 64}"
 PLACE = {
@@ -44,3 +49,23 @@ def write_place(tmp_path, monkeypatch):
 def bundle(write_place):
     """The bundle of the place `staging`."""
     return build("staging", write_place())
+
+
+@pytest.fixture
+def installed():
+    """Function that gives the packages of one of our environments, as if they were those of one of Composer."""
+    # What our list adds to an image.
+    ours = {
+        *("airflow-provider-great-expectations", "great-expectations"),
+        *("apache-airflow-providers-airbyte", "airbyte-api"),
+    }
+
+    def read(name):
+        command = [ENVIRONMENTS / "uv" / "bin" / "uv", "pip", "list", "--format=json", "--python"]
+        done = subprocess.run([*command, ENVIRONMENTS / name / "bin" / "python"], capture_output=True, check=True)
+        versions = {each["name"]: each["version"] for each in json.loads(done.stdout) if each["name"] not in ours}
+        for part in ("apache-airflow", "apache-airflow-core"):
+            versions[part] += "+composer"
+        return Preinstalled(name, versions)
+
+    return read

@@ -34,8 +34,19 @@ def run(monkeypatch, write_place):
     return go
 
 
-def test_the_graphs_are_equal_on_all_versions_with_the_watch_too(run):
-    result, wrong = run(changes={"source": "gs://ours/source", "watch": {"seconds": 60}})
+@pytest.fixture
+def list_of(installed, tmp_path):
+    """Function that writes the list of packages of an environment, and returns the file."""
+
+    def write(name):
+        (tmp_path / "list.txt").write_text(installed(name).text)
+        return tmp_path / "list.txt"
+
+    return write
+
+
+def test_all_is_well_with_equal_graphs_on_all_versions_and_packages_that_can_be_added(run, list_of):
+    result, wrong = run(list_of("composer-3.1.7"), changes={"source": "gs://ours/source", "watch": {"seconds": 60}})
     assert wrong == {}
     told = {each.name: each.found for each in result.checks}
     graph = "imports dataops (8 tasks), mlops (9 tasks), watch (1 tasks)"
@@ -43,8 +54,9 @@ def test_the_graphs_are_equal_on_all_versions_with_the_watch_too(run):
     assert told["Airflow 3.1.7"] == told["Airflow 3.3.1"] == f"{graph}, equal to 3.2.2"
     assert told["connections"] == "declared: airbyte_default, kubernetes_default"
     assert told["variables"] == "declared: airbyte_connections"
-    assert result.status == 2
-    assert "the packages were not checked" in told["packages"]
+    assert told["packages"].startswith("composer-3.1.7: ")
+    assert told["packages"].endswith("are added, none of its own changes")
+    assert result.status == 0
 
 
 BAD = '''
@@ -93,10 +105,16 @@ def test_each_thing_that_does_not_work_on_composer_is_named_with_its_remedy(run)
     assert result.status == 1
 
 
-def test_a_dag_that_one_airflow_cannot_import_is_named_with_that_airflow(run):
+def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run, list_of):
     # What Airflow 3.1 has elsewhere.
-    _, wrong = run(new="from airflow.sdk import AssetOrTimeSchedule\n", lazy="import pipeline.not_there\n")
-    assert wrong.keys() == {"Airflow 3.1.7", "Airflow 3.2.2", "Airflow 3.3.1"}
+    _, wrong = run(
+        list_of("composer-3.3.1"),
+        new="from airflow.sdk import AssetOrTimeSchedule\n",
+        lazy="import pipeline.not_there\n",
+    )
+    assert wrong.keys() == {"Airflow 3.1.7", "Airflow 3.2.2", "Airflow 3.3.1", "packages"}
+    assert "airflow-provider-great-expectations needs structlog<25.5.0" in wrong["packages"].found
+    assert "Airflow 3.1.7 or 3.2.2" in wrong["packages"].remedy
     assert "lazy.py cannot be imported: ModuleNotFoundError" in wrong["Airflow 3.3.1"].found
 
 

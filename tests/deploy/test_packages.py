@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from deploy import packages
 from deploy.packages import Preinstalled
 from stack.errors import StackError
-from stack.settings import ENVIRONMENTS, ROOT
+from stack.settings import ROOT
 
 OURS = packages.ours(ROOT / "requirements" / "composer.in")
 CAP = Requirement("structlog<25.5.0")
@@ -26,18 +26,6 @@ Great_Expectations                       1.19.1
 structlog                                25.4.0
 mine                                     1.0                /home/airflow/mine
 """
-
-
-def installed(name):
-    """The packages of an environment of this repository, in place of one of Composer."""
-    command = [ENVIRONMENTS / "uv" / "bin" / "uv", "pip", "list", "--format=json", "--python"]
-    done = subprocess.run([*command, ENVIRONMENTS / name / "bin" / "python"], capture_output=True, check=True)
-    # As in an image: without what our list adds, but with all that it needs beside.
-    mine = {"airflow-provider-great-expectations", "great-expectations", "apache-airflow-providers-airbyte", "airbyte-api"}
-    versions = {each["name"]: each["version"] for each in json.loads(done.stdout) if each["name"] not in mine}
-    for part in ("apache-airflow", "apache-airflow-core"):
-        versions[part] += "+composer"
-    return Preinstalled(name, versions)
 
 
 @pytest.fixture
@@ -59,7 +47,13 @@ def composer(tmp_path, monkeypatch):
             pass
 
         def do_GET(self):
-            self.answer({"name": self.path.partition("?")[0][4:], "config": {"softwareConfig": answers["software"]}, "state": "RUNNING"})
+            self.answer(
+                {
+                    "name": self.path.partition("?")[0][4:],
+                    "config": {"softwareConfig": answers["software"]},
+                    "state": "RUNNING",
+                }
+            )
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -165,7 +159,7 @@ def test_a_list_comes_back_as_it_was_written_and_a_wrong_line_is_named(tmp_path)
         Preinstalled.read(file)
 
 
-def test_an_environment_with_airflow_3_3_1_is_refused_and_the_cap_of_the_provider_is_named(tmp_path):
+def test_an_environment_with_airflow_3_3_1_is_refused_and_the_cap_of_the_provider_is_named(tmp_path, installed):
     told = packages.clash(installed("composer-3.3.1"), CAP, tmp_path / "list.txt")
     assert "structlog 26.1.0 with Airflow 3.3.1, and airflow-provider-great-expectations needs structlog<25.5.0" in told
     assert "no Airflow from 3.3.1 on allows that: use an environment of Airflow 3.1.7 or 3.2.2" in told
@@ -176,13 +170,16 @@ def test_an_older_airflow_with_a_newer_structlog_is_refused_too(tmp_path):
     assert "needs structlog<25.5.0: use an environment" in packages.clash(theirs, CAP, tmp_path / "list.txt")
 
 
-def test_our_packages_are_added_to_airflow_3_1_7_without_changing_one(tmp_path):
+def test_our_packages_are_added_to_airflow_3_1_7_without_changing_one(tmp_path, installed):
     theirs = installed("composer-3.1.7")
     assert packages.clash(theirs, CAP, tmp_path / "list.txt") == ""
     assert list(packages.pinned(OURS, theirs)) == []
     found = packages.resolve(OURS, theirs)
     assert found["great-expectations"] == "1.19.1"
-    assert {name for name, version in found.items() if theirs.versions.get(name, version).partition("+")[0] != version} == set()
+    changed = {
+        name for name, version in found.items() if theirs.versions.get(name, version).partition("+")[0] != version
+    }
+    assert changed == set()
     assert "apache-airflow-providers-airbyte" in found.keys() - theirs.versions.keys()
 
 

@@ -56,7 +56,10 @@ def test_a_misspelt_setting_is_refused(write_place):
         ({"mlflow": ""}, "mlflow"),
         ({"mlflow": "http://localhost:5000"}, "mlflow"),
         ({"watch": {"seconds": 60}}, "source"),
-        ({"deploy": {"environment_variables": {"MLOPS_VAR": "/home/airflow/gcs/data/var"}}}, "deploy.environment_variables"),
+        (
+            {"deploy": {"environment_variables": {"MLOPS_VAR": "/home/airflow/gcs/data/var"}}},
+            "deploy.environment_variables",
+        ),
         ({"deploy": {"environment_variables": {"MLOPS_VAR": "var"}}}, "deploy.environment_variables"),
     ],
 )

@@ -91,7 +91,10 @@ def test_an_error_of_the_list_names_file_and_line_and_all_problems(tmp_path):
     file.write_text("numpy\n-r other.txt\nnumpy==2\n")
     with pytest.raises(StackError) as refused:
         packages.ours(file)
-    assert [line.partition(",")[0] for line in str(refused.value).splitlines()] == [f"{file}: line 2", f"{file}: line 3"]
+    assert [line.partition(",")[0] for line in str(refused.value).splitlines()] == [
+        f"{file}: line 2",
+        f"{file}: line 3",
+    ]
 
 
 def test_our_own_list_is_as_composers_api_takes_it():

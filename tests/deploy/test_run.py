@@ -38,7 +38,11 @@ def content(folder):
 def test_both_graphs_run_from_the_mounted_folders_and_write_nothing_there(tmp_path):
     instance = Instance(tmp_path, place="bigquery-emulator", search=SEARCH)
     settings = instance.settings()
-    own = {"warehouse": settings.config["warehouse"], "artifacts": settings.artifacts, "search": settings.config["search"]}
+    own = {
+        "warehouse": settings.config["warehouse"],
+        "artifacts": settings.artifacts,
+        "search": settings.config["search"],
+    }
     # There is no cluster in this test: commands run in the virtual environments instead of pods.
     runner = {"type": "venv", "root": str(ENVIRONMENTS), "project": str(ROOT)}
     config = places.overlay(
@@ -61,7 +65,9 @@ def test_both_graphs_run_from_the_mounted_folders_and_write_nothing_there(tmp_pa
             "NO_PROXY": "127.0.0.1,localhost",
         }
         before = content(home / "gcs")
-        subprocess.run([AIRFLOW / "airflow", "db", "migrate"], env=environment, cwd=home, check=True, capture_output=True)
+        subprocess.run(
+            [AIRFLOW / "airflow", "db", "migrate"], env=environment, cwd=home, check=True, capture_output=True
+        )
         command = [AIRFLOW / "python", "-P", "-c", CODE, home / "gcs" / "dags"]
         done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
         assert [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("ended")] == [

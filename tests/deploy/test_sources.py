@@ -27,7 +27,9 @@ def test_imports_of_others_are_found_wherever_they_are(text, modules):
 
 
 def test_an_absolute_path_of_a_machine_is_found_and_documentation_is_not():
-    found = read('"""/home/me is fine here."""\nA = "/home/me/data.csv"\nB = "/tmp/x"\nC = "/opt/mlops/var"\nD = f"/var/x/{A}"\n')
+    found = read(
+        '"""/home/me is fine here."""\nA = "/home/me/data.csv"\nB = "/tmp/x"\nC = "/opt/mlops/var"\nD = f"/var/x/{A}"\n'
+    )
     assert found.paths == {"/home/me/data.csv": ["dags/ours.py:2"], "/var/x/": ["dags/ours.py:5"]}
 
 
