@@ -127,6 +127,11 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
     ]
     yield from _of("imports", problems, f"Composer and our packages have all {len(seen.imports)} that DAG files name")
     problems = [
+        (f"{name}, imported by {', '.join(where)}, is in dags/, which Composer's web server has not", "do without it")
+        for name, where in sorted(seen.crossing.items())
+    ]
+    yield from _of("plugins", problems, "they need no file of dags/ and data/, which Composer's web server has not")
+    problems = [
         (f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
         for path, where in sorted(seen.paths.items())
     ]

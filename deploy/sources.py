@@ -18,12 +18,14 @@ class Sources:
 
     Attributes:
         imports: modules of others by name, of the depth that tells packages apart.
+        crossing: modules of dags/ that plugins import.
         paths: absolute paths.
         connections: connections that are asked for by name.
         variables: variables that are asked for by name.
     """
 
     imports: dict[str, list[str]] = field(default_factory=dict)
+    crossing: dict[str, list[str]] = field(default_factory=dict)
     paths: dict[str, list[str]] = field(default_factory=dict)
     connections: dict[str, list[str]] = field(default_factory=dict)
     variables: dict[str, list[str]] = field(default_factory=dict)
@@ -34,6 +36,7 @@ def read(contents: Mapping[str, bytes]) -> Sources:
     found = Sources()
     files = {path: text for path, text in contents.items() if path.endswith(".py") and not path.startswith("data/")}
     own = {_module(path).partition(".")[0] for path in files}
+    dags = {_module(path).partition(".")[0] for path in files if path.startswith("dags/")}
     for path, content in files.items():
         tree = ast.parse(content, path)
         texts = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
@@ -42,6 +45,8 @@ def read(contents: Mapping[str, bytes]) -> Sources:
             for name in _imported(node):
                 if name.partition(".")[0] not in own:
                     found.imports.setdefault(_package(name), []).append(where)
+                elif path.startswith("plugins/") and name.partition(".")[0] in dags:
+                    found.crossing.setdefault(name, []).append(where)
             # Texts that stand alone are documentation.
             if id(node) not in texts and (text := _path(node)):
                 found.paths.setdefault(text, []).append(where)

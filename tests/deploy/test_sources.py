@@ -41,3 +41,8 @@ def test_connections_and_variables_that_code_asks_for_are_found():
 
 def test_what_only_pods_run_is_not_read():
     assert read("import dbt", "data/dbt_transforms/transform.py").imports == {}
+
+
+def test_a_plugin_that_imports_a_module_of_the_dags_is_found():
+    found = read("from pipeline.settings import Settings\nimport ours\nimport airflow", "plugins/ours.py")
+    assert found.crossing == {"pipeline.settings": ["plugins/ours.py:1"]}
