@@ -94,7 +94,8 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
     )
     problems = list(rules.environment_variables(built.environment_variables))
     problems += rules.airflow_options(built.airflow_options)
-    _, secret = environment.variables(built.environment_variables, read)
+    _, secret = environment.variables({}, read)
+    secret |= {name: value for name, value in built.environment_variables.items() if environment.is_secret(name, value)}
     problems += [f"{name} holds a secret: put it into the Secret of runner.kubernetes.secret" for name in secret]
     if problems:
         raise StackError("\n".join(f"{places.path(place)}: {problem}" for problem in problems))

@@ -80,6 +80,7 @@ class Task(BaseOperator):
         Path("/home/me/data").read_text()
 
 Path(__file__).with_name("cache.txt").write_text("x")
+Path(__file__).with_name("lock").touch()
 with DAG("bad", schedule=None):
     Task(
         task_id="one", text="{{ var.value.in_template }} {{ conn.in_template.host }}", some_conn_id="mine",
@@ -100,6 +101,7 @@ def test_each_thing_that_does_not_work_on_composer_is_named_with_its_remedy(run)
     for name in ("mine, used by bad.one", "in_template, used by bad.one", "in_code, used by dags/bad.py:18"):
         assert f"{name}, is not declared" in told
     assert "dags/bad.py, line 21 writes dags/cache.txt, in a mounted folder (Airflow 3.3.1)" in told
+    assert "dags/bad.py, line 22 writes dags/lock, in a mounted folder (Airflow 3.1.7)" in told
     assert all(each.remedy for each in wrong.values())
     assert "Airflow 3.3.1" not in wrong
     assert result.status == 1
