@@ -100,7 +100,7 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
     remedy = "put it into the Kubernetes Secret that runner.kubernetes.secret names, or into Secret Manager"
     problems += [Problem(f"{name} holds a secret", remedy) for name in secret]
     if problems:
-        raise StackError("\n".join(str(problem.at(places.path(place))) for problem in problems))
+        raise StackError("\n".join(problem.at(places.path(place)) for problem in problems))
     return Bundle(contents, built)
 
 

@@ -46,7 +46,8 @@ def run(place: str, preinstalled: Path) -> Result:
     Raises:
         ConfigError: there is no such place on Composer, or a setting is wrong.
     """
-    config = placement.config(place)
+    # A deploy that pushes images knows their digests only then.
+    config = placement.config(place, placement.EXAMPLES["runner"]["image"])
     found = list(_settings(place, config))
     try:
         bundle = build(place, config)
@@ -71,7 +72,11 @@ def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     fine = "nothing in them is of another machine"
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
-    yield from _of("settings", placement.problems(config, places.path(place)), fine)
+    problems = list(placement.problems(config, places.path(place)))
+    if place != placement.PRESET and not (places.config(place)["runner"]["image"] or config["deploy"]["registry"]):
+        remedy = "set it by its digest, NAME@sha256:…, or deploy.registry, where a deploy pushes it"
+        problems.append(Problem(f"{places.path(place)}: runner.image: not set", remedy))
+    yield from _of("settings", problems, fine)
 
 
 def _bundle(bundle: Bundle) -> Iterator[Check]:

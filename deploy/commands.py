@@ -73,7 +73,7 @@ def bundle(place: str, output: Path) -> None:
     if place == placement.PRESET:
         raise StackError("PLACE=composer has only examples: write a place of your own (docs/composer.md)")
     if problems := list(placement.problems(config, places.path(place))):
-        raise StackError("\n".join(map(str, problems)))
+        raise StackError("\n".join(problems))
     made = build(place, config)
     made.write(output)
     size = sum(each.size for each in made.manifest.files.values())

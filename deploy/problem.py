@@ -1,20 +1,20 @@
 """Something that Composer would reject, and what to do."""
 
-from dataclasses import dataclass, replace
 from typing import Self
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong and where, and its remedy."""
+class Problem(str):
+    """A line of an error message: what is wrong and where, and its remedy."""
 
     found: str
     remedy: str
 
-    def __str__(self) -> str:
-        """Both, as a line of an error message."""
-        return f"{self.found}: {self.remedy}"
+    def __new__(cls, found: str, remedy: str) -> Self:
+        """Join both parts."""
+        made = super().__new__(cls, f"{found}: {remedy}")
+        made.found, made.remedy = found, remedy
+        return made
 
-    def at(self, where: object) -> Self:
+    def at(self, where: object) -> "Problem":
         """The same problem with its place in front."""
-        return replace(self, found=f"{where}: {self.found}")
+        return Problem(f"{where}: {self.found}", self.remedy)

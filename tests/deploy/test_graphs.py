@@ -121,9 +121,13 @@ def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run
 
 
 def test_a_bundle_that_cannot_be_made_ends_the_check_with_all_reasons(write_place):
-    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}})
+    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}}, runner={"image": None})
     result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle", "bundle"]
+    assert [each.name for each in result.checks if each.state == "fail"] == ["settings", "bundle", "bundle"]
+    assert "runner.image: not set" in result.checks[0].found
+    write_place(deploy={"environment_variables": {"1BAD": ""}, "registry": "ours"}, runner={"image": None})
+    result = check.run("staging", MISSING)
+    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle"]
     assert result.status == 1
 
 
