@@ -190,10 +190,13 @@ ENVIRONMENTS_deploy := stack airflow airbyte dbt tagifai emulators zetasql $(COM
 ENVIRONMENTS_e2e := $(ENVIRONMENTS) emulators zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
-# Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
+# Processes, where not two: tests of whole stacks wait more than they compute.
+PROCESSES_e2e := 3
+PROCESSES_docker := 3
+# Runs pytest in an environment with the test tools after the environment's own packages.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
-PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
-  --numprocesses=2 --dist=loadgroup
+PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
+  --numprocesses=$(or $(PROCESSES_$*),2) --dist=loadgroup
 SELECTED = $(or $(if $(ONLY),$(filter $(ONLY),$(TESTS)),$(TESTS)),$(error ONLY=… takes of: $(TESTS)))
 
 .PHONY: test test-all
@@ -238,7 +241,7 @@ lint: setup $(ENV)/dev/.ready $(ENV)/emulators/.ready ## check style, types, SQL
 	@for each in $(TYPED); do $(ENV)/dev/bin/pyrefly check --min-severity error --summary=none \
 	  --python-interpreter-path $(ENV)/$${each#*:}/bin/python "$${each%:*}/**/*.py" || exit 1; done
 	@$(ENV)/dev/bin/sqlfluff lint --disable-progress-bar dbt_transforms
-	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile
+	@$(ENV)/dev/bin/hadolint docker/Dockerfile docker/stand-ins/*.Dockerfile tests/lib/*.Dockerfile
 	@$(ENV)/dev/bin/shellcheck --external-sources --severity=warning $(SCRIPTS)
 
 .PHONY: format
@@ -266,7 +269,7 @@ clean: ## stop the stack and delete its folder, var/ or VAR=…; with PLACE=bigq
 	@[ "$(VAR)" = var ] || [ -e "$(VAR)/secrets.json" ] || \
 	  { echo "$(VAR) is not an instance of the stack: nothing was deleted" >&2; exit 1; }
 	@if [ -e $(ENV)/stack/.ready ]; then \
-	  $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) $(STACK) down; fi
+	  $(STACK) down; $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) fi
 	@rm -rf "$(VAR)"
 
 .PHONY: setup

@@ -30,10 +30,10 @@ def local_api(settings: Settings) -> AirbyteApi:
 def declared(settings: Settings, place: str | None = None) -> Declaration:
     """The declaration with the overlays of a place (None: this one), filled from the environment and the settings.
 
-    A place of one's own has its preset's overlay and then its own, as far as there are such.
+    This place has the overlay of its warehouse's type, then its preset's and its own, as far as there are such.
     """
     path = ROOT / settings.config["airbyte"]["connections"]
-    names = [place] if place not in (None, settings.place) else places.presets(settings.place)
+    names = [place] if place not in (None, settings.place) else _overlays(settings)
     overlays = [path.with_suffix(f".{name}.yaml") for name in names]
     if place not in (None, settings.place) and not overlays[0].exists():
         known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
@@ -42,6 +42,13 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
     # What is set for the stack counts more than what the caller's shell says.
     environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
     return load(path, environment, overlays=[each for each in overlays if each.exists()])
+
+
+def _overlays(settings: Settings) -> list[str]:
+    """Names of the overlays of this place, as far as there are such."""
+    kind = settings.config["warehouse"]["type"]
+    # The preset of this name is for that type of warehouse, which a place on top of it may have changed.
+    return [kind, *(name for name in places.presets(settings.place) if name not in ("bigquery", kind))]
 
 
 def connection(settings: Settings) -> str:

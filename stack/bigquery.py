@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 from google.cloud.bigquery.dataset import DatasetListItem
 from requests import RequestException
 
 from stack.checks import Check
-from stack.google import bigquery_client, credentials
+from stack.google import RETRY, bigquery_client, credentials
 from stack.settings import ConfigError, Settings
 
 # Every dataset and job of ours has it.
 LABEL = ("app", "mlops")
-ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor"
+ROLES = "roles/bigquery.jobUser, roles/bigquery.dataEditor and roles/bigquery.readSessionUser"
 STORAGE = "https://storage.googleapis.com"
 
 
@@ -51,26 +51,27 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def ours(client: bigquery.Client, settings: Settings) -> list[DatasetListItem]:
-    """Datasets of this instance: those with our label and the prefix of the settings."""
-    key, value = LABEL
+    """Datasets with the prefix of the settings, by their labels: a name may belong to a longer prefix as well."""
     prefix = settings.config["warehouse"]["prefix"]
-    return [
-        each for each in client.list_datasets() if each.labels.get(key) == value and each.dataset_id.startswith(prefix)
-    ]
+    wanted = {LABEL, ("prefix", prefix)}
+    # All: BigQuery calls a dataset hidden whose name begins with `_`.
+    datasets = client.list_datasets(include_all=True, retry=RETRY)
+    return [each for each in datasets if wanted <= {*each.labels.items()} and each.dataset_id.startswith(prefix)]
 
 
 def delete(client: bigquery.Client, dataset: DatasetListItem) -> None:
     """Delete a dataset with all its tables."""
-    client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True)
+    client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True, retry=RETRY)
 
 
 def _dry_run(client: bigquery.Client, statement: str) -> None:
     """Let BigQuery check a statement: whether we may run it there, and who pays; nothing runs and nothing is billed."""
-    client.query(statement, job_config=bigquery.QueryJobConfig(dry_run=True, use_query_cache=False), job_retry=None)
+    config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+    client.query(statement, job_config=config, retry=RETRY, job_retry=None)
 
 
 def _location(client: bigquery.Client, dataset: DatasetListItem) -> str:
-    return str(client.get_dataset(dataset.reference).location)
+    return str(client.get_dataset(dataset.reference, retry=RETRY).location)
 
 
 def _refused(error: Exception, project: str) -> Check:
@@ -81,7 +82,7 @@ def _refused(error: Exception, project: str) -> Check:
         remedy = f"ask for {ROLES} in project {project}"
     elif isinstance(error, NotFound):
         remedy = "correct warehouse.project or warehouse.location"
-    elif isinstance(error, GoogleAuthError):
+    elif isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         remedy = "`gcloud auth application-default login`, or correct warehouse.keyfile or warehouse.impersonate"
     else:
         remedy = "check the network, and warehouse.project and warehouse.location"

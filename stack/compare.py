@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -41,10 +41,15 @@ def show(a: Side, b: Side, ignored: Iterable[str], console: Console) -> bool:
     differing = [*_code(a, b)]
     if not differing:
         console.print("[green]✓[/] the same DAG files and packages", highlight=False)
-    for name in a.tables:
-        rows, others = a.tables[name], b.tables[name]
+    for side in (a, b):
+        if side.summary["state"] != "success":
+            differing.append(
+                f"the last run of {side.place} did not succeed: {side.summary.get('error') or 'see its summary'}"
+            )
+    for name in a.tables | b.tables:
+        rows, others = a.tables.get(name), b.tables.get(name)
         if rows is None or others is None:
-            lacking = ", ".join(side.place for side in (a, b) if side.tables[name] is None)
+            lacking = ", ".join(side.place for side in (a, b) if side.tables.get(name) is None)
             differing.append(f"table {name}: missing in {lacking}")
             continue
         compared, found = _table(rows, others, set(ignored))
@@ -95,6 +100,9 @@ def _plain(value: Any) -> Any:
     """A value as one that both kinds of warehouse have."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime) and value.tzinfo:
+        # PostgreSQL gives times in the time zone of its server.
+        value = value.astimezone(UTC)
     return value.isoformat() if isinstance(value, datetime | date) else value
 
 

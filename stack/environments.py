@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from stack.settings import ENVIRONMENTS, ROOT, Settings, inherited_environment
+from stack.settings import ENVIRONMENTS, ROOT, Settings, identity, inherited_environment
 
 # The locked environments beside the application's own; the Makefile and docker/Dockerfile make them.
 NAMES = ("stack", "airflow", "dbt", "airbyte")
@@ -36,7 +36,8 @@ def names(settings: Settings) -> tuple[str, ...]:
 def common_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of every process of the embedded stack; none is a secret."""
     inherited = inherited_environment()
-    return inherited | without_proxy(inherited) | own_environment(settings)
+    own = own_environment(settings) | {"MLOPS_RUNNER__INSTANCE": identity(settings.var)}
+    return inherited | without_proxy(inherited) | own
 
 
 def without_proxy(given: Mapping[str, str], *hosts: str) -> dict[str, str]:
@@ -77,7 +78,7 @@ def google_environment(settings: Settings) -> dict[str, str]:
         "STORAGE_EMULATOR_HOST": settings.url("storage"),
         # Made on this machine; the emulator takes any.
         "GOOGLE_APPLICATION_CREDENTIALS": str(settings.emulator_key),
-        "GOOGLE_CLOUD_PROJECT": settings.config["warehouse"]["project"],
+        "GOOGLE_CLOUD_PROJECT": settings.config["warehouse"].get("project", "emulated"),
         # The emulator has no such buckets, and gcsfs would ask Google's own service for them.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
@@ -125,6 +126,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     return {
         **task_environment(settings),
         "AIRFLOW_HOME": str(home),
+        # The operator for GKE asks for it; as it is, it stands for Google's default credentials.
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps({"conn_type": "google_cloud_platform"}),
         "AIRFLOW_CONFIG": str(ROOT / "config" / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": DAGS,
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "airflow" / "plugins"),

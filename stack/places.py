@@ -1,5 +1,6 @@
 """The places of config/places: presets, and places of a team's own on top of one."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def overlay(
         names = ", ".join(str(key) for key in base)
         raise ConfigError(f"{file}: there is no setting `{prefix}{unknown[0]}`; known here: {names}")
     is_other = prefix == "warehouse." and over.get("type", base.get("type")) != base.get("type")
-    merged = {} if is_other else dict(base)
+    base = _warehouse(over["type"]) if is_other else base
+    merged = dict(base)
     for key, value in over.items():
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict):
@@ -90,14 +92,21 @@ def overlay(
     return merged
 
 
+def _warehouse(kind: Any) -> dict[str, Any]:
+    """What the settings `warehouse` of a type begin with: those of the preset of this name, if there is one."""
+    return read(path(kind))["warehouse"] if kind == "bigquery" else {}
+
+
 def _preset(place: str) -> tuple[str, dict[str, Any]]:
     """The preset of a place, and what its own file lays over it."""
     if place in PRESETS:
         return place, {}
-    if not path(place).is_file():
+    if not re.fullmatch(r"\w[\w.-]*", place) or not path(place).is_file():
         raise ConfigError(f"PLACE={place} is not a place: use one of {', '.join(known())}, or write {path(place)}")
     own = read(path(place))
     preset = own.pop(PRESET, None)
-    if preset not in PRESETS:
-        raise ConfigError(f"{path(place)}: `{PRESET}` must name one of {', '.join(PRESETS)}, not {preset!r}")
+    # The containers read the preset itself.
+    names = [name for name in PRESETS if name != "compose"]
+    if preset not in names:
+        raise ConfigError(f"{path(place)}: `{PRESET}` must name one of {', '.join(names)}, not {preset!r}")
     return preset, own

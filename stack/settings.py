@@ -1,8 +1,10 @@
 """Settings of the launcher, and what all places share: secrets, reading of config files."""
 
+import hashlib
 import json
 import os
 import secrets
+import socket
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +14,7 @@ from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 import airbyte_local.settings
 import pipeline.settings
@@ -20,7 +23,11 @@ from stack.home.folders import FOLDERS
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
 # Variables of the caller for these programs must not reach the stack's processes.
-FOREIGN_PREFIXES = ("AIRFLOW", "AIRBYTE", "DBT_", "GX_", "MLFLOW", "MLOPS_", "OPTUNA", "PG", "PYTHON", "VIRTUAL_ENV")
+FOREIGN_PREFIXES = (
+    *("AIRFLOW", "AIRBYTE", "DBT_", "GX_", "MLFLOW", "MLOPS_", "OPTUNA", "PG", "PYTHON", "VIRTUAL_ENV"),
+    # Otherwise runs with a real account would end in an emulator.
+    *("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"),
+)
 SECRET_NAMES = (
     *("postgres", "airflow", "mlflow", "optuna", "warehouse"),
     *("admin", "api_secret_key", "jwt_secret", "airbyte_client_secret", "airbyte_signing_key"),
@@ -69,6 +76,8 @@ class Launcher(BaseModel):
 
     application: str
     tables: Tables
+    # URL of an MLflow server elsewhere; "": the stack's own.
+    mlflow: str = Field(pattern="^(https?://.+)?$")
     # Columns that differ between any two runs.
     run_columns: list[str]
 
@@ -189,6 +198,11 @@ class Settings(BaseModel):
         return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
 
 
+def identity(var: Path) -> str:
+    """Ten digits by which the instance in `var` differs from all others, also from those of other machines."""
+    return hashlib.sha256(f"{socket.gethostname()}:{var.resolve()}".encode()).hexdigest()[:10]
+
+
 def require(config: dict[str, Any], name: object, *readers: type[BaseModel]) -> None:
     """Validate a config against all classes that read it: those of the services, the application's and `readers`.
 
@@ -233,8 +247,20 @@ def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
         wrong = [each for each in error.errors() if each["type"] != "missing"]
-        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}" for each in wrong]
+        return [f"{_name(each['loc'])}: {each['msg']}{_found(each)}" for each in wrong]
     return []
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    """The name of a setting; Pydantic puts the type of a warehouse behind `warehouse`."""
+    is_typed = location[0] == "warehouse" and len(location) > 2
+    return ".".join(map(str, (location[0], *location[2:]) if is_typed else location))
+
+
+def _found(error: ErrorDetails) -> str:
+    """The wrong value, where the message does not say enough; a name that is not known may have any, also a secret."""
+    has_said = error["type"] in ("value_error", "extra_forbidden") or isinstance(error["input"], dict | list)
+    return "" if has_said else f", not {error['input']!r}"
 
 
 def made_secrets(path: Path) -> dict[str, str]:

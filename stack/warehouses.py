@@ -69,9 +69,9 @@ class BigQuery(Warehouse):
 
     def __init__(self, settings: Settings):
         """Does not connect yet."""
-        from stack.google import bigquery_client
+        from stack.google import RETRY, bigquery_client
 
-        self._client = bigquery_client(settings)
+        self._client, self._retry = bigquery_client(settings), RETRY
         self._prefix = f"{self._client.project}.{settings.config['warehouse']['prefix']}"
 
     def count(self, table: str) -> int | None:
@@ -82,20 +82,20 @@ class BigQuery(Warehouse):
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """All rows of a table."""
         if found := self._table(table):
-            with _answered():
-                yield from (dict(row.items()) for row in self._client.list_rows(found))
+            with answered():
+                yield from (dict(row.items()) for row in self._client.list_rows(found, retry=self._retry))
 
     def _table(self, name: str) -> Any:
         """A table's facts; None: there is no such table."""
         from google.api_core.exceptions import NotFound
 
-        with _answered(), suppress(NotFound):
-            return self._client.get_table(self._prefix + name)
+        with answered(), suppress(NotFound):
+            return self._client.get_table(self._prefix + name, retry=self._retry)
         return None
 
 
 @contextmanager
-def _answered() -> Generator[None]:
+def answered() -> Generator[None]:
     """Raise a StackError for errors of Google's libraries."""
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError

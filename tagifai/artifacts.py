@@ -62,9 +62,14 @@ def _opened(uri: str) -> Generator[tuple[Any, str]]:
     from aiohttp import ClientError
     from google.auth.exceptions import GoogleAuthError
 
+    from tagifai.google_errors import may_pass
+
     try:
-        yield fsspec.url_to_fs(uri)
+        # Without credentials gcsfs would ask as nobody, and a refusal would look like an outage.
+        yield fsspec.url_to_fs(uri, token="google_default")  # noqa: S106 - no token but a method
     except GoogleAuthError as error:
+        if may_pass(error):
+            raise ServiceError(f"{uri}: {error}. Check the network, then try again.") from error
         raise TagifaiError(
             f"{uri}: {error}. Log in with `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the key of an account."

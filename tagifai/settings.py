@@ -72,7 +72,7 @@ class BigQuery(Section):
     type: Literal["bigquery"]
     project: str = Field(min_length=1)
     location: str = Field(min_length=1)
-    prefix: str = Field("", pattern=r"^\w*$")
+    prefix: str = Field("", pattern="^[a-z0-9_]*$")
     maximum_bytes_billed: PositiveInt
     job_timeout: PositiveInt
     keyfile: str | None = None
@@ -147,11 +147,13 @@ def parts_of_module(module: str) -> tuple[str, str]:
     """URI and hash of a module, from URI#sha256=HASH.
 
     Raises:
-        ValueError: it has no hash.
+        ValueError: it has no hash, or one of another form.
     """
     uri, separator, sha256 = module.rpartition("#sha256=")
-    if not (uri and separator and re.fullmatch("[0-9a-f]{64}", sha256)):
+    if not (uri and separator):
         raise ValueError("its hash is missing: append #sha256= and the 64 digits that `sha256sum FILE` prints")
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"its hash has another form, {sha256!r}: write the 64 digits that `sha256sum FILE` prints")
     return uri, sha256
 
 
@@ -196,7 +198,7 @@ class Settings(BaseSettings):
     )
 
     warehouse: Warehouse
-    artifacts: str
+    artifacts: Annotated[str, AfterValidator(lambda root: root.rstrip("/"))]
     var: Path = BASE_CONFIG.parents[1] / "var"
     mlflow: str
     studies: SecretStr

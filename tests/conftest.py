@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import sql_analysis
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
+EMULATOR = (ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes")
 # Files that take minutes.
 LONGEST = ("test_torture.py", "test_bad_input.py", "test_stack.py", "test_backup.py")
 # A shell's background job ignores Ctrl-C, and the programs that it starts do, too.
@@ -84,9 +85,8 @@ def postgres(tmp_path_factory):
 
 
 @contextmanager
-def bigquery(folder: Path, *options: object) -> Iterator[dict]:
+def bigquery(folder: Path, *options: object, command: Sequence[object] = EMULATOR) -> Iterator[dict]:
     """A BigQuery in memory: `url`, as BIGQUERY_EMULATOR_HOST has it, and `grpc`, host:port."""
-    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.bigquery", "--until-stdin-closes"]
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
@@ -118,15 +118,21 @@ def bigquery_emulator(bigquery_server):
 
 
 @pytest.fixture(scope="session")
-def make_project(bigquery_server, tmp_path_factory):
+def google_key(bigquery_server, tmp_path_factory):
+    """Key file of a service account that the stand-ins accept."""
+    key = tmp_path_factory.mktemp("google") / "key.json"
+    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
+    subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
+    return key
+
+
+@pytest.fixture(scope="session")
+def make_project(bigquery_server, google_key):
     """Function that makes an empty project of the stand-in for BigQuery, a bigquery_testing.Project."""
     # Needs Google's client, which not every folder's tests have.
     from bigquery_testing import Project
 
-    key = tmp_path_factory.mktemp("google") / "key.json"
-    command = [ENVIRONMENTS / "emulators" / "bin" / "python", "-m", "emulators.service_account", key]
-    subprocess.run([*command, "--url", bigquery_server["url"]], cwd=ROOT, check=True)
-    return lambda: Project(bigquery_server, key)
+    return lambda: Project(bigquery_server, google_key)
 
 
 @pytest.fixture(scope="session")

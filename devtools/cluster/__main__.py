@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devtools.cluster.cluster import Cluster, default_folder, locked
+from devtools.cluster.cluster import Cluster, default_folder, locked, missing
 from devtools.cluster.processes import ClusterError
 
 
@@ -16,6 +16,9 @@ def main() -> None:
     command, folder = parser.parse_args().command, default_folder()
     cluster = Cluster(folder)
     try:
+        # Building takes minutes.
+        if command == "up" and (problem := missing()):
+            raise ClusterError(problem)
         if command != "down":
             subprocess.run([Path(__file__).with_name("build"), folder], check=True)
         with locked(folder):

@@ -38,11 +38,12 @@ def create(folder: Path) -> None:
 
 def _openssl(folder: Path, name: str, subject: str, *extensions: str, signed: bool = False) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-subj", subject, "-days", str(DAYS), "-keyout", f"{name}.key", "-out", f"{name}.crt"]
+    command += ["-subj", subject, "-days", str(DAYS), "-keyout", f"{name}.key", "-out", f"{name}.new"]
     command += ["-CA", "ca.crt", "-CAkey", "ca.key"] if signed else []
     for extension in extensions:
         command += ["-addext", extension]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (folder / f"{name}.new").rename(folder / f"{name}.crt")
 
 
 def write_kubeconfig(path: Path, certificates: Path, name: str, server: str) -> None:

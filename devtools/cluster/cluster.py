@@ -107,7 +107,11 @@ class Cluster:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in reversed([each for each in mounts if Path(each).is_relative_to(self._state)]):
             _run("umount", mount)
-        shutil.rmtree(self._state)
+        # Whole or not at all: from half a folder nothing could start.
+        deleted = self._state.with_name("deleted")
+        shutil.rmtree(deleted, ignore_errors=True)
+        self._state.rename(deleted)
+        shutil.rmtree(deleted)
 
     def start(self, name: str) -> None:
         """Start a program unless it is running, and wait until it answers; the kubelet, until its node takes pods."""

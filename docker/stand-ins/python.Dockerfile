@@ -1,6 +1,7 @@
-# A stand-in for python:3.11-slim-bookworm; docker/stand-ins/build makes root.tar from Debian's packages.
+# A stand-in for an official Python image; docker/stand-ins/build makes root.tar from Debian's packages.
 FROM scratch
 ADD root.tar /
-LABEL stand-in="Python of Debian bookworm"
+ARG suite
+LABEL stand-in="Python of Debian $suite"
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 CMD ["python3"]

@@ -131,6 +131,9 @@ def _checks(place: str, var: Path, config: Path | None, console: Console) -> Ite
             from stack import bigquery
 
             yield from bigquery.checks(stack.settings)
+        if wrong := [*secrets(stack.settings)]:
+            yield from wrong
+            return
         yield from _pods(stack.settings, console)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), "fix it; then the other checks can run")
@@ -159,9 +162,21 @@ def require(stack: Stack, console: Console) -> None:
     found = [check(stack) for check in QUICK]
     if types(stack.settings.config):
         found.append(addresses(stack.settings))
+    found += secrets(stack.settings)
     show([check for check in found if check.state == "warn"], console)
     if wrong := [check for check in found if check.state == "fail"]:
         raise StackError("\n".join(f"{check.found}: {check.remedy}" for check in wrong))
+
+
+def secrets(settings: Settings) -> Iterator[Check]:
+    """Checks that fail, of the secrets that the settings need from elsewhere."""
+    warehouse = settings.config["warehouse"]
+    if (key := warehouse.get("keyfile")) and not os.access(key, os.R_OK):
+        yield Check("key file", "fail", f"the key file {key} cannot be read", "correct warehouse.keyfile")
+    # Without it, a second terminal would replace the pods' password by none.
+    if "host" in warehouse and "password" not in warehouse and "MLOPS_WAREHOUSE__PASSWORD" not in os.environ:
+        found = f"MLOPS_WAREHOUSE__PASSWORD is not set, the password of the user at {warehouse['host']}"
+        yield Check("password", "fail", found, "export it; if none is needed, as an empty text")
 
 
 def _is_moved(environment: Path) -> bool:
@@ -170,7 +185,10 @@ def _is_moved(environment: Path) -> bool:
         with program.open("rb") as file:
             first = file.read(300)
         if re.match(rb"#!.*\bpython", first, re.DOTALL):
-            return os.fsencode(environment / "bin" / "python") not in first
+            # A folder above may be a link to a larger disk.
+            return not any(
+                os.fsencode(each / "bin" / "python") in first for each in (environment, environment.resolve())
+            )
     return False
 
 

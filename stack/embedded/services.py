@@ -103,7 +103,8 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
 def emulators(settings: Settings) -> list[Service]:
     """The emulators of BigQuery and Cloud Storage, with the bucket of the artifacts."""
     data, ports = settings.var / "emulators", settings.ports
-    bucket = settings.artifacts.removeprefix("gs://").partition("/")[0]
+    scheme, _, root = settings.artifacts.partition("gs://")
+    bucket = [] if scheme else ["--bucket", root.partition("/")[0]]
     environment = {"PYTHONPATH": str(ROOT)}
     bigquery = [
         "--data",
@@ -114,7 +115,7 @@ def emulators(settings: Settings) -> list[Service]:
         str(ports.bigquery),
     ]
     bigquery += ["--grpc-port", str(ports.bigquery_storage)]
-    storage = ["--data", str(data / "storage"), "--port", str(ports.storage), "--bucket", bucket]
+    storage = ["--data", str(data / "storage"), "--port", str(ports.storage), *bucket]
     return [
         Service(
             "bigquery",

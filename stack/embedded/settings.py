@@ -11,6 +11,9 @@ from stack import places
 from stack.pods import settings as pods
 from stack.settings import ROOT, ConfigError, Ports, Settings, made_secrets, read, require
 
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/|$)")
+
 
 class Embedded(BaseModel):
     """The part of the config that only places without Docker have."""
@@ -41,13 +44,15 @@ def load(
     merged = places.config(place)
     saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
     if saved:
-        merged = _restored(merged, read(saved))
+        merged = _restored(merged, kept := read(saved))
+        # Its keys depend on its type.
+        merged = places.overlay(merged, {"warehouse": kept.get("warehouse", {})}, saved)
     if config:
         merged = places.overlay(merged, read(config), config)
     merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
     _complete(merged, place)
-    pods.complete(merged, var)
     require(merged, config or saved or "config/", Embedded)
+    pods.complete(merged, var)
     var.mkdir(parents=True, exist_ok=True)
     known = made_secrets(var / "secrets.json")
     return Settings(place=place, var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
@@ -74,15 +79,37 @@ def _absolute(source: Any, base: Path) -> str:
     return str((base / Path(text).expanduser()).resolve())
 
 
+def _folder_or_bucket(artifacts: Any) -> Any:
+    """gs://BUCKET/FOLDER without a slash at its end, or an absolute path; what is no text is left to `require`."""
+    if not isinstance(artifacts, str) or not artifacts:
+        return artifacts
+    if _BUCKET.match(artifacts):
+        return artifacts.rstrip("/")
+    if re.match(r"\w+:", artifacts):
+        raise ConfigError(f"artifacts: give gs://BUCKET/FOLDER or a folder of this machine, not {artifacts!r}")
+    return str((ROOT / Path(artifacts).expanduser()).resolve())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ConfigError("this user has no name, as in a container: set warehouse.prefix, or USER=…") from None
+
+
 def _complete(config: dict[str, Any], place: str) -> None:
-    """Fill in what depends on the user and the place."""
+    """Fill in what depends on the user and the place; what is of a wrong type is left to `require`."""
+    config["artifacts"] = _folder_or_bucket(config["artifacts"])
     warehouse = config["warehouse"]
     if warehouse["type"] != "bigquery":
         return
     if not warehouse["project"]:
         raise ConfigError("warehouse.project is not set: give the id of your Google Cloud project (docs/places.md)")
-    # Names of datasets are letters, digits and underscores; labels have small letters, digits, - and _.
     if warehouse["prefix"] is None:
-        warehouse["prefix"] = re.sub(r"\W", "_", getpass.getuser(), flags=re.ASCII) + "_"
-    label = re.sub(r"[^a-z0-9_-]", "_", place.lower())[:63]
-    config["warehouse"] = warehouse | {"labels": (warehouse.get("labels") or {}) | {"place": label}}
+        warehouse["prefix"] = re.sub(r"[^a-z0-9_]", "_", _user().lower()) + "_"
+    if isinstance(keyfile := warehouse.get("keyfile"), str):
+        warehouse["keyfile"] = str((ROOT / Path(keyfile).expanduser()).resolve())
+    if isinstance(labels := warehouse.get("labels", {}), dict):
+        # By them, `make clean` knows the datasets of this prefix from those of a longer one.
+        own = {"place": re.sub(r"[^a-z0-9_-]", "_", place.lower())[:63], "prefix": warehouse["prefix"]}
+        warehouse["labels"] = labels | own

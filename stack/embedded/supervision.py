@@ -15,7 +15,7 @@ from stack import databases
 from stack.embedded import postgres
 from stack.embedded.services import Service, services
 from stack.embedded.supervisor import Supervisor, supervisor_configuration
-from stack.environments import airflow_environment, command_of, common_environment
+from stack.environments import airflow_environment, command_of, common_environment, google_environment
 from stack.errors import StackError, end_of
 from stack.pods.preparation import prepare
 from stack.settings import ROOT, Settings, write_private
@@ -118,7 +118,8 @@ class Stack(Supervisor):
         """Make the key file of the service account that the emulators accept."""
         key = self.settings.emulator_key
         key.parent.mkdir(mode=0o700, exist_ok=True)
-        written = ["--url", self.settings.url("bigquery"), "--project", self.settings.config["warehouse"]["project"]]
+        project = google_environment(self.settings)["GOOGLE_CLOUD_PROJECT"]
+        written = ["--url", self.settings.url("bigquery"), "--project", project]
         command = command_of("emulators", "python", "-m", "emulators.service_account", str(key), *written)
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:

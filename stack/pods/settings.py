@@ -1,14 +1,12 @@
 """The settings of the pods: what the launcher fills in, and which addresses pods cannot reach."""
 
-import hashlib
 import os
-import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stack.checks import Check
-from stack.settings import ConfigError, Settings
+from stack.settings import ROOT, Settings, identity
 
 # Types of runners whose commands run in pods.
 TYPES = ("kubernetes", "gke")
@@ -33,18 +31,10 @@ def task(config: dict[str, Any]) -> str:
 def complete(config: dict[str, Any], var: Path) -> None:
     """Fill in what is not set: kubeconfig, context and Secret, and on a cluster on this machine the user of the pods.
 
-    Raises:
-        ConfigError: the image is missing, or not given by its digest.
+    `config` is valid.
     """
     if not types(config):
         return
-    images = [config["runner"]["image"], *(each.get("image") for each in config["runner"]["tasks"].values())]
-    if not images[0] or any(image and "@sha256:" not in image for image in images):
-        wrong = next((f"{image} names no digest" for image in images if image), "it is not set")
-        raise ConfigError(
-            f"runner.image: {wrong}. `make images`, then `make image-push REGISTRY=host:port/name` prints the image's"
-            " reference; set it in a file given as CONFIG=…, as `runner: {image: NAME@sha256:…}` (docs/places.md)"
-        )
     pods = config["runner"]["kubernetes"]
     if is_mounted(config) and pods["user"] is None and os.geteuid():
         # So that both can write what the other has made. Root is not for pods: they keep the image's user.
@@ -52,13 +42,13 @@ def complete(config: dict[str, Any], var: Path) -> None:
     if "kubernetes" in types(config):
         pods["secret"] = pods["secret"] or own_secret(var)
         # From now on the cluster is the same, whichever one is current later.
-        pods["kubeconfig"] = pods["kubeconfig"] or _kubeconfig()
+        pods["kubeconfig"] = _kubeconfig(pods["kubeconfig"])
         pods["context"] = pods["context"] or _context(pods["kubeconfig"])
 
 
 def own_secret(var: Path) -> str:
     """Name of the Secret that the launcher keeps for the instance in `var`."""
-    return f"mlops-{hashlib.sha256(f'{socket.gethostname()}:{var.resolve()}'.encode()).hexdigest()[:10]}"
+    return f"mlops-{identity(var)}"
 
 
 def is_mounted(config: dict[str, Any]) -> bool:
@@ -103,11 +93,12 @@ def addresses(settings: Settings) -> Check:
     return Check("addresses", "ok", "pods have this machine's network" if is_node else "none is on this machine")
 
 
-def _kubeconfig() -> str | None:
-    """Paths of the files that exist of those that kubectl would read; None: there is none."""
-    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    paths = [Path(each).expanduser().absolute() for each in files.split(os.pathsep) if each]
-    return os.pathsep.join(str(path) for path in paths if path.is_file()) or None
+def _kubeconfig(given: str | None) -> str | None:
+    """Absolute paths of the files that are set, or else of those that exist and kubectl would read; None: none does."""
+    files = given or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    folder = ROOT if given else Path()
+    paths = [(folder / Path(each).expanduser()).absolute() for each in files.split(os.pathsep) if each]
+    return os.pathsep.join(str(path) for path in paths if given or path.is_file()) or None
 
 
 def _context(kubeconfig: str | None) -> str | None:

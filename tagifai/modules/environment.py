@@ -51,7 +51,7 @@ def held(settings: Settings, source: Source) -> Generator[Path]:
     root.mkdir(parents=True, exist_ok=True)
     name = fingerprint.digest([source.requirements, PYTHON, sys.base_prefix, platform.machine()])
     folder = root / name
-    with _locked(root, name, fcntl.LOCK_SH) as lock:
+    with locked(root, name, fcntl.LOCK_SH) as lock:
         while not _is_made(folder):
             # One process makes it; the others wait here, then find it. Until the lock is shared, it may be deleted.
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -119,7 +119,8 @@ def _uv() -> str:
 
 
 @contextmanager
-def _locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
+def locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
+    """Hold a lock by the name of a folder in `root`; a BlockingIOError if others hold it and `mode` is not to wait."""
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, mode)
         yield lock
@@ -127,13 +128,14 @@ def _locked(root: Path, name: str, mode: int) -> Generator[IO[str]]:
 
 def _delete_oldest(root: Path, *, keep: int) -> None:
     made = []
-    for folder in root.iterdir():
+    # Neither locks nor what is being made beside.
+    for folder in (each for each in root.iterdir() if not each.suffix):
         # Another process may delete it meanwhile.
         with suppress(FileNotFoundError):
             made.append((-folder.stat().st_mtime, folder))
     for _, folder in sorted(each for each in made if _is_made(each[1]))[keep:]:
         try:
-            with _locked(root, folder.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with locked(root, folder.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 gone = folder.with_suffix(".new")
                 # In one step, so that a half-deleted environment is never used.
                 folder.rename(gone)

@@ -7,18 +7,20 @@ import importlib.util
 import json
 import sys
 import traceback
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
 
 def call(module: str, params: str) -> dict[str, Any]:
     """Import a module and run its model."""
-    spec = importlib.util.spec_from_file_location("model_module", module)
+    # Whatever the file's name ends with.
+    loader = SourceFileLoader("model_module", module)
+    spec = importlib.util.spec_from_file_location(loader.name, module, loader=loader)
     assert spec
-    assert spec.loader
     loaded = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(loaded)
+        loader.exec_module(loaded)
     except Exception as error:
         return _failed("it cannot be imported", error, module)
     if not callable(getattr(getattr(loaded, "Model", None), "run", None)):

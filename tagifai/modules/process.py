@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -55,13 +55,15 @@ def ran(
         ServiceError: the module was killed.
     """
     with environment.held(settings, source) as python, _folder(settings.var.resolve(), name) as (folder, lock):
-        module, files = folder / source.name, folder / "files"
-        files.mkdir()
+        # In a folder of its own, whatever its name is.
+        module, files = folder / "module" / source.name, folder / "files"
+        for each in (module.parent, files):
+            each.mkdir()
         module.write_bytes(source.content)
         rows.to_parquet(files / ROWS_FILE, index=False)
         given = params | {"rows": str(files / ROWS_FILE), "folder": str(files)}
         (folder / "params.json").write_text(json.dumps(given))
-        status = _run(python, module, lock)
+        status = _run(python, folder, module, lock)
         result = folder / "result.json"
         if status or not result.exists():
             raise _ended(source, status)
@@ -78,10 +80,13 @@ def ran(
 def _folder(var: Path, name: str) -> Generator[tuple[Path, IO[str]]]:
     runs = var / "modules" / "runs"
     runs.mkdir(parents=True, exist_ok=True)
+    # Left behind by processes that were killed; they hold training rows.
+    for left in (each for each in runs.iterdir() if each.is_dir()):
+        with suppress(BlockingIOError), environment.locked(runs, left.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left, ignore_errors=True)
     folder = runs / name
-    with (runs / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Left behind by a process that was killed.
+    with environment.locked(runs, name, fcntl.LOCK_EX) as lock:
+        # Of one that was killed meanwhile.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
@@ -90,8 +95,8 @@ def _folder(var: Path, name: str) -> Generator[tuple[Path, IO[str]]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(python: Path, module: Path, lock: IO[str]) -> int:
-    folder, files = module.parent, module.parent / "files"
+def _run(python: Path, folder: Path, module: Path, lock: IO[str]) -> int:
+    files = folder / "files"
     passed_on = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     own = {"HOME": str(files), "TMPDIR": str(files), "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
     # The kernel kills the module if this process ends in any way.

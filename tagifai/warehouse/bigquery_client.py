@@ -14,7 +14,7 @@ import google.auth
 import grpc
 import pyarrow as pa
 import pyarrow.parquet
-from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound, Unauthorized
 from google.auth import impersonated_credentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -24,6 +24,7 @@ from google.oauth2 import service_account
 from requests import RequestException
 
 from tagifai.errors import ServiceError, TagifaiError
+from tagifai.google_errors import may_pass
 from tagifai.settings import BigQuery
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -57,13 +58,16 @@ def _judged(error: Exception) -> tuple[type[TagifaiError], str]:
         return ServiceError, "It may pass by itself; if not, ask for a higher quota."
     if isinstance(error, NotFound):
         return TagifaiError, "Check warehouse.project, warehouse.location and warehouse.prefix."
+    if "stopped" in reasons or isinstance(error, TimeoutError):
+        return ServiceError, "Raise warehouse.job_timeout if such a job needs longer."
     if "bytesBilledLimitExceeded" in reasons:
         return TagifaiError, "Raise warehouse.maximum_bytes_billed if such a query is meant to run."
     if isinstance(error, Forbidden):
         return TagifaiError, (
             "Give the account the roles BigQuery Data Editor, BigQuery Job User and BigQuery Read Session User."
         )
-    if isinstance(error, (GoogleAuthError, ValueError, OSError)) and not isinstance(error, RequestException):
+    is_local = isinstance(error, GoogleAuthError | ValueError | OSError) and not isinstance(error, RequestException)
+    if isinstance(error, Unauthorized) or (is_local and not may_pass(error)):
         return TagifaiError, (
             "Log in with `gcloud auth application-default login`, or set warehouse.keyfile to the key of an account."
         )

@@ -1,7 +1,9 @@
 """Airflow's home for the tests, set before anything imports airflow, and an Airbyte service for each test file."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,6 +18,8 @@ os.environ["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] = "False"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "airbyte" / "lib"))
 
 from airbyte_testing import CLIENT, Service, connection_of, declare, service_environment
+
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 def airflow_connection(service):
@@ -35,6 +39,12 @@ def airflow_connection(service):
 def database(postgres):
     """The database of this file's service, empty at first."""
     return postgres.database()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The source folder of a file of tests."""
+    return tmp_path_factory.mktemp("source")
 
 
 @pytest.fixture

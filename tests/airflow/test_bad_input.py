@@ -6,6 +6,7 @@ One Airbyte service and one warehouse serve all cases; tests/e2e/test_bad_input.
 import json
 import re
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,31 +37,11 @@ RAW = {PROJECTS: "id, created_on, title, description", TAGS: "id, tag"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The source folder."""
-    return tmp_path_factory.mktemp("source")
-
-
-@pytest.fixture(scope="module")
-def database(postgres):
-    """The warehouse of all cases."""
-    return postgres.database()
-
-
-@pytest.fixture(scope="module")
 def service(database, folder, tmp_path_factory):
-    """The Airbyte service with our declaration; the settings and the Airflow connection point to it."""
+    """The Airbyte service of all cases."""
     home = tmp_path_factory.mktemp("airbyte")
-    environment = {**service_environment(database, home), "MLOPS_AIRBYTE__CONNECTIONS": str(DECLARATION)}
-    service = Service({**environment, "MLOPS_SOURCE": str(folder)}, home).start()
-    variables = {"MLOPS_VAR": str(home / "var"), "NO_PROXY": "127.0.0.1", **warehouse_env(database)}
-    variables["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airflow_connection(service)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with started(service_environment(database, home), home, DECLARATION, folder, warehouse_env(database)) as service:
         yield service
-    service.end(signal.SIGTERM)
-    service.client.close()
 
 
 @pytest.fixture
@@ -72,6 +53,29 @@ def rows(postgres, database):
 @pytest.fixture(scope="module")
 def loaded(service, folder):
     """The good files are loaded and pass: the XComs of the tasks."""
+    return load_good_files(service, folder)
+
+
+@contextmanager
+def started(environment, home, declaration, folder, warehouse):
+    """An Airbyte service on the files in `folder`; the settings and Airflow's connection point to it.
+
+    `warehouse` has the variables of the warehouse that the checkpoints read.
+    """
+    own = {"MLOPS_AIRBYTE__CONNECTIONS": str(declaration), "MLOPS_SOURCE": str(folder)}
+    service = Service({**environment, **own}, home).start()
+    variables = {"MLOPS_VAR": str(home / "var"), "NO_PROXY": "127.0.0.1", **warehouse}
+    variables["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airflow_connection(service)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield service
+    service.end(signal.SIGTERM)
+    service.client.close()
+
+
+def load_good_files(service, folder):
+    """Load the good files, which pass; returns the XComs of the tasks by file."""
     for name, content in good_files().items():
         (folder / name).write_bytes(content)
     xcoms = {}
@@ -110,8 +114,8 @@ def test_input_that_is_let_through_is_loaded_and_passes(loaded, postgres, databa
     assert loaded[PROJECTS]["report"]["rows_out"] == 321
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_bad_file_stops_at_its_task_without_a_retry(case, service, folder, loaded, rows):
+def check_bad_file(case, service, folder, rows):
+    """Assert that the tasks of a case stop where it says, with its message; `rows` gives the rows of a raw table."""
     case.write(folder)
     for file, task in zip(case.files, case.tasks, strict=True):
         before = rows(file)
@@ -126,6 +130,11 @@ def test_a_bad_file_stops_at_its_task_without_a_retry(case, service, folder, loa
             assert xcoms["report"]["note"] == str(error).partition("\n")[0]
         else:
             assert xcoms["report"]["checks"]["failed"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_bad_file_stops_at_its_task_without_a_retry(case, service, folder, loaded, rows):
+    check_bad_file(case, service, folder, rows)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -72,7 +73,9 @@ def test_the_type_of_the_runner_chooses_the_operator_and_single_tasks_may_have_a
     [
         ({"type": "docker"}, "set runner.image"),
         ({"type": "kubernetes", "image": "mlops:latest"}, "by its digest"),
-        ({"tasks": {"train": {"type": "kubernetes"}}}, "of tasks.train needs an image"),
+        ({"tasks": {"train": {"type": "kubernetes"}}}, "the image of tasks.train must be given by its digest"),
+        ({"tasks": {"train": {"type": "docker"}}}, "of tasks.train needs an image"),
+        ({"type": "docker", "image": "x", "accelerators": {"amd.com/gpu": 1}}, "no accelerator but nvidia.com/gpu"),
         ({"type": "gke", "image": IMAGE}, "needs runner.gke"),
         ({"memory": "2 GB"}, "memory"),
         ({"kubernetes": {"name_space": "x"}}, "name_space"),
@@ -139,6 +142,19 @@ def test_the_pod_of_every_task_satisfies_the_published_schema_of_kubernetes(use,
         kubernetes_validate.validate(pod, version, strict=True)
 
 
+@pytest.mark.parametrize("instance", ["ada", "grace"])
+def test_a_retry_looks_for_the_pod_or_container_of_its_own_airflow(use, monkeypatch, instance):
+    from pipeline.runners.engine import Run
+
+    use(COMPOSER)
+    monkeypatch.setenv("MLOPS_RUNNER__INSTANCE", instance)
+    task = commands.tagifai("train")
+    assert task.pod().metadata.labels["mlops-instance"] == instance
+    assert f"mlops-instance={instance}," in task.provider_operator()._build_find_pod_label_selector()
+    ids = {"dag_id": "mlops", "task_id": "train", "run_id": "scheduled__2026-01-01", "map_index": -1}
+    assert Run(task, SimpleNamespace(**ids))._labels["mlops.instance"] == instance
+
+
 def test_pods_of_gke_go_to_their_node_pool_and_get_their_secrets_there(use):
     use(GKE)
     spec = commands.tagifai("train").pod().spec
@@ -155,9 +171,12 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     monkeypatch.setenv("MLOPS_SPLIT__SEED", "8")
     monkeypatch.setenv("MLOPS_MLFLOW", "https://user:hush@mlflow.example")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "hush")
+    monkeypatch.setenv("MLOPS_VENDOR__API_KEY", "hush")
+    monkeypatch.setenv("MLOPS_WAREHOUSE__KEYFILE", "/keys/mlops.json")
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     plain, secret = environment.variables()
+    assert plain["GOOGLE_APPLICATION_CREDENTIALS"] == plain["MLOPS_WAREHOUSE__KEYFILE"] == "/keys/mlops.json"
     assert plain["MLOPS_THRESHOLD"] == "0.5"
     assert plain["MLOPS_SOURCE"] == "https://x"
     assert json.loads(plain["MLOPS_SPLIT"]) == {"seed": 7}
@@ -165,7 +184,7 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     assert plain["MLOPS_VAR"] == "/tmp/mlops"
     assert {*plain} & {"MLOPS_CONFIG", "MLOPS_RUNNER", "MLOPS_EMPTY"} == set()
     assert "hush" not in str(plain)
-    assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW"}
+    assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW", "MLOPS_VENDOR__API_KEY"}
 
 
 def test_of_several_config_files_the_later_counts_more_and_a_password_in_one_is_a_secret(monkeypatch, tmp_path):

@@ -164,12 +164,12 @@ def test_names_that_composer_rejects_and_secrets_are_refused_together(write_plac
             "environment_variables": {"GCS_BUCKET": "mine", "MLOPS_STUDIES": "x", "AIRFLOW_CONN_A": "a://b:c@d"},
             "airflow_options": {"core.parallelism": 1},
         },
-        warehouse={"labels": {"login": "https://me:mine@host"}},
+        mlflow="https://me:mine@host",
     )
     with pytest.raises(StackError) as refused:
         build("staging", config)
     told = str(refused.value).splitlines()
-    words = ("GCS_BUCKET", "core.parallelism", "MLOPS_WAREHOUSE holds a secret")
+    words = ("GCS_BUCKET", "core.parallelism", "MLOPS_MLFLOW holds a secret", "MLOPS_LINKS__MLFLOW holds a secret")
     words += ("AIRFLOW_CONN_A holds a secret", "MLOPS_STUDIES holds a secret")
     for line, word in zip(told, words, strict=True):
         assert line.startswith(str(bundles.places.path("staging")))

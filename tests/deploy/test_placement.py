@@ -31,7 +31,7 @@ def test_a_place_that_does_not_exist_is_refused():
 
 
 def test_a_missing_project_is_refused(write_place):
-    with pytest.raises(ConfigError, match=r"staging\.yaml: warehouse\.bigquery\.project: "):
+    with pytest.raises(ConfigError, match=r"staging\.yaml: warehouse\.project: "):
         write_place(warehouse={"project": None})
 
 

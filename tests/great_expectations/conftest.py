@@ -1,6 +1,8 @@
 """A real warehouse for the checkpoints."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from tests.conftest import ROOT, PostgresServer, warehouse_env
 
 sys.path.insert(0, str(ROOT / "airflow" / "dags"))
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 AIRBYTE_COLUMNS = "_airbyte_raw_id text, _airbyte_extracted_at timestamptz, _airbyte_meta jsonb"
 KNOWN_TAGS = ["mlops", "computer-vision"]

@@ -59,7 +59,7 @@ PROJECTS = [
 ]
 TAGS = [
     ("delete from {} where id > 2", ROWS, ["expected min_value=5, found 2."]),
-    ("update {} set id = 1 where id = 4", UNIQUE, ["tag 'computer-vision', id 1; tag 'mlops', id 1"]),
+    ("update {} set id = 1 where id = 4", UNIQUE, ["tag 'computer-vision', id 1", "tag 'mlops', id 1"]),
     ("update {} set id = null where id = 4", there("id"), ["tag 'mlops', id null"]),
     ("update {} set tag = null where id = 4", there("tag"), ["id 4, tag null"]),
     ("update {} set tag = 'mlops'", DISTINCT, ["expected min_value=2, found 1.", "a model needs two classes"]),

@@ -14,8 +14,10 @@ import time
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from kubernetes.client import models as k8s
 from pod_testing import GO, WAITS_FOR_GO, Case, configure
 
+from pipeline.runners.pods import watch
 from pipeline.settings import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,7 @@ LEAVES_ON_TERM = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('
 IGNORES_TERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); wait()"
 FILLS_MEMORY = "x = bytearray(300 << 20)"
 NOWHERE = "sha256:" + "0" * 64
+NO_CONFIG_MAP = k8s.V1EnvFromSource(config_map_ref=k8s.V1ConfigMapEnvSource(name="no-such-map"))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,11 @@ def delete(*options):
 # Each row: the command, keywords of the case, settings, what is done to it, the error and parts of its message.
 RETRY, NEVER = AirflowException, AirflowFailException
 ROWS = {
+    # The longest first.
+    "silent registry": (
+        "",
+        *({}, {"start_timeout": 30, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
+    ),
     "exit 3": ("succeed(); print('last words'); sys.exit(3)", {}, {}, None, RETRY, ["ended with 3", "last words"]),
     "no result": ("pass", {}, {}, None, RETRY, ["wrote no result"]),
     "no JSON": ("result.write_text('hello')", {}, {}, None, RETRY, ["not JSON", "hello"]),
@@ -90,7 +98,7 @@ ROWS = {
         "pathlib.Path('/dev/termination-log').write_text('the disk of the node is full'); sys.exit(4)",
         *({}, {}, None, RETRY, ["ended with 4", "the disk of the node is full"]),
     ),
-    "deleted, exit 0": (LEAVES_ON_TERM, {}, {}, delete(), RETRY, ["the pod was deleted", "wrote no result"]),
+    "deleted, exit 0": (LEAVES_ON_TERM, {}, {}, delete(), RETRY, ["the pod was deleted"]),
     "deleted, TERM ignored": (IGNORES_TERM, {}, {}, delete("--grace-period=2"), RETRY, ["the pod was deleted"]),
     "deleted by force": (IGNORES_TERM, {}, {}, delete("--force", "--grace-period=0"), RETRY, ["deleted"]),
     "evicted": (
@@ -108,14 +116,11 @@ ROWS = {
         *({}, {"start_timeout": 3, "k_node_selector": {"no": "such-node"}}, None, RETRY, ["Unschedulable", "match"]),
     ),
     "no secret": ("", {}, {"k_secret": "no-such-secret"}, None, NEVER, ['"no-such-secret" not found']),
+    "no ConfigMap": ("", {"changes": {"env_from": [NO_CONFIG_MAP]}}, {}, None, NEVER, ['"no-such-map" not found']),
     "no account": ("", {}, {"k_service_account": "nobody"}, None, NEVER, ["no service account", "nobody"]),
     "unknown command": ("", {"program": "no-such"}, {}, None, NEVER, ["127", "no-such"]),
     "pod's deadline": ("wait()", {"changes": {"active_deadline_seconds": 3}}, {}, None, RETRY, ["DeadlineExceeded"]),
     "execution_timeout": ("wait()", {"limit": 5}, {}, None, RETRY, ["Timeout", "execution_timeout"]),
-    "silent registry": (
-        "",
-        *({}, {"start_timeout": 30, "image": f"127.0.0.1:9/x@{NOWHERE}"}, None, RETRY, ["refused", "start_timeout"]),
-    ),
 }
 DEFERRABLE = (
     "no result",
@@ -203,7 +208,7 @@ def test_a_quota_that_stays_full_fails_and_can_be_tried_again(cluster, settings)
 
 COUNTS = """
 print("ready", flush=True)
-for number in range(60):
+for number in range(30):
     print("line", number, flush=True)
     time.sleep(0.5)
 succeed(rows=3)
@@ -213,16 +218,31 @@ succeed(rows=3)
 def counted(case):
     """Assert that a case came to its end with each line of its log once."""
     assert case.ended().result == {"rows": 3}, (case.error, case.recorder.text)
-    assert [line for line in case.log if line.startswith("line")] == [f"line {number}" for number in range(60)]
+    assert [line for line in case.log if line.startswith("line")] == [f"line {number}" for number in range(30)]
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
-def test_a_restarted_kubelet_is_outlived(cluster, settings, deferrable):
-    case = Case(settings(k_deferrable=deferrable), COUNTS).start()
-    ready(cluster, case)
+def test_a_restarted_kubelet_is_outlived(cluster, settings):
+    running = [Case(settings(k_deferrable=deferrable), COUNTS).start() for deferrable in (False, True)]
+    for case in running:
+        ready(cluster, case)
     with cluster.without("kubelet"):
         time.sleep(3)
-    counted(case)
+    for case in running:
+        counted(case)
+
+
+def test_a_lost_node_is_a_failure_that_can_be_tried_again(cluster, settings, monkeypatch):
+    monkeypatch.setattr(watch, "LOST", 3)
+    case = Case(settings(), "print('ready', flush=True); wait()", changes={"termination_grace_period": 1}).start()
+    ready(cluster, case)
+    # The node controller gives a node that does not report such a taint, which deletes its pods.
+    with cluster.without("kubelet"), cluster.tainted("does-not=report:NoExecute"):
+        error = case.ended().error
+    assert type(error) is RETRY, (error, case.recorder.text)
+    assert "the pod was deleted" in str(error)
+    assert "its node" in str(error)
+    assert "does not answer" in str(error)
+    gone(cluster, case)
 
 
 @pytest.mark.parametrize("seconds", [7, pytest.param(50, marks=pytest.mark.slow)])

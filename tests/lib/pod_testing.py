@@ -102,7 +102,7 @@ def record(operator, recorder):
 
 
 # How many pods are started at once: enough to make waiting cheap, few enough for two processors.
-_AT_ONCE = threading.Semaphore(8)
+_AT_ONCE = threading.Semaphore(12)
 
 
 class Case:

@@ -3,9 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from google.cloud import bigquery as google
 
 from stack import bigquery
+from stack import google as clients
+from stack.cli.main import main
+from stack.embedded.settings import load
 from stack.google import bigquery_client
 
 
@@ -35,19 +39,22 @@ def make(settings):
         client.delete_dataset(each.reference, delete_contents=True)
 
 
+OURS = {"app": "mlops", "prefix": "ada_"}
+
+
 def states(settings):
     return [(check.name, check.state) for check in bigquery.checks(settings)]
 
 
 def test_doctor_finds_credentials_location_and_bucket_in_order_and_leaves_nothing(settings, make):
-    make("ada_raw", labels={"app": "mlops"})
+    make("ada_raw", labels=OURS)
     assert states(settings) == [("BigQuery", "ok"), ("bucket", "ok")]
     tables = [each.table_id for each in bigquery_client(settings).list_tables("team.ada_raw")]
     assert tables == ["rows"]
 
 
 def test_doctor_names_a_dataset_that_is_elsewhere(settings, make):
-    make("ada_raw", labels={"app": "mlops"}, location="US")
+    make("ada_raw", labels=OURS, location="US")
     (check, *_) = bigquery.checks(settings)
     assert check.state == "fail"
     assert "ada_raw is in US" in check.found
@@ -68,12 +75,38 @@ def test_a_project_that_is_not_set_is_named(settings):
     assert check.found == "warehouse.project is not set: give the id of your Google Cloud project, CONFIG=…"
 
 
-def test_only_datasets_with_our_label_and_prefix_are_ours(settings, make):
-    make("ada_raw", labels={"app": "mlops"})
+def test_only_datasets_with_our_labels_and_prefix_are_ours(settings, make):
+    make("ada_raw", labels=OURS)
     make("ada_private", labels={})
-    make("grace_raw", labels={"app": "mlops"})
+    # The prefix of somebody else begins with this one.
+    make("ada_lovelace_raw", labels={"app": "mlops", "prefix": "ada_lovelace_"})
     client = bigquery_client(settings)
     (own,) = bigquery.ours(client, settings)
     assert own.dataset_id == "ada_raw"
     bigquery.delete(client, own)
-    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "grace_raw"}
+    assert {each.dataset_id for each in client.list_datasets()} == {"ada_private", "ada_lovelace_raw"}
+
+
+@pytest.fixture
+def away(settings, monkeypatch):
+    """A client of a BigQuery that does not answer, and patience of less than a second."""
+    settings.url = lambda _: "http://127.0.0.1:9"
+    for module in (clients, bigquery):
+        monkeypatch.setattr(module, "RETRY", clients.RETRY.with_timeout(0.1))
+    return bigquery_client(settings)
+
+
+def test_doctor_does_not_wait_for_a_bigquery_that_is_away(settings, away):
+    (check, *_) = bigquery.checks(settings)
+    assert check.state == "fail"
+    assert check.remedy.startswith("check the network")
+
+
+def test_clean_of_a_bigquery_that_is_away_is_an_error_that_says_so(tmp_path, away, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("warehouse: {project: shop}")
+    started = load(tmp_path / "var", place="bigquery", config=tmp_path / "mine.yaml")
+    (started.var / "config.yaml").write_text(started.config_text())
+    monkeypatch.setattr(clients, "bigquery_client", lambda _: away)
+    done = CliRunner().invoke(main, ["--place", "bigquery", "--var", str(started.var), "clean-warehouse", "--yes"])
+    assert done.exit_code == 1
+    assert "BigQuery does not answer" in done.output

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from devtools.instance import MAKE_VARIABLES
+from stack.embedded.settings import load
 from stack.settings import ROOT, inherited_environment
 
 
@@ -40,6 +41,26 @@ def test_a_misspelt_place_is_refused_and_not_taken_for_the_stack_without_docker(
     refused = make("--dry-run", target, "PLACE=compsoe")
     assert refused.returncode
     assert "PLACE=compsoe is not a place: use one of" in refused.stderr
+
+
+def test_clean_keeps_the_folder_of_datasets_that_it_cannot_delete_and_tells_what_else_to_do(tmp_path):
+    (tmp_path / "key.json").write_text("not a key")
+    (tmp_path / "mine.yaml").write_text(f"warehouse: {{project: shop, keyfile: {tmp_path}/key.json}}")
+    var = tmp_path / "var"
+    started = load(var, place="bigquery", config=tmp_path / "mine.yaml")
+    (var / "config.yaml").write_text(started.config_text())
+    refused = make("clean", "PLACE=bigquery", f"VAR={var}")
+    assert refused.returncode
+    assert "there are no Google credentials (" in refused.stdout
+    assert f"delete the folder alone: rm -r {var}" in refused.stdout
+    assert (var / "secrets.json").exists()
+
+
+def test_clean_deletes_the_folder_of_an_instance_that_was_never_started(tmp_path):
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "secrets.json").write_text("{}")
+    assert make("clean", "PLACE=bigquery", f"VAR={tmp_path}/var").returncode == 0
+    assert not (tmp_path / "var").exists()
 
 
 def test_commands_of_airbyte_take_the_name_of_an_overlay():

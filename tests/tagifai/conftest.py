@@ -228,3 +228,10 @@ def run(environment):
         return outcome.exit_code, outcome.stderr.splitlines()
 
     return run
+
+
+@pytest.fixture
+def bucket(bucket, google_key, monkeypatch):
+    """The bucket, with credentials, as commands have them."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google_key))
+    return bucket

@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import json
 import os
@@ -212,6 +213,11 @@ def test_without_its_hash_a_module_is_refused(searched, make_settings):
         run_module(settings, module=str(EXAMPLE), **options)
     with pytest.raises(ValueError, match=r"its hash is missing: append #sha256="):
         make_settings(train={"module": str(EXAMPLE)})
+
+
+def test_a_hash_of_another_form_is_named(settings):
+    with pytest.raises(TagifaiError, match=r"its hash has another form, 'ABC': write the 64 digits that `sha256sum"):
+        source.read(settings, f"{EXAMPLE}#sha256=ABC")
 
 
 def test_with_another_hash_a_module_is_refused_and_both_hashes_are_named(searched):
@@ -453,6 +459,23 @@ def test_only_the_latest_used_environments_are_kept_and_those_in_use(make_settin
         assert kept() == {third.parents[1].name}
 
 
+def test_an_environment_that_another_process_is_making_is_not_deleted(make_settings, write):
+    settings = make_settings(train={"keep_environments": 1})
+    making = settings.var / "modules" / "0123.new" / "bin" / "python"
+    making.parent.mkdir(parents=True)
+    making.touch()
+    os.utime(making.parents[1], (0, 0))
+    with environment.held(settings, source.read(settings, write(NOTHING))):
+        assert making.exists()
+
+
+@pytest.mark.parametrize("name", ["bayes", "params.json", "files"])
+def test_the_name_of_a_module_is_free(make_searched, write, quick, name):
+    settings, options = make_searched()
+    code = Path(quick.partition("#")[0]).read_text()
+    assert run_module(settings, module=write(code, name), **options)["module"]["uri"].endswith(f"/{name}")
+
+
 @pytest.mark.parametrize(
     ("offline", "kind", "message"),
     [
@@ -474,6 +497,18 @@ def test_requirements_that_cannot_be_installed_are_an_error_that_quotes_uv(
     ):
         pass
     assert caught.type is kind
+
+
+def test_training_rows_that_a_killed_run_has_left_are_deleted_by_the_next_run_of_any_module(searched, quick):
+    settings, options = searched
+    runs = settings.var / "modules" / "runs"
+    (runs / "killed").mkdir(parents=True, exist_ok=True)
+    (runs / "at-work").mkdir(exist_ok=True)
+    with (runs / "at-work.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_module(settings, module=quick, **options)
+        assert [each.name for each in runs.iterdir() if each.is_dir()] == ["at-work"]
+    (runs / "at-work").rmdir()
 
 
 def test_a_run_that_is_killed_takes_its_module_along_and_leaves_nothing_that_stops_the_next(

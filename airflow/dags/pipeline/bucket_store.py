@@ -23,7 +23,8 @@ class BucketStoreBackend(TupleStoreBackend):
         kwargs.pop("root_directory", None)
         super().__init__(**kwargs)
         bucket, _, folder = root.removeprefix("gs://").partition("/")
-        self._bucket, self._folder = storage.Client().bucket(bucket), folder.strip("/")
+        # Credentials need not name a project, and objects do not ask for one.
+        self._bucket, self._folder = storage.Client(project=None).bucket(bucket), folder.strip("/")
         self._config = {"root": root, "class_name": type(self).__name__, "module_name": __name__, **kwargs}
 
     def list_keys(self, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Settings of the DAGs and their operators: the merged config file, overridden by environment variables."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -62,6 +63,12 @@ Kind = Literal["venv", "docker", "kubernetes", "gke"]
 # A quantity of Kubernetes.
 Cpu = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
 Memory = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$")]
+Accelerators = dict[str, Annotated[int, Field(ge=1)]]
+GPU = "nvidia.com/gpu"
+_PUSH = (
+    "`make images`, then `make image-push REGISTRY=host:port/name` prints the image's reference; set it as runner.image"
+    " in a file given as CONFIG=… or in a place of your own (docs/places.md)"
+)
 
 
 class Toleration(Section):
@@ -80,7 +87,7 @@ class TaskRunner(Section):
     image: str | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
-    accelerators: dict[str, int] | None = None
+    accelerators: Accelerators | None = None
     node_selector: dict[str, str] | None = None
     tolerations: list[Toleration] | None = None
 
@@ -122,7 +129,8 @@ class Gke(Section):
 class Runner(Section):
     """Where commands run; the sections `docker`, `kubernetes` and `gke` are read by those types only.
 
-    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`.
+    For `venv` each environment is the folder `root`/NAME, and the working directory is `project`. `instance` is a label
+    of pods and containers, by which they differ from those of another Airflow in the namespace or on the engine.
     """
 
     type: Kind = "venv"
@@ -132,11 +140,12 @@ class Runner(Section):
     image: str | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
-    accelerators: dict[str, int] = {}
+    accelerators: Accelerators = {}
     tasks: dict[str, TaskRunner] = {}
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
     gke: Gke | None = None
+    instance: str | None = Field(None, pattern="^[a-z0-9]{1,63}$")
     root: Path = PROJECT / "var" / "env"
     project: Path = PROJECT
 
@@ -147,10 +156,12 @@ class Runner(Section):
             **{f" of tasks.{name}": each for name, each in self.tasks.items()},
         }.items():
             kind, image = own.type or self.type, own.image or self.image
-            if kind != "venv" and not image:
+            if kind == "docker" and not image:
                 raise ValueError(f"the type {kind}{where} needs an image: set runner.image")
-            if kind in ("kubernetes", "gke") and "@sha256:" not in (image or ""):
-                raise ValueError(f"the image{where} must be given by its digest, NAME@sha256:…, not {image!r}")
+            if kind in ("kubernetes", "gke") and not re.search("@sha256:[0-9a-f]{64}$", image or ""):
+                raise ValueError(f"the image{where} must be given by its digest, NAME@sha256:…, not {image!r}. {_PUSH}")
+            if kind == "docker" and (other := {*(own.accelerators or self.accelerators)} - {GPU}):
+                raise ValueError(f"the type docker{where} knows no accelerator but {GPU}, not {', '.join(other)}")
             if kind == "gke" and not self.gke:
                 raise ValueError(f"the type gke{where} needs runner.gke: project, location and cluster")
         return self
@@ -194,12 +205,18 @@ class Postgres(Section):
         )
 
 
+# https://cloud.google.com/bigquery/docs/labels-intro#requirements
+_LABEL = r"[\p{Ll}\p{Lo}\p{N}_-]"
+LabelKey = Annotated[str, Field(pattern=rf"^[\p{{Ll}}\p{{Lo}}]{_LABEL}{{0,62}}$")]
+LabelValue = Annotated[str, Field(pattern=rf"^{_LABEL}{{0,63}}$")]
+
+
 class BigQuery(Section):
     """The BigQuery project that the checkpoints read.
 
     Attributes:
         location: region of all datasets and jobs.
-        prefix: in front of the name of each dataset.
+        prefix: in front of the name of each dataset; Great Expectations asks for names in small letters only.
         maximum_bytes_billed: bytes that a query may read; BigQuery refuses a larger one.
         job_timeout: seconds after which a query is ended.
         keyfile: key of a service account; None: the default credentials of this machine.
@@ -209,14 +226,14 @@ class BigQuery(Section):
     """
 
     type: Literal["bigquery"]
-    project: str = Field(min_length=1)
+    project: str = Field(pattern="^[a-z][a-z0-9-]*$")
     location: str = Field(min_length=1)
-    prefix: str = Field("", pattern=r"^\w*$")
+    prefix: str = Field("", pattern="^[a-z0-9_]*$", max_length=63)
     maximum_bytes_billed: int = Field(ge=1)
     job_timeout: int = Field(ge=1)
     keyfile: str | None = None
     impersonate: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[LabelKey, LabelValue] = {}
     storage_api: str | None = None
 
     @property

@@ -222,6 +222,10 @@ def test_environments_that_were_moved_are_found_by_their_programs(stack, tmp_pat
     monkeypatch.setattr(doctor, "names", lambda _: ("stack", "airflow"))
     environment_in(tmp_path / "env", "stack")
     assert doctor.scripts(stack).state == "ok"
+    (tmp_path / "link").symlink_to(tmp_path / "env")
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor, "ENVIRONMENTS", tmp_path / "link")
+        assert doctor.scripts(stack).state == "ok"
     environment_in(tmp_path / "env", "airflow", home="/before/var/env")
     check = doctor.scripts(stack)
     assert (check.state, check.found.endswith(": airflow")) == ("fail", True)

@@ -10,7 +10,7 @@ from stack.environments import task_environment
 from stack.errors import StackError
 from stack.pods import settings as pods
 from stack.pods.cluster import Cluster
-from stack.settings import ConfigError
+from stack.settings import ROOT, ConfigError
 
 IMAGE = f"registry.example/tasks@sha256:{'0' * 64}"
 # Nothing listens there.
@@ -45,9 +45,13 @@ def make(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("image", "told"), [(None, "it is not set"), ("tasks:latest", "tasks:latest names no digest")])
+@pytest.mark.parametrize(
+    ("image", "told"), [(None, "None"), ("tasks:latest", "'tasks:latest'"), ("a@sha256:1", "'a@sha")]
+)
 def test_an_image_without_a_digest_is_refused_with_the_commands_that_give_one(make, image, told):
-    with pytest.raises(ConfigError, match=rf"runner\.image: {told}.*make image-push REGISTRY=.*CONFIG=") as caught:
+    with pytest.raises(
+        ConfigError, match=rf"the image must .*, not {told}.*make image-push REGISTRY=.*CONFIG="
+    ) as caught:
         make(runner={"image": image})
     assert "`make images`" in str(caught.value)
 
@@ -65,6 +69,13 @@ def test_the_cluster_stays_the_callers_of_the_start_whatever_is_current_later(ma
     for each in (settings, make(as_started=True)):
         found = each.config["runner"]["kubernetes"]
         assert (found["kubeconfig"], found["context"]) == (str(kubeconfig), "second")
+
+
+@pytest.mark.parametrize(("given", "used"), [("kube/config", f"{ROOT}/kube/config"), ("~/mine:/b", "HOME/mine:/b")])
+def test_a_kubeconfig_that_is_set_is_found_wherever_a_process_works(make, monkeypatch, tmp_path, given, used):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = make(runner={"kubernetes": {"kubeconfig": given}}).config["runner"]["kubernetes"]["kubeconfig"]
+    assert found == used.replace("HOME", str(tmp_path))
 
 
 def test_the_context_can_be_set(make):

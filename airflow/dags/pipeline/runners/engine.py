@@ -22,6 +22,7 @@ from pipeline.runners.logs import START, Log, Position
 from pipeline.runners.outcome import EXCEEDED, NO_PROGRAM, TIMED_OUT, Outcome, exceeded
 from pipeline.runners.surroundings import Surroundings, look
 from pipeline.runners.waiting import Waiting
+from pipeline.settings import GPU
 
 if TYPE_CHECKING:
     from pipeline.runners.operator import CommandOperator
@@ -58,6 +59,7 @@ class Run:
             "mlops.task_id": instance.task_id,
             "mlops.run_id": instance.run_id,
             "mlops.map_index": str(-1 if index is None else index),
+            **({"mlops.instance": self._runner.instance} if self._runner.instance else {}),
         }
         limit = task.execution_timeout
         self._deadline = time.time() + limit.total_seconds() if limit else float("inf")
@@ -119,7 +121,7 @@ class Run:
         runner, memory = self._runner, self._bytes()
         program = environment.program(self._task.environment, self._task.command)
         plain, secret = environment.variables()
-        gpus = runner.accelerators.get("nvidia.com/gpu", 0)
+        gpus = runner.accelerators.get(GPU, 0)
         try:
             return self._engine().containers.create(
                 runner.image or "",

@@ -24,7 +24,7 @@ PASSED_ON = (
 )
 # Of these, the ones that mean something on Airflow's machine only.
 KEPT = ("MLOPS_CONFIG", "MLOPS_VAR", "MLOPS_RUNNER", "MLOPS_LINKS")
-_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|^MLOPS_STUDIES$")
+_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|^MLOPS_STUDIES$")
 # A URL with a login, or settings with a password among them.
 _SECRET_VALUE = re.compile(r'://[^/@\s]+@|"password":')
 
@@ -44,6 +44,9 @@ def variables(
         name: value for name, value in environ.items() if name.startswith(PASSED_ON) and not name.startswith(KEPT)
     }
     found["MLOPS_VAR"] = VAR
+    if keyfile := found.get("MLOPS_WAREHOUSE__KEYFILE"):
+        # For buckets.
+        found["GOOGLE_APPLICATION_CREDENTIALS"] = keyfile
     secret = {name for name, value in found.items() if is_secret(name, value)}
     plain = {name: value for name, value in found.items() if name not in secret}
     return plain, {name: found[name] for name in sorted(secret)}

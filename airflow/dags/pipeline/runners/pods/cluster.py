@@ -8,7 +8,7 @@ from typing import Any
 
 import urllib3
 from airflow.providers.common.compat.sdk import AirflowFailException
-from kubernetes.client import CoreV1Api, V1DeleteOptions
+from kubernetes.client import ApiClient, CoreV1Api, V1DeleteOptions
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
@@ -135,9 +135,11 @@ class Cluster:
             self._exec(name, _END_SIDECAR)
 
     def _exec(self, name: str, script: str) -> str:
+        # With a client of its own: `stream` changes the client's requests, and a signal may send another one meanwhile.
+        api = CoreV1Api(ApiClient(self._api.api_client.configuration))
         try:
             return stream(
-                self._api.connect_get_namespaced_pod_exec,
+                api.connect_get_namespaced_pod_exec,
                 *(name, self.namespace),
                 container=SIDECAR,
                 command=["sh", "-c", script],

@@ -76,6 +76,7 @@ class PodOperator(KubernetesPodOperator):
                 self._delete()
                 raise
             if pod is None:
+                self._delete()
                 return facts
             self.defer(
                 trigger=PodTrigger(self.task_id, pod, self.runner.start_timeout, deadline, list(START)),

@@ -59,7 +59,8 @@ def arguments(runner: Runner, program: list[str], seconds: float) -> dict[str, A
         "arguments": [*program[1:], "--result", RESULT],
         "env_vars": plain,
         "env_from": [secret] if secret else [],
-        "labels": dict(LABELS),
+        # By which a retry finds its pod, beside those of its run: another Airflow may have a run of the same id.
+        "labels": LABELS | ({"mlops-instance": runner.instance} if runner.instance else {}),
         "container_resources": k8s.V1ResourceRequirements(requests=resources, limits=resources),
         "volumes": volumes,
         "volume_mounts": mounts,
@@ -95,9 +96,11 @@ def complete(given: Pod) -> Pod:
         sidecar_container_resources=k8s.V1ResourceRequirements(
             requests={"cpu": "10m", "memory": "16Mi"}, limits={"cpu": "100m", "memory": "64Mi"}
         ),
-        sidecar_container_security_context=k8s.V1SecurityContext(**_SECURITY),
     )
-    pod.spec.containers[1].image_pull_policy = "IfNotPresent"
+    sidecar = pod.spec.containers[1]
+    sidecar.image_pull_policy = "IfNotPresent"
+    # Version 10.11 has no argument for it.
+    sidecar.security_context = k8s.V1SecurityContext(**_SECURITY)
     # Kubernetes would add variables for each service, such as MLFLOW_PORT=tcp://…
     pod.spec.enable_service_links = False
     # Composer refuses pods with affinity, even an empty one.
