@@ -1,10 +1,14 @@
 """What the DAGs share: the assets between them, the schedule of dataops, and the retries of tasks."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetOrTimeSchedule
+from airflow.sdk import Asset
 
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import AssetOrTimeSchedule
 
 # The source's files; updated by watch, starts dataops.
 SOURCE = Asset("source")
@@ -20,14 +24,26 @@ RETRIES = {
 }
 
 
-def dataops_schedule(settings: Settings) -> str | list[Asset] | AssetOrTimeSchedule | None:
+def dataops_schedule(settings: Settings) -> "str | list[Asset] | AssetOrTimeSchedule | None":
     """What starts dataops: the clock, a change of the source, both, or (None) only a manual trigger."""
     cron = settings.dataops_schedule
     if settings.watch.seconds is None:
         return cron
     if cron is None:
         return [SOURCE]
-    # Imported here to keep parsing fast: only the watch needs it.
-    from airflow.sdk import CronTriggerTimetable
-
+    # Imported here to keep parsing fast: only the watch needs them.
+    try:
+        from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+    except ImportError:
+        return _schedule_of_3_1(cron)
     return AssetOrTimeSchedule(assets=[SOURCE], timetable=CronTriggerTimetable(cron, timezone="UTC"))
+
+
+def _schedule_of_3_1(cron: str) -> Any:
+    """The clock or a change of the source; Airflow 3.1 has the classes elsewhere, with other types."""
+    from airflow.timetables.assets import AssetOrTimeSchedule
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    condition: Any = [SOURCE]
+    timetable: Any = CronTriggerTimetable(cron, timezone="UTC")
+    return AssetOrTimeSchedule(assets=condition, timetable=timetable)

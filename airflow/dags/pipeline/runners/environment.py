@@ -47,9 +47,14 @@ def variables(
     if keyfile := found.get("MLOPS_WAREHOUSE__KEYFILE"):
         # For buckets.
         found["GOOGLE_APPLICATION_CREDENTIALS"] = keyfile
-    secret = {name for name, value in found.items() if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value)}
+    secret = {name for name, value in found.items() if is_secret(name, value)}
     plain = {name: value for name, value in found.items() if name not in secret}
     return plain, {name: found[name] for name in sorted(secret)}
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable may not be shown to anybody who may see a pod."""
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:

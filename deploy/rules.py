@@ -1,0 +1,102 @@
+"""What gcloud accepts and Composer's service rejects minutes later, or takes for something else.
+
+The rules are those of Composer's API v1 (`SoftwareConfig`) and of Google's page "Set environment variables" of Cloud
+Composer 3, read in November 2026.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from deploy.problem import Problem
+
+# Folders of the environment's bucket on Airflow's machines; they sync one way.
+MOUNTED = "/home/airflow/gcs"
+RESERVED = frozenset(
+    (
+        *("AIRFLOW_DATABASE_VERSION", "AIRFLOW_HOME", "AIRFLOW_SRC_DIR", "AIRFLOW_WEBSERVER", "AUTO_GKE"),
+        *("CLOUDSDK_METRICS_ENVIRONMENT", "CLOUD_LOGGING_ONLY", "COMPOSER_AGENT_BUILD_SERVICE_ACCOUNT"),
+        *("COMPOSER_ENVIRONMENT", "COMPOSER_GKE_LOCATION", "COMPOSER_GKE_NAME", "COMPOSER_GKE_ZONE"),
+        *("COMPOSER_LOCATION", "COMPOSER_OPERATION_UUID", "COMPOSER_PYTHON_VERSION", "COMPOSER_VERSION"),
+        *("CONTAINER_NAME", "C_FORCE_ROOT", "DAGS_FOLDER", "GCE_METADATA_TIMEOUT", "GCP_PROJECT"),
+        *("GCP_TENANT_PROJECT", "GCSFUSE_EXTRACTED", "GCS_BUCKET", "GKE_CLUSTER_NAME", "GKE_IN_TENANT"),
+        *("GOOGLE_APPLICATION_CREDENTIALS", "MAJOR_VERSION", "MINOR_VERSION", "PATH"),
+        *("PIP_DISABLE_PIP_VERSION_CHECK", "PORT", "PROJECT_ID", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS"),
+        *("REDIS_PASSWORD", "REDIS_PORT", "REDIS_USER", "SQL_DATABASE", "SQL_INSTANCE", "SQL_PASSWORD"),
+        *("SQL_PROJECT", "SQL_REGION", "SQL_USER"),
+    )
+)
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_SECTION = re.compile(r"[^-\[\].=;\s]+")
+_KEY = re.compile(r"[a-z0-9_]+")
+_ADDRESS = Problem(
+    "Composer takes no addresses and no files", "publish the package in an index, and write NAME==VERSION"
+)
+_PACKAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+
+
+def environment_variables(variables: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with environment variables."""
+    for name in sorted(variables):
+        where = f"environment variable {name!r}"
+        if name.startswith("AIRFLOW__"):
+            section, _, key = name.removeprefix("AIRFLOW__").lower().partition("__")
+            yield Problem(f"{where}: Composer takes no such names", f"set the Airflow option {section}-{key}")
+        elif not _VARIABLE.fullmatch(name):
+            yield Problem(f"{where}: not a name", "use letters, digits and _, and no digit at the beginning")
+        elif name in RESERVED:
+            yield Problem(f"{where}: reserved by Composer, which sets it itself", "choose another name")
+
+
+def airflow_options(options: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with overrides of Airflow's options."""
+    for name, value in sorted(options.items()):
+        where = f"Airflow option {name!r}"
+        section, hyphen, key = name.partition("-")
+        if not hyphen and "." in name:
+            yield Problem(f"{where}: not a name", f"write {name.replace('.', '-', 1)}, with a hyphen")
+        elif not hyphen or not _SECTION.fullmatch(section) or not _KEY.fullmatch(key):
+            yield Problem(f"{where}: not a name", "write section-key, the key in lower case with _ between words")
+        elif not value:
+            yield Problem(f"{where}: has no value", "give one, or leave the option out")
+
+
+def packages(lines: list[str]) -> Iterator[Problem]:
+    """What is wrong with the lines of a list of packages; comments are allowed."""
+    given = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip() and line.strip()[0] != "#"}
+    seen: set[str] = set()
+    for number, line in given.items():
+        problem = _package(line)
+        if not problem:
+            name = canonicalize_name(Requirement(line).name)
+            problem = Problem(f"{name} is there twice", "leave one line") if name in seen else None
+            seen.add(name)
+        if problem:
+            yield problem.at(f"line {number}, {line!r}")
+    if not given:
+        yield Problem("the list is empty, which would remove every package from the environment", "name at least one")
+
+
+def _package(line: str) -> Problem | None:
+    """What is wrong with a line that names a package."""
+    if "--hash" in line:
+        return Problem("Composer takes no hashes", "write NAME==VERSION")
+    if line.startswith("-"):
+        return Problem("Composer takes no options of pip", "name each package in a line of its own")
+    if "://" in line or line.startswith((".", "/")):
+        return _ADDRESS
+    if ";" in line:
+        return Problem("Composer takes no markers", "leave out all from the semicolon on")
+    if "#" in line:
+        return Problem("a comment cannot follow a package", "give it a line of its own")
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return Problem("not a requirement", "write NAME, NAME==VERSION or NAME[EXTRA]>=VERSION")
+    if requirement.url:
+        return _ADDRESS
+    if not _PACKAGE.fullmatch(requirement.name):
+        return Problem("names are in lower case", f"write {requirement.name.lower()}")
+    return None
