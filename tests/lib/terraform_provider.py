@@ -44,11 +44,15 @@ class SchemaProvider(services.ProviderServicer):
 
 
 def _planned(values: dict, block: Block) -> dict:
-    """`values` with unknown ones for what is computed and not set."""
-    computed = {each.name for each in block.attributes if each.computed}
-    planned = {name: UNKNOWN if value is None and name in computed else value for name, value in values.items()}
+    """`values` with unknown ones for what is computed and not set, and without what is written only."""
+    planned = dict(values)
+    for each in block.attributes:
+        if each.write_only:
+            planned[each.name] = None
+        elif each.computed and values[each.name] is None:
+            planned[each.name] = UNKNOWN
     for nested in block.block_types:
-        inner = values.get(nested.type_name)
+        inner = values[nested.type_name]
         if nested.nesting == NestedBlock.SINGLE:
             planned[nested.type_name] = inner and _planned(inner, nested.block)
         elif isinstance(inner, list):

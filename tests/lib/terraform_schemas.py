@@ -48,12 +48,9 @@ class Bindings:
         self._name = config[1]
 
     def schema(self) -> messages.Schema:
-        """The schema of the resource."""
+        """The schema of the resource, or of the provider."""
         body = self._found(r"synthesizeHclAttributes\(\) \{(.*?)\n    \}")
-        block = self._block(body, f"{self._name}Config", self._name)
-        if "id" not in {each.name for each in block.attributes}:
-            block.attributes.add(name="id", type=b'"string"', computed=True)
-        return messages.Schema(block=block)
+        return messages.Schema(block=self._block(body, f"{self._name}Config", self._name))
 
     def _found(self, pattern: str) -> str:
         found = re.search(pattern, self._script, re.DOTALL)
@@ -126,6 +123,7 @@ def schemas(provider: str, types: Iterable[str]) -> messages.Schemas:
     package = f"cdktf_cdktf_provider_{provider}"
     archives = [file for file in metadata.files(package) if file.name.endswith(".jsii.tgz")]
     assert len(archives) == 1, f"{package} should hold one archive"
+    # `google_storage_bucket` is in the folder `storage-bucket`.
     folders = {type_.removeprefix(f"{provider}_").replace("_", "-"): type_ for type_ in types}
     texts = _texts(Path(archives[0].locate()), {"provider", *folders})
     answer = messages.Schemas(provider=Bindings(*texts.pop("provider")).schema())
