@@ -35,3 +35,7 @@ resource "google_artifact_registry_repository_iam_member" "all" {
   role       = each.value
   member     = google_service_account.all[each.key].member
 }
+
+locals {
+  registry = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+}
