@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -28,6 +29,9 @@ class SchemaProvider(services.ProviderServicer):
         return messages.Prepare.Response(prepared_config=request.config)
 
     def ValidateResourceTypeConfig(self, request, context):  # noqa: N802
+        return messages.Empty()
+
+    def ValidateDataSourceConfig(self, request, context):  # noqa: N802
         return messages.Empty()
 
     def Configure(self, request, context):  # noqa: N802
@@ -61,12 +65,12 @@ def _planned(values: dict, block: Block) -> dict:
 
 
 @contextmanager
-def providers(types: dict[str, Iterable[str]]) -> Iterator[dict[str, str]]:
-    """Serve the resource types of each provider; gives the variables by which terraform uses these providers."""
+def providers(text: str) -> Iterator[dict[str, str]]:
+    """Serve what the `text` of modules uses; gives the variables by which terraform uses these providers."""
     servers, addresses = [], {}
-    for name, names in types.items():
+    for name in sorted(set(re.findall(r'source += "hashicorp/(\w+)"', text))):
         server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_send_message_length", -1)])
-        services.add_ProviderServicer_to_server(SchemaProvider(schemas(name, names)), server)
+        services.add_ProviderServicer_to_server(SchemaProvider(schemas(name, text)), server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)

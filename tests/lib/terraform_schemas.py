@@ -7,7 +7,6 @@ is required; not the allowed values or which arguments exclude each other, which
 import json
 import re
 import tarfile
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -118,17 +117,23 @@ class Bindings:
         return found
 
 
-def schemas(provider: str, types: Iterable[str]) -> messages.Schemas:
-    """Schema of a provider, `google` for example, and of those of the resource `types` that it has."""
+def schemas(provider: str, text: str) -> messages.Schemas:
+    """Schema of a provider, `google` for example, and of its resources and data sources that the `text` of modules has."""
     package = f"cdktf_cdktf_provider_{provider}"
     archives = [file for file in metadata.files(package) if file.name.endswith(".jsii.tgz")]
     assert len(archives) == 1, f"{package} should hold one archive"
-    # `google_storage_bucket` is in the folder `storage-bucket`.
-    folders = {type_.removeprefix(f"{provider}_").replace("_", "-"): type_ for type_ in types}
-    texts = _texts(Path(archives[0].locate()), {"provider", *folders})
+    wanted = {
+        # `resource "google_storage_bucket"` is in the folder storage-bucket, `data "google_project"` in data-google-project.
+        (type_.removeprefix(f"{provider}_") if kind == "resource" else f"data_{type_}").replace("_", "-"): (kind, type_)
+        for kind, type_ in re.findall(r'^(resource|data) "(\w+)"', text, re.MULTILINE)
+        if type_.startswith(f"{provider}_")
+    }
+    texts = _texts(Path(archives[0].locate()), {"provider", *wanted})
     answer = messages.Schemas(provider=Bindings(*texts.pop("provider")).schema())
-    for folder, text in texts.items():
-        answer.resource_schemas[folders[folder]].CopyFrom(Bindings(*text).schema())
+    for folder, found in texts.items():
+        kind, type_ = wanted[folder]
+        kinds = answer.resource_schemas if kind == "resource" else answer.data_source_schemas
+        kinds[type_].CopyFrom(Bindings(*found).schema())
     return answer
 
 

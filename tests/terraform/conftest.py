@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 
@@ -11,8 +10,6 @@ import pytest
 from terraform_testing import MODULES, Module, unable
 
 OLDEST = (1, 11)
-# Resources of these providers.
-PROVIDERS = ("google", "helm", "kubernetes")
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +23,9 @@ def terraform(tmp_path_factory):
     from terraform_provider import providers
 
     text = "".join(path.read_text() for path in MODULES.glob("*/*.tf"))
-    types = set(re.findall(r'^resource "(\w+)"', text, re.MULTILINE))
     settings = tmp_path_factory.mktemp("terraform") / "terraform.rc"
     settings.touch()
-    with providers({name: [each for each in types if each.startswith(f"{name}_")] for name in PROVIDERS}) as reattach:
+    with providers(text) as reattach:
         yield {
             "PATH": os.environ["PATH"],
             "HOME": str(settings.parent),

@@ -60,9 +60,8 @@ resource "google_project_iam_custom_role" "deploy" {
     "composer.environments.update",
     "composer.operations.get",
     "composer.operations.list",
-    "composer.userworkloadssecrets.create",
-    "composer.userworkloadssecrets.get",
-    "composer.userworkloadssecrets.update",
+    # Not to read them: a secret that somebody else made stays closed.
+    "secretmanager.secrets.create",
   ]
 
   depends_on = [google_project_service.all]
@@ -79,4 +78,13 @@ resource "google_service_account_iam_member" "deploy_as_composer" {
   service_account_id = google_service_account.all["composer"].name
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.all["deploy"].member
+}
+
+# People who may run `make deploy` as the account of deploys, without a key.
+resource "google_service_account_iam_member" "deployers" {
+  for_each = toset(var.deployers)
+
+  service_account_id = google_service_account.all["deploy"].name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = each.key
 }

@@ -4,6 +4,13 @@ locals {
   budgets = var.budget == null ? {} : { project = var.budget }
 }
 
+# Budgets know projects by number.
+data "google_project" "all" {
+  for_each = local.budgets
+
+  depends_on = [google_project_service.all]
+}
+
 resource "google_monitoring_notification_channel" "email" {
   for_each = toset(var.budget == null ? [] : var.budget.emails)
 
@@ -21,7 +28,7 @@ resource "google_billing_budget" "all" {
   display_name    = local.name
 
   budget_filter {
-    projects = ["projects/${var.project}"]
+    projects = ["projects/${data.google_project.all[each.key].number}"]
   }
 
   amount {

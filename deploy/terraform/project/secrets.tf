@@ -3,17 +3,24 @@
 
 locals {
   database_address = "${google_sql_database_instance.all.private_ip_address}:5432"
+  # Who reads our own secrets.
   secrets = {
     # Of the MLflow server.
     "mlflow-database" = ["mlflow"]
     "mlflow-login"    = ["mlflow"]
     "mlflow-key"      = ["mlflow"]
-    # Of the tasks: MLOPS_STUDIES and MLFLOW_TRACKING_PASSWORD.
-    "studies"      = ["composer", "deploy"]
-    "mlflow-admin" = ["composer", "deploy"]
+    # Lines NAME='value' that `make deploy` needs in its environment; a person writes them.
+    "deploy" = ["deploy"]
   }
-  # Airflow's secrets backend finds connections and variables by these names.
-  airflow_secrets = toset(["airflow-connections-airbyte_default", "airflow-variables-airbyte_connections"])
+  # Airflow's secrets backend finds connections and variables by these names; `make deploy` writes their values.
+  airflow_secrets = toset(concat(
+    [
+      "airflow-connections-airbyte_default",
+      "airflow-variables-airbyte_connections",
+      "airflow-variables-airbyte_connections_smoke",
+    ],
+    var.airflow_secrets,
+  ))
   secret_readers = merge(
     { for each in flatten([for secret, readers in local.secrets : [for reader in readers : { secret = secret, account = reader }]]) :
     "${each.account} ${each.secret}" => each },
@@ -77,17 +84,5 @@ resource "google_secret_manager_secret_version" "mlflow_login" {
 resource "google_secret_manager_secret_version" "mlflow_key" {
   secret                 = google_secret_manager_secret.all["mlflow-key"].id
   secret_data_wo         = var.passwords.mlflow_key
-  secret_data_wo_version = var.passwords_version
-}
-
-resource "google_secret_manager_secret_version" "studies" {
-  secret                 = google_secret_manager_secret.all["studies"].id
-  secret_data_wo         = "postgresql+psycopg2://studies:${var.passwords.studies_database}@${local.database_address}/studies?sslmode=require"
-  secret_data_wo_version = var.passwords_version
-}
-
-resource "google_secret_manager_secret_version" "mlflow_admin" {
-  secret                 = google_secret_manager_secret.all["mlflow-admin"].id
-  secret_data_wo         = var.passwords.mlflow_admin
   secret_data_wo_version = var.passwords_version
 }

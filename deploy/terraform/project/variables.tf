@@ -130,6 +130,41 @@ variable "passwords_version" {
   default     = 1
 }
 
+variable "airflow_secrets" {
+  description = "Names of further secrets of Airflow, airflow-connections-NAME and airflow-variables-NAME, for deploy.connections and deploy.variables of the place."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.airflow_secrets : can(regex("^airflow-(connections|variables)-[A-Za-z0-9_-]+$", each))])
+    error_message = "airflow_secrets must be names such as airflow-connections-slack."
+  }
+}
+
+# --- who deploys ---
+
+variable "deployers" {
+  description = "People and groups who may run `make deploy` as the account of deploys: user:ada@example.com, group:…"
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.deployers : can(regex("^(user|group):[^@ ]+@[^@ ]+$", each))])
+    error_message = "deployers must be user:ADDRESS or group:ADDRESS."
+  }
+}
+
+variable "github_repository" {
+  description = "OWNER/NAME of the repository whose workflow deploys this place, without keys; null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be OWNER/NAME."
+  }
+}
+
 # --- optional parts ---
 
 variable "budget" {
@@ -144,17 +179,6 @@ variable "budget" {
   validation {
     condition     = var.budget == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
     error_message = "budget.billing_account must be an id such as 012345-6789AB-CDEF01."
-  }
-}
-
-variable "github_repository" {
-  description = "OWNER/NAME of the repository whose workflow deploys this place, without keys; null: none."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
-    error_message = "github_repository must be OWNER/NAME."
   }
 }
 

@@ -40,6 +40,12 @@ override_resource {
   values          = { name = "projects/1/locations/global/workloadIdentityPools/mlops-staging-github" }
 }
 
+override_data {
+  target          = data.google_project.all["project"]
+  override_during = plan
+  values          = { number = "1234567890" }
+}
+
 variables {
   place   = "staging"
   project = "demo-project"
@@ -126,18 +132,16 @@ run "roles_on_buckets_datasets_images_and_secrets" {
 
   assert {
     condition = toset([for name, each in google_secret_manager_secret_iam_member.readers : "${each.member} ${split(" ", name)[1]} ${each.role}"]) == toset([
-      for each in [
-        "mlflow mlflow-database", "mlflow mlflow-login", "mlflow mlflow-key",
-        "composer studies", "composer mlflow-admin", "deploy studies", "deploy mlflow-admin",
-        "composer airflow-connections-airbyte_default", "composer airflow-variables-airbyte_connections",
-        "deploy airflow-connections-airbyte_default", "deploy airflow-variables-airbyte_connections",
-      ] : "serviceAccount:${each} roles/secretmanager.secretAccessor"
+      for each in concat(
+        ["mlflow mlflow-database", "mlflow mlflow-login", "mlflow mlflow-key", "deploy deploy"],
+        [for each in setproduct(["composer", "deploy"], ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"]) : join(" airflow-", each)],
+      ) : "serviceAccount:${each} roles/secretmanager.secretAccessor"
     ])
     error_message = "who reads which secret: ${jsonencode([for name, each in google_secret_manager_secret_iam_member.readers : "${each.member} ${name}"])}"
   }
 
   assert {
-    condition     = toset(keys(google_secret_manager_secret_iam_member.deploy_writes)) == toset(["airflow-connections-airbyte_default", "airflow-variables-airbyte_connections"])
+    condition     = toset(keys(google_secret_manager_secret_iam_member.deploy_writes)) == toset([for each in ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"] : "airflow-${each}"])
     error_message = "make deploy writes Airflow's connections and variables, and no other secret"
   }
 }
@@ -159,7 +163,10 @@ run "names_have_the_place" {
   }
 
   assert {
-    condition     = toset([for each in google_secret_manager_secret.all : each.secret_id]) == toset(concat([for each in ["mlflow-database", "mlflow-login", "mlflow-key", "mlflow-admin", "studies"] : "mlops-staging-${each}"], ["airflow-connections-airbyte_default", "airflow-variables-airbyte_connections"]))
+    condition = toset([for each in google_secret_manager_secret.all : each.secret_id]) == toset(concat(
+      [for each in ["mlflow-database", "mlflow-login", "mlflow-key", "deploy"] : "mlops-staging-${each}"],
+      [for each in ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"] : "airflow-${each}"],
+    ))
     error_message = "secrets: ${jsonencode([for each in google_secret_manager_secret.all : each.secret_id])}"
   }
 
@@ -285,7 +292,7 @@ run "a_budget_warns_by_e_mail" {
   }
 
   assert {
-    condition     = google_billing_budget.all["project"].amount[0].specified_amount[0].units == "500" && toset(google_billing_budget.all["project"].budget_filter[0].projects) == toset(["projects/demo-project"])
+    condition     = google_billing_budget.all["project"].amount[0].specified_amount[0].units == "500" && toset(google_billing_budget.all["project"].budget_filter[0].projects) == toset(["projects/1234567890"])
     error_message = "the budget has another amount, or another project"
   }
 
@@ -306,5 +313,24 @@ run "what_holds_data_is_protected" {
   assert {
     condition     = alltrue([for each in google_storage_bucket.all : each.public_access_prevention == "enforced" && each.uniform_bucket_level_access])
     error_message = "a bucket can be made public"
+  }
+}
+
+run "people_deploy_as_the_account_of_deploys" {
+  command = plan
+
+  variables {
+    deployers       = ["user:ada@example.com"]
+    airflow_secrets = ["airflow-connections-slack"]
+  }
+
+  assert {
+    condition     = toset([for each in google_service_account_iam_member.deployers : "${each.member} ${each.role}"]) == toset(["user:ada@example.com roles/iam.serviceAccountTokenCreator"])
+    error_message = "people who deploy get tokens of the account, and no key"
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_iam_member.readers["composer airflow-connections-slack"].member == "serviceAccount:composer" && google_secret_manager_secret_iam_member.deploy_writes["airflow-connections-slack"].member == "serviceAccount:deploy"
+    error_message = "further secrets of Airflow are read by Composer and written by deploys"
   }
 }
