@@ -40,12 +40,6 @@ override_resource {
   values          = { name = "projects/1/locations/global/workloadIdentityPools/mlops-staging-github" }
 }
 
-override_data {
-  target          = data.google_project.all["project"]
-  override_during = plan
-  values          = { number = "1234567890" }
-}
-
 variables {
   place   = "staging"
   project = "demo-project"
@@ -281,24 +275,6 @@ run "the_mlflow_server_has_its_login_and_no_password_in_a_variable" {
       "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY",
     ])
     error_message = "variables with passwords come from Secret Manager"
-  }
-}
-
-run "a_budget_warns_by_e_mail" {
-  command = plan
-
-  variables {
-    budget = { billing_account = "012345-6789AB-CDEF01", amount = 500, emails = ["a@example.com", "b@example.com"] }
-  }
-
-  assert {
-    condition     = google_billing_budget.all["project"].amount[0].specified_amount[0].units == "500" && toset(google_billing_budget.all["project"].budget_filter[0].projects) == toset(["projects/1234567890"])
-    error_message = "the budget has another amount, or another project"
-  }
-
-  assert {
-    condition     = length(google_monitoring_notification_channel.email) == 2 && length(google_billing_budget.all["project"].all_updates_rule[0].monitoring_notification_channels) == 2
-    error_message = "each address gets the warnings"
   }
 }
 
