@@ -115,8 +115,8 @@ def test_other_names_and_roles_fail(module):
         "roles_on_the_project_are_these_and_no_others": ("accounts.tf", '"roles/composer.worker"', '"roles/editor"'),
         "roles_on_buckets_datasets_images_and_secrets": (
             "storage.tf",
-            '"airbyte source"         = "roles/storage.objectViewer"',
-            '"airbyte source"         = "roles/storage.objectAdmin"',
+            '"airbyte", "source", "roles/storage.objectViewer"',
+            '"airbyte", "source", "roles/storage.objectAdmin"',
         ),
         "names_have_the_place": ("composer.tf", "name   = local.name", 'name   = "mlops"'),
         "the_workflow_of_one_repository_deploys_from_its_environment": (

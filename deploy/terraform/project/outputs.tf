@@ -4,7 +4,8 @@ output "place_file" {
     preset    = "composer"
     artifacts = "gs://${google_storage_bucket.all["artifacts"].name}"
     mlflow    = one(google_cloud_run_v2_service.mlflow[*].uri)
-    source    = "gs://${google_storage_bucket.all["source"].name}"
+    # The Secret that the pods of tasks read.
+    runner = { kubernetes = { secret = "mlops-tasks" } }
     warehouse = {
       project  = var.project
       location = var.bigquery_location
@@ -46,6 +47,11 @@ output "mlflow" {
 output "workload_identity_provider" {
   description = "For the workflow's variable WORKLOAD_IDENTITY_PROVIDER; null: no repository was given."
   value       = one([for each in google_iam_workload_identity_pool_provider.github : each.name])
+}
+
+output "database_address" {
+  description = "Address of PostgreSQL in the network of the place."
+  value       = google_sql_database_instance.all.private_ip_address
 }
 
 output "cluster" {

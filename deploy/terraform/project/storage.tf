@@ -1,31 +1,32 @@
 locals {
-  buckets = {
+  buckets = toset([
     # DAGs, plugins and data of Composer; the manifests and the lock of `make deploy`.
-    composer = "composer"
+    "composer",
     # Snapshots, models, predictions, validation results, data docs; the setting `artifacts`.
-    artifacts = "artifacts"
-    # What Airbyte loads.
-    source = "source"
-  }
-  bucket_roles = {
-    "deploy composer" = "roles/storage.objectAdmin"
-    # `gcloud storage` looks at the bucket itself first.
-    "deploy composer bucket" = "roles/storage.legacyBucketReader"
-    "composer composer"      = "roles/storage.objectAdmin"
-    "composer artifacts"     = "roles/storage.objectAdmin"
-    "pods artifacts"         = "roles/storage.objectAdmin"
-    "mlflow artifacts"       = "roles/storage.objectAdmin"
-    "airbyte source"         = "roles/storage.objectViewer"
+    "artifacts",
+    # Files that are loaded.
+    "source",
+  ])
+  # Account, bucket, role.
+  bucket_roles = [
+    ["composer", "composer", "roles/storage.objectAdmin"],
+    ["composer", "artifacts", "roles/storage.objectAdmin"],
     # `watch` looks for changed files.
-    "composer source" = "roles/storage.objectViewer"
-  }
+    ["composer", "source", "roles/storage.objectViewer"],
+    ["pods", "artifacts", "roles/storage.objectAdmin"],
+    ["mlflow", "artifacts", "roles/storage.objectAdmin"],
+    ["airbyte", "source", "roles/storage.objectViewer"],
+    ["deploy", "composer", "roles/storage.objectAdmin"],
+    # `gcloud storage` looks at the bucket itself first.
+    ["deploy", "composer", "roles/storage.legacyBucketReader"],
+  ]
 }
 
 resource "google_storage_bucket" "all" {
   for_each = local.buckets
 
   # Names of buckets are one world-wide space.
-  name                        = "${var.project}-${local.name}-${each.value}"
+  name                        = "${var.project}-${local.name}-${each.key}"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
@@ -48,9 +49,16 @@ resource "google_storage_bucket" "all" {
 }
 
 resource "google_storage_bucket_iam_member" "all" {
-  for_each = local.bucket_roles
+  for_each = { for each in local.bucket_roles : join(" ", each) => each }
 
-  bucket = google_storage_bucket.all[split(" ", each.key)[1]].name
-  role   = each.value
-  member = google_service_account.all[split(" ", each.key)[0]].member
+  bucket = google_storage_bucket.all[each.value[1]].name
+  role   = each.value[2]
+  member = google_service_account.all[each.value[0]].member
+}
+
+# `gcloud sql import` reads as the database's own account.
+resource "google_storage_bucket_iam_member" "database" {
+  bucket = google_storage_bucket.all["source"].name
+  role   = "roles/storage.objectViewer"
+  member = "serviceAccount:${google_sql_database_instance.all.service_account_email_address}"
 }

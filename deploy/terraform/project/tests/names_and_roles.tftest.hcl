@@ -35,6 +35,11 @@ override_resource {
   values          = { member = "serviceAccount:deploy", email = "deploy@demo-project" }
 }
 override_resource {
+  target          = google_cloud_run_v2_service.mlflow
+  override_during = plan
+  values          = { uri = "https://mlflow.test" }
+}
+override_resource {
   target          = google_iam_workload_identity_pool.github["workflow"]
   override_during = plan
   values          = { name = "projects/1/locations/global/workloadIdentityPools/mlops-staging-github" }
@@ -275,6 +280,23 @@ run "the_mlflow_server_has_its_login_and_no_password_in_a_variable" {
       "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY",
     ])
     error_message = "variables with passwords come from Secret Manager"
+  }
+
+  assert {
+    condition = yamldecode(output.place_file) == {
+      preset    = "composer"
+      artifacts = "gs://demo-project-mlops-staging-artifacts"
+      mlflow    = "https://mlflow.test"
+      runner    = { kubernetes = { secret = "mlops-tasks" } }
+      warehouse = { project = "demo-project", location = "EU" }
+      deploy = {
+        project     = "demo-project"
+        location    = "europe-west1"
+        environment = "mlops-staging"
+        registry    = "europe-west1-docker.pkg.dev/demo-project/mlops-staging"
+      }
+    }
+    error_message = "the file of the place: ${output.place_file}"
   }
 }
 
