@@ -1,7 +1,7 @@
 """Schemas of Terraform providers, read from the wheels of their bindings (cdktf-cdktf-provider-…).
 
-A wheel holds a JavaScript class and a TypeScript declaration for each resource. They tell names, types, nesting and what
-is required; not the allowed values or which arguments exclude each other, which only the provider's own code checks.
+A wheel holds a JavaScript class and a TypeScript declaration for each resource. They tell names, types, nesting and
+what is required; not the allowed values or which arguments exclude each other, which only the provider's own code checks.
 """
 
 import json
@@ -118,12 +118,13 @@ class Bindings:
 
 
 def schemas(provider: str, text: str) -> messages.Schemas:
-    """Schema of a provider, `google` for example, and of its resources and data sources that the `text` of modules has."""
+    """Schema of a provider, `google` for example, and of its resources and data sources in the `text` of modules."""
     package = f"cdktf_cdktf_provider_{provider}"
     archives = [file for file in metadata.files(package) if file.name.endswith(".jsii.tgz")]
     assert len(archives) == 1, f"{package} should hold one archive"
     wanted = {
-        # `resource "google_storage_bucket"` is in the folder storage-bucket, `data "google_project"` in data-google-project.
+        # The resource google_storage_bucket is in the folder storage-bucket, the data source google_project in
+        # data-google-project.
         (type_.removeprefix(f"{provider}_") if kind == "resource" else f"data_{type_}").replace("_", "-"): (kind, type_)
         for kind, type_ in re.findall(r'^(resource|data) "(\w+)"', text, re.MULTILINE)
         if type_.startswith(f"{provider}_")

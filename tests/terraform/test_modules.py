@@ -21,7 +21,7 @@ EVERYTHING = {
 CLUSTER = {
     "context": "gke_demo-project_europe-west1_mlops-staging",
     "passwords": PASSWORDS,
-    "project": {
+    "outputs": {
         "accounts": {"composer": "composer@demo", "pods": "pods@demo", "airbyte": "airbyte@demo"},
         "airbyte": "cluster",
         "database_address": "10.40.0.3",
@@ -56,7 +56,9 @@ def test_a_module_is_valid_for_the_real_schemas(module, name):
 
 
 def test_the_files_have_terraforms_own_format(terraform):
-    done = subprocess.run(["terraform", "fmt", "-check", "-diff", "-recursive", MODULES], capture_output=True, text=True)
+    done = subprocess.run(
+        ["terraform", "fmt", "-check", "-diff", "-recursive", MODULES], capture_output=True, text=True
+    )
     assert not done.returncode, done.stdout
 
 
@@ -139,7 +141,7 @@ def test_other_names_and_roles_fail(module):
     [
         (
             ("storage.tf", "uniform_bucket_level_access", "uniform_bucket_level_acces"),
-            'An argument named "uniform_bucket_level_acces" is not expected here. Did you mean "uniform_bucket_level_access"?',
+            'named "uniform_bucket_level_acces" is not expected here. Did you mean "uniform_bucket_level_access"?',
         ),
         (("composer.tf", "memory_gb ", "memory_mb "), 'An argument named "memory_mb" is not expected here.'),
         (
@@ -156,7 +158,7 @@ def test_other_names_and_roles_fail(module):
         ),
         (
             ("budget.tf", "  budget_filter {", "  amount {"),
-            "No more than 1 \"amount\" blocks are allowed",
+            'No more than 1 "amount" blocks are allowed',
         ),
         (
             ("composer.tf", "google_compute_network.all.id", "google_compute_network.every.id"),
@@ -166,7 +168,10 @@ def test_other_names_and_roles_fail(module):
             ("secrets.tf", "private_ip_address", "private_ip_adress"),
             'This object has no argument, nested block, or exported attribute named "private_ip_adress". Did you mean',
         ),
-        (("mlflow.tf", "var.mlflow.image\n", "var.mlflow.picture\n"), 'This object does not have an attribute named "picture".'),
+        (
+            ("mlflow.tf", "var.mlflow.image\n", "var.mlflow.picture\n"),
+            'This object does not have an attribute named "picture".',
+        ),
         (("network.tf", "auto_create_subnetworks = false", 'auto_create_subnetworks = "never"'), "a bool is required"),
         (
             ("database.tf", 'resource "google_sql_database" ', 'resource "google_sql_databas" '),
@@ -183,8 +188,11 @@ def test_a_mistake_in_the_project_is_found_before_google_is_asked(module, change
     ("change", "message"),
     [
         (("tasks.tf", "role_ref {", "roleref {"), 'Blocks of type "roleref" are not expected here.'),
-        (("airbyte.tf", 'chart      = "airbyte"', ""), 'The argument "chart" is required, but no definition was found.'),
-        (("tasks.tf", "  metadata {\n    name = \"mlops\"", "  metadatas {\n    name = \"mlops\""), "metadatas"),
+        (
+            ("airbyte.tf", 'chart      = "airbyte"', ""),
+            'The argument "chart" is required, but no definition was found.',
+        ),
+        (("tasks.tf", '  metadata {\n    name = "mlops"', '  metadatas {\n    name = "mlops"'), "metadatas"),
     ],
     ids=lambda value: " ".join(value.split()[:6]) if isinstance(value, str) else "",
 )
@@ -198,9 +206,15 @@ def test_a_mistake_in_the_cluster_is_found(module, change, message):
         ({"place": "Staging"}, "The place must be 2 to 12 lower-case letters and digits"),
         ({"project": "My Project"}, "The project must be given by its id"),
         ({"composer": {"image_version": "composer-3-airflow-3.3.1"}}, "must be a build of Airflow 3.1.7 to 3.2"),
-        ({"composer": {"image_version": "composer-3-airflow-3.1.6-build.2"}}, "must be a build of Airflow 3.1.7 to 3.2"),
+        (
+            {"composer": {"image_version": "composer-3-airflow-3.1.6-build.2"}},
+            "must be a build of Airflow 3.1.7 to 3.2",
+        ),
         ({"composer": {"size": "huge"}}, "composer.size must be small, medium or large"),
-        ({"composer": {"worker": {"cpu": 1, "memory": 4, "min": 3, "max": 2}}}, "composer.worker.min must be 1 or more"),
+        (
+            {"composer": {"worker": {"cpu": 1, "memory": 4, "min": 3, "max": 2}}},
+            "composer.worker.min must be 1 or more",
+        ),
         ({"mlflow": {"image": "registry/mlops-mlflow:latest"}}, "mlflow.image must be given by its digest"),
         ({"passwords": PASSWORDS | {"mlflow_key": "a b"}}, "Each password must be 24 or more letters, digits, _ and -"),
         ({"budget": {"billing_account": "mine", "amount": 5}}, "budget.billing_account must be an id"),

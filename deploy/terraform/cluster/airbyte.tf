@@ -1,7 +1,7 @@
 # Airbyte OSS. Its settings and states are in Cloud SQL; its logs are in the cluster and go with it.
 
 locals {
-  airbyte = var.project.airbyte == "cluster" ? { cluster = var.project } : {}
+  airbyte = var.outputs.airbyte == "cluster" ? { cluster = var.outputs } : {}
 }
 
 resource "kubernetes_namespace_v1" "airbyte" {

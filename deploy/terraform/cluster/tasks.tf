@@ -16,7 +16,7 @@ resource "kubernetes_service_account_v1" "tasks" {
     name      = "mlops-tasks"
     namespace = kubernetes_namespace_v1.tasks.metadata[0].name
     annotations = {
-      "iam.gke.io/gcp-service-account" = var.project.accounts.pods
+      "iam.gke.io/gcp-service-account" = var.outputs.accounts.pods
     }
   }
 }
@@ -30,7 +30,7 @@ resource "kubernetes_secret_v1" "tasks" {
   data_wo = {
     MLFLOW_TRACKING_USERNAME = "admin"
     MLFLOW_TRACKING_PASSWORD = var.passwords.mlflow_admin
-    MLOPS_STUDIES            = "postgresql+psycopg2://studies:${var.passwords.studies_database}@${var.project.database_address}:5432/studies?sslmode=require"
+    MLOPS_STUDIES            = "postgresql+psycopg2://studies:${var.passwords.studies_database}@${var.outputs.database_address}:5432/studies?sslmode=require"
   }
   data_wo_revision = var.passwords_version
 }
@@ -79,6 +79,6 @@ resource "kubernetes_role_binding_v1" "tasks" {
   subject {
     api_group = "rbac.authorization.k8s.io"
     kind      = "User"
-    name      = var.project.accounts.composer
+    name      = var.outputs.accounts.composer
   }
 }

@@ -14,7 +14,7 @@ variable "kubeconfig" {
   default     = "~/.kube/config"
 }
 
-variable "project" {
+variable "outputs" {
   description = "The output `cluster` of deploy/terraform/project."
   type = object({
     accounts         = object({ composer = string, pods = string, airbyte = string })

@@ -10,7 +10,7 @@ mock_provider "helm" {
 
 variables {
   context = "gke_demo-project_europe-west1_mlops-staging"
-  project = {
+  outputs = {
     accounts         = { composer = "composer@demo-project", pods = "pods@demo-project", airbyte = "airbyte@demo-project" }
     airbyte          = "cluster"
     database_address = "10.40.0.3"
@@ -69,7 +69,7 @@ run "airbyte_cloud_needs_nothing_here" {
   command = plan
 
   variables {
-    project = {
+    outputs = {
       accounts         = { composer = "composer@demo-project", pods = "pods@demo-project", airbyte = "airbyte@demo-project" }
       airbyte          = "cloud"
       database_address = "10.40.0.3"
