@@ -273,6 +273,8 @@ $(UV): requirements/uv.txt
 	@$(ENV)/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
+# Also what only tests use, which make would otherwise take for intermediate and delete.
+.PRECIOUS: $(ENV)/%/.ready
 $(ENV)/%/.ready: requirements/%.txt | $(UV)
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(ENV)/$*
 	@$(UV) pip sync --quiet --require-hashes $(or $(SYNC_$*),--compile-bytecode) --python $(ENV)/$*/bin/python $<

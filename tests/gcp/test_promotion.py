@@ -84,7 +84,6 @@ def first(checkout):
     """Id of the manifest of this checkout, deployed."""
     checkout.make("composer-packages")
     checkout.make("composer-check")
-    checkout.make("composer-bundle")
     checkout.make("deploy")
     return checkout.deployed()
 
@@ -94,7 +93,6 @@ def second(checkout, first):
     """Id of the manifest of a checkout with a changed DAG file, deployed over the first."""
     with (checkout.folder / "airflow" / "dags" / "dataops.py").open("a") as file:
         file.write("# a change that the test of the promotion deploys\n")
-    checkout.make("composer-bundle")
     checkout.make("deploy")
     return checkout.deployed()
 

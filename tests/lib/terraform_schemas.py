@@ -1,7 +1,7 @@
 """Schemas of Terraform providers, read from the wheels of their bindings (cdktf-cdktf-provider-…).
 
 A wheel holds a JavaScript class and a TypeScript declaration for each resource. They tell names, types, nesting and
-what is required; not the allowed values or which arguments exclude each other, which only the provider's own code checks.
+what is required; not the allowed values or which arguments exclude each other, which only the provider's code checks.
 """
 
 import json

@@ -120,7 +120,7 @@ def test_other_names_and_roles_fail(module):
             '"airbyte", "source", "roles/storage.objectViewer"',
             '"airbyte", "source", "roles/storage.objectAdmin"',
         ),
-        "names_have_the_place": ("composer.tf", "name   = local.name", 'name   = "mlops"'),
+        "names_have_the_place": ("network.tf", "name                    = local.name", 'name = "mlops"'),
         "the_workflow_of_one_repository_deploys_from_its_environment": (
             "github.tf",
             "attribute.environment/${var.place}",
@@ -243,6 +243,8 @@ def test_a_wrong_variable_of_the_cluster_says_what_to_write(module, values, mess
     assert message in cluster.message("plan", cluster.variables(**CLUSTER | values))
 
 
-def test_no_file_of_a_person_is_committed():
-    ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert {".terraform/", "*.tfstate*", "*.tfvars.json"} <= set(ignored)
+def test_what_a_person_makes_on_the_way_is_not_committed():
+    made = ["project/plan", "project/.terraform/x", "cluster/terraform.tfstate", "project/mine.auto.tfvars.json"]
+    paths = [*(f"deploy/terraform/{each}" for each in made), "airbyte-key.json", "pods-secret.yaml"]
+    done = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == paths

@@ -1,6 +1,7 @@
 """docs/production.md: gcloud knows its command lines, and its names and roles are Terraform's."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def refused(commands, folder):
     file = folder / "commands.json"
     file.write_text(json.dumps([{"command_string": each} for each in commands]))
     environment = {
-        "PATH": "/usr/bin:/bin",
+        "PATH": os.environ["PATH"],
         "CLOUDSDK_CONFIG": str(folder),
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
