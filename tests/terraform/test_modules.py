@@ -205,6 +205,7 @@ def test_a_mistake_in_the_cluster_is_found(module, change, message):
     [
         ({"place": "Staging"}, "The place must be 2 to 12 lower-case letters and digits"),
         ({"project": "My Project"}, "The project must be given by its id"),
+        ({"project": "a-project-whose-id-is-too-long"}, "and have at most 27 characters"),
         ({"composer": {"image_version": "composer-3-airflow-3.3.1"}}, "must be a build of Airflow 3.1.7 to 3.2"),
         (
             {"composer": {"image_version": "composer-3-airflow-3.1.6-build.2"}},

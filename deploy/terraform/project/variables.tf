@@ -6,7 +6,7 @@ variable "place" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]{1,11}$", var.place))
-    error_message = "The place must be 2 to 12 lower-case letters and digits and begin with a letter: it is part of names of at most 30 characters."
+    error_message = "The place must be 2 to 12 lower-case letters and digits and begin with a letter: it is part of names."
   }
 }
 
@@ -15,8 +15,8 @@ variable "project" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
-    error_message = "The project must be given by its id, such as our-project-123, not by its name or number."
+    condition     = can(regex("^[a-z][a-z0-9-]{4,25}[a-z0-9]$", var.project))
+    error_message = "The project must be given by its id, such as our-project-123, not by its name or number, and have at most 27 characters: Airflow knows a caller by an e-mail address of at most 64."
   }
 }
 

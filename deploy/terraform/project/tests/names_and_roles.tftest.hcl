@@ -157,8 +157,8 @@ run "names_have_the_place" {
   }
 
   assert {
-    condition     = toset([for each in google_service_account.all : each.account_id]) == toset([for each in ["composer", "pods", "airbyte", "mlflow", "nodes", "deploy"] : "mlops-staging-${each}"])
-    error_message = "accounts are called mlops-PLACE-PURPOSE"
+    condition     = toset([for each in google_service_account.all : each.account_id]) == toset([for each in ["composer", "pods", "airbyte", "mlflow", "nodes", "deploy"] : "mlops-${each}"])
+    error_message = "accounts are called mlops-PURPOSE"
   }
 
   assert {
