@@ -82,8 +82,7 @@ def checkout(tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(checkout):
     """Id of the manifest of this checkout, deployed."""
-    checkout.make("composer-packages")
-    checkout.make("composer-check")
+    checkout.make("composer-check", "PREINSTALLED=config/composer-packages.txt")
     checkout.make("deploy")
     return checkout.deployed()
 
