@@ -176,7 +176,7 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow deploy e2e docker kubernetes
+TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow deploy e2e docker kubernetes terraform
 ENVIRONMENTS_stack := stack emulators zetasql
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_sql := stack zetasql
@@ -190,6 +190,8 @@ ENVIRONMENTS_deploy := stack airflow airbyte dbt tagifai emulators zetasql $(COM
 ENVIRONMENTS_e2e := $(ENVIRONMENTS) emulators zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
+ENVIRONMENTS_terraform := terraform
+ENVIRONMENTS_gcp := stack
 # Processes, where not two: tests of whole stacks wait more than they compute.
 PROCESSES_e2e := 3
 PROCESSES_docker := 3
@@ -204,6 +206,10 @@ test: ## run the tests, or those of ONLY=folder with names that match K=…
 	@$(MAKE) --keep-going $(SELECTED:%=test-in-%) MARKERS="not slow"
 test-all: ## run the rare and slow tests too
 	@$(MAKE) --keep-going $(SELECTED:%=test-in-%) $(if $(filter kubernetes,$(SELECTED)),$(COMPOSER:%=test-pods-with-%))
+
+.PHONY: test-gcp
+test-gcp: ## promote to a real project and back; MLOPS_GCP_PROJECT and MLOPS_GCP_PLACE name it (docs/production.md)
+	@$(MAKE) test-in-gcp MARKERS=gcp
 
 .SECONDEXPANSION:
 test-in-%: $$(addsuffix /.ready,$$(addprefix $(ENV)/,dev $$(ENVIRONMENTS_$$*)))
@@ -256,7 +262,7 @@ audit: $(ENV)/dev/.ready ## look for known vulnerabilities of the locked package
 
 .PHONY: lock
 lock: $(UV) ## lock requirements/NAME.in in NAME.txt; versions that still fit stay
-	@for name in uv $(ENVIRONMENTS) dev emulators local-bigquery zetasql $(COMPOSER); do \
+	@for name in uv $(ENVIRONMENTS) dev emulators local-bigquery zetasql terraform $(COMPOSER); do \
 	  echo "$$name: resolving"; \
 	  version=$$(sed -n 's/^# python: //p' requirements/$$name.in); \
 	  $(UV) pip compile --quiet --universal --python-version "$${version:-3.11}" --generate-hashes --no-emit-index-url \
@@ -289,12 +295,17 @@ $(UV): requirements/uv.txt
 	@$(ENV)/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
+# Also what only tests use, which make would otherwise take for intermediate and delete.
+.PRECIOUS: $(ENV)/%/.ready
 $(ENV)/%/.ready: requirements/%.txt | $(UV)
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(ENV)/$*
-	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(ENV)/$*/bin/python $<
+	@$(UV) pip sync --quiet --require-hashes $(or $(SYNC_$*),--compile-bytecode) --python $(ENV)/$*/bin/python $<
 	@$(INSTALL_$*)
 	@touch $@
 	@echo "  $* is ready"
+
+# Its bindings are read, not run, and compiling them takes minutes.
+SYNC_terraform := --no-compile-bytecode
 
 # Install the application into its environment; built by the locked uv-build.
 INSTALL_tagifai = $(UV) pip install --quiet --no-deps --no-index --no-build-isolation \
