@@ -1,0 +1,173 @@
+"""One deploy at a time: an object of the bucket holds its owner, a lease that is renewed, and how far the deploy is."""
+
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from deploy.bucket import LOCK, Bucket
+from deploy.gcloud import GcloudError
+from stack.errors import StackError
+
+# Seconds that a lease holds, and between two renewals.
+LEASE = 120
+RENEWAL = 30
+
+
+@dataclass(frozen=True)
+class Deploying:
+    """A deploy that has not ended.
+
+    Attributes:
+        to: id of its manifest.
+        former: id of the manifest that it replaces; None: nothing was deployed.
+        started: when, in seconds since 1970.
+        is_undoing: whether it puts the former one back.
+        step: what it was doing.
+        operation: name of the environment's operation that it waits for; None: it waits for none, or it was
+            interrupted before it knew the name.
+    """
+
+    to: str
+    former: str | None
+    started: int
+    is_undoing: bool = False
+    step: str = ""
+    operation: str | None = None
+
+
+class LockError(StackError):
+    """Another deploy has the lock."""
+
+
+class Lock:
+    """The lock of an environment; `with` holds it, and `left` is what the owner before has left.
+
+    What the deploy notes is in the same object, so nobody can take the lock without seeing it. A process that dies
+    leaves both; the lease then runs out. One that is interrupted ends its lease itself.
+
+    Raises:
+        LockError: another deploy has the lock, or has taken it in the meantime.
+    """
+
+    def __init__(self, bucket: Bucket):
+        self._bucket = bucket
+        self._owner = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+        self._id = uuid.uuid4().hex
+        self._generation = 0
+        self._deploying: Deploying | None = None
+        self._turn = threading.Lock()
+        self._stop = threading.Event()
+        self._expires = 0.0
+        self._lost = ""
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self.left: Deploying | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock."""
+        try:
+            self._write(0)
+        except GcloudError as error:
+            if not error.is_precondition:
+                raise
+            self._take_over()
+        self._renewing.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Release it; if a deploy is noted, the object stays with it, and its lease is over."""
+        self._stop.set()
+        self._renewing.join()
+        if self._lost:
+            return
+        if self._deploying is None:
+            self._bucket.delete([LOCK], generation=self._generation, told=False)
+        else:
+            self._write(self._generation, lease=0)
+
+    def note(self, deploying: Deploying | None) -> None:
+        """Note how far the deploy is; None: it has ended."""
+        with self._turn:
+            self.check()
+            if deploying != self._deploying:
+                self._deploying = deploying
+                self._write(self._generation)
+
+    def noted(self, **changes: Any) -> None:
+        """Note changes of the deploy."""
+        if self._deploying:
+            self.note(replace(self._deploying, **changes))
+
+    def check(self) -> None:
+        """Raise a LockError if the lock is lost."""
+        if self._lost:
+            raise LockError(f"the lock is lost, so nothing more is changed: {self._lost}")
+        if time.time() > self._expires:
+            raise LockError("the lease of the lock could not be renewed in time, so nothing more is changed: run again")
+
+    def _write(self, generation: int, *, lease: float = LEASE) -> None:
+        expires = time.time() + lease if lease else 0
+        content = {"kind": "lock", "owner": self._owner, "id": self._id, "expires": expires}
+        content["deploying"] = asdict(self._deploying) if self._deploying else None
+        self._generation = self._bucket.put(LOCK, content, generation=generation, told=False)
+        self._expires = expires
+
+    def _take_over(self) -> None:
+        found = self.read(self._bucket)
+        if found is None:
+            raise LockError("another deploy has just ended: run again")
+        content, generation = found
+        if content["id"] == self._id:
+            # Our own request was answered only when it was tried again.
+            self._generation = generation
+            return
+        if content["expires"] > time.time():
+            until = datetime.fromtimestamp(content["expires"], UTC)
+            raise LockError(
+                f"{content['owner']} is deploying to this environment: wait for its end; if it is dead, its lease ends"
+                f" at {until:%H:%M:%S} UTC"
+            )
+        self.left = Deploying(**content["deploying"]) if content["deploying"] else None
+        self._deploying = self.left
+        try:
+            self._write(generation)
+        except GcloudError as error:
+            if error.is_precondition:
+                raise LockError("another deploy has just begun: wait for its end") from None
+            raise
+
+    @staticmethod
+    def read(bucket: Bucket) -> tuple[dict[str, Any], int] | None:
+        """Content and generation of the lock; None: there is none."""
+        objects = bucket.objects([LOCK.rpartition("/")[0]])
+        if LOCK not in objects:
+            return None
+        try:
+            return json.loads(bucket.text(LOCK)), objects[LOCK].generation
+        except FileNotFoundError:
+            return None
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEWAL):
+            with self._turn:
+                try:
+                    self._write(self._generation)
+                except GcloudError as error:
+                    # Any other failure may pass before the lease ends.
+                    if error.is_precondition and not self._is_ours():
+                        self._lost = "another deploy has taken it"
+                        return
+
+    def _is_ours(self) -> bool:
+        """Whether the object is ours, though of another generation: a request may be answered at its second try only."""
+        found = self.read(self._bucket)
+        if found is None or found[0]["id"] != self._id:
+            return False
+        self._generation, self._expires = found[1], found[0]["expires"]
+        return True
