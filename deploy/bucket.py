@@ -97,7 +97,7 @@ class Bucket:
     def kept(self) -> Kept:
         """What former deploys have left."""
         pointer, manifests, applied = Pointer([]), {}, {}
-        with suppress(_Missing):
+        with suppress(_MissingError):
             for text in _documents(self.text(f"{STORE}/*.json")):
                 content = json.loads(text)
                 match content.get("kind"):
@@ -120,7 +120,7 @@ class Bucket:
             return self._gcloud.read("storage", "cat", self.url(path))
         except GcloudError as error:
             if error.is_missing:
-                raise _Missing(path) from None
+                raise _MissingError(path) from None
             raise
 
     def put(self, path: str, content: dict[str, Any] | str, *, generation: int | None = None, told: bool = True) -> int:
@@ -161,7 +161,7 @@ class Bucket:
             self._gcloud.change("storage", "rm", *urls, *precondition, told=told)
 
 
-class _Missing(FileNotFoundError):
+class _MissingError(FileNotFoundError):
     """No object has this name."""
 
 

@@ -57,7 +57,7 @@ class Environment:
 
     @property
     def state(self) -> str:
-        """RUNNING, UPDATING, ERROR, …"""
+        """Such as RUNNING, UPDATING or ERROR."""
         return self.facts["state"]
 
     @property

@@ -31,7 +31,6 @@ _NO_TOKEN = re.compile(
     r"UNAUTHENTICATED|invalid authentication credentials|HTTPError 401",
     re.IGNORECASE,
 )
-_NOT_FOUND = re.compile(r"NOT_FOUND|HTTPError 404|matched no objects|not found", re.IGNORECASE)
 _PRECONDITION = re.compile(r"HTTPError 412|[Pp]recondition")
 _NO_LOGIN = "gcloud has no valid token: run `gcloud auth login`, or in CI set up workload identity"
 
@@ -41,8 +40,8 @@ class GcloudError(StackError):
 
     @property
     def is_missing(self) -> bool:
-        """Whether something that the command names is not there."""
-        return bool(_NOT_FOUND.search(str(self)))
+        """Whether what the command names is not there; of objects, no name fits."""
+        return "NOT_FOUND" in str(self) or "matched no objects" in str(self)
 
     @property
     def is_precondition(self) -> bool:

@@ -165,7 +165,7 @@ class Lock:
                         return
 
     def _is_ours(self) -> bool:
-        """Whether the object is ours, though of another generation: a request may be answered at its second try only."""
+        """Whether the object is ours, of another generation: a request may be answered at its second try only."""
         found = self.read(self._bucket)
         if found is None or found[0]["id"] != self._id:
             return False

@@ -1,8 +1,8 @@
-"""Puts a manifest into an environment, whatever is there: a deploy, a rollback, and the way back when a deploy fails."""
+"""Puts a manifest into an environment, whatever is there: a deploy, a rollback, and the way back after a failure."""
 
 import getpass
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,14 +124,16 @@ def _store(session: Session, wanted: Manifest, folder: Path, hashes: dict[str, s
     sample = {} if session.target.deploy.smoke.source else _sample()
     root = files.place(wanted.id)
     uploads = {root: (folder, hashes), SMOKE_SOURCE: (SAMPLE, sample)}
-    objects = session.bucket.objects([root, SMOKE_SOURCE])
-    for path, (source, wants) in uploads.items():
-        if not files.lacking(objects, wants, path):
-            continue
-        session.begin(f"upload to {session.bucket.url(path)}", touches=False)
-        session.bucket.upload(source, path)
-        if not session.gcloud.is_dry and (bad := files.lacking(session.bucket.objects([path]), wants, path)):
-            raise StackError(f"{session.bucket.url(f'{path}/{bad[0]}')} did not arrive as it was sent: run again")
+    objects = session.bucket.objects(uploads)
+    lacking = [path for path, (_, wants) in uploads.items() if files.lacking(objects, wants, path)]
+    if lacking:
+        session.begin(f"upload to {', '.join(map(session.bucket.url, lacking))}", touches=False)
+        for path in lacking:
+            session.bucket.upload(uploads[path][0], path)
+        objects = {} if session.gcloud.is_dry else session.bucket.objects(lacking)
+        bad = [f"{path}/{name}" for path in lacking for name in files.lacking(objects, uploads[path][1], path)]
+        if bad and not session.gcloud.is_dry:
+            raise StackError(f"{session.bucket.url(bad[0])} did not arrive as it was sent: run again")
     if wanted.id not in session.kept.manifests:
         session.begin(f"manifest {wanted.id}", touches=False)
         session.bucket.put(f"{STORE}/{wanted.id}.json", wanted.text)
@@ -171,15 +173,18 @@ def _apply_airbyte(session: Session, airbyte: Declared) -> dict[str, str]:
 
 
 def _put_secrets(session: Session, values: dict[str, str]) -> None:
+    """Store the values of connections and variables that differ."""
     store = secrets.Secrets(session.gcloud)
-    for name, stored in store.stored(values).items():
-        if stored != values[name]:
-            session.begin(f"secret {name}", touches=True)
-            store.put(name, values[name], is_new=stored is None)
+    stored = store.stored(values)
+    changed = [name for name in values if stored[name] != values[name]]
+    if changed:
+        session.begin(f"secrets: {', '.join(changed)}", touches=True)
+    for name in changed:
+        store.put(name, values[name], is_new=stored[name] is None)
 
 
 def _switch(session: Session, wanted: Manifest, hashes: dict[str, str]) -> datetime:
-    """Make the files that run those of a manifest, and delete those of others of ours; returns when the last changed."""
+    """Make the files that run those of a manifest, and delete other ones of ours; returns when the last changed."""
     owned = [*session.owned(wanted), wanted]
     objects = session.bucket.objects(files.folders(owned)) if files.folders(owned) else {}
     if changed := files.lacking(objects, hashes):
@@ -196,7 +201,7 @@ def _switch(session: Session, wanted: Manifest, hashes: dict[str, str]) -> datet
     return _last(objects, wanted)
 
 
-def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content) -> None:
+def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content: Callable[[str], str]) -> None:
     with Progress(session.console) as progress:
         session.airflow.wait_for_import(wanted, content, since, session.target.deploy.import_timeout, progress)
 

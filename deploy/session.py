@@ -52,7 +52,7 @@ class Session:
         self.is_changed = self.is_touched = False
 
     def check_state(self) -> None:
-        """Raise a StackError unless the environment can be changed, or is being changed by a deploy that did not end."""
+        """Raise a StackError unless the environment can be changed, or a deploy that did not end is changing it."""
         if self.environment.state == "RUNNING":
             return
         found = Lock.read(self.bucket) if self.environment.state == "UPDATING" else None
@@ -85,7 +85,7 @@ class Session:
         return self._lock.left
 
     def owned(self, wanted: Manifest) -> list[Manifest]:
-        """The manifests whose files and settings may be in the environment: what they have and `wanted` has not goes."""
+        """The manifests whose files and settings may be in the environment; what `wanted` has not goes."""
         left = [self.left.to, self.left.former] if self.left else []
         ids = {wanted.id, self.kept.pointer.current, *left}
         return [manifest for name, manifest in self.kept.manifests.items() if name in ids]

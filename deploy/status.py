@@ -35,10 +35,8 @@ def lines(session: Session, folder: Path) -> Iterator[str]:
         yield f"this checkout  has no bundle in {folder}: `make composer-bundle PLACE={session.target.place}` makes it"
         return
     own = manifests.read(folder / manifests.NAME)
-    same = (
-        [f"nothing differs ({own.id})"] if own == deployed else [f"its bundle is {own.id}", *differences(deployed, own)]
-    )
-    yield from (f"this checkout  {each}" for each in same)
+    told = [f"nothing differs ({own.id})"] if own == deployed else [f"its bundle is {own.id}"]
+    yield from (f"this checkout  {each}" for each in [*told, *differences(deployed, own)])
 
 
 def differences(one: Manifest, other: Manifest) -> Iterator[str]:
