@@ -157,9 +157,8 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack deploy devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
+TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
 ENVIRONMENTS_stack := stack emulators zetasql
-ENVIRONMENTS_deploy := stack emulators zetasql
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_sql := stack zetasql
 ENVIRONMENTS_tagifai := tagifai stack emulators zetasql

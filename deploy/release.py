@@ -45,11 +45,12 @@ def deploy(session: Session, folder: Path) -> None:
     with _told(session), session:
         plan = session.plan(wanted.id)
         try:
-            _store(session, wanted, folder, hashes)
+            objects = _objects(session, wanted)
+            _store(session, wanted, folder, hashes, objects)
             _update(session, wanted)
             ids = _apply_airbyte(session, airbyte)
             _put_secrets(session, values | ids)
-            since = _switch(session, wanted, hashes)
+            since = _switch(session, wanted, hashes, objects)
             if session.is_changed or session.left or session.kept.pointer.current != wanted.id:
                 session.begin("import of the DAGs and smoke run", touches=True)
                 if not session.gcloud.is_dry:
@@ -90,9 +91,10 @@ def rollback(session: Session, to: str | None) -> None:
 
 def _restore(session: Session, wanted: Manifest) -> None:
     """Make files and settings those of a manifest that was deployed before; waits for the import of its DAGs."""
-    objects = session.bucket.objects([files.place(wanted.id)])
+    objects = _objects(session, wanted)
+    hashes = files.stored(objects, wanted)
     _update(session, wanted)
-    since = _switch(session, wanted, files.stored(objects, wanted))
+    since = _switch(session, wanted, hashes, objects)
     if not session.gcloud.is_dry and wanted.files:
         root = files.place(wanted.id)
         _wait_for_import(session, wanted, since, lambda path: session.bucket.text(f"{root}/{path}"))
@@ -119,19 +121,26 @@ def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
     raise StackError(f"{error}; {name} is deployed again") from error
 
 
-def _store(session: Session, wanted: Manifest, folder: Path, hashes: dict[str, str]) -> None:
+def _objects(session: Session, wanted: Manifest) -> dict[str, Object]:
+    """The objects of the bucket that a deploy compares with."""
+    running = files.folders([*session.owned(wanted), wanted])
+    return session.bucket.objects([files.place(wanted.id), SMOKE_SOURCE, *running])
+
+
+def _store(
+    session: Session, wanted: Manifest, folder: Path, hashes: dict[str, str], objects: dict[str, Object]
+) -> None:
     """Upload what the bucket does not have, and compare the hashes of what arrived."""
     sample = {} if session.target.deploy.smoke.source else _sample()
     root = files.place(wanted.id)
     uploads = {root: (folder, hashes), SMOKE_SOURCE: (SAMPLE, sample)}
-    objects = session.bucket.objects(uploads)
     lacking = [path for path, (_, wants) in uploads.items() if files.lacking(objects, wants, path)]
     if lacking:
         session.begin(f"upload to {', '.join(map(session.bucket.url, lacking))}", touches=False)
         for path in lacking:
             session.bucket.upload(uploads[path][0], path)
-        objects = {} if session.gcloud.is_dry else session.bucket.objects(lacking)
-        bad = [f"{path}/{name}" for path in lacking for name in files.lacking(objects, uploads[path][1], path)]
+        arrived = {} if session.gcloud.is_dry else session.bucket.objects(lacking)
+        bad = [f"{path}/{name}" for path in lacking for name in files.lacking(arrived, uploads[path][1], path)]
         if bad and not session.gcloud.is_dry:
             raise StackError(f"{session.bucket.url(bad[0])} did not arrive as it was sent: run again")
     if wanted.id not in session.kept.manifests:
@@ -183,10 +192,11 @@ def _put_secrets(session: Session, values: dict[str, str]) -> None:
         store.put(name, values[name], is_new=stored[name] is None)
 
 
-def _switch(session: Session, wanted: Manifest, hashes: dict[str, str]) -> datetime:
+def _switch(
+    session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]
+) -> datetime:
     """Make the files that run those of a manifest, and delete other ones of ours; returns when the last changed."""
-    owned = [*session.owned(wanted), wanted]
-    objects = session.bucket.objects(files.folders(owned)) if files.folders(owned) else {}
+    owned = session.owned(wanted)
     if changed := files.lacking(objects, hashes):
         session.begin(f"{len(changed)} files: {_some(changed)}", touches=True)
         files.switch(session.bucket, wanted, changed)
@@ -195,7 +205,7 @@ def _switch(session: Session, wanted: Manifest, hashes: dict[str, str]) -> datet
         session.begin(f"without {len(gone)} files: {_some(gone)}", touches=True)
         session.bucket.delete(gone)
     if changed and not session.gcloud.is_dry:
-        objects = session.bucket.objects(files.folders(owned))
+        objects = session.bucket.objects(files.folders([wanted]))
         if bad := files.lacking(objects, hashes):
             raise StackError(f"{session.bucket.url(bad[0])} is not what was copied there: does anybody else write it?")
     return _last(objects, wanted)

@@ -1,10 +1,14 @@
 """What the DAGs share: the assets between them, the schedule of dataops, and the retries of tasks."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from airflow.sdk import Asset, AssetOrTimeSchedule
+from airflow.sdk import Asset
 
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import AssetOrTimeSchedule
 
 # The source's files; updated by watch, starts dataops.
 SOURCE = Asset("source")
@@ -20,14 +24,19 @@ RETRIES = {
 }
 
 
-def dataops_schedule(settings: Settings) -> str | list[Asset] | AssetOrTimeSchedule | None:
+def dataops_schedule(settings: Settings) -> "str | list[Asset] | AssetOrTimeSchedule | None":
     """What starts dataops: the clock, a change of the source, both, or (None) only a manual trigger."""
     cron = settings.dataops_schedule
     if settings.watch.seconds is None:
         return cron
     if cron is None:
         return [SOURCE]
-    # Imported here to keep parsing fast: only the watch needs it.
-    from airflow.sdk import CronTriggerTimetable
+    # Imported here to keep parsing fast: only the watch needs them.
+    try:
+        from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+    except ImportError:
+        # Airflow 3.1 has them elsewhere.
+        from airflow.timetables.assets import AssetOrTimeSchedule
+        from airflow.timetables.trigger import CronTriggerTimetable
 
     return AssetOrTimeSchedule(assets=[SOURCE], timetable=CronTriggerTimetable(cron, timezone="UTC"))

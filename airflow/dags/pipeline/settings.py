@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-PROJECT = Path(__file__).resolve().parents[3]
+
+def _project(dags: Path) -> Path:
+    """The folder of config/ and great_expectations/: the repository, or the data folder of an environment of Composer."""
+    data = dags.parent / "data"
+    return data if (data / "config").is_dir() else dags.parents[1]
+
+
+PROJECT = _project(Path(__file__).resolve().parents[1])
 # Prefixes of variables that commands do not get, since they hold Airflow's secrets.
 KEPT_FROM_COMMANDS = ("AIRFLOW", "_AIRFLOW", "PYTHON")
 

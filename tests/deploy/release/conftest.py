@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent / "lib"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from world import World, make_bundle  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data")
 PLACE = {
     "preset": "composer",

@@ -1,0 +1,164 @@
+"""The bundle: the files of an environment's bucket, its packages and settings, the same bytes whenever nothing changed."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from deploy import manifest, packages, rules
+from deploy.manifest import File, Manifest
+from pipeline.runners import environment
+from stack import places
+from stack.errors import StackError
+from stack.settings import ROOT
+
+PACKAGES = "packages.txt"
+# Folders of the repository, and where they go in the bucket.
+FOLDERS = {
+    "airflow/dags": "dags",
+    "airflow/plugins": "plugins",
+    "dbt_transforms": "data/dbt_transforms",
+    "great_expectations": "data/great_expectations",
+}
+CONFIG = "data/config/base.yaml"
+AIRBYTE = "data/airbyte"
+# Nothing calls home, and nothing is written to the mounted folders.
+VARIABLES = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLOPS_VAR": "/tmp/mlops",  # noqa: S108 - in Composer's containers
+    "SCARF_ANALYTICS": "false",
+}
+# Of the config, what Airflow does not read.
+_DEPLOY = "deploy"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files by path in the bucket, and the manifest."""
+
+    contents: dict[str, bytes]
+    manifest: Manifest
+
+    def lay_out(self, folder: Path) -> None:
+        """Write the files of the bucket below a folder; modes do not depend on the caller's."""
+        for path, content in self.contents.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _put(file, content)
+
+    def write(self, folder: Path) -> None:
+        """Write the bundle with its list of packages and its manifest, in place of an earlier one.
+
+        Raises:
+            StackError: there is a folder that is no bundle.
+        """
+        if folder.exists() and any(folder.iterdir()) and not (folder / manifest.NAME).exists():
+            raise StackError(f"{folder} is not a bundle, so it is not overwritten: give OUTPUT another folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
+            new = Path(name) / "new"
+            self.lay_out(new)
+            _put(new / PACKAGES, packages.text(self.manifest.packages).encode())
+            _put(new / manifest.NAME, self.manifest.text.encode())
+            if folder.exists():
+                folder.rename(Path(name) / "old")
+            new.rename(folder)
+
+
+def build(place: str, config: dict[str, Any]) -> Bundle:
+    """The bundle of a place.
+
+    Args:
+        place: its name.
+        config: its merged config.
+
+    Raises:
+        StackError: git cannot list the files, a file is missing, or Composer would reject a name or a package.
+    """
+    section = config[_DEPLOY]
+    read = {name: value for name, value in config.items() if name != _DEPLOY}
+    contents = dict(sorted([*_tracked(), *_airbyte(place, config), (CONFIG, _yaml(read))]))
+    built = Manifest(
+        place=place,
+        files={path: File.of(content) for path, content in contents.items()},
+        packages=packages.ours(ROOT / section["packages"]),
+        airflow_options=_texts(section["airflow_options"]),
+        environment_variables=variables(config),
+        images=_images(config),
+    )
+    problems = [*rules.environment_variables(built.environment_variables), *rules.airflow_options(built.airflow_options)]
+    _, secret = environment.variables(built.environment_variables, read)
+    problems += [f"{name} holds a secret: put it into the Secret of runner.kubernetes.secret" for name in secret]
+    if problems:
+        raise StackError("\n".join(f"{places.path(place)}: {problem}" for problem in problems))
+    return Bundle(contents, built)
+
+
+def variables(config: dict[str, Any]) -> dict[str, str]:
+    """The environment variables of a place's environment: ours, and those that its config adds."""
+    links = {"MLOPS_LINKS__MLFLOW": config["mlflow"]} if config["mlflow"] else {}
+    return VARIABLES | links | _texts(config[_DEPLOY]["environment_variables"])
+
+
+def left_out() -> list[str]:
+    """Files that would belong to the bundle and are not in git."""
+    return list(_git(["--others", "--exclude-standard"], *FOLDERS))
+
+
+def _tracked() -> Iterator[tuple[str, bytes]]:
+    for name in _git(["--cached"], *FOLDERS):
+        folder = next(each for each in FOLDERS if name.startswith(f"{each}/"))
+        yield FOLDERS[folder] + name.removeprefix(folder), _content(name)
+
+
+def _airbyte(place: str, config: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The declaration with the overlays of the place."""
+    base = Path(config["airbyte"]["connections"])
+    overlays = [str(base.with_suffix(f".{name}.yaml")) for name in places.presets(place)]
+    for name in _git(["--cached"], str(base), *overlays):
+        yield f"{AIRBYTE}/{Path(name).name}", _content(name)
+
+
+def _content(name: str) -> bytes:
+    try:
+        return (ROOT / name).read_bytes()
+    except OSError as error:
+        raise StackError(f"{name} is in git and cannot be read ({error.strerror}): restore it, or `git rm` it") from None
+
+
+def _git(options: list[str], *names: str) -> Iterator[str]:
+    """Names of files in the working tree."""
+    command = ["git", "ls-files", "-z", *options, "--", *names]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise StackError("git is not installed, which says what belongs to the bundle: install it") from None
+    if done.returncode:
+        raise StackError(f"git cannot list the files of the bundle: {done.stderr.strip()}")
+    return (name for name in done.stdout.split("\0") if name)
+
+
+def _images(config: dict[str, Any]) -> dict[str, str]:
+    runner = config["runner"]
+    own = {name: each["image"] for name, each in runner["tasks"].items() if each.get("image")}
+    return ({"tasks": runner["image"]} if runner["image"] else {}) | own
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    """Values as texts, as YAML has them; Airflow and our settings read `true` and `True` alike."""
+    return {name: str(value) for name, value in values.items()}
+
+
+def _yaml(config: dict[str, Any]) -> bytes:
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def _put(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    file.chmod(0o644)

@@ -1,0 +1,178 @@
+"""What would fail on Composer, found before a deploy and without a cloud."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from deploy import declared, graphs, packages, placement, sources
+from deploy.bundle import Bundle, build, left_out
+from deploy.graphs import AIRFLOWS, OURS, Facts
+from deploy.packages import PROVIDER, Preinstalled
+from stack import places
+from stack.checks import Check
+from stack.errors import StackError
+
+# Packages of others that DAG files import only for runners that a place on Composer cannot have.
+ELSEWHERE = {"docker": "runner.type: docker"}
+UNCHECKED = "the packages were not checked"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All checks; `is_complete` is False if there was no list of an environment's packages."""
+
+    checks: list[Check]
+    is_complete: bool
+
+    @property
+    def status(self) -> int:
+        """Of the command: 0 all is well, 1 something is wrong, 2 nothing is wrong but the packages were not checked."""
+        if any(check.state == "fail" for check in self.checks):
+            return 1
+        return 0 if self.is_complete else 2
+
+
+def run(place: str, preinstalled: Path) -> Result:
+    """Check the bundle of a place.
+
+    Args:
+        place: its name.
+        preinstalled: file of an environment's own packages, which may be missing.
+
+    Raises:
+        ConfigError: there is no such place on Composer, or a setting is wrong.
+    """
+    config = placement.config(place)
+    found = list(_settings(place, config))
+    try:
+        bundle = build(place, config)
+    except StackError as error:
+        found += [Check("bundle", "fail", line) for line in str(error).splitlines()]
+        return Result(found, is_complete=preinstalled.exists())
+    found += _bundle(bundle)
+    seen = sources.read(bundle.contents)
+    facts = graphs.load(bundle, sorted(seen.imports))
+    found += [*_graphs(facts), *_sources(seen, facts), *_declared(config, seen, facts), *_writes(facts)]
+    found += _packages(bundle, facts, preinstalled)
+    return Result(found, is_complete=preinstalled.exists())
+
+
+def _of(name: str, problems: list[tuple[str, str]], fine: str) -> Iterator[Check]:
+    """A check for each problem and remedy, or one that all is well."""
+    if not problems:
+        yield Check(name, "ok", fine)
+    for problem, remedy in problems:
+        yield Check(name, "fail", problem, remedy)
+
+
+def _split(problems: Iterator[str]) -> list[tuple[str, str]]:
+    """Problem and remedy of texts that have the remedy after the last colon."""
+    return [(problem, remedy) for problem, _, remedy in (each.rpartition(": ") for each in problems)]
+
+
+def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
+    fine = "nothing in them is of another machine"
+    if place == placement.PRESET:
+        fine += "; examples stand for the values of a place of your own"
+    yield from _of("settings", _split(placement.problems(config, places.path(place))), fine)
+
+
+def _bundle(bundle: Bundle) -> Iterator[Check]:
+    made = bundle.manifest
+    counts = f"{len(made.files)} files, {len(made.packages)} packages, {len(made.environment_variables)} variables"
+    yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
+    if names := left_out():
+        yield Check("bundle", "warn", f"not in git, so not in the bundle: {', '.join(names)}", "git add, or delete them")
+
+
+def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:
+    for version, each in facts.items():
+        name = f"Airflow {version}"
+        problems = [
+            (f"{', '.join(files)} cannot be imported: {error}", f"try it in var/env/{AIRFLOWS[version]}")
+            for error, files in _errors(each).items()
+        ]
+        if not each.dags and not problems:
+            problems.append(("there is no DAG", "see airflow/dags/.airflowignore"))
+        ours = facts[OURS].dags
+        different = list(graphs.differences(ours, each.dags)) if not problems else []
+        told = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
+        if different:
+            problems.append((f"graphs differ from those of {OURS}: {told}", "set the value in the DAG file"))
+        shown = ", ".join(f"{dag} ({len(content['tasks'])} tasks)" for dag, content in sorted(each.dags.items()))
+        yield from _of(name, problems, f"imports {shown}" + ("" if version == OURS else f", equal to {OURS}"))
+
+
+def _errors(facts: Facts) -> dict[str, list[str]]:
+    """Files by the error that keeps them from being imported, without those of runners that Composer cannot have."""
+    found: dict[str, list[str]] = {}
+    for file, error in facts.errors.items():
+        if error not in (f"ModuleNotFoundError: No module named '{name}'" for name in ELSEWHERE):
+            found.setdefault(error, []).append(file)
+    return found
+
+
+def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
+    # Ours has Docker's library; Composer's have what its images and our list have.
+    missing = {name for version, each in facts.items() if version != OURS for name in each.missing} - ELSEWHERE.keys()
+    problems = [
+        (f"{name}, imported by {seen.imports[name][0]}, is not on Composer", "add its package to requirements/composer.in")
+        for name in sorted(missing)
+    ]
+    yield from _of("imports", problems, f"Composer and our packages have all {len(seen.imports)} that the DAG files name")
+    problems = [
+        (f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
+        for path, where in sorted(seen.paths.items())
+    ]
+    yield from _of("paths", problems, "no DAG file names a folder of a machine")
+
+
+def _declared(config: dict[str, Any], seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
+    known = {"connections": declared.OPTIONAL_CONNECTIONS, "variables": {}}
+    for kind, optional in known.items():
+        names = {*config["deploy"][kind], *optional}
+        used: dict[str, list[str]] = getattr(facts[OURS], kind) | getattr(seen, kind)
+        problems = [
+            (f"{name}, used by {', '.join(users)}, is not declared", f"add it to deploy.{kind} of the place")
+            for name, users in sorted(used.items())
+            if name not in names
+        ]
+        yield from _of(kind, problems, f"declared: {', '.join(sorted(used.keys() & names)) or 'none is used'}")
+    secret, keys = config["runner"]["kubernetes"]["secret"], ", ".join(declared.SECRETS)
+    yield Check("secrets", "ok", f"pods have {keys} and logins by the Secret {secret}; no file of the bundle has any")
+
+
+def _writes(facts: dict[str, Facts]) -> Iterator[Check]:
+    problems = [
+        (f"{by} writes {path}, in a mounted folder (Airflow {version})", "write to MLOPS_VAR or to `artifacts`")
+        for version, each in facts.items()
+        for path, by in each.written.items()
+    ]
+    yield from _of("writes", problems, "importing the DAG files writes nothing below the mounted folders")
+
+
+def _packages(bundle: Bundle, facts: dict[str, Facts], file: Path) -> Iterator[Check]:
+    if not file.exists():
+        remedy = "make composer-packages ENVIRONMENT=NAME, with gcloud and an environment; then check again"
+        yield Check("packages", "warn", f"{UNCHECKED}: there is no list of an environment's own ones ({file})", remedy)
+        return
+    try:
+        theirs = Preinstalled.read(file)
+        cap = next(each for each in map(Requirement, facts[OURS].requirements) if each.name == "structlog")
+        if reason := packages.clash(theirs, cap, file):
+            yield Check("packages", "fail", *_split(iter([reason]))[0])
+            return
+        problems = _split(packages.pinned(bundle.manifest.packages, theirs))
+        if not problems:
+            installed = packages.resolve(bundle.manifest.packages, theirs)
+    except StackError as error:
+        yield Check("packages", "fail", *_split(iter([str(error)]))[0])
+        return
+    if problems:
+        yield from _of("packages", problems, "")
+        return
+    new = sorted(installed.keys() - theirs.versions.keys())
+    yield Check("packages", "ok", f"{theirs.environment}: {len(new)} are added, such as {PROVIDER}; none of its changes")

@@ -1,0 +1,83 @@
+"""Commands that need no cloud, or only look at it: check, packages, bundle."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from deploy import check as checking
+from deploy import packages as packaged
+from deploy import placement
+from deploy.bundle import build, left_out
+from stack import places
+from stack.checks import show
+from stack.cli.common import console
+from stack.errors import StackError
+from stack.settings import ROOT
+
+FOLDER = ROOT / "var" / "composer"
+PREINSTALLED = FOLDER / "preinstalled.txt"
+BUNDLE = FOLDER / "bundle"
+
+place_option = click.option("--place", default=placement.PRESET, help="A place of config/places on Composer.")
+preinstalled_option = click.option(
+    "--preinstalled",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PREINSTALLED,
+    help="File of the environment's own packages.",
+)
+
+
+@click.command()
+@place_option
+@preinstalled_option
+def check(place: str, preinstalled: Path) -> None:
+    """Check what would fail on Composer; exit status 2: only the packages could not be checked."""
+    result = checking.run(place, preinstalled)
+    show(result.checks, console)
+    wrong = sum(each.state == "fail" for each in result.checks)
+    verdict = f"[red]{wrong} of these would fail on Composer[/]" if wrong else "[green]nothing found is wrong[/]"
+    console.print(f"\n{verdict}" + ("" if result.is_complete else f"; {checking.UNCHECKED}"), highlight=False)
+    sys.exit(result.status)
+
+
+@click.command()
+@place_option
+@click.option("--environment", help="Name of the environment; by default the place's.")
+@click.option("--location", help="Its region; by default the place's, or else gcloud's composer/location.")
+@click.option("--project", help="Its project; by default the place's, or else gcloud's core/project.")
+@preinstalled_option
+def packages(place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path) -> None:
+    """Fetch the list of an environment's own packages, for `check`."""
+    section = placement.config(place)["deploy"]
+    name = environment or section["environment"]
+    if not name:
+        raise StackError(f"give ENVIRONMENT=NAME, or set deploy.environment in {places.path(place)}")
+    found = packaged.fetch(name, location=location or section["location"], project=project or section["project"])
+    preinstalled.parent.mkdir(parents=True, exist_ok=True)
+    preinstalled.write_text(found.text, encoding="utf-8")
+    console.print(f"{found.environment}: {len(found.versions)} packages, in {preinstalled}", highlight=False)
+    if found.added:
+        told = f"it has packages of its own ({', '.join(found.added)}); what these brought counts as the image's"
+        console.print(f"[yellow]{told}: an environment without any gives a better list[/]", highlight=False)
+
+
+@click.command()
+@place_option
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=BUNDLE, help="Folder to write.")
+def bundle(place: str, output: Path) -> None:
+    """Write the bundle of a place: files, packages and manifest."""
+    config = placement.config(place)
+    if place == placement.PRESET:
+        raise StackError("PLACE=composer has only examples: write a place of your own (docs/composer.md)")
+    if problems := list(placement.problems(config, places.path(place))):
+        raise StackError("\n".join(problems))
+    made = build(place, config)
+    made.write(output)
+    size = sum(each.size for each in made.manifest.files.values())
+    console.print(f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes", highlight=False)
+    if names := left_out():
+        console.print(f"[yellow]not in git, so left out: {', '.join(names)}[/]", highlight=False)
+
+
+COMMANDS = [check, packages, bundle]
