@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from deploy.gcloud import Gcloud, GcloudError
@@ -137,8 +138,12 @@ class Bucket:
         """
         text = content if isinstance(content, str) else json.dumps(content, sort_keys=True) + "\n"
         precondition = [] if generation is None else [f"--if-generation-match={generation}"]
-        command = ["storage", "cp", "-", self.url(path), "--print-created-message", *precondition]
-        _, messages = self._gcloud.change(*command, content=text, told=told)
+        with NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            file.write(text)
+            file.flush()
+            _, messages = self._gcloud.change(
+                *("storage", "cp", file.name, self.url(path), "--print-created-message", *precondition), told=told
+            )
         _, _, number = messages.partition(f"{self.url(path)}#")
         return int(number.split()[0]) if number else 0
 

@@ -85,7 +85,9 @@ def _bundle(bundle: Bundle) -> Iterator[Check]:
     counts = f"{len(made.files)} files, {len(made.packages)} packages, {len(made.environment_variables)} variables"
     yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
     if names := left_out():
-        yield Check("bundle", "warn", f"not in git, so not in the bundle: {', '.join(names)}", "git add, or delete them")
+        yield Check(
+            "bundle", "warn", f"not in git, so not in the bundle: {', '.join(names)}", "git add, or delete them"
+        )
 
 
 def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:
@@ -119,10 +121,15 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
     # Ours has Docker's library; Composer's have what its images and our list have.
     missing = {name for version, each in facts.items() if version != OURS for name in each.missing} - ELSEWHERE.keys()
     problems = [
-        (f"{name}, imported by {seen.imports[name][0]}, is not on Composer", "add its package to requirements/composer.in")
+        (
+            f"{name}, imported by {seen.imports[name][0]}, is not on Composer",
+            "add its package to requirements/composer.in",
+        )
         for name in sorted(missing)
     ]
-    yield from _of("imports", problems, f"Composer and our packages have all {len(seen.imports)} that the DAG files name")
+    yield from _of(
+        "imports", problems, f"Composer and our packages have all {len(seen.imports)} that the DAG files name"
+    )
     problems = [
         (f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
         for path, where in sorted(seen.paths.items())
@@ -175,4 +182,6 @@ def _packages(bundle: Bundle, facts: dict[str, Facts], file: Path) -> Iterator[C
         yield from _of("packages", problems, "")
         return
     new = sorted(installed.keys() - theirs.versions.keys())
-    yield Check("packages", "ok", f"{theirs.environment}: {len(new)} are added, such as {PROVIDER}; none of its changes")
+    yield Check(
+        "packages", "ok", f"{theirs.environment}: {len(new)} are added, such as {PROVIDER}; none of its changes"
+    )

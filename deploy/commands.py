@@ -47,7 +47,9 @@ def check(place: str, preinstalled: Path) -> None:
 @click.option("--location", help="Its region; by default the place's, or else gcloud's composer/location.")
 @click.option("--project", help="Its project; by default the place's, or else gcloud's core/project.")
 @preinstalled_option
-def packages(place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path) -> None:
+def packages(
+    place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path
+) -> None:
     """Fetch the list of an environment's own packages, for `check`."""
     section = placement.config(place)["deploy"]
     name = environment or section["environment"]

@@ -6,8 +6,8 @@ import re
 import shlex
 import shutil
 import subprocess
-import threading
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,8 @@ from stack.errors import StackError
 PROGRAM = "gcloud"
 # Seconds after which a person is told that a command waits for its answer.
 QUIET = 8
+# Seconds before each further try.
+PAUSES = (1, 2, 4, 8)
 ENVIRONMENT = {
     "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
     "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
@@ -31,6 +33,9 @@ _NO_TOKEN = re.compile(
     r"UNAUTHENTICATED|invalid authentication credentials|HTTPError 401",
     re.IGNORECASE,
 )
+# Refused before anything was done, and that or an interruption.
+_LIMITED = re.compile(r"RESOURCE_EXHAUSTED|HTTPError 429")
+_TEMPORARY = re.compile(r"RESOURCE_EXHAUSTED|HTTPError 429|UNAVAILABLE|HTTPError 50[0234]")
 _PRECONDITION = re.compile(r"HTTPError 412|[Pp]recondition")
 _NO_LOGIN = "gcloud has no valid token: run `gcloud auth login`, or in CI set up workload identity"
 
@@ -66,7 +71,6 @@ class Gcloud:
     project: str
     console: Console
     is_dry: bool = False
-    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def read(self, *command: str) -> str:
         """Run a command that changes nothing; returns its output.
@@ -75,7 +79,7 @@ class Gcloud:
             GcloudError: it failed.
             TokenError: nobody is logged in.
         """
-        return self._run(list(command), None)[0]
+        return self._patiently(list(command), None, _TEMPORARY)[0]
 
     def read_json(self, *command: str) -> Any:
         """As `read`, with the output parsed."""
@@ -94,7 +98,7 @@ class Gcloud:
             if told:
                 self.console.print(f"$ {self.line(*command)}", markup=False, highlight=False)
             return "", ""
-        return self._run(list(command), content)
+        return self._patiently(list(command), content, _LIMITED)
 
     def token(self) -> str:
         """A token of the caller."""
@@ -106,6 +110,18 @@ class Gcloud:
 
     def _arguments(self, command: list[str]) -> list[str]:
         return [PROGRAM, *command, f"--project={self.project}"]
+
+    def _patiently(self, command: list[str], content: str | None, temporary: re.Pattern[str]) -> tuple[str, str]:
+        """Run a command, and again if Google's answer is one that may be another soon."""
+        for pause in PAUSES:
+            try:
+                return self._run(command, content)
+            except GcloudError as error:
+                if not temporary.search(str(error)):
+                    raise
+                self.console.print(f"  {error}: again in {pause} s", markup=False, highlight=False)
+            time.sleep(pause)
+        return self._run(command, content)
 
     def _run(self, command: list[str], content: str | None) -> tuple[str, str]:
         if not shutil.which(PROGRAM):

@@ -25,8 +25,12 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def config(place: str) -> dict[str, Any]:
+def config(place: str, image: str | None = None) -> dict[str, Any]:
     """The merged config of a place on Composer; the preset itself has examples where a place has values.
+
+    Args:
+        place: its name.
+        image: stands for `runner.image` where that is not set.
 
     Raises:
         ConfigError: there is no such place, it is not on Composer, or a setting of it is wrong.
@@ -39,6 +43,7 @@ def config(place: str) -> dict[str, Any]:
     merged = places.config(place)
     if place == PRESET:
         merged = places.overlay(merged, EXAMPLES, places.path(place))
+    merged["runner"]["image"] = merged["runner"]["image"] or image
     require(merged, places.path(place))
     return merged
 

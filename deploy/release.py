@@ -112,7 +112,7 @@ def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
     session.plan(former.id, is_undoing=True)
     name = current or "nothing, as before the first deploy,"
     try:
-        session.environment.look()
+        session.settle(None)
         _restore(session, former)
     except FAILURES as second:
         again = "`make deploy` or `make deploy-rollback` goes on"
@@ -192,9 +192,7 @@ def _put_secrets(session: Session, values: dict[str, str]) -> None:
         store.put(name, values[name], is_new=stored[name] is None)
 
 
-def _switch(
-    session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]
-) -> datetime:
+def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]) -> datetime:
     """Make the files that run those of a manifest, and delete other ones of ours; returns when the last changed."""
     owned = session.owned(wanted)
     if changed := files.lacking(objects, hashes):

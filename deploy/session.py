@@ -68,7 +68,7 @@ class Session:
                 self.is_touched = True
                 verb = "a way back to" if left.is_undoing else "a deploy of"
                 self.console.print(f"Taking up {verb} {left.to} that did not end ({left.step})", highlight=False)
-                self._take_up(left)
+                self.settle(left.operation)
             self.kept = self.bucket.kept()
         except BaseException as error:
             self._lock.__exit__(type(error))
@@ -130,10 +130,17 @@ class Session:
             self.environment.wait(operation, lambda seconds, state: progress(seconds, f"{what}, {state}"))
         self._lock.check()
 
-    def _take_up(self, left: Deploying) -> None:
-        """Wait for an operation that the dead deploy has begun; how it ended shows in the environment."""
+    def settle(self, operation: str | None) -> None:
+        """Wait for an operation that was begun, None: whichever runs; how it ended shows in the environment.
+
+        Raises:
+            StackError: somebody else updates the environment.
+        """
+        self.environment.look()
+        if self.environment.state != "UPDATING":
+            return
         for each in self.environment.running():
-            if left.operation not in (None, each["name"]):
+            if operation not in (None, each["name"]):
                 raise StackError(f"the environment {self.target.name} is updated by somebody else: wait for its end")
             try:
                 self.wait(each["name"], "the update that was begun")

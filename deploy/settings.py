@@ -4,10 +4,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deploy import placement
 from stack import places
 from stack.settings import ConfigError
 
-PRESET = "composer"
+# Stands for the image of a place with a registry until it is pushed.
+UNKNOWN = f"unknown@sha256:{'0' * 64}"
 
 
 class Smoke(BaseModel):
@@ -33,7 +35,7 @@ class Deploy(BaseModel):
         project: id of the Google Cloud project.
         location: region of the environment.
         environment: its name.
-        registry: repository of images, HOST/PROJECT/NAME; None: `runner.image` is used as it is.
+        registry: repository of images, HOST/PROJECT/NAME, to which a deploy pushes; None: `runner.image` is used.
         packages: file of the packages beside those of Composer's image.
         airflow_options: Airflow's options by section-key.
         environment_variables: by name; none is a secret.
@@ -69,14 +71,13 @@ class Target:
         Raises:
             ConfigError: there is no such place, it is not on Composer, or a setting of it is wrong.
         """
-        if (preset := places.presets(place)[0]) != PRESET or place == PRESET:
+        if place == placement.PRESET:
             raise ConfigError(
-                f"PLACE={place} cannot be deployed: write a place of your own with `preset: {PRESET}`"
+                f"PLACE={place} has only examples: write a place of your own with `preset: {place}`"
                 f" ({places.path('staging')}) and give its name"
-                + ("" if place == PRESET else f"; {place} is a place of {preset}")
             )
         self.place = place
-        self.config = places.config(place)
+        self.config = placement.config(place, UNKNOWN)
         try:
             self.deploy = Deploy.model_validate(self.config["deploy"])
         except ValidationError as error:
@@ -85,6 +86,10 @@ class Target:
                 for each in error.errors()
             )
             raise ConfigError(f"{places.path(place)}: {faults}") from None
+        if (self.config["runner"]["image"] == UNKNOWN) != bool(self.deploy.registry):
+            raise ConfigError(
+                f"{places.path(place)}: set runner.image, or deploy.registry to which each deploy pushes its own; not both"
+            )
 
     @property
     def name(self) -> str:

@@ -16,8 +16,8 @@ _SHOWN = 5
 
 
 def lines(session: Session, folder: Path) -> Iterator[str]:
-    """The status in lines; `folder` is the bundle of this checkout."""
-    environment, kept = session.environment, session.bucket.kept()
+    """The status in lines, of a session that knows what is kept; `folder` is the bundle of this checkout."""
+    environment, kept = session.environment, session.kept
     image = environment.facts["config"].get("softwareConfig", {}).get("imageVersion", "unknown")
     yield f"environment  {session.target.name}: {environment.state}, {image}"
     yield f"Airflow      {environment.airflow}"
@@ -31,9 +31,6 @@ def lines(session: Session, folder: Path) -> Iterator[str]:
         yield f"before       {each['id']}, at {each['at']} by {each['by']}"
     deployed = kept.manifest(now["id"])
     yield from (f"changed there  {each}" for each in _drift(session, deployed) or ["nothing"])
-    if not (folder / manifests.NAME).exists():
-        yield f"this checkout  has no bundle in {folder}: `make composer-bundle PLACE={session.target.place}` makes it"
-        return
     own = manifests.read(folder / manifests.NAME)
     told = [f"nothing differs ({own.id})"] if own == deployed else [f"its bundle is {own.id}"]
     yield from (f"this checkout  {each}" for each in [*told, *differences(deployed, own)])

@@ -18,7 +18,15 @@ from typing import Any
 _VARIABLE = re.compile(r"\bvar\.(?:json|value)\.(?:get\(\s*['\"])?(\w+)")
 _CONNECTION = re.compile(r"\bconn\.(?:get\(\s*['\"])?(\w+)")
 # Audit events by which something is written, and the place of the path among their arguments.
-_EVENTS = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
+_EVENTS = {
+    "os.mkdir": 0,
+    "os.remove": 0,
+    "os.rmdir": 0,
+    "os.rename": 1,
+    "os.link": 1,
+    "os.symlink": 1,
+    "os.truncate": 0,
+}
 _WRITE = re.compile("[wax+]")
 
 
@@ -67,7 +75,17 @@ def _dag(dag: Any) -> dict[str, Any]:
 
 
 def _task(task: Any) -> dict[str, Any]:
-    names = ("owner", "retries", "retry_delay", "execution_timeout", "trigger_rule", "pool", "queue", "inlets", "outlets")
+    names = (
+        "owner",
+        "retries",
+        "retry_delay",
+        "execution_timeout",
+        "trigger_rule",
+        "pool",
+        "queue",
+        "inlets",
+        "outlets",
+    )
     mapped = getattr(task, "expand_input", None)
     return {
         "operator": task.task_type,

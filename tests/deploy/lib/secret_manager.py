@@ -37,7 +37,5 @@ class SecretManager:
             return Answer.of({"name": number, "state": "ENABLED", "clientSpecifiedPayloadChecksum": True})
         if verb == "access":
             data = base64.b64encode(versions[-1].encode()).decode()
-            return Answer.of(
-                {"name": f"projects/1/secrets/{name}/versions/{len(versions)}", "payload": {"data": data}}
-            )
+            return Answer.of({"name": f"projects/1/secrets/{name}/versions/{len(versions)}", "payload": {"data": data}})
         return Answer.of({"name": f"projects/1/secrets/{name}", "replication": {"automatic": {}}})

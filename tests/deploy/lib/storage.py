@@ -40,12 +40,13 @@ class Storage:
             return Answer.of({**layout, "locationType": "region", "hierarchicalNamespace": {"enabled": False}})
         if path.endswith("/managedFolders"):
             return Answer.of({"kind": "storage#managedFolders", "items": []})
-        if (wanted := request.query.get("ifGenerationMatch")) and (found := _OBJECT.fullmatch(path)):
-            # Of an object that is deleted, changed or written by a copy.
-            if self.generation(found[2] or found[1]) != int(wanted):
-                return Answer.of({"error": {"code": 412, "message": "Precondition Failed"}}, 412)
         content, target = request.content, request.target
         name = request.query.get("name") or ((m := re.search(rb'"name": ?"([^"]+)"', content[:2000])) and m[1].decode())
+        if wanted := request.query.get("ifGenerationMatch"):
+            # Of an object that is deleted, changed, or written by a copy or an upload.
+            found = _OBJECT.fullmatch(path)
+            if self.generation((found[2] or found[1]) if found else name) != int(wanted):
+                return Answer.of({"error": {"code": 412, "message": "Precondition Failed"}}, 412)
         if "/upload/" in path and name and re.search(self.damaged, name):
             content = content.replace(b"import", b"imp0rt")
         if path.startswith("/resumable/upload/") and "name" in request.query:

@@ -18,6 +18,25 @@ from recorded import Request, Server
 from secret_manager import SecretManager
 from storage import Storage
 
+PLACE = {
+    "preset": "composer",
+    "source": "gs://source/of/staging",
+    "artifacts": "gs://artifacts",
+    "mlflow": "https://mlflow.example",
+    "runner": {"image": f"registry.example/tasks@sha256:{'0' * 64}", "kubernetes": {"secret": "mlops"}},
+    "warehouse": {"project": "demo"},
+    "deploy": {"project": "demo", "location": "europe-west1", "environment": "staging", "import_timeout": 5},
+}
+OVERLAY = {
+    "airbyte": {"url": "${AIRBYTE}", "clientId": "id", "clientSecret": "${AIRBYTE_SECRET}"},
+    "destinations": [
+        {
+            "name": "warehouse",
+            "configuration": {"destinationType": "bigquery", "dataset_id": "${MLOPS_WAREHOUSE__PREFIX}raw"},
+        }
+    ],
+}
+
 
 @dataclass
 class Done:

@@ -11,27 +11,10 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from world import World, make_bundle  # noqa: E402
+from world import OVERLAY, PLACE, World, make_bundle  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data")
-PLACE = {
-    "preset": "composer",
-    "source": "gs://source/of/staging",
-    "artifacts": "gs://artifacts",
-    "mlflow": "https://mlflow.example",
-    "warehouse": {"project": "demo"},
-    "deploy": {"project": "demo", "location": "europe-west1", "environment": "staging", "import_timeout": 5},
-}
-OVERLAY = {
-    "airbyte": {"url": "${AIRBYTE}", "clientId": "id", "clientSecret": "${AIRBYTE_SECRET}"},
-    "destinations": [
-        {
-            "name": "warehouse",
-            "configuration": {"destinationType": "bigquery", "dataset_id": "${MLOPS_WAREHOUSE__PREFIX}raw"},
-        }
-    ],
-}
+FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai")
 
 
 @pytest.fixture(scope="session")
