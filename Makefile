@@ -16,6 +16,8 @@ ENV := var/env
 UV := $(ENV)/uv/bin/uv
 # stack/environments.py has the same names; a test in tests/stack compares the lists.
 ENVIRONMENTS := stack airflow dbt tagifai airbyte
+# What Cloud Composer's builds have of Airflow and its providers, for checks and tests.
+COMPOSER := composer-3.1.7 composer-3.3.1
 # PyPI has no interpreters.
 export UV_PYTHON_DOWNLOADS := never
 
@@ -57,7 +59,7 @@ endif
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-13s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {split($$1, names, " "); printf "make %-17s %s\n", names[1], $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Commands work on the stack without Docker, with PLACE=compose on the containers, or on another PLACE of"
 	@echo "config/places; logs, shell, psql, images, backup, restore and nuke are for the containers only. run, up, demo-failure"
@@ -144,6 +146,31 @@ images: ## build the images; without a registry also their bases (docs/closed-ne
 image-push: ## push the image of the tasks to REGISTRY=host:port/name and print its reference by digest
 	@docker/push mlops-tasks "$(REGISTRY)"
 
+# The place that is checked and bundled; without PLACE=… the preset, with examples for the values of a place of your own.
+ON_COMPOSER = --place "$(if $(filter file,$(origin PLACE)),composer,$(PLACE))"
+
+.PHONY: composer-check
+composer-check: $(patsubst %,$(ENV)/%/.ready,stack airflow $(COMPOSER)) ## look for what would fail on Cloud Composer, without a cloud
+	@$(PYTHON_STACK) deploy check $(ON_COMPOSER) $(if $(PREINSTALLED),--preinstalled "$(PREINSTALLED)")
+
+.PHONY: composer-packages
+composer-packages: $(ENV)/stack/.ready ## fetch the packages of the Composer environment ENVIRONMENT=… for composer-check
+	@$(PYTHON_STACK) deploy packages $(ON_COMPOSER) $(if $(ENVIRONMENT),--environment "$(ENVIRONMENT)") \
+	  $(if $(LOCATION),--location "$(LOCATION)") $(if $(PROJECT),--project "$(PROJECT)") \
+	  $(if $(PREINSTALLED),--preinstalled "$(PREINSTALLED)")
+
+.PHONY: composer-bundle
+composer-bundle: $(ENV)/stack/.ready ## write what Composer gets of PLACE=… to var/composer/bundle, or OUTPUT=folder
+	@$(PYTHON_STACK) deploy bundle $(ON_COMPOSER) $(if $(OUTPUT),--output "$(OUTPUT)")
+
+.PHONY: deploy deploy-rollback deploy-status
+deploy: $(ENV)/stack/.ready ## bring the image, files and settings of PLACE=… to its Composer environment; DRY_RUN=1 prints the commands
+	@$(PYTHON_STACK) deploy deploy --place "$(PLACE)" $(if $(DRY_RUN),--dry-run)
+deploy-rollback: $(ENV)/stack/.ready ## go back to what was deployed before, or to TO=…; not data, not secrets
+	@$(PYTHON_STACK) deploy rollback --place "$(PLACE)" $(if $(TO),--to "$(TO)") $(if $(DRY_RUN),--dry-run)
+deploy-status: $(ENV)/stack/.ready ## show what is deployed to PLACE=…, and how it differs from this checkout
+	@$(PYTHON_STACK) deploy status --place "$(PLACE)"
+
 .PHONY: backup
 backup: ## back up the containers' databases, files and passwords to FILE=… (docs/backup.md)
 	@docker/backup $(if $(FILE),"$(FILE)")
@@ -157,7 +184,7 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 	@docker/nuke
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
-TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow e2e docker kubernetes
+TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow deploy e2e docker kubernetes
 ENVIRONMENTS_stack := stack emulators zetasql
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_sql := stack zetasql
@@ -167,10 +194,10 @@ ENVIRONMENTS_dbt_transforms := dbt stack emulators zetasql
 ENVIRONMENTS_airbyte := airbyte stack emulators zetasql
 ENVIRONMENTS_great_expectations := airflow stack emulators zetasql
 ENVIRONMENTS_airflow := airflow stack airbyte dbt tagifai emulators zetasql
+ENVIRONMENTS_deploy := stack airflow airbyte dbt tagifai emulators zetasql $(COMPOSER)
 ENVIRONMENTS_e2e := $(ENVIRONMENTS) emulators zetasql
 ENVIRONMENTS_docker := stack
 ENVIRONMENTS_kubernetes := airflow stack
-COMPOSER := composer-3.1.7 composer-3.3.1
 # Runs pytest in an environment with the test tools after the environment's own packages, on two processes.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
 PYTEST := -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \
@@ -209,7 +236,7 @@ cluster-down: ## stop it and delete its data; the programs are kept
 	@$(PYTHON) -m devtools.cluster down
 
 # FOLDER:ENVIRONMENT of the code that the type checker reads.
-TYPED := stack:stack devtools:stack emulators:emulators airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
+TYPED := stack:stack devtools:stack emulators:emulators deploy:stack airbyte:airbyte airflow:airflow dbt_transforms:dbt tagifai:tagifai
 SCRIPTS = $$(grep --files-with-matches --no-messages --extended-regexp --max-count=1 '^\#!.*sh$$' docker/* docker/*/* .ci/* findings/* devtools/*/*)
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-"""The bundle: the files of an environment's bucket, its packages and settings, the same bytes whenever nothing changed."""
+"""The bundle: files of an environment's bucket, packages and settings, the same bytes whenever nothing changed."""
 
 import subprocess
 from collections.abc import Iterator
@@ -92,10 +92,8 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
         environment_variables=variables(config),
         images=_images(config),
     )
-    problems = [
-        *rules.environment_variables(built.environment_variables),
-        *rules.airflow_options(built.airflow_options),
-    ]
+    problems = list(rules.environment_variables(built.environment_variables))
+    problems += rules.airflow_options(built.airflow_options)
     _, secret = environment.variables(built.environment_variables, read)
     problems += [f"{name} holds a secret: put it into the Secret of runner.kubernetes.secret" for name in secret]
     if problems:
@@ -132,9 +130,7 @@ def _content(name: str) -> bytes:
     try:
         return (ROOT / name).read_bytes()
     except OSError as error:
-        raise StackError(
-            f"{name} is in git and cannot be read ({error.strerror}): restore it, or `git rm` it"
-        ) from None
+        raise StackError(f"{name} is in git and cannot be read ({error.strerror}): restore it, or git rm it") from None
 
 
 def _git(options: list[str], *names: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from deploy import declared, graphs, packages, placement, sources
 from deploy.bundle import Bundle, build, left_out
 from deploy.graphs import AIRFLOWS, OURS, Facts
-from deploy.packages import PROVIDER, Preinstalled
+from deploy.packages import Preinstalled
 from stack import places
 from stack.checks import Check
 from stack.errors import StackError
@@ -85,9 +85,7 @@ def _bundle(bundle: Bundle) -> Iterator[Check]:
     counts = f"{len(made.files)} files, {len(made.packages)} packages, {len(made.environment_variables)} variables"
     yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
     if names := left_out():
-        yield Check(
-            "bundle", "warn", f"not in git, so not in the bundle: {', '.join(names)}", "git add, or delete them"
-        )
+        yield Check("bundle", "warn", f"not in git, so left out: {', '.join(names)}", "git add, or delete them")
 
 
 def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:
@@ -123,13 +121,16 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
     problems = [
         (
             f"{name}, imported by {seen.imports[name][0]}, is not on Composer",
-            "add its package to requirements/composer.in",
+            "add it to requirements/composer.in",
         )
         for name in sorted(missing)
     ]
-    yield from _of(
-        "imports", problems, f"Composer and our packages have all {len(seen.imports)} that the DAG files name"
-    )
+    yield from _of("imports", problems, f"Composer and our packages have all {len(seen.imports)} that DAG files name")
+    problems = [
+        (f"{name}, imported by {', '.join(where)}, is in dags/, which Composer's web server has not", "do without it")
+        for name, where in sorted(seen.crossing.items())
+    ]
+    yield from _of("plugins", problems, "they need no file of dags/ and data/, which Composer's web server has not")
     problems = [
         (f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
         for path, where in sorted(seen.paths.items())
@@ -138,9 +139,11 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
 
 
 def _declared(config: dict[str, Any], seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
-    known = {"connections": declared.OPTIONAL_CONNECTIONS, "variables": {}}
-    for kind, optional in known.items():
-        names = {*config["deploy"][kind], *optional}
+    known = {
+        "connections": {*declared.CONNECTIONS, *declared.OPTIONAL_CONNECTIONS, *config["deploy"]["connections"]},
+        "variables": {*declared.VARIABLES, *config["deploy"]["variables"]},
+    }
+    for kind, names in known.items():
         used: dict[str, list[str]] = getattr(facts[OURS], kind) | getattr(seen, kind)
         problems = [
             (f"{name}, used by {', '.join(users)}, is not declared", f"add it to deploy.{kind} of the place")
@@ -173,15 +176,9 @@ def _packages(bundle: Bundle, facts: dict[str, Facts], file: Path) -> Iterator[C
             yield Check("packages", "fail", *_split(iter([reason]))[0])
             return
         problems = _split(packages.pinned(bundle.manifest.packages, theirs))
-        if not problems:
-            installed = packages.resolve(bundle.manifest.packages, theirs)
+        installed = {} if problems else packages.resolve(bundle.manifest.packages, theirs)
     except StackError as error:
         yield Check("packages", "fail", *_split(iter([str(error)]))[0])
         return
-    if problems:
-        yield from _of("packages", problems, "")
-        return
-    new = sorted(installed.keys() - theirs.versions.keys())
-    yield Check(
-        "packages", "ok", f"{theirs.environment}: {len(new)} are added, such as {PROVIDER}; none of its changes"
-    )
+    new = installed.keys() - theirs.versions.keys()
+    yield from _of("packages", problems, f"{theirs.environment}: {len(new)} are added, none of its own changes")

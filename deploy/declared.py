@@ -1,5 +1,8 @@
-"""What the DAGs and their pods need of an environment beside `deploy.connections` and `deploy.variables`, each with why."""
+"""What the DAGs and their pods need of every environment beside files, each with why; a place may declare more."""
 
+# Airflow's connections and variables; a deploy sets them.
+CONNECTIONS = {"airbyte_default": "the Airbyte whose syncs dataops runs"}
+VARIABLES = {"airbyte_connections": "the id of each connection in that Airbyte, by its name, as JSON"}
 # Connections that their providers do without: Composer's own credentials count.
 OPTIONAL_CONNECTIONS = {
     "google_cloud_default": "Google's credentials for pods on a GKE cluster of one's own",

@@ -1,4 +1,4 @@
-"""The bundle's DAGs as each of Composer's versions of Airflow loads them, on a machine that has nothing else of ours."""
+"""The bundle's DAGs as each of Composer's versions of Airflow loads them, where nothing else of ours is."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from deploy.bundle import Bundle
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT, inherited_environment
 
-# The environment of each version of Airflow that Composer's builds have; ours is the one that the others are compared with.
+# The environment of each version of Airflow that Composer has; the others are compared with ours.
 OURS = "3.2.2"
 AIRFLOWS = {"3.1.7": "composer-3.1.7", OURS: "airflow", "3.3.1": "composer-3.3.1"}
 _SCRIPT = ROOT / "airflow" / "checks" / "describe.py"
@@ -80,7 +80,9 @@ def _load(bundle: Bundle, modules: list[str], folder: Path, version: str) -> Fac
 
 def environment(bundle: Bundle, home: Path) -> dict[str, str]:
     """Environment variables of Airflow's processes on Composer, whose folders are in `home`/gcs."""
-    gcs, options = home / "gcs", bundle.manifest.airflow_options
+    gcs = home / "gcs"
+    # There is no Secret Manager to ask.
+    options = {key: value for key, value in bundle.manifest.airflow_options.items() if not key.startswith("secrets-")}
     return {
         **inherited_environment(),
         **{f"AIRFLOW__{'__'.join(name.split('-', 1)).upper()}": value for name, value in options.items()},
@@ -89,7 +91,7 @@ def environment(bundle: Bundle, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(gcs / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(gcs / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # Composer keeps byte code elsewhere, and so do we: it is not ours to write.
+        # Byte code would count as written; Composer's goes elsewhere.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

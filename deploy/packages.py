@@ -91,7 +91,7 @@ class Preinstalled:
         except OSError as error:
             raise StackError(f"{file}: cannot be read ({error.strerror})") from None
         head = next((line.removeprefix(_HEAD) for line in lines if line.startswith(_HEAD)), str(file))
-        versions = {}
+        versions: dict[str, str] = {}
         for number, line in enumerate(lines, start=1):
             if line.strip() and not line.startswith("#"):
                 name, exact, version = line.strip().partition("==")
@@ -130,7 +130,7 @@ def listed(output: str) -> dict[str, str]:
     Raises:
         StackError: there are none, or Airflow is not among them.
     """
-    found = {}
+    found: dict[str, str] = {}
     for line in output.splitlines():
         words = line.split()
         if len(words) >= 2 and _is_version(words[1]):
@@ -190,7 +190,7 @@ def pinned(packages: dict[str, str], preinstalled: Preinstalled) -> Iterator[str
         version = preinstalled.versions.get(canonicalize_name(name))
         allowed = SpecifierSet(tail.partition("]")[2] if tail.startswith("[") else tail)
         if version and not allowed.contains(Version(version).public, prereleases=True):
-            yield f"{name}{tail}: {preinstalled.environment} has {version}: allow that version, or leave the package out"
+            yield f"{name}{tail}: {preinstalled.environment} has {version}: allow that, or leave the package out"
 
 
 def _is_version(text: str) -> bool:

@@ -58,8 +58,6 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     warehouse, source = config["warehouse"], config["source"]
     if warehouse["type"] != "bigquery":
         yield f"warehouse.type: {warehouse['type']}: its driver is not among the packages: set bigquery"
-    elif not warehouse["project"]:
-        yield "warehouse.project: set the id of the project that holds the datasets"
     if warehouse.get("keyfile"):
         yield f"warehouse.keyfile: {warehouse['keyfile']} is on no machine of Composer: leave it null, and give the\
  environment's service account the roles"
@@ -68,7 +66,7 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     if urlsplit(config["mlflow"]).scheme not in ("http", "https") or _is_here(config["mlflow"]):
         yield f"mlflow: {config['mlflow']!r} is no server that Composer reaches: set its URL"
     if config["watch"]["seconds"] is not None and "://" not in source:
-        yield f"source: {source} is on no machine of Composer, and `watch` looks at it: set a URL, or watch.seconds: null"
+        yield f"source: {source}, which is watched, is on no machine of Composer: set a URL, or watch.seconds: null"
     folder = variables(config)["MLOPS_VAR"]
     if not folder.startswith("/") or Path(folder).is_relative_to(rules.MOUNTED):
         yield f"deploy.environment_variables: MLOPS_VAR={folder}: what is written below {rules.MOUNTED} does not last:\
@@ -86,7 +84,7 @@ def _runner(runner: dict[str, Any]) -> Iterator[str]:
     pods = runner["kubernetes"]
     if "kubernetes" in kinds.values():
         if pods["namespace"] != NAMESPACE:
-            yield f"runner.kubernetes.namespace: {pods['namespace']}: Composer puts pods into {NAMESPACE} only: set that"
+            yield f"runner.kubernetes.namespace: {pods['namespace']}: Composer has {NAMESPACE} for pods: set that"
         if pods["kubeconfig"] not in (None, KUBECONFIG):
             yield f"runner.kubernetes.kubeconfig: {pods['kubeconfig']} is on no machine of Composer: set {KUBECONFIG}"
         if pods["host_network"]:

@@ -88,7 +88,7 @@ class Target:
             raise ConfigError(f"{places.path(place)}: {faults}") from None
         if (self.config["runner"]["image"] == UNKNOWN) != bool(self.deploy.registry):
             raise ConfigError(
-                f"{places.path(place)}: set runner.image, or deploy.registry to which each deploy pushes its own; not both"
+                f"{places.path(place)}: set runner.image, or deploy.registry, to which each deploy pushes; not both"
             )
 
     @property

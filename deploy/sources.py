@@ -18,12 +18,14 @@ class Sources:
 
     Attributes:
         imports: modules of others by name, of the depth that tells packages apart.
+        crossing: modules of dags/ that plugins import.
         paths: absolute paths.
         connections: connections that are asked for by name.
         variables: variables that are asked for by name.
     """
 
     imports: dict[str, list[str]] = field(default_factory=dict)
+    crossing: dict[str, list[str]] = field(default_factory=dict)
     paths: dict[str, list[str]] = field(default_factory=dict)
     connections: dict[str, list[str]] = field(default_factory=dict)
     variables: dict[str, list[str]] = field(default_factory=dict)
@@ -34,18 +36,20 @@ def read(contents: Mapping[str, bytes]) -> Sources:
     found = Sources()
     files = {path: text for path, text in contents.items() if path.endswith(".py") and not path.startswith("data/")}
     own = {_module(path).partition(".")[0] for path in files}
-    for path, text in files.items():
-        tree = ast.parse(text, path)
+    dags = {_module(path).partition(".")[0] for path in files if path.startswith("dags/")}
+    for path, content in files.items():
+        tree = ast.parse(content, path)
         texts = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
         for node in ast.walk(tree):
             where = f"{path}:{getattr(node, 'lineno', 0)}"
             for name in _imported(node):
                 if name.partition(".")[0] not in own:
                     found.imports.setdefault(_package(name), []).append(where)
+                elif path.startswith("plugins/") and name.partition(".")[0] in dags:
+                    found.crossing.setdefault(name, []).append(where)
             # Texts that stand alone are documentation.
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
-                if _PATH.match(node.value) and not node.value.startswith(_IN_IMAGE):
-                    found.paths.setdefault(node.value, []).append(where)
+            if id(node) not in texts and (text := _path(node)):
+                found.paths.setdefault(text, []).append(where)
             for kind, name in _asked(node):
                 getattr(found, kind).setdefault(name, []).append(where)
     return found
@@ -69,6 +73,13 @@ def _package(name: str) -> str:
     """The part of a module's name that tells which package has it; google and airflow are shared by many."""
     depth = 3 if name.startswith(("google.", "airflow.providers.")) else 1
     return ".".join(name.split(".")[:depth])
+
+
+def _path(node: ast.AST) -> str:
+    """An absolute path of a machine, or an empty text."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    is_path = isinstance(value, str) and _PATH.match(value) and not value.startswith(_IN_IMAGE)
+    return str(value) if is_path else ""
 
 
 def _asked(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,8 @@ PRESETS = {
     "kubernetes": "embedded",
     "composer": None,
 }
+# Sections that take any names, whatever the base has.
+OPEN = ("warehouse.", "deploy.airflow_options.")
 # Names the preset that a place of one's own is laid over.
 PRESET = "preset"
 
@@ -73,7 +75,7 @@ def overlay(
         ConfigError: a key is not known, or a value takes the place of settings or the other way round.
     """
     # The keys of the warehouse depend on its type, and its classes know them; an empty section takes any names.
-    is_open = prefix == "warehouse." or (extends and not prefix) or not base
+    is_open = prefix in OPEN or (extends and not prefix) or not base
     if (unknown := [key for key in over if key not in base]) and not is_open:
         names = ", ".join(str(key) for key in base)
         raise ConfigError(f"{file}: there is no setting `{prefix}{unknown[0]}`; known here: {names}")

@@ -1,4 +1,4 @@
-"""What one version of Airflow makes of a DAGs folder: `python describe.py TREE RESULT`, with a list of modules as input.
+"""What one version of Airflow makes of a DAGs folder: `python describe.py TREE RESULT`, a list of modules as input.
 
 TREE holds `dags` and `plugins`, RESULT becomes a JSON object; `deploy/graphs.py` runs this file with several Airflows,
 so it imports nothing of the repository.
@@ -18,15 +18,9 @@ from typing import Any
 _VARIABLE = re.compile(r"\bvar\.(?:json|value)\.(?:get\(\s*['\"])?(\w+)")
 _CONNECTION = re.compile(r"\bconn\.(?:get\(\s*['\"])?(\w+)")
 # Audit events by which something is written, and the place of the path among their arguments.
-_EVENTS = {
-    "os.mkdir": 0,
-    "os.remove": 0,
-    "os.rmdir": 0,
-    "os.rename": 1,
-    "os.link": 1,
-    "os.symlink": 1,
-    "os.truncate": 0,
-}
+_EVENTS = {"os.rename": 1, "os.link": 1, "os.symlink": 1} | dict.fromkeys(
+    ("os.mkdir", "os.remove", "os.rmdir", "os.truncate"), 0
+)
 _WRITE = re.compile("[wax+]")
 
 
@@ -75,17 +69,7 @@ def _dag(dag: Any) -> dict[str, Any]:
 
 
 def _task(task: Any) -> dict[str, Any]:
-    names = (
-        "owner",
-        "retries",
-        "retry_delay",
-        "execution_timeout",
-        "trigger_rule",
-        "pool",
-        "queue",
-        "inlets",
-        "outlets",
-    )
+    names = ("owner", "retries", "retry_delay", "execution_timeout", "trigger_rule", "pool", "inlets", "outlets")
     mapped = getattr(task, "expand_input", None)
     return {
         "operator": task.task_type,

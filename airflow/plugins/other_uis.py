@@ -1,16 +1,20 @@
 """Add the other UIs whose addresses are set (MLOPS_LINKS__…) to Airflow's navigation."""
 
-import sys
-
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# The api-server does not have the DAGs folder, which holds the settings, on its path.
-sys.path.append(conf.get("core", "dags_folder"))
 
-from pipeline.settings import Settings
+class Links(BaseSettings):
+    """Base URLs as in `pipeline.settings`, which is not where Composer's web server runs: that has plugins only."""
 
-links = Settings().links
+    model_config = SettingsConfigDict(env_prefix="MLOPS_LINKS__", frozen=True)
+
+    mlflow: str = ""
+    airbyte: str = ""
+    docs: str = ""
+
+
+links = Links()
 
 
 class OtherUis(AirflowPlugin):
@@ -18,12 +22,12 @@ class OtherUis(AirflowPlugin):
 
     name = "other_uis"
     external_views = [  # noqa: RUF012 - the base class declares a list
-        {"name": name, "href": href, "destination": "nav", **embedded}
-        for name, href, embedded in (
-            ("MLflow", links.mlflow, {}),
-            ("Data docs", links.data_docs, {"url_route": "data-docs"}),
-            ("dbt docs", links.dbt_docs, {"url_route": "dbt-docs"}),
-            ("Airbyte", links.airbyte, {}),
+        {"name": name, "href": base.rstrip("/") + path, "destination": "nav", **embedded}
+        for name, base, path, embedded in (
+            ("MLflow", links.mlflow, "", {}),
+            ("Data docs", links.docs, "/data-docs/", {"url_route": "data-docs"}),
+            ("dbt docs", links.docs, "/dbt-docs/", {"url_route": "dbt-docs"}),
+            ("Airbyte", links.airbyte, "", {}),
         )
-        if href
+        if base
     ]

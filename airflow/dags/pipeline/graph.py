@@ -1,7 +1,7 @@
 """What the DAGs share: the assets between them, the schedule of dataops, and the arguments of all tasks."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
@@ -37,8 +37,15 @@ def dataops_schedule(settings: Settings) -> "str | list[Asset] | AssetOrTimeSche
     try:
         from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
     except ImportError:
-        # Airflow 3.1 has them elsewhere.
-        from airflow.timetables.assets import AssetOrTimeSchedule
-        from airflow.timetables.trigger import CronTriggerTimetable
-
+        return _schedule_of_3_1(cron)
     return AssetOrTimeSchedule(assets=[SOURCE], timetable=CronTriggerTimetable(cron, timezone="UTC"))
+
+
+def _schedule_of_3_1(cron: str) -> Any:
+    """The clock or a change of the source; Airflow 3.1 has the classes elsewhere, with other types."""
+    from airflow.timetables.assets import AssetOrTimeSchedule
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    condition: Any = [SOURCE]
+    timetable: Any = CronTriggerTimetable(cron, timezone="UTC")
+    return AssetOrTimeSchedule(assets=condition, timetable=timetable)

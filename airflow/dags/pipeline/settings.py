@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 
 def _project(dags: Path) -> Path:
-    """The folder of config/ and great_expectations/: the repository, or the data folder of an environment of Composer."""
+    """The folder of config/ and great_expectations/: the repository, or the data folder of Composer's bucket."""
     data = dags.parent / "data"
     return data if (data / "config").is_dir() else dags.parents[1]
 

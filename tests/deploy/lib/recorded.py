@@ -1,4 +1,4 @@
-"""An HTTP server that records every request, stands in for several services, and is the only proxy that clients have."""
+"""An HTTP server that records every request, stands in for services, and is the only proxy that clients have."""
 
 import json
 import re
@@ -99,10 +99,11 @@ class Server:
             def log_message(self, *_: object) -> None:
                 pass
 
-            def _any(self) -> None:
-                server._serve(self)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _any
+            def __getattr__(self, name: str) -> Callable[[], None]:
+                """The method of any verb, do_GET and so on."""
+                if not name.startswith("do_"):
+                    raise AttributeError(name)
+                return lambda: server._serve(self)
 
         class Http(ThreadingHTTPServer):
             request_queue_size = 128

@@ -182,7 +182,9 @@ def _told(request: Request) -> str:
         return f"{verb} {path.rpartition('/o/')[2]}"
     if query["uploadType"] == "resumable":
         return f"upload {query['name']}" if request.method == "PUT" else ""
-    return f"upload {json.JSONDecoder().raw_decode(request.content[request.content.index(b'{') :].decode('latin-1'))[0]['name']}"
+    # The first part of several.
+    metadata = request.content[request.content.index(b"{") :].decode("latin-1")
+    return f"upload {json.JSONDecoder().raw_decode(metadata)[0]['name']}"
 
 
 def id_of(folder: Path) -> str:

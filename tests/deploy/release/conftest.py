@@ -11,7 +11,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from world import OVERLAY, PLACE, World, make_bundle  # noqa: E402
+from world import OVERLAY, PLACE, World, make_bundle
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai")

@@ -1,0 +1,111 @@
+"""What gcloud accepts and Composer's service rejects is refused, each with its remedy."""
+
+import pytest
+
+from deploy import packages, rules
+from stack.errors import StackError
+from stack.settings import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("AIRFLOW__CORE__PARALLELISM", "set the Airflow option core-parallelism"),
+        ("AIRFLOW__CORE", "Composer takes no such names"),
+        ("1BAD", "not a name"),
+        ("a-b", "not a name"),
+        ("", "not a name"),
+        ("MLOPS ", "not a name"),
+        ("GCS_BUCKET", "reserved"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "reserved"),
+        ("SQL_USER", "reserved"),
+    ],
+)
+def test_an_environment_variable_that_composer_rejects_is_refused(name, told):
+    (problem,) = rules.environment_variables({name: "value", "MLOPS_FINE": "1", "_fine2": ""})
+    assert told in problem
+    assert name in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("core.parallelism", "write core-parallelism"),
+        ("parallelism", "section-key"),
+        ("core-", "section-key"),
+        ("-parallelism", "section-key"),
+        ("core-Parallelism", "section-key"),
+        ("core-a=b", "section-key"),
+        ("core-a;b", "section-key"),
+        ("core-a.b", "section-key"),
+        ("[core]-parallelism", "section-key"),
+    ],
+)
+def test_an_option_of_airflow_that_composer_rejects_is_refused(name, told):
+    (problem,) = rules.airflow_options({name: "1", "core-fine_option": "[x]=;."})
+    assert told in problem
+    assert name in problem
+
+
+def test_an_option_without_a_value_is_refused():
+    (problem,) = rules.airflow_options({"core-parallelism": ""})
+    assert "has no value" in problem
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ours @ https://files.example/ours.whl", "no addresses"),
+        ("ours@git+https://git.example/ours", "no addresses"),
+        ("git+ssh://git@git.example/ours.git", "no addresses"),
+        ("./ours.whl", "no files"),
+        ("numpy==2.0 --hash=sha256:00", "no hashes"),
+        ("-r other.txt", "no options"),
+        ("--index-url https://index.example", "no options"),
+        ("numpy==2.0 ; python_version < '4'", "no markers"),
+        ("numpy;sys_platform=='linux'", "no markers"),
+        ("numpy==2.0 # why", "a line of its own"),
+        ("numpy=2.0", "not a requirement"),
+        ("Django==5", "write django"),
+    ],
+)
+def test_a_line_of_packages_that_composer_rejects_is_refused(line, told):
+    (problem,) = rules.packages(["# a comment", "", "fine[extra]>=1,<2", line])
+    assert told in problem
+    assert problem.startswith(f"line 4, {line!r}: ")
+
+
+def test_a_package_that_is_there_twice_under_two_spellings_is_refused():
+    (problem,) = rules.packages(["a-package==1", "a_package==2"])
+    assert "a-package is there twice" in problem
+
+
+@pytest.mark.parametrize("lines", [[], ["# only a comment", "  "]])
+def test_an_empty_list_of_packages_is_refused_since_it_would_remove_all(lines):
+    (problem,) = rules.packages(lines)
+    assert "remove every package" in problem
+
+
+def test_an_error_of_the_list_names_file_and_line_and_all_problems(tmp_path):
+    file = tmp_path / "packages.in"
+    file.write_text("numpy\n-r other.txt\nnumpy==2\n")
+    with pytest.raises(StackError) as refused:
+        packages.ours(file)
+    assert [line.partition(",")[0] for line in str(refused.value).splitlines()] == [
+        f"{file}: line 2",
+        f"{file}: line 3",
+    ]
+
+
+def test_our_own_list_is_as_composers_api_takes_it():
+    found = packages.ours(ROOT / "requirements" / "composer.in")
+    assert found["airflow-provider-great-expectations"] == "==1.0.0"
+    assert found["pydantic-settings"] == "[yaml]"
+    assert found["pandas"] == ""
+    # The same versions as here, where we give any.
+    lock = (ROOT / "requirements" / "airflow.txt").read_text()
+    assert [name for name, tail in found.items() if tail.startswith("==") and f"\n{name}{tail} " not in lock] == []
+
+
+def test_the_list_is_written_in_one_order_with_extras_and_versions():
+    assert packages.text({"b": "[x,y]>=1,<2", "a": ""}) == "a\nb[x,y]>=1,<2\n"
