@@ -23,9 +23,10 @@ LONGEST_PAUSE = 10
 class Airflow:
     """Airflow of an environment, asked with the caller's token."""
 
-    def __init__(self, gcloud: Gcloud, url: str):
+    def __init__(self, gcloud: Gcloud, url: str, token: str):
+        """`token`: of the caller; a new one is asked for when it has expired."""
         self.url = url
-        self._api = AirflowApi(url, _GoogleToken(gcloud), trust_env="127.0.0.1" not in url)
+        self._api = AirflowApi(url, _GoogleToken(gcloud, token), trust_env="127.0.0.1" not in url)
 
     def check(self) -> None:
         """Check that Airflow answers this caller and that no DAG of the graphs is paused.
@@ -114,12 +115,11 @@ class Airflow:
 class _GoogleToken(httpx.Auth):
     """The token of gcloud's caller, asked for again when it has expired."""
 
-    def __init__(self, gcloud: Gcloud):
+    def __init__(self, gcloud: Gcloud, token: str):
         self._gcloud = gcloud
-        self._token = ""
+        self._token = token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        self._token = self._token or self._gcloud.token()
         request.headers["Authorization"] = f"Bearer {self._token}"
         answer = yield request
         if answer.status_code == HTTPStatus.UNAUTHORIZED:

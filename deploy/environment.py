@@ -1,5 +1,6 @@
 """The environment of Composer: what is set in it, one kind of change at a time, and operations that are waited for."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -96,8 +97,8 @@ class Environment:
                 pairs = [f"{key}={value}" for key, value in changed.items()]
                 command += [f"--update-{name}={_list(pairs)}"] if pairs else []
                 command += [f"--remove-{name}={_list(removed)}"] if removed else []
-            out, _ = self._gcloud.change(*command, "--async", "--format=value(name)")
-            return out.strip()
+            out, _ = self._gcloud.change(*command, "--async", "--format=json")
+            return json.loads(out)["name"] if out else ""
 
     def running(self) -> list[dict[str, Any]]:
         """The operations on this environment that have not ended."""
@@ -118,14 +119,14 @@ class Environment:
         """
         began, pause = time.monotonic(), FIRST_PAUSE
         while True:
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
             found = self._gcloud.read_json(
                 *("composer", "operations", "describe", operation, f"--location={self._target.deploy.location}"),
             )
             progress(time.monotonic() - began, found["metadata"].get("state", "RUNNING"))
             if found.get("done"):
                 break
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
         if error := found.get("error"):
             raise OperationError(f"Composer's operation failed: {' '.join(error.get('message', 'no reason').split())}")
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -86,23 +86,28 @@ class Lock:
         self._renewing.join()
         if self._lost:
             return
-        if self._deploying is None:
-            self._bucket.delete([LOCK], generation=self._generation, told=False)
-        else:
-            self._write(self._generation, lease=0)
+        try:
+            if self._deploying is None:
+                self._bucket.delete([LOCK], generation=self._generation, told=False)
+            else:
+                self._write(self._generation, lease=0)
+        except StackError:
+            # The lease runs out by itself; the error that ends the deploy is the one to tell.
+            if kind is None:
+                raise
 
-    def note(self, deploying: Deploying | None) -> None:
-        """Note how far the deploy is; None: it has ended."""
+    def note(self, deploying: Deploying) -> None:
+        """Note how far the deploy is."""
         with self._turn:
             self.check()
             if deploying != self._deploying:
                 self._deploying = deploying
                 self._write(self._generation)
 
-    def noted(self, **changes: Any) -> None:
-        """Note changes of the deploy."""
-        if self._deploying:
-            self.note(replace(self._deploying, **changes))
+    def forget(self) -> None:
+        """Note no deploy any more, from the release of the lock on."""
+        self.check()
+        self._deploying = None
 
     def check(self) -> None:
         """Raise a LockError if the lock is lost."""
@@ -113,8 +118,8 @@ class Lock:
 
     def _write(self, generation: int, *, lease: float = LEASE) -> None:
         expires = time.time() + lease if lease else 0
-        content = {"kind": "lock", "owner": self._owner, "id": self._id, "expires": expires}
-        content["deploying"] = asdict(self._deploying) if self._deploying else None
+        deploying = asdict(self._deploying) if self._deploying else None
+        content = {"kind": "lock", "owner": self._owner, "id": self._id, "expires": expires, "deploying": deploying}
         self._generation = self._bucket.put(LOCK, content, generation=generation, told=False)
         self._expires = expires
 
@@ -125,7 +130,7 @@ class Lock:
         content, generation = found
         if content["id"] == self._id:
             # Our own request was answered only when it was tried again.
-            self._generation = generation
+            self._generation, self._expires = generation, content["expires"]
             return
         if content["expires"] > time.time():
             until = datetime.fromtimestamp(content["expires"], UTC)

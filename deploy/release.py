@@ -107,11 +107,11 @@ def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
         session.end()
         raise StackError(f"{error}; nothing that runs was changed") from error
     session.console.print(f"[red]{failed.id} failed[/]: {' '.join(str(error).split())}", highlight=False)
-    former = session.kept.manifests[current] if current else _nothing(failed.place)
     session.kept.manifests[failed.id] = failed
-    session.plan(former.id, is_undoing=True)
     name = current or "nothing, as before the first deploy,"
     try:
+        former = session.kept.manifest(current) if current else _nothing(failed.place)
+        session.plan(former.id, is_undoing=True)
         session.settle(None)
         _restore(session, former)
     except FAILURES as second:
@@ -144,7 +144,6 @@ def _store(
         if bad and not session.gcloud.is_dry:
             raise StackError(f"{session.bucket.url(bad[0])} did not arrive as it was sent: run again")
     if wanted.id not in session.kept.manifests:
-        session.begin(f"manifest {wanted.id}", touches=False)
         session.bucket.put(f"{STORE}/{wanted.id}.json", wanted.text)
         session.kept.manifests[wanted.id] = wanted
 
@@ -160,7 +159,6 @@ def _update(session: Session, wanted: Manifest) -> None:
         session.begin(f"{words}: {', '.join([*changed, *(f'without {each}' for each in removed)])}", touches=True)
         if operation := session.environment.update(kind, changed, removed):
             session.wait(operation, f"the update of the {words}")
-            session.environment.look()
 
 
 def _apply_airbyte(session: Session, airbyte: Declared) -> dict[str, str]:
@@ -195,12 +193,12 @@ def _put_secrets(session: Session, values: dict[str, str]) -> None:
 def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]) -> datetime:
     """Make the files that run those of a manifest, and delete other ones of ours; returns when the last changed."""
     owned = session.owned(wanted)
-    if changed := files.lacking(objects, hashes):
-        session.begin(f"{len(changed)} files: {_some(changed)}", touches=True)
+    changed = files.lacking(objects, hashes)
+    gone = sorted(({path for each in owned for path in each.files} - wanted.files.keys()) & objects.keys())
+    if changed or gone:
+        told = [f"{len(names)} {what}: {_some(names)}" for what, names in (("files", changed), ("less", gone)) if names]
+        session.begin("; ".join(told), touches=True)
         files.switch(session.bucket, wanted, changed)
-    gone = {path for each in owned for path in each.files} - wanted.files.keys()
-    if gone := sorted(gone & objects.keys()):
-        session.begin(f"without {len(gone)} files: {_some(gone)}", touches=True)
         session.bucket.delete(gone)
     if changed and not session.gcloud.is_dry:
         objects = session.bucket.objects(files.folders([wanted]))
@@ -216,7 +214,7 @@ def _wait_for_import(session: Session, wanted: Manifest, since: datetime, conten
 
 def _point(session: Session, pointer: Pointer) -> None:
     """Name what is deployed, and delete the copies of manifests that are not among the last ones."""
-    session.begin(f"pointer to {pointer.current}", touches=True)
+    session.check()
     kept = Pointer(pointer.history[: session.target.deploy.keep])
     session.bucket.put(POINTER, {"kind": "current", "history": kept.history})
     if old := session.kept.manifests.keys() - set(kept.ids):

@@ -42,13 +42,15 @@ class Session:
         self.console = console
         self.gcloud = Gcloud(target.deploy.project, console, is_dry)
         # Without a token each command would say something else.
-        self.gcloud.token()
+        token = self.gcloud.token()
         self.environment = Environment(self.gcloud, target)
         self.environment.look()
         self.bucket = Bucket(self.gcloud, self.environment.bucket)
-        self.airflow = Airflow(self.gcloud, self.environment.airflow)
+        self.airflow = Airflow(self.gcloud, self.environment.airflow, token)
         self._lock = Lock(self.bucket)
         self._deploying: Deploying | None = None
+        # Of the manifests that this deploy and the one that did not end put there, or replace.
+        self._names: set[str | None] = set()
         self.is_changed = self.is_touched = False
 
     def check_state(self) -> None:
@@ -86,9 +88,8 @@ class Session:
 
     def owned(self, wanted: Manifest) -> list[Manifest]:
         """The manifests whose files and settings may be in the environment; what `wanted` has not goes."""
-        left = [self.left.to, self.left.former] if self.left else []
-        ids = {wanted.id, self.kept.pointer.current, *left}
-        return [manifest for name, manifest in self.kept.manifests.items() if name in ids]
+        names = {wanted.id, *self._names}
+        return [manifest for name, manifest in self.kept.manifests.items() if name in names]
 
     def plan(self, to: str, *, is_undoing: bool = False) -> Deploying:
         """The deploy that is to begin; one of the same manifest that did not end goes on."""
@@ -96,6 +97,7 @@ class Session:
             self._deploying = left
         else:
             self._deploying = Deploying(to, self.kept.pointer.current, int(time.time()), is_undoing)
+        self._names |= {each for plan in (left, self._deploying) if plan for each in (plan.to, plan.former)}
         return self._deploying
 
     def begin(self, step: str, *, touches: bool) -> None:
@@ -112,9 +114,13 @@ class Session:
         self.is_changed = True
         self.is_touched |= touches
 
+    def check(self) -> None:
+        """Raise a LockError if the lock is lost."""
+        self._lock.check()
+
     def end(self) -> None:
-        """Note that the deploy has ended."""
-        self._lock.note(None)
+        """The deploy has ended: nothing of it stays with the lock when that is released."""
+        self._lock.forget()
 
     def wait(self, operation: str, what: str) -> None:
         """Note an operation and wait for it.

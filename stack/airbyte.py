@@ -33,16 +33,16 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
 
     A place of one's own has its preset's overlay and then its own, as far as there are such.
     """
-    names = [place] if place not in (None, settings.place) else places.presets(settings.place)
     # What is set for the stack counts more than what the caller's shell says.
     environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
-    if place not in (None, settings.place):
-        path = ROOT / settings.config["airbyte"]["connections"]
-        if not (overlay := path.with_suffix(f".{place}.yaml")).exists():
-            known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
-            known = ", ".join([settings.place, *known])
-            raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={known}")
-    return overlaid(settings.config, names, environment)
+    if place is None or place == settings.place:
+        return overlaid(settings.config, places.presets(settings.place), environment)
+    path = ROOT / settings.config["airbyte"]["connections"]
+    if not (overlay := path.with_suffix(f".{place}.yaml")).exists():
+        known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
+        known = ", ".join([settings.place, *known])
+        raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={known}")
+    return overlaid(settings.config, [place], environment)
 
 
 def overlaid(config: dict[str, Any], names: list[str], environment: Mapping[str, str]) -> Declaration:

@@ -35,7 +35,7 @@ class Composer:
         self.software: dict[str, dict[str, str]] = {key: {} for key in _KEYS.values()}
         self.state = "RUNNING"
         self.operations: dict[str, dict[str, Any]] = {}
-        self.polls = 2
+        self.polls = 1
         self.error: str | None = None
 
     def takes(self, path: str) -> bool:

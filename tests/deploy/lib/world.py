@@ -18,6 +18,7 @@ from recorded import Request, Server
 from secret_manager import SecretManager
 from storage import Storage
 
+ROOT = Path(__file__).resolve().parents[3]
 PLACE = {
     "preset": "composer",
     "source": "gs://source/of/staging",

@@ -11,9 +11,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from world import OVERLAY, PLACE, World, make_bundle
+from world import OVERLAY, PLACE, ROOT, World, make_bundle
 
-ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai")
 
 

@@ -92,7 +92,13 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+# Each takes a quarter of a minute; the others differ in little.
+OFTEN = ("a damaged upload", "packages", "the smoke run")
+
+
+@pytest.mark.parametrize(
+    "step", [step if step in OFTEN else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
 def test_a_failure_puts_the_former_manifest_back(deployed, bundle, step):
     arrange, words = STEPS[step]
     arrange(deployed)
