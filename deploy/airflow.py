@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 
 import httpx
 
@@ -54,30 +53,28 @@ class Airflow:
         Args:
             manifest: what is in the bucket.
             bundle: gives the content of one of its files.
-            since: when they were put there.
+            since: from when on it reads these files, and not the ones before.
             limit: seconds.
             progress: gets the seconds since the beginning and what is waited for.
 
         Raises:
             StackError: a file cannot be imported, or the time is over.
         """
-        wanted = {name: f"dags/{name}.py" for name in GRAPHS if f"dags/{name}.py" in manifest.files}
-        texts = {name: bundle(path) for name, path in wanted.items()}
+        texts = {name: bundle(f"dags/{name}.py") for name in GRAPHS if f"dags/{name}.py" in manifest.files}
+        ours = [path for path in manifest.files if path.startswith("dags/")]
         began, pause = time.monotonic(), FIRST_PAUSE
         while True:
-            files = {Path(path).name for path in manifest.files if path.startswith("dags/")}
-            errors = [each for each in self._api.import_errors() if Path(each.partition(":")[0]).name in files]
+            for file, message, tried in self._api.failed_imports():
+                # Relative to the DAGs' folder, or the path on Airflow's machine.
+                if tried >= since and any(f"/dags/{file}".endswith(f"/{path}") for path in ours):
+                    raise StackError(f"Airflow cannot import {file}: {message}")
             waiting = [name for name, text in texts.items() if not self._has_read(name, text, since)]
-            if not waiting and not errors:
+            if not waiting:
                 return self.check()
             seconds = time.monotonic() - began
-            progress(seconds, f"Airflow to import {', '.join(waiting) or 'the DAGs'}")
+            progress(seconds, f"Airflow to import {', '.join(waiting)}")
             if seconds > limit:
-                told = f": {errors[0]}" if errors else f", {', '.join(waiting)} is not there"
-                raise StackError(f"Airflow has not imported the DAGs within {limit:g} s{told}")
-            # An error of the files before may stand for a while; one of these files stays.
-            if errors and not waiting:
-                raise StackError(f"Airflow cannot import {errors[0]}")
+                raise StackError(f"Airflow has not read {', '.join(waiting)} within {limit:g} s: look at {self.url}")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -4,7 +4,7 @@ import getpass
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,7 +54,7 @@ def deploy(session: Session, folder: Path) -> None:
             if session.is_changed or session.left or session.kept.pointer.current != wanted.id:
                 session.begin("import of the DAGs and smoke run", touches=True)
                 if not session.gcloud.is_dry:
-                    _wait_for_import(session, wanted, since, lambda path: (folder / path).read_text())
+                    _wait_for_import(session, wanted, since, lambda path: (folder / path).read_text(encoding="utf-8"))
                     with Progress(session.console) as progress:
                         session.airflow.smoke(f"{wanted.id}__{plan.started}", target.deploy.smoke.timeout, progress)
                 _point(session, _ahead(session.kept.pointer, wanted.id))
@@ -81,11 +81,12 @@ def rollback(session: Session, to: str | None) -> None:
         if to is None and not session.left and len(history) < 2:
             raise StackError("there is no manifest before the current one: give TO=…, or deploy")
         # A deploy that did not end is undone first.
-        before = session.kept.pointer.current if session.left else (history[1]["id"] if len(history) > 1 else None)
-        wanted = session.kept.manifest(to or before or "")
+        name = to or (session.kept.pointer.current if session.left else history[1]["id"])
+        wanted = session.kept.manifest(name) if name else _nothing(session.target.place)
         session.plan(wanted.id, is_undoing=True)
         _restore(session, wanted)
-        _point(session, _back(session.kept.pointer, wanted.id))
+        if name:
+            _point(session, _back(session.kept.pointer, name))
         session.end()
 
 
@@ -208,8 +209,10 @@ def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects:
 
 
 def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content: Callable[[str], str]) -> None:
+    deploy = session.target.deploy
+    since += timedelta(seconds=deploy.sync)
     with Progress(session.console) as progress:
-        session.airflow.wait_for_import(wanted, content, since, session.target.deploy.import_timeout, progress)
+        session.airflow.wait_for_import(wanted, content, since, deploy.import_timeout, progress)
 
 
 def _point(session: Session, pointer: Pointer) -> None:

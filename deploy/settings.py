@@ -41,6 +41,7 @@ class Deploy(BaseModel):
         environment_variables: by name; none is a secret.
         connections: ids of Airflow's connections whose values are in the caller's AIRFLOW_CONN_….
         variables: Airflow's variables by name; None: the value is in the caller's AIRFLOW_VAR_….
+        sync: seconds after which Composer's machines have what was put into the bucket.
         import_timeout: seconds in which Airflow has to import the DAGs.
         keep: number of deployed manifests whose files stay in the bucket, the newest.
         smoke: the smoke run.
@@ -57,6 +58,7 @@ class Deploy(BaseModel):
     environment_variables: dict[str, Any]
     connections: list[str]
     variables: dict[str, str | None]
+    sync: float = Field(ge=0)
     import_timeout: float = Field(gt=0)
     keep: int = Field(ge=2)
     smoke: Smoke

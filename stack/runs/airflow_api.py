@@ -54,8 +54,14 @@ class AirflowApi:
 
     def import_errors(self) -> list[str]:
         """One message for each DAG file that cannot be imported."""
-        found = self._get("/importErrors")["import_errors"]
-        return [f"{each['filename']}: {each['stack_trace'].strip().splitlines()[-1]}" for each in found]
+        return [f"{file}: {message}" for file, message, _ in self.failed_imports()]
+
+    def failed_imports(self) -> list[tuple[str, str, datetime]]:
+        """The DAG files that cannot be imported: file, message, and when Airflow last tried."""
+        return [
+            (each["filename"], each["stack_trace"].strip().splitlines()[-1], datetime.fromisoformat(each["timestamp"]))
+            for each in self._get("/importErrors")["import_errors"]
+        ]
 
     def set_variable(self, key: str, value: str) -> None:
         """Create or replace an Airflow Variable."""

@@ -44,7 +44,8 @@ class Airflow:
         files = {name for name in self._storage.names() if name.startswith("dags/")} if self.is_reading else set()
         if path == "/importErrors":
             broken = [name for name in files if re.search(self.broken, name)]
-            errors = [{"filename": f"/home/airflow/gcs/{name}", "stack_trace": "Traceback\nE: no"} for name in broken]
+            error = {"stack_trace": "Traceback\nNameError: no", "timestamp": datetime.now(UTC).isoformat()}
+            errors = [{"filename": f"/home/airflow/gcs/{name}", **error} for name in broken]
             return Answer.of({"import_errors": errors})
         if found := _RUN.fullmatch(path):
             return self._run(request, *found.groups())

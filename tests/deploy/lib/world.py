@@ -26,7 +26,7 @@ PLACE = {
     "mlflow": "https://mlflow.example",
     "runner": {"image": f"registry.example/tasks@sha256:{'0' * 64}", "kubernetes": {"secret": "mlops"}},
     "warehouse": {"project": "demo"},
-    "deploy": {"project": "demo", "location": "europe-west1", "environment": "staging", "import_timeout": 5},
+    "deploy": {"project": "demo", "location": "europe-west1", "environment": "staging", "sync": 0, "import_timeout": 5},
 }
 OVERLAY = {
     "airbyte": {"url": "${AIRBYTE}", "clientId": "id", "clientSecret": "${AIRBYTE_SECRET}"},

@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from world import OVERLAY, PLACE, ROOT, World, make_bundle
 
-FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai")
+FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai", "dbt_transforms", "great_expectations")
+FOLDERS += ("requirements",)
+# In place of the scripts that need Docker.
+SCRIPTS = {
+    "images": 'echo "built" >&2',
+    "push": f'echo "$@" >pushed; [ ! -e broken ] || exit 1; echo "$2@sha256:{"1" * 64}"',
+}
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +40,13 @@ def program(tmp_path_factory):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tree / "config" / "places" / "staging.yaml").write_text(yaml.safe_dump(PLACE))
     (tree / "airbyte" / "connections.staging.yaml").write_text(yaml.safe_dump(OVERLAY))
+    (tree / "docker").mkdir()
+    for name, script in SCRIPTS.items():
+        (tree / "docker" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tree / "docker" / name).chmod(0o755)
+    # The bundle has what git has.
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=tree, check=True)
     return tree
 
 
