@@ -100,9 +100,14 @@ class Lock:
         """Note how far the deploy is."""
         with self._turn:
             self.check()
-            if deploying != self._deploying:
-                self._deploying = deploying
+            if deploying == self._deploying:
+                return
+            self._deploying = deploying
+            try:
                 self._write(self._generation)
+            except GcloudError as error:
+                self._look_again(error)
+            self.check()
 
     def forget(self) -> None:
         """Note no deploy any more, from the release of the lock on."""
@@ -164,10 +169,18 @@ class Lock:
                 try:
                     self._write(self._generation)
                 except GcloudError as error:
-                    # Any other failure may pass before the lease ends.
-                    if error.is_precondition and not self._is_ours():
-                        self._lost = "another deploy has taken it"
+                    # Another failure than a lost lock may pass before the lease ends.
+                    if error.is_precondition:
+                        self._look_again(error)
+                    if self._lost:
                         return
+
+    def _look_again(self, error: GcloudError) -> None:
+        """After a write that failed: find out whether the lock is lost; raises the error if it says nothing of that."""
+        if not error.is_precondition:
+            raise error
+        if not self._is_ours():
+            self._lost = "another deploy has taken it"
 
     def _is_ours(self) -> bool:
         """Whether the object is ours, of another generation: a request may be answered at its second try only."""

@@ -107,6 +107,22 @@ def test_a_lock_that_somebody_else_has_taken_is_lost_and_left_alone(bucket, quic
     assert bucket.content["owner"] == "ada"
 
 
+def test_a_note_on_a_lock_that_somebody_else_has_taken_is_an_error_at_once(bucket):
+    with Lock(bucket) as held:
+        bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": 9e9, "deploying": None}, 99
+        with pytest.raises(LockError, match="another deploy has taken it"):
+            held.note(Deploying("1", None, 0))
+    assert bucket.content["owner"] == "ada"
+
+
+def test_a_note_whose_answer_was_lost_is_our_own(bucket):
+    with Lock(bucket) as held:
+        bucket.faults = ["lost"]
+        held.note(Deploying("1", None, 0))
+        held.note(Deploying("2", None, 0))
+        assert bucket.content["deploying"]["to"] == "2"
+
+
 def test_a_lease_that_could_not_be_renewed_ends_the_deploy(bucket, monkeypatch):
     with Lock(bucket) as held:
         monkeypatch.setattr(held, "_expires", time.time() - 1)
