@@ -51,6 +51,18 @@ def test_a_smoke_run_has_datasets_a_model_and_a_folder_of_its_own(on_bigquery):
     assert plain["MLOPS_MODEL__NAME"] == "smoke_tagifai"
 
 
+def test_a_command_in_a_pod_has_each_setting_of_the_warehouse_for_dbt():
+    warehouse = {"type": "bigquery", "project": "ours", "job_timeout": 600, "labels": {"a": "b"}, "keyfile": None}
+    plain, _ = environment.variables({}, {"warehouse": warehouse})
+    named = {name: value for name, value in plain.items() if name.startswith("MLOPS_WAREHOUSE__")}
+    assert named == {
+        "MLOPS_WAREHOUSE__TYPE": "bigquery",
+        "MLOPS_WAREHOUSE__PROJECT": "ours",
+        "MLOPS_WAREHOUSE__JOB_TIMEOUT": "600",
+        "MLOPS_WAREHOUSE__LABELS": '{"a": "b"}',
+    }
+
+
 def test_entering_twice_in_one_process_is_entering_once(on_bigquery):
     for _ in range(2):
         smoke.enter(context_of({"smoke": True}))
