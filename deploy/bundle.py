@@ -11,6 +11,7 @@ import yaml
 
 from deploy import manifest, packages, rules
 from deploy.manifest import File, Manifest
+from deploy.problem import Problem
 from pipeline.runners import environment
 from stack import places
 from stack.errors import StackError
@@ -94,10 +95,12 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
     )
     problems = list(rules.environment_variables(built.environment_variables))
     problems += rules.airflow_options(built.airflow_options)
-    _, secret = environment.variables(built.environment_variables, read)
-    problems += [f"{name} holds a secret: put it into the Secret of runner.kubernetes.secret" for name in secret]
+    _, secret = environment.variables({}, read)
+    secret |= {name: value for name, value in built.environment_variables.items() if environment.is_secret(name, value)}
+    remedy = "put it into the Kubernetes Secret that runner.kubernetes.secret names, or into Secret Manager"
+    problems += [Problem(f"{name} holds a secret", remedy) for name in secret]
     if problems:
-        raise StackError("\n".join(f"{places.path(place)}: {problem}" for problem in problems))
+        raise StackError("\n".join(problem.at(places.path(place)) for problem in problems))
     return Bundle(contents, built)
 
 

@@ -1,6 +1,6 @@
 """What would fail on Composer, found before a deploy and without a cloud."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from deploy import declared, graphs, packages, placement, sources
 from deploy.bundle import Bundle, build, left_out
 from deploy.graphs import AIRFLOWS, OURS, Facts
 from deploy.packages import Preinstalled
+from deploy.problem import Problem
 from stack import places
 from stack.checks import Check
 from stack.errors import StackError
@@ -45,7 +46,8 @@ def run(place: str, preinstalled: Path) -> Result:
     Raises:
         ConfigError: there is no such place on Composer, or a setting is wrong.
     """
-    config = placement.config(place)
+    # A deploy that pushes images knows their digests only then.
+    config = placement.config(place, placement.EXAMPLES["runner"]["image"])
     found = list(_settings(place, config))
     try:
         bundle = build(place, config)
@@ -60,24 +62,21 @@ def run(place: str, preinstalled: Path) -> Result:
     return Result(found, is_complete=preinstalled.exists())
 
 
-def _of(name: str, problems: list[tuple[str, str]], fine: str) -> Iterator[Check]:
-    """A check for each problem and remedy, or one that all is well."""
-    if not problems:
-        yield Check(name, "ok", fine)
-    for problem, remedy in problems:
-        yield Check(name, "fail", problem, remedy)
-
-
-def _split(problems: Iterator[str]) -> list[tuple[str, str]]:
-    """Problem and remedy of texts that have the remedy after the last colon."""
-    return [(problem, remedy) for problem, _, remedy in (each.rpartition(": ") for each in problems)]
+def _of(name: str, problems: Iterable[Problem], fine: str) -> Iterator[Check]:
+    """A check for each problem, or one that all is well."""
+    found = [Check(name, "fail", problem.found, problem.remedy) for problem in problems]
+    yield from found or [Check(name, "ok", fine)]
 
 
 def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     fine = "nothing in them is of another machine"
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
-    yield from _of("settings", _split(placement.problems(config, places.path(place))), fine)
+    problems = list(placement.problems(config, places.path(place)))
+    if place != placement.PRESET and not (places.config(place)["runner"]["image"] or config["deploy"]["registry"]):
+        remedy = "set it by its digest, NAME@sha256:…, or deploy.registry, where a deploy pushes it"
+        problems.append(Problem(f"{places.path(place)}: runner.image: not set", remedy))
+    yield from _of("settings", problems, fine)
 
 
 def _bundle(bundle: Bundle) -> Iterator[Check]:
@@ -92,16 +91,16 @@ def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:
     for version, each in facts.items():
         name = f"Airflow {version}"
         problems = [
-            (f"{', '.join(files)} cannot be imported: {error}", f"try it in var/env/{AIRFLOWS[version]}")
+            Problem(f"{', '.join(files)} cannot be imported: {error}", f"try it in var/env/{AIRFLOWS[version]}")
             for error, files in _errors(each).items()
         ]
         if not each.dags and not problems:
-            problems.append(("there is no DAG", "see airflow/dags/.airflowignore"))
+            problems.append(Problem("there is no DAG", "see airflow/dags/.airflowignore"))
         ours = facts[OURS].dags
         different = list(graphs.differences(ours, each.dags)) if not problems else []
         told = "; ".join(different[:5]) + (f"; and {len(different) - 5} more" if len(different) > 5 else "")
         if different:
-            problems.append((f"graphs differ from those of {OURS}: {told}", "set the value in the DAG file"))
+            problems.append(Problem(f"graphs differ from those of {OURS}: {told}", "set the value in the DAG file"))
         shown = ", ".join(f"{dag} ({len(content['tasks'])} tasks)" for dag, content in sorted(each.dags.items()))
         yield from _of(name, problems, f"imports {shown}" + ("" if version == OURS else f", equal to {OURS}"))
 
@@ -119,7 +118,7 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
     # Ours has Docker's library; Composer's have what its images and our list have.
     missing = {name for version, each in facts.items() if version != OURS for name in each.missing} - ELSEWHERE.keys()
     problems = [
-        (
+        Problem(
             f"{name}, imported by {seen.imports[name][0]}, is not on Composer",
             "add it to requirements/composer.in",
         )
@@ -127,12 +126,14 @@ def _sources(seen: sources.Sources, facts: dict[str, Facts]) -> Iterator[Check]:
     ]
     yield from _of("imports", problems, f"Composer and our packages have all {len(seen.imports)} that DAG files name")
     problems = [
-        (f"{name}, imported by {', '.join(where)}, is in dags/, which Composer's web server has not", "do without it")
+        Problem(
+            f"{name}, imported by {', '.join(where)}, is in dags/, which Composer's web server has not", "do without it"
+        )
         for name, where in sorted(seen.crossing.items())
     ]
     yield from _of("plugins", problems, "they need no file of dags/ and data/, which Composer's web server has not")
     problems = [
-        (f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
+        Problem(f"{path}, in {', '.join(where)}, is on no machine of Composer", "make it a setting")
         for path, where in sorted(seen.paths.items())
     ]
     yield from _of("paths", problems, "no DAG file names a folder of a machine")
@@ -146,7 +147,7 @@ def _declared(config: dict[str, Any], seen: sources.Sources, facts: dict[str, Fa
     for kind, names in known.items():
         used: dict[str, list[str]] = getattr(facts[OURS], kind) | getattr(seen, kind)
         problems = [
-            (f"{name}, used by {', '.join(users)}, is not declared", f"add it to deploy.{kind} of the place")
+            Problem(f"{name}, used by {', '.join(users)}, is not declared", f"add it to deploy.{kind} of the place")
             for name, users in sorted(used.items())
             if name not in names
         ]
@@ -157,7 +158,7 @@ def _declared(config: dict[str, Any], seen: sources.Sources, facts: dict[str, Fa
 
 def _writes(facts: dict[str, Facts]) -> Iterator[Check]:
     problems = [
-        (f"{by} writes {path}, in a mounted folder (Airflow {version})", "write to MLOPS_VAR or to `artifacts`")
+        Problem(f"{by} writes {path}, in a mounted folder (Airflow {version})", "write to MLOPS_VAR or to `artifacts`")
         for version, each in facts.items()
         for path, by in each.written.items()
     ]
@@ -169,16 +170,15 @@ def _packages(bundle: Bundle, facts: dict[str, Facts], file: Path) -> Iterator[C
         remedy = "make composer-packages ENVIRONMENT=NAME, with gcloud and an environment; then check again"
         yield Check("packages", "warn", f"{UNCHECKED}: there is no list of an environment's own ones ({file})", remedy)
         return
+    ours, new = bundle.manifest.packages, 0
+    cap = next(each for each in map(Requirement, facts[OURS].requirements) if each.name == "structlog")
     try:
         theirs = Preinstalled.read(file)
-        cap = next(each for each in map(Requirement, facts[OURS].requirements) if each.name == "structlog")
-        if reason := packages.clash(theirs, cap, file):
-            yield Check("packages", "fail", *_split(iter([reason]))[0])
-            return
-        problems = _split(packages.pinned(bundle.manifest.packages, theirs))
-        installed = {} if problems else packages.resolve(bundle.manifest.packages, theirs)
+        clash = packages.clash(theirs, cap)
+        problems = [clash] if clash else list(packages.pinned(ours, theirs))
+        if not problems:
+            new = len(packages.resolve(ours, theirs).keys() - theirs.versions.keys())
     except StackError as error:
-        yield Check("packages", "fail", *_split(iter([str(error)]))[0])
+        yield Check("packages", "fail", str(error), "use the list of another environment, or other versions of ours")
         return
-    new = installed.keys() - theirs.versions.keys()
-    yield from _of("packages", problems, f"{theirs.environment}: {len(new)} are added, none of its own changes")
+    yield from _of("packages", problems, f"{theirs.environment}: {new} are added, none of its own changes")

@@ -12,9 +12,10 @@ from typing import Self
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from deploy import rules
+from deploy.problem import Problem
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT
 
@@ -141,21 +142,18 @@ def listed(output: str) -> dict[str, str]:
     return found
 
 
-def clash(preinstalled: Preinstalled, cap: Requirement, file: Path) -> str:
-    """Why the Great Expectations provider cannot be added to an environment, with the remedy; "" if it can.
+def clash(preinstalled: Preinstalled, cap: Requirement) -> Problem | None:
+    """Why the Great Expectations provider cannot be added to an environment, if so.
 
     `cap` is the provider's own requirement of structlog (great-expectations/airflow-provider-great-expectations#242).
     """
     version, airflow = preinstalled.versions.get(cap.name), preinstalled.airflow
     if version is None or cap.specifier.contains(version, prereleases=True):
-        return ""
-    remedy = "use an environment of Airflow 3.1.7 or 3.2.2 whose list has such a version"
+        return None
+    found = f"{preinstalled.environment} has {cap.name} {version} with Airflow {airflow}, and {PROVIDER} needs {cap}"
     if airflow and airflow >= Version("3.3.1"):
-        remedy = f"no Airflow from 3.3.1 on allows that: {remedy}"
-    return (
-        f"{preinstalled.environment}: it has {cap.name} {version} with Airflow {airflow}, and {PROVIDER} needs {cap}:"
-        f" {remedy} ({file})"
-    )
+        found += ", which no Airflow from 3.3.1 on allows"
+    return Problem(found, "use an environment of Airflow 3.1.7 or 3.2.2 whose list has such a version")
 
 
 def resolve(packages: dict[str, str], preinstalled: Preinstalled) -> dict[str, str]:
@@ -184,17 +182,22 @@ def _constraints(preinstalled: Preinstalled) -> Iterator[str]:
         yield f"{name}=={Version(version).public}\n"
 
 
-def pinned(packages: dict[str, str], preinstalled: Preinstalled) -> Iterator[str]:
-    """Packages of our list that would change one of the image, each with its remedy."""
+def pinned(packages: dict[str, str], preinstalled: Preinstalled) -> Iterator[Problem]:
+    """Packages of our list that would change one of the image."""
     for name, tail in packages.items():
         version = preinstalled.versions.get(canonicalize_name(name))
         allowed = SpecifierSet(tail.partition("]")[2] if tail.startswith("[") else tail)
         if version and not allowed.contains(Version(version).public, prereleases=True):
-            yield f"{name}{tail}: {preinstalled.environment} has {version}: allow that, or leave the package out"
+            found = f"{name}{tail}: {preinstalled.environment} has {version}"
+            yield Problem(found, "allow that version, or leave the package out")
 
 
 def _is_version(text: str) -> bool:
-    return bool(re.fullmatch(r"\d[\w.+!-]*", text))
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _gcloud(*words: str) -> str:

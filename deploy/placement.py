@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from deploy import rules
 from deploy.bundle import variables
+from deploy.problem import Problem
 from stack import places
 from stack.settings import ConfigError, require
 
@@ -48,51 +49,52 @@ def config(place: str, image: str | None = None) -> dict[str, Any]:
     return merged
 
 
-def problems(config: dict[str, Any], file: Path) -> Iterator[str]:
-    """What of a config cannot work on Composer, each with its remedy."""
-    return (f"{file}: {problem}" for problem in _problems(config))
+def problems(config: dict[str, Any], file: Path) -> Iterator[Problem]:
+    """What of a config cannot work on Composer; `file` is the place's."""
+    return (problem.at(file) for problem in (*_runner(config["runner"]), *_files(config)))
 
 
-def _problems(config: dict[str, Any]) -> Iterator[str]:
-    yield from _runner(config["runner"])
+def _files(config: dict[str, Any]) -> Iterator[Problem]:
+    """Files, folders and servers."""
     warehouse, source = config["warehouse"], config["source"]
     if warehouse["type"] != "bigquery":
-        yield f"warehouse.type: {warehouse['type']}: its driver is not among the packages: set bigquery"
-    if warehouse.get("keyfile"):
-        yield f"warehouse.keyfile: {warehouse['keyfile']} is on no machine of Composer: leave it null, and give the\
- environment's service account the roles"
+        yield Problem(f"warehouse.type: {warehouse['type']}: its driver is not among the packages", "set bigquery")
+    if keyfile := warehouse.get("keyfile"):
+        remedy = "leave it null, and give the environment's service account the roles"
+        yield Problem(f"warehouse.keyfile: {keyfile} is on no machine of Composer", remedy)
     if not config["artifacts"].startswith("gs://"):
-        yield "artifacts: what is written to a machine of Composer is lost: set gs://BUCKET/FOLDER"
+        yield Problem("artifacts: what is written to a machine of Composer is lost", "set gs://BUCKET/FOLDER")
     if urlsplit(config["mlflow"]).scheme not in ("http", "https") or _is_here(config["mlflow"]):
-        yield f"mlflow: {config['mlflow']!r} is no server that Composer reaches: set its URL"
+        yield Problem(f"mlflow: {config['mlflow']!r} is no server that Composer reaches", "set its URL")
     if config["watch"]["seconds"] is not None and "://" not in source:
-        yield f"source: {source}, which is watched, is on no machine of Composer: set a URL, or watch.seconds: null"
+        remedy = "set a URL, or watch.seconds: null"
+        yield Problem(f"source: {source}, which is watched, is on no machine of Composer", remedy)
     folder = variables(config)["MLOPS_VAR"]
     if not folder.startswith("/") or Path(folder).is_relative_to(rules.MOUNTED):
-        yield f"deploy.environment_variables: MLOPS_VAR={folder}: what is written below {rules.MOUNTED} does not last:\
- name another absolute folder"
+        where = f"deploy.environment_variables: MLOPS_VAR={folder}"
+        yield Problem(f"{where}: what is written below {rules.MOUNTED} does not last", "name another absolute folder")
 
 
-def _runner(runner: dict[str, Any]) -> Iterator[str]:
+def _runner(runner: dict[str, Any]) -> Iterator[Problem]:
     kinds = {"runner.type": runner["type"]}
     kinds |= {f"runner.tasks.{name}.type": each["type"] for name, each in runner["tasks"].items() if each.get("type")}
     for name, kind in kinds.items():
         if kind not in ("kubernetes", "gke"):
-            yield f"{name}: {kind}: Composer's machines have no such commands: set kubernetes or gke"
-    if not runner["image"]:
-        yield "runner.image: set the image of the tasks by its digest, NAME@sha256:…"
-    pods = runner["kubernetes"]
+            yield Problem(f"{name}: {kind}: Composer's machines have no such commands", "set kubernetes or gke")
+    pods, section = runner["kubernetes"], "runner.kubernetes"
     if "kubernetes" in kinds.values():
         if pods["namespace"] != NAMESPACE:
-            yield f"runner.kubernetes.namespace: {pods['namespace']}: Composer has {NAMESPACE} for pods: set that"
+            yield Problem(f"{section}.namespace: {pods['namespace']}: Composer puts no pods there", f"set {NAMESPACE}")
         if pods["kubeconfig"] not in (None, KUBECONFIG):
-            yield f"runner.kubernetes.kubeconfig: {pods['kubeconfig']} is on no machine of Composer: set {KUBECONFIG}"
+            yield Problem(f"{section}.kubeconfig: {pods['kubeconfig']} is not on Composer", f"set {KUBECONFIG}")
         if pods["host_network"]:
-            yield "runner.kubernetes.host_network: Composer's cluster does not give pods its nodes' network: set false"
+            yield Problem(f"{section}.host_network: Composer's pods do not get their nodes' network", "set false")
     if pods["claim"]:
-        yield "runner.kubernetes.claim: Airflow's own tasks there cannot mount it: set null, with artifacts in a bucket"
+        remedy = "set null, with artifacts in a bucket"
+        yield Problem(f"{section}.claim: Airflow's own tasks cannot mount it on Composer", remedy)
     if not pods["secret"]:
-        yield "runner.kubernetes.secret: name the Kubernetes Secret that has MLOPS_STUDIES and the logins"
+        remedy = "name a Kubernetes Secret that has MLOPS_STUDIES and the logins"
+        yield Problem(f"{section}.secret: pods would have no passwords", remedy)
 
 
 def _is_here(url: str) -> bool:

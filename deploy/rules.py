@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.problem import Problem
+
 # Folders of the environment's bucket on Airflow's machines; they sync one way.
 MOUNTED = "/home/airflow/gcs"
 RESERVED = frozenset(
@@ -27,69 +29,74 @@ RESERVED = frozenset(
     )
 )
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_OPTION_OF_AIRFLOW = re.compile(r"AIRFLOW__")
 _SECTION = re.compile(r"[^-\[\].=;\s]+")
 _KEY = re.compile(r"[a-z0-9_]+")
+_ADDRESS = Problem(
+    "Composer takes no addresses and no files", "publish the package in an index, and write NAME==VERSION"
+)
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 
 
-def environment_variables(variables: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with environment variables, each with its remedy."""
+def environment_variables(variables: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with environment variables."""
     for name in sorted(variables):
-        if _OPTION_OF_AIRFLOW.match(name):
+        where = f"environment variable {name!r}"
+        if name.startswith("AIRFLOW__"):
             section, _, key = name.removeprefix("AIRFLOW__").lower().partition("__")
-            yield f"environment variable {name}: Composer takes no such names: set the Airflow option {section}-{key}"
+            yield Problem(f"{where}: Composer takes no such names", f"set the Airflow option {section}-{key}")
         elif not _VARIABLE.fullmatch(name):
-            yield f"environment variable {name!r}: not a name: use letters, digits and _, and no digit at the beginning"
+            yield Problem(f"{where}: not a name", "use letters, digits and _, and no digit at the beginning")
         elif name in RESERVED:
-            yield f"environment variable {name}: reserved by Composer, which sets it itself: choose another name"
+            yield Problem(f"{where}: reserved by Composer, which sets it itself", "choose another name")
 
 
-def airflow_options(options: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with overrides of Airflow's options, each with its remedy."""
+def airflow_options(options: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with overrides of Airflow's options."""
     for name, value in sorted(options.items()):
+        where = f"Airflow option {name!r}"
         section, hyphen, key = name.partition("-")
         if not hyphen and "." in name:
-            yield f"Airflow option {name}: write {name.replace('.', '-', 1)}, section and key with a hyphen"
+            yield Problem(f"{where}: not a name", f"write {name.replace('.', '-', 1)}, with a hyphen")
         elif not hyphen or not _SECTION.fullmatch(section) or not _KEY.fullmatch(key):
-            yield f"Airflow option {name!r}: not a name: write section-key, the key in lower case with _ between words"
+            yield Problem(f"{where}: not a name", "write section-key, the key in lower case with _ between words")
         elif not value:
-            yield f"Airflow option {name}: has no value: give one, or leave the option out"
+            yield Problem(f"{where}: has no value", "give one, or leave the option out")
 
 
-def packages(lines: list[str]) -> Iterator[str]:
-    """What is wrong with the lines of a list of packages, each with its remedy; comments are allowed."""
+def packages(lines: list[str]) -> Iterator[Problem]:
+    """What is wrong with the lines of a list of packages; comments are allowed."""
+    given = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip() and line.strip()[0] != "#"}
     seen: set[str] = set()
-    for number, text in enumerate(lines, start=1):
-        line = text.strip()
-        if not line or line.startswith("#"):
-            continue
-        where = f"line {number}, {line!r}"
-        if problem := _package(line):
-            yield f"{where}: {problem}"
-            continue
-        name = canonicalize_name(Requirement(line).name)
-        if name in seen:
-            yield f"{where}: {name} is there twice: leave one line"
-        seen.add(name)
-    if not any(line.strip() and not line.strip().startswith("#") for line in lines):
-        yield "the list is empty, which would remove every package from the environment: name at least one"
+    for number, line in given.items():
+        problem = _package(line)
+        if not problem:
+            name = canonicalize_name(Requirement(line).name)
+            problem = Problem(f"{name} is there twice", "leave one line") if name in seen else None
+            seen.add(name)
+        if problem:
+            yield problem.at(f"line {number}, {line!r}")
+    if not given:
+        yield Problem("the list is empty, which would remove every package from the environment", "name at least one")
 
 
-def _package(line: str) -> str:
-    """What is wrong with a line that names a package, or an empty text."""
+def _package(line: str) -> Problem | None:
+    """What is wrong with a line that names a package."""
     if "--hash" in line:
-        return "Composer takes no hashes: write NAME==VERSION"
+        return Problem("Composer takes no hashes", "write NAME==VERSION")
     if line.startswith("-"):
-        return "Composer takes no options of pip: name each package in a line of its own"
-    if "://" in line or " @ " in line or line.startswith((".", "/")):
-        return "Composer takes no addresses and no files: publish the package in an index, and write NAME==VERSION"
+        return Problem("Composer takes no options of pip", "name each package in a line of its own")
+    if "://" in line or line.startswith((".", "/")):
+        return _ADDRESS
     if ";" in line:
-        return "Composer takes no markers: leave out all from the semicolon on"
+        return Problem("Composer takes no markers", "leave out all from the semicolon on")
     if "#" in line:
-        return "a comment needs a line of its own"
+        return Problem("a comment cannot follow a package", "give it a line of its own")
     try:
-        name = Requirement(line).name
+        requirement = Requirement(line)
     except InvalidRequirement:
-        return "not a requirement: write NAME, NAME==VERSION or NAME[EXTRA]>=VERSION"
-    return "" if _PACKAGE.fullmatch(name) else f"names are in lower case: write {name.lower()}"
+        return Problem("not a requirement", "write NAME, NAME==VERSION or NAME[EXTRA]>=VERSION")
+    if requirement.url:
+        return _ADDRESS
+    if not _PACKAGE.fullmatch(requirement.name):
+        return Problem("names are in lower case", f"write {requirement.name.lower()}")
+    return None

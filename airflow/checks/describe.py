@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
+import os
 import re
 import sys
 from contextlib import suppress
@@ -22,6 +23,7 @@ _EVENTS = {"os.rename": 1, "os.link": 1, "os.symlink": 1} | dict.fromkeys(
     ("os.mkdir", "os.remove", "os.rmdir", "os.truncate"), 0
 )
 _WRITE = re.compile("[wax+]")
+_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def main() -> None:
@@ -157,8 +159,11 @@ def _exists(name: str) -> bool:
 def _note(written: dict[str, str], tree: Path, event: str, arguments: tuple[Any, ...]) -> None:
     """Remember a write below the tree, and the module that does it."""
     path = None
-    if event == "open" and isinstance(arguments[1], str) and _WRITE.search(arguments[1]):
-        path = arguments[0]
+    if event == "open":
+        mode, flags = arguments[1], arguments[2]
+        # `os.open` has no mode.
+        if _WRITE.search(mode) if mode else flags & _FLAGS:
+            path = arguments[0]
     elif event in _EVENTS:
         path = arguments[_EVENTS[event]]
     if not isinstance(path, str | bytes) or not Path(str(path)).is_relative_to(tree):

@@ -40,7 +40,7 @@ def write_place(tmp_path, monkeypatch):
 
     def write(**changes):
         (folder / "staging.yaml").write_text(yaml.safe_dump(merged(PLACE, changes)))
-        return placement.config("staging")
+        return placement.config("staging", PLACE["runner"]["image"])
 
     return write
 

@@ -161,15 +161,17 @@ def test_a_new_bundle_takes_the_place_of_an_old_one_and_of_nothing_else(bundle, 
 def test_names_that_composer_rejects_and_secrets_are_refused_together(write_place):
     config = write_place(
         deploy={
-            "environment_variables": {"GCS_BUCKET": "mine", "MLOPS_STUDIES": "postgresql://a:b@c/d"},
+            "environment_variables": {"GCS_BUCKET": "mine", "MLOPS_STUDIES": "x", "AIRFLOW_CONN_A": "a://b:c@d"},
             "airflow_options": {"core.parallelism": 1},
-        }
+        },
+        warehouse={"labels": {"login": "https://me:mine@host"}},
     )
     with pytest.raises(StackError) as refused:
         build("staging", config)
     told = str(refused.value).splitlines()
-    assert len(told) == 3
-    for line, word in zip(told, ("GCS_BUCKET", "core.parallelism", "MLOPS_STUDIES holds a secret"), strict=True):
+    words = ("GCS_BUCKET", "core.parallelism", "MLOPS_WAREHOUSE holds a secret")
+    words += ("AIRFLOW_CONN_A holds a secret", "MLOPS_STUDIES holds a secret")
+    for line, word in zip(told, words, strict=True):
         assert line.startswith(str(bundles.places.path("staging")))
         assert word in line
 

@@ -80,6 +80,7 @@ class Task(BaseOperator):
         Path("/home/me/data").read_text()
 
 Path(__file__).with_name("cache.txt").write_text("x")
+Path(__file__).with_name("lock").touch()
 with DAG("bad", schedule=None):
     Task(
         task_id="one", text="{{ var.value.in_template }} {{ conn.in_template.host }}", some_conn_id="mine",
@@ -100,6 +101,7 @@ def test_each_thing_that_does_not_work_on_composer_is_named_with_its_remedy(run)
     for name in ("mine, used by bad.one", "in_template, used by bad.one", "in_code, used by dags/bad.py:18"):
         assert f"{name}, is not declared" in told
     assert "dags/bad.py, line 21 writes dags/cache.txt, in a mounted folder (Airflow 3.3.1)" in told
+    assert "dags/bad.py, line 22 writes dags/lock, in a mounted folder (Airflow 3.1.7)" in told
     assert all(each.remedy for each in wrong.values())
     assert "Airflow 3.3.1" not in wrong
     assert result.status == 1
@@ -119,9 +121,13 @@ def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run
 
 
 def test_a_bundle_that_cannot_be_made_ends_the_check_with_all_reasons(write_place):
-    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}})
+    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}}, runner={"image": None})
     result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle", "bundle"]
+    assert [each.name for each in result.checks if each.state == "fail"] == ["settings", "bundle", "bundle"]
+    assert "runner.image: not set" in result.checks[0].found
+    write_place(deploy={"environment_variables": {"1BAD": ""}, "registry": "ours"}, runner={"image": None})
+    result = check.run("staging", MISSING)
+    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle"]
     assert result.status == 1
 
 

@@ -65,14 +65,14 @@ def test_a_misspelt_setting_is_refused(write_place):
 )
 def test_what_another_machine_has_is_refused_and_the_setting_is_named(write_place, changes, setting):
     (problem,) = problems(write_place(**changes))
-    assert problem.startswith(f"{places.path('staging')}: {setting}: ")
+    assert problem.found.startswith(f"{places.path('staging')}: {setting}: ")
 
 
 def test_a_warehouse_without_a_driver_there_is_refused(write_place):
     warehouse = {"type": "postgres", "host": "db.example", "port": 5432, "database": "w", "user": "u", "project": None}
     config = write_place()
     (problem,) = problems({**config, "warehouse": {**warehouse, "keyfile": None}})
-    assert "warehouse.type: postgres" in problem
+    assert "warehouse.type: postgres" in problem.found
 
 
 def test_a_watched_source_in_a_bucket_is_fine(write_place):

@@ -24,7 +24,7 @@ from stack.settings import ROOT
 def test_an_environment_variable_that_composer_rejects_is_refused(name, told):
     (problem,) = rules.environment_variables({name: "value", "MLOPS_FINE": "1", "_fine2": ""})
     assert told in problem
-    assert name in problem
+    assert name in problem.found
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_an_environment_variable_that_composer_rejects_is_refused(name, told):
 def test_an_option_of_airflow_that_composer_rejects_is_refused(name, told):
     (problem,) = rules.airflow_options({name: "1", "core-fine_option": "[x]=;."})
     assert told in problem
-    assert name in problem
+    assert name in problem.found
 
 
 def test_an_option_without_a_value_is_refused():
     (problem,) = rules.airflow_options({"core-parallelism": ""})
-    assert "has no value" in problem
+    assert "has no value" in problem.found
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_an_option_without_a_value_is_refused():
         ("ours @ https://files.example/ours.whl", "no addresses"),
         ("ours@git+https://git.example/ours", "no addresses"),
         ("git+ssh://git@git.example/ours.git", "no addresses"),
+        ("ours@./ours.whl", "no files"),
         ("./ours.whl", "no files"),
         ("numpy==2.0 --hash=sha256:00", "no hashes"),
         ("-r other.txt", "no options"),
@@ -72,18 +73,18 @@ def test_an_option_without_a_value_is_refused():
 def test_a_line_of_packages_that_composer_rejects_is_refused(line, told):
     (problem,) = rules.packages(["# a comment", "", "fine[extra]>=1,<2", line])
     assert told in problem
-    assert problem.startswith(f"line 4, {line!r}: ")
+    assert problem.found.startswith(f"line 4, {line!r}: ")
 
 
 def test_a_package_that_is_there_twice_under_two_spellings_is_refused():
     (problem,) = rules.packages(["a-package==1", "a_package==2"])
-    assert "a-package is there twice" in problem
+    assert "a-package is there twice" in problem.found
 
 
 @pytest.mark.parametrize("lines", [[], ["# only a comment", "  "]])
 def test_an_empty_list_of_packages_is_refused_since_it_would_remove_all(lines):
     (problem,) = rules.packages(lines)
-    assert "remove every package" in problem
+    assert "remove every package" in problem.found
 
 
 def test_an_error_of_the_list_names_file_and_line_and_all_problems(tmp_path):

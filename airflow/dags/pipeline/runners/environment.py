@@ -44,9 +44,14 @@ def variables(
         name: value for name, value in environ.items() if name.startswith(PASSED_ON) and not name.startswith(KEPT)
     }
     found["MLOPS_VAR"] = VAR
-    secret = {name for name, value in found.items() if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value)}
+    secret = {name for name, value in found.items() if is_secret(name, value)}
     plain = {name: value for name, value in found.items() if name not in secret}
     return plain, {name: found[name] for name in sorted(secret)}
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable may not be shown to anybody who may see a pod."""
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
