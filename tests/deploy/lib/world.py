@@ -28,6 +28,14 @@ PLACE = {
     "warehouse": {"project": "demo"},
     "deploy": {"project": "demo", "location": "europe-west1", "environment": "staging", "sync": 0, "import_timeout": 5},
 }
+# A bundle that differs from the default in each kind.
+CHANGED = {
+    "files": {"dags/mlops.py": "import pipeline  # new\n", "plugins/links.py": None, "dags/new.py": "import new\n"},
+    "packages": {"pandas": "==3.0.6"},
+    "airflow_options": {"core-parallelism": "8"},
+    "environment_variables": {"LISTS": "a"},
+}
+LOCK = "data/mlops-manifests/lock.json"
 OVERLAY = {
     "airbyte": {"url": "${AIRBYTE}", "clientId": "id", "clientSecret": "${AIRBYTE_SECRET}"},
     "destinations": [
@@ -150,9 +158,8 @@ class World:
 
     def expire(self) -> None:
         """Let the lease of a dead deploy be over."""
-        name = "data/mlops-manifests/lock.json"
-        content = json.loads(self.storage.text(name))
-        self.storage.put(name, json.dumps(content | {"expires": 0}))
+        content = json.loads(self.storage.text(LOCK))
+        self.storage.put(LOCK, json.dumps(content | {"expires": 0}))
 
     @property
     def current(self) -> str | None:
@@ -221,3 +228,8 @@ def make_bundle(folder: Path, *, files: dict[str, str | None] | None = None, **c
         content["files"][path] = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "size": len(text.encode())}
     (folder / "manifest.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     return folder
+
+
+def state(world: World) -> tuple:
+    """What an environment has, whichever way it came there."""
+    return world.live(), deepcopy(world.composer.software), world.current
