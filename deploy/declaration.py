@@ -13,8 +13,10 @@ from deploy.settings import Target
 from stack import airbyte, places
 from stack.errors import StackError
 
-# In front of the names of what the smoke run uses; pipeline/syncs.py knows it.
+# In front of the names of what the smoke run uses in Airbyte, and of its datasets behind the place's own prefix;
+# airflow/dags/pipeline/smoke.py has the same.
 SMOKE = "smoke "
+DATASETS = "smoke_"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def declared(target: Target, smoke_source: str) -> Declared:
     if real.airbyte is None:
         path = Path(config["airbyte"]["connections"]).with_suffix(f".{target.place}.yaml")
         raise StackError(f"{path} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
-    prefix = f"{config['warehouse'].get('prefix') or ''}{target.deploy.smoke.prefix}"
+    prefix = f"{config['warehouse'].get('prefix') or ''}{DATASETS}"
     other = _load(target, smoke_source, config["warehouse"] | {"prefix": prefix})
     for one, two in zip(real.destinations, other.destinations, strict=True):
         if one.configuration == two.configuration:

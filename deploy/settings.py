@@ -17,14 +17,12 @@ class Smoke(BaseModel):
 
     Attributes:
         source: folder or URL of its source files; None: data/sample, which the deploy puts into the bucket.
-        prefix: in front of the name of each dataset, behind the place's own prefix.
         timeout: seconds that both graphs may take together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str | None
-    prefix: str = Field(pattern=r"^\w+$")
     timeout: float = Field(gt=0)
 
 

@@ -1,9 +1,12 @@
 """A deploy by the real gcloud: what it does, in which order, and that it does nothing twice."""
 
 import json
+import re
 
 from recorded import Answer, Rule, refusal
-from world import id_of
+from world import ROOT, id_of
+
+from deploy import declaration
 
 STORE = "data/mlops-manifests"
 SOFTWARE = {
@@ -60,6 +63,12 @@ def test_the_smoke_run_loads_the_sample_into_datasets_of_its_own(first_deploy):
     sources = {each["name"]: each["configuration"]["streams"][0]["url"] for each in things["sources"]}
     assert sources["files"] == "gs://source/of/staging/projects.csv"
     assert sources["smoke files"] == "gs://staging-bucket/data/smoke/projects.csv"
+
+
+def test_the_dags_and_the_deploy_name_what_is_the_smoke_runs_alike():
+    text = (ROOT / "airflow" / "dags" / "pipeline" / "smoke.py").read_text()
+    assert re.findall(r'^PREFIX = "(.*)"', text, re.MULTILINE) == [declaration.DATASETS]
+    assert re.findall(r"^LABEL = \"\('(.*?)' if", text, re.MULTILINE) == [declaration.SMOKE]
 
 
 def test_an_unchanged_bundle_changes_nothing(deployed, bundle):
