@@ -188,7 +188,7 @@ def _put_secrets(session: Session, values: dict[str, str]) -> None:
     if changed:
         session.begin(f"secrets: {', '.join(changed)}", touches=True)
     for name in changed:
-        store.put(name, values[name], is_new=stored[name] is None)
+        store.put(name, values[name])
 
 
 def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]) -> datetime:

@@ -36,22 +36,19 @@ class Secrets:
         with ThreadPoolExecutor(max_workers=2) as pool:
             return dict(zip(ordered, pool.map(self._value, ordered), strict=True))
 
-    def put(self, name: str, value: str, *, is_new: bool) -> None:
-        """Make a value the latest version of a secret.
+    def put(self, name: str, value: str) -> None:
+        """Make a value the latest version of a secret; the secret is created only if there is none.
 
         Raises:
             GcloudError: the caller may not, or Secret Manager does not answer.
         """
-        if is_new:
-            create = ("secrets", "create", name, "--replication-policy=automatic", "--data-file=-")
-            try:
-                self._gcloud.change(*create, content=value)
-                return
-            except GcloudError as error:
-                # It is there without a version: its creation was interrupted.
-                if "already exists" not in str(error):
-                    raise
-        self._gcloud.change("secrets", "versions", "add", name, "--data-file=-", content=value)
+        try:
+            self._gcloud.change("secrets", "versions", "add", name, "--data-file=-", content=value)
+        except GcloudError as error:
+            if not error.is_missing:
+                raise
+            automatic = "--replication-policy=automatic"
+            self._gcloud.change("secrets", "create", name, automatic, "--data-file=-", content=value)
 
     def _value(self, name: str) -> str | None:
         try:

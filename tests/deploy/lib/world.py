@@ -180,7 +180,7 @@ def _told(request: Request) -> str:
         case "composer":
             return f"update {query['updateMask'].split('.')[2]}"
         case "secrets":
-            return "" if ":" in path else f"secret {query['secretId']}"
+            return f"secret {path.split('/')[5].partition(':')[0]}" if path.endswith(":addVersion") else ""
         case "airflow":
             return f"run {path.split('/')[5]}"
         case "airbyte":

@@ -11,7 +11,7 @@ from world import ROOT
 
 from deploy.bucket import Bucket
 from deploy.environment import Environment
-from deploy.gcloud import Gcloud
+from deploy.gcloud import Gcloud, GcloudError
 from deploy.secrets import Secrets
 
 DEPLOY = SimpleNamespace(environment="staging", location="europe-west1", project="demo")
@@ -24,9 +24,12 @@ class Noted(Gcloud):
     def __init__(self):
         super().__init__("demo", Console(quiet=True))
         self.lines = []
+        self.missing = None
 
     def _run(self, command, content):
         self.lines.append(self.line(*command))
+        if self.missing and self.missing in " ".join(command):
+            raise GcloudError("NOT_FOUND")
         return ("[]" if "list" in command else json.dumps(FACTS)), ""
 
 
@@ -44,8 +47,9 @@ def lines(tmp_path):
     bucket.delete(["dags/x.py", "dags/y.py"])
     bucket.delete(["data/lock.json"], generation=5)
     secrets.stored(["airflow-variables-x"])
-    secrets.put("airflow-variables-x", "1", is_new=True)
-    secrets.put("airflow-variables-x", "1", is_new=False)
+    secrets.put("airflow-variables-x", "1")
+    gcloud.missing = "versions add"
+    secrets.put("airflow-variables-x", "1")
     environment = Environment(gcloud, SimpleNamespace(place="staging", deploy=DEPLOY, name="it"))
     environment.look()
     environment.running()
