@@ -69,7 +69,7 @@ def judged(lines, folder):
     command = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert len(found) == len(lines)
+    assert len(found) == len(set(lines))
     return [(each["command_string"], each["error_message"]) for each in found if not each["success"]]
 
 
