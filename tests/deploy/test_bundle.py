@@ -169,7 +169,12 @@ def test_names_that_composer_rejects_and_secrets_are_refused_together(write_plac
     with pytest.raises(StackError) as refused:
         build("staging", config)
     told = str(refused.value).splitlines()
-    words = ("GCS_BUCKET", "core.parallelism", "MLOPS_WAREHOUSE holds a secret")
+    words = (
+        "GCS_BUCKET",
+        "core.parallelism",
+        "MLOPS_WAREHOUSE holds a secret",
+        "MLOPS_WAREHOUSE__LABELS holds a secret",
+    )
     words += ("AIRFLOW_CONN_A holds a secret", "MLOPS_STUDIES holds a secret")
     for line, word in zip(told, words, strict=True):
         assert line.startswith(str(bundles.places.path("staging")))
