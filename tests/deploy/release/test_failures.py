@@ -103,7 +103,7 @@ def test_what_could_not_be_put_back_is_put_back_by_the_next_rollback(deployed, b
     before = state(deployed)
     deployed.airflow.failing = {"mlops": "no"}
     # The way back needs packages, too.
-    refuse = Rule("PATCH", "/environments/staging", times=1, answer=refusal(403, "PERMISSION_DENIED", "not now"))
+    refuse = Rule("PATCH", "/environments/staging", times=1, answer=refusal(400, "FAILED_PRECONDITION", "not now"))
     deployed.server.rules = [
         *(Rule("PATCH", "/environments/staging", before=lambda _: None) for _ in range(3)),
         refuse,
