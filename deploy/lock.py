@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ class Deploying:
     Attributes:
         to: id of its manifest.
         former: id of the manifest that it replaces; None: nothing was deployed.
+        others: ids of further manifests whose files and settings may be there: those of deploys that did not end.
         started: when, in seconds since 1970.
         is_undoing: whether it puts the former one back.
         step: what it was doing.
@@ -40,6 +41,12 @@ class Deploying:
     is_undoing: bool = False
     step: str = ""
     operation: str | None = None
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """Ids of all these manifests."""
+        return {each for each in (self.to, self.former, *self.others) if each}
 
 
 class LockError(StackError):

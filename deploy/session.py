@@ -49,8 +49,6 @@ class Session:
         self.airflow = Airflow(self.gcloud, self.environment.airflow, token)
         self._lock = Lock(self.bucket)
         self._deploying: Deploying | None = None
-        # Of the manifests that this deploy and the one that did not end put there, or replace.
-        self._names: set[str | None] = set()
         self.is_changed = self.is_touched = False
 
     def check_state(self) -> None:
@@ -88,16 +86,19 @@ class Session:
 
     def owned(self, wanted: Manifest) -> list[Manifest]:
         """The manifests whose files and settings may be in the environment; what `wanted` has not goes."""
-        names = {wanted.id, *self._names}
+        names = {wanted.id} | (self._deploying.names if self._deploying else set())
         return [manifest for name, manifest in self.kept.manifests.items() if name in names]
 
     def plan(self, to: str, *, is_undoing: bool = False) -> Deploying:
         """The deploy that is to begin; one of the same manifest that did not end goes on."""
-        if (left := self.left) and left.to == to and left.is_undoing == is_undoing:
+        left = self.left
+        if left and left.to == to and left.is_undoing == is_undoing:
             self._deploying = left
         else:
-            self._deploying = Deploying(to, self.kept.pointer.current, int(time.time()), is_undoing)
-        self._names |= {each for plan in (left, self._deploying) if plan for each in (plan.to, plan.former)}
+            # Each call adds the one before, so that no deploy on the way is forgotten.
+            before = {name for each in (left, self._deploying) if each for name in each.names}
+            started = int(time.time())
+            self._deploying = Deploying(to, self.kept.pointer.current, started, is_undoing, others=sorted(before))
         return self._deploying
 
     def begin(self, step: str, *, touches: bool) -> None:

@@ -132,6 +132,7 @@ def test_a_lease_that_could_not_be_renewed_ends_the_deploy(bucket, monkeypatch):
 
 def test_a_lease_that_is_over_is_taken_with_what_was_left(bucket):
     left = {"to": "2", "former": "1", "started": 7, "is_undoing": False, "step": "packages", "operation": "op"}
+    left |= {"others": []}
     bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": 1, "deploying": left}, 5
     with Lock(bucket) as held:
         assert held.left == Deploying(**left)
