@@ -163,6 +163,14 @@ composer-packages: $(ENV)/stack/.ready ## fetch the packages of the Composer env
 composer-bundle: $(ENV)/stack/.ready ## write what Composer gets of PLACE=… to var/composer/bundle, or OUTPUT=folder
 	@$(PYTHON_STACK) deploy bundle $(ON_COMPOSER) $(if $(OUTPUT),--output "$(OUTPUT)")
 
+.PHONY: deploy deploy-rollback deploy-status
+deploy: $(ENV)/stack/.ready ## bring the image, files and settings of PLACE=… to its Composer environment; DRY_RUN=1 prints the commands
+	@$(PYTHON_STACK) deploy deploy --place "$(PLACE)" $(if $(DRY_RUN),--dry-run)
+deploy-rollback: $(ENV)/stack/.ready ## go back to what was deployed before, or to TO=…; not data, not secrets
+	@$(PYTHON_STACK) deploy rollback --place "$(PLACE)" $(if $(TO),--to "$(TO)") $(if $(DRY_RUN),--dry-run)
+deploy-status: $(ENV)/stack/.ready ## show what is deployed to PLACE=…, and how it differs from this checkout
+	@$(PYTHON_STACK) deploy status --place "$(PLACE)"
+
 .PHONY: backup
 backup: ## back up the containers' databases, files and passwords to FILE=… (docs/backup.md)
 	@docker/backup $(if $(FILE),"$(FILE)")

@@ -4,10 +4,10 @@ import signal
 
 import click
 
-from deploy import commands
+from deploy import commands, release_commands
 from stack.cli.common import Commands
 
-COMMANDS = [*commands.COMMANDS]
+COMMANDS = [*commands.COMMANDS, *release_commands.COMMANDS]
 
 
 @click.group(cls=Commands, commands=COMMANDS)

@@ -90,7 +90,7 @@ class ContainerInstance:
         # PostgreSQL's port is not published.
         ports = Ports(**self.ports, postgres=free_port())
         login = {"admin": self.logins["airflow"][1]}
-        api = AirflowApi(Settings(var=self.folder, config=self.config, ports=ports, secrets=login))
+        api = AirflowApi.of(Settings(var=self.folder, config=self.config, ports=ports, secrets=login))
         api.patience = RESTART
         return api
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from airbyte_declaration.client import ACTIVE, AirbyteApi, AirbyteError, AirbyteUnavailableError
-from airbyte_declaration.declaration import Declaration, load
+from airbyte_declaration.declaration import Address, Declaration, load
 from airbyte_declaration.plan import Plan
 from stack import places
 from stack.environments import common_environment, task_environment
@@ -32,15 +33,26 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
 
     This place has the overlay of its warehouse's type, then its preset's and its own, as far as there are such.
     """
-    path = ROOT / settings.config["airbyte"]["connections"]
-    names = [place] if place not in (None, settings.place) else _overlays(settings)
-    overlays = [path.with_suffix(f".{name}.yaml") for name in names]
-    if place not in (None, settings.place) and not overlays[0].exists():
-        known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
-        known = ", ".join([settings.place, *known])
-        raise ConfigError(f"{overlays[0]} is missing: create it, or use one of PLACE={known}")
     # What is set for the stack counts more than what the caller's shell says.
     environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
+    if place is None or place == settings.place:
+        return overlaid(settings.config, _overlays(settings), environment)
+    path = ROOT / settings.config["airbyte"]["connections"]
+    if not (overlay := path.with_suffix(f".{place}.yaml")).exists():
+        known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
+        known = ", ".join([settings.place, *known])
+        raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={known}")
+    return overlaid(settings.config, [place], environment)
+
+
+def overlaid(config: dict[str, Any], names: list[str], environment: Mapping[str, str]) -> Declaration:
+    """The declaration that a config names, with those overlays of `names` that exist, filled from an environment.
+
+    Raises:
+        DeclarationError: it is wrong.
+    """
+    path = ROOT / config["airbyte"]["connections"]
+    overlays = [path.with_suffix(f".{name}.yaml") for name in names]
     return load(path, environment, overlays=[each for each in overlays if each.exists()])
 
 
@@ -53,15 +65,21 @@ def _overlays(settings: Settings) -> list[str]:
 
 def connection(settings: Settings) -> str:
     """Airflow's connection to the Airbyte of this instance, as JSON."""
-    address = declared(settings).airbyte
-    url = f"{address.url.rstrip('/') if address else settings.url('airbyte') + '/api/public/v1'}/"
-    client = (
-        (address.client_id, address.client_secret.get_secret_value())
-        if address
-        else (settings.airbyte_client_id, settings.secrets["airbyte_client_secret"])
-    )
-    login = {"login": client[0], "password": client[1]}
-    return json.dumps({"conn_type": "airbyte", "host": url, "schema": f"{url}applications/token", **login})
+    if address := declared(settings).airbyte:
+        return connection_to(address)
+    url = f"{settings.url('airbyte')}/api/public/v1"
+    return _connection(url, settings.airbyte_client_id, settings.secrets["airbyte_client_secret"])
+
+
+def connection_to(address: Address) -> str:
+    """Airflow's connection to an Airbyte elsewhere, as JSON."""
+    return _connection(address.url, address.client_id, address.client_secret.get_secret_value())
+
+
+def _connection(url: str, login: str, password: str) -> str:
+    url = f"{url.rstrip('/')}/"
+    address = {"conn_type": "airbyte", "host": url, "schema": f"{url}applications/token"}
+    return json.dumps(address | {"login": login, "password": password})
 
 
 def plan(settings: Settings, place: str | None = None, *, delete: bool = False, lenient: bool = False) -> Plan:

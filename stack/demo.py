@@ -151,7 +151,7 @@ def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> b
     """Open the page of the checkpoint that failed; returns whether there is one."""
     if not facts["dataops"]:
         return False
-    run = dag_runs.read(AirflowApi(settings), "dataops", facts["dataops"]["run_id"])
+    run = dag_runs.read(AirflowApi.of(settings), "dataops", facts["dataops"]["run_id"])
     for instance, report in run.reports():
         if report.checks and report.checks.failed:
             gate, page = dag_runs.name(instance), f"{report.checks.page}#failed-1"

@@ -8,7 +8,7 @@ consumers see either the old or the new tables. Publishing updates the asset `la
 from airflow.sdk import DAG
 
 from pipeline.commands import dbt
-from pipeline.graph import LABELED_PROJECTS, RETRIES, dataops_schedule
+from pipeline.graph import DEFAULTS, LABELED_PROJECTS, dataops_schedule
 from pipeline.settings import Settings
 from pipeline.syncs import extract_and_load
 from pipeline.validation import validate
@@ -18,7 +18,7 @@ with DAG(
     schedule=dataops_schedule(Settings()),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "data", **RETRIES},
+    default_args={"owner": "data", **DEFAULTS},
     doc_md=__doc__,
     tags=["dataops"],
 ):

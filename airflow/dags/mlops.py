@@ -10,7 +10,7 @@ published in one transaction, unless newer ones are published already.
 from airflow.sdk import DAG
 
 from pipeline.commands import tagifai, tagifai_mapped
-from pipeline.graph import LABELED_PROJECTS, RETRIES
+from pipeline.graph import DEFAULTS, LABELED_PROJECTS
 from pipeline.settings import Settings
 from pipeline.validation import validate
 
@@ -26,7 +26,7 @@ with DAG(
     schedule=[LABELED_PROJECTS],
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "machine-learning", **RETRIES},
+    default_args={"owner": "machine-learning", **DEFAULTS},
     doc_md=__doc__,
     tags=["mlops"],
 ):

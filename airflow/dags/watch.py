@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from pipeline.graph import RETRIES, SOURCE
+from pipeline.graph import DEFAULTS, SOURCE
 from pipeline.settings import Settings
 
 if Settings().watch.seconds is not None:
@@ -22,7 +22,7 @@ if Settings().watch.seconds is not None:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
-        default_args={"owner": "data", **RETRIES},
+        default_args={"owner": "data", **DEFAULTS},
         doc_md=__doc__,
         tags=["dataops"],
     ):

@@ -98,7 +98,7 @@ def _make_run(
 
 def _graphs(settings: Settings, facts: dict[str, Any]) -> float:
     """Seconds from the start of a run of dataops to the end of the mlops run that it started."""
-    api = AirflowApi(settings)
+    api = AirflowApi.of(settings)
     return dag_runs.seconds([api.run(dag_id, facts[dag_id]["run_id"]) for dag_id in ("dataops", "mlops")]) or 0.0
 
 

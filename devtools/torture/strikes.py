@@ -40,7 +40,7 @@ class Torture:
         if wrong:
             raise StackError(f"the main job fails without a strike: {'; '.join(wrong)}")
         with running(self._instance.settings, "postgres", "airflow-api-server"):
-            self._tasks = all_tasks(AirflowApi(self._instance.settings))
+            self._tasks = all_tasks(AirflowApi.of(self._instance.settings))
         return self._tasks
 
     def strikes(self) -> dict[str, Strike]:
@@ -72,7 +72,7 @@ class Torture:
         return self._run({name: (task, 0) for name, task in tasks.items()})
 
     def _run(self, moments: Moments, clock: Clock | None = None) -> Outcome:
-        run, api, possible = Run(self._instance, clock=clock), AirflowApi(self._instance.settings), self.strikes()
+        run, api, possible = Run(self._instance, clock=clock), AirflowApi.of(self._instance.settings), self.strikes()
         api.patience = 0
 
         def strike(name: str) -> bool:

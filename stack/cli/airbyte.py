@@ -65,7 +65,7 @@ def airbyte_apply(place: BasePlace, overlay: str | None, *, delete: bool) -> Non
             f"Import the connections' ids into that Airflow: airflow variables import {path}", highlight=False
         )
     elif place.stays or place.states().get("airflow-api-server") == "RUNNING":
-        AirflowApi(place.settings).set_variable("airbyte_connections", json.dumps(ids))
+        AirflowApi.of(place.settings).set_variable("airbyte_connections", json.dumps(ids))
         console.print("Airflow now has the connections' ids.")
     else:
         console.print("Airflow gets the connections' ids when it starts.")

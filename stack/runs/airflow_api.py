@@ -5,7 +5,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -18,16 +18,22 @@ TIMEOUT = 20
 
 
 class AirflowApi:
-    """A logged-in client of Airflow, whose requests wait `patience` seconds for an api-server that restarts."""
+    """A client of Airflow, whose requests wait `patience` seconds for an api-server that restarts."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, url: str, auth: httpx.Auth, *, trust_env: bool = False):
+        """`url`: of Airflow itself; `trust_env`: whether the caller's proxy is used."""
         self.patience = PATIENCE
+        headers = {"Accept": "application/json"}
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v2", auth=auth, headers=headers, timeout=TIMEOUT, trust_env=trust_env
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The client of an instance, logged in as its admin."""
         login = {"username": "admin", "password": settings.secrets["admin"]}
         url = settings.url("airflow")
-        auth, headers = _Login(f"{url}/auth/token", login), {"Accept": "application/json"}
-        self._http = httpx.Client(
-            base_url=f"{url}/api/v2", auth=auth, headers=headers, timeout=TIMEOUT, trust_env=False
-        )
+        return cls(url, _Login(f"{url}/auth/token", login))
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has read the DAG's file."""
@@ -37,10 +43,25 @@ class AirflowApi:
         """Whether the DAG is paused: Airflow starts no run of it."""
         return self._get(f"/dags/{dag_id}")["is_paused"]
 
+    def parsed(self, dag_id: str) -> datetime:
+        """When Airflow last read the DAG's file."""
+        return datetime.fromisoformat(self._get(f"/dags/{dag_id}")["last_parsed_time"])
+
+    def source(self, dag_id: str) -> str | None:
+        """The DAG's file as Airflow last read it; None: it has not."""
+        found = self._find(f"/dagSources/{dag_id}")
+        return found and found["content"]
+
     def import_errors(self) -> list[str]:
         """One message for each DAG file that cannot be imported."""
-        found = self._get("/importErrors")["import_errors"]
-        return [f"{each['filename']}: {each['stack_trace'].strip().splitlines()[-1]}" for each in found]
+        return [f"{file}: {message}" for file, message, _ in self.failed_imports()]
+
+    def failed_imports(self) -> list[tuple[str, str, datetime]]:
+        """The DAG files that cannot be imported: file, message, and when Airflow last tried."""
+        return [
+            (each["filename"], each["stack_trace"].strip().splitlines()[-1], datetime.fromisoformat(each["timestamp"]))
+            for each in self._get("/importErrors")["import_errors"]
+        ]
 
     def set_variable(self, key: str, value: str) -> None:
         """Create or replace an Airflow Variable."""
@@ -53,11 +74,11 @@ class AirflowApi:
         for run in self._get(f"/dags/{dag_id}/dagRuns", state=["running", "queued"])["dag_runs"]:
             self._ask("PATCH", _path(dag_id, run["dag_run_id"]), json={"state": "failed"})
 
-    def trigger(self, dag_id: str, note: str) -> str:
-        """Start a run now, with a note that Airflow shows; returns its id."""
+    def trigger(self, dag_id: str, note: str, *, run_id: str | None = None, conf: dict[str, Any] | None = None) -> str:
+        """Start a run now, with a note that Airflow shows, unless there is one of this id; returns its id."""
         # With an id of our own, asking again after a lost answer starts no second run.
-        run_id = f"manual__{datetime.now(UTC).isoformat()}"
-        body = {"dag_run_id": run_id, "logical_date": None, "note": note}
+        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "note": note, **({"conf": conf} if conf else {})}
         self._ask("POST", f"/dags/{dag_id}/dagRuns", HTTPStatus.CONFLICT, json=body)
         return run_id
 

@@ -34,7 +34,7 @@ def connect(settings: Settings) -> AirflowApi:
         StackError: a DAG file cannot be imported or is not found.
         ConfigError, DeclarationError, AirbyteError: the declaration is wrong, or Airbyte rejects it.
     """
-    api = AirflowApi(settings)
+    api = AirflowApi.of(settings)
     # An error of an earlier start is listed until its file has been read again.
     if not _wait_for(lambda: not api.import_errors() and api.has_dag("dataops") and api.has_dag("mlops")):
         why = "; ".join(api.import_errors()) or f"see {settings.var}/logs/airflow-dag-processor.log"

@@ -64,7 +64,7 @@ def write(place: BasePlace, run_id: str | None = None) -> Path:
 
 def gather(settings: Settings, run_id: str | None) -> Facts:
     """Ask Airflow for a run and the one that it started, or that started it; see `write`."""
-    api = AirflowApi(settings)
+    api = AirflowApi.of(settings)
     api.patience = PATIENCE
     dataops, mlops = (run and dag_runs.read(api, *run) for run in _find(api, run_id))
     failures, retries = [], []

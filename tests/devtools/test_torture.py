@@ -24,8 +24,12 @@ SLEEP = "import time; time.sleep(600)"
 class Api:
     """Replaces Airflow's API: a run of dataops whose tasks begin one by one, a task a look; then it does not answer."""
 
-    def __init__(self, settings):
-        self._looks, self._run_after = 0, datetime.now(UTC) + settings.age
+    def __init__(self, run_after):
+        self._looks, self._run_after = 0, run_after
+
+    @classmethod
+    def of(cls, settings):
+        return cls(datetime.now(UTC) + settings.age)
 
     def last_runs(self, dag_id, limit):
         if dag_id == "mlops":

@@ -70,7 +70,7 @@ def stopped(instance, source, task, texts, tries=1):
     events = [json.loads(line) for line in log.read_text().splitlines()]
     last = [event for event in events if event.get("level") == "error"][-1]
     assert last["error_detail"][0]["exc_value"] == message
-    assert AirflowApi(instance.settings()).errors(dag, run_id, name, tries, -1)[-1] == message
+    assert AirflowApi.of(instance.settings()).errors(dag, run_id, name, tries, -1)[-1] == message
     return done.stdout
 
 

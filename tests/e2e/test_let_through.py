@@ -19,5 +19,6 @@ def test_input_that_is_let_through_is_loaded_and_published_as_documented(place):
     assert {row[0] for row in read["marts.predictions"]} == ids
     facts = up.summary()["predictions"]
     assert (facts["rows"], facts["unlabeled"]) == (321, 1)
-    warnings = AirflowApi(up.settings()).result("dataops", up.summary()["dataops"]["run_id"], "transform")["warnings"]
+    api = AirflowApi.of(up.settings())
+    warnings = api.result("dataops", up.summary()["dataops"]["run_id"], "transform")["warnings"]
     assert [warning for warning in warnings if "relationships_stg_tags" in warning and "Got 1 result" in warning]

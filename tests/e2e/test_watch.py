@@ -27,7 +27,7 @@ FAILED = "select task_id, state from task_instance where dag_id = 'watch' and st
 
 
 def test_each_change_starts_dataops_once_even_if_triggerer_and_scheduler_are_killed(watching, up):
-    api = AirflowApi(watching.settings)
+    api = AirflowApi.of(watching.settings)
     with psycopg.connect(**watching.settings.database("airflow"), autocommit=True) as connection:
 
         def rows(query):

@@ -1,10 +1,11 @@
-"""What the DAGs share: the assets between them, the schedule of dataops, and the retries of tasks."""
+"""What the DAGs share: the assets between them, the schedule of dataops, and the arguments of all tasks."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
+from pipeline import smoke
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,11 +17,12 @@ SOURCE = Asset("source")
 LABELED_PROJECTS = Asset("labeled_projects")
 
 _RUNNER = Settings().runner
-# For temporary failures, such as a restarting service or a killed process. Bad data fails without a retry.
-RETRIES = {
+DEFAULTS = {
+    # For temporary failures, such as a restarting service or a killed process. Bad data fails without a retry.
     "retries": _RUNNER.retries,
     "retry_delay": timedelta(seconds=_RUNNER.retry_delay),
     "execution_timeout": timedelta(hours=2),
+    "pre_execute": smoke.enter,
 }
 
 

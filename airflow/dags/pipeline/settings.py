@@ -279,9 +279,15 @@ class Watch(Section):
 
 
 class Search(BaseModel):
-    """The part of the search that shapes the graph."""
+    """The part of the search that shapes the graph or its smoke run."""
 
     workers: int = Field(ge=1, le=16)
+
+
+class Model(BaseModel):
+    """The registered model."""
+
+    name: str
 
 
 class Settings(BaseSettings):
@@ -297,6 +303,7 @@ class Settings(BaseSettings):
     labels: Labels
     checks: Checks
     search: Search
+    model: Model
     runner: Runner = Runner()
     links: Links = Links()
     var: Path = PROJECT / "var"

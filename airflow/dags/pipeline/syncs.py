@@ -11,7 +11,7 @@ from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperat
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from pipeline import reports
+from pipeline import reports, smoke
 from pipeline.links import SyncLog
 from pipeline.reports import Report
 
@@ -207,8 +207,8 @@ def extract_and_load(connection: str) -> SyncOperator:
     """Task that runs a connection of airbyte/connections.yaml, given by its name, and waits until it has ended."""
     return SyncOperator(
         task_id=f"extract_and_load_{connection}",
-        # When the task runs, since every Airbyte assigns its own ids.
-        connection_id=f"{{{{ var.json.airbyte_connections['{connection}'] }}}}",
+        # When the task runs, since every Airbyte assigns its own ids; a smoke run has connections of its own.
+        connection_id=f"{{{{ var.json.airbyte_connections[{smoke.LABEL} ~ '{connection}'] }}}}",
         wait_seconds=1,
     )
 

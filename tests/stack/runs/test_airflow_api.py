@@ -54,7 +54,7 @@ def server():
 @pytest.fixture
 def api(server, tmp_path):
     (tmp_path / "ports.yaml").write_text(f"ports: {{airflow: {server.server_port}}}")
-    return AirflowApi(load(tmp_path / "var", config=tmp_path / "ports.yaml"))
+    return AirflowApi.of(load(tmp_path / "var", config=tmp_path / "ports.yaml"))
 
 
 @pytest.mark.parametrize("refusal", [401, 403])

@@ -55,7 +55,7 @@ def test_the_error_says_so_if_a_run_was_set_to_failed_without_a_failed_task(star
 def test_a_failed_run_of_any_graph_ends_with_its_error_and_its_facts(recording, place, settings, monkeypatch):
     recording.answers |= {f"/dags/{dag_id}": {"is_paused": False} for dag_id in recording.run_ids}
     recording.answers |= {"/dags/mlops/dagRuns": {"dag_runs": []}, "/importErrors": {"import_errors": []}}
-    monkeypatch.setattr(job, "connect", AirflowApi)
+    monkeypatch.setattr(job, "connect", AirflowApi.of)
     monkeypatch.setattr(AirflowApi, "trigger", lambda self, dag_id, note: recording.run_ids[dag_id])
     monkeypatch.setattr(summary, "rows", lambda _: {"ledger": 1180})
     monkeypatch.setattr(place, "states", lambda: {"airflow": "RUNNING"})

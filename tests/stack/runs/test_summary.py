@@ -96,7 +96,7 @@ def facts(recording, settings, monkeypatch):
     def make():
         facts = summary.empty("files", "embedded")
         for run_id in recording.run_ids.items():
-            summary.add(facts, dag_runs.read(AirflowApi(settings), *run_id), settings)
+            summary.add(facts, dag_runs.read(AirflowApi.of(settings), *run_id), settings)
         return facts
 
     return make

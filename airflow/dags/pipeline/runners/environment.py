@@ -80,10 +80,13 @@ def _are_sections(base: dict[str, Any], over: dict[str, Any], key: str) -> bool:
 
 def _config(config: dict[str, Any]) -> dict[str, str]:
     # A null has no form as a variable; it is the default of the settings that may be null.
+    named = {f"MLOPS_{key.upper()}": value for key, value in config.items() if key != "runner"}
+    # dbt reads these one by one.
+    named |= {f"MLOPS_WAREHOUSE__{key.upper()}": value for key, value in config.get("warehouse", {}).items()}
     return {
-        f"MLOPS_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for key, value in config.items()
-        if key != "runner" and value is not None
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in named.items()
+        if value is not None
     }
 
 

@@ -1,0 +1,125 @@
+"""Airflow of an environment: the import of the DAGs, and the smoke run of both graphs."""
+
+import time
+from collections.abc import Callable, Generator
+from datetime import datetime
+from http import HTTPStatus
+
+import httpx
+
+from deploy.gcloud import Gcloud
+from deploy.manifest import Manifest
+from stack.errors import StackError
+from stack.runs.airflow_api import AirflowApi
+
+# The DAGs of both graphs, in the order of their smoke runs.
+GRAPHS = ("dataops", "mlops")
+# Seconds between two looks, at first and at most.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10
+
+
+class Airflow:
+    """Airflow of an environment, asked with the caller's token."""
+
+    def __init__(self, gcloud: Gcloud, url: str, token: str):
+        """`token`: of the caller; a new one is asked for when it has expired."""
+        self.url = url
+        self._api = AirflowApi(url, _GoogleToken(gcloud, token), trust_env="127.0.0.1" not in url)
+
+    def check(self) -> None:
+        """Check that Airflow answers this caller and that no DAG of the graphs is paused.
+
+        Raises:
+            StackError: it refuses the caller, or one is paused.
+        """
+        try:
+            paused = [name for name in GRAPHS if self._api.has_dag(name) and self._api.is_paused(name)]
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise
+            raise StackError(
+                f"Airflow at {self.url} refuses the caller of gcloud: give the account the role Composer User, and a"
+                " role in Airflow"
+            ) from None
+        if paused:
+            raise StackError(f"{paused[0]} is paused, so its smoke run would not start: unpause it in {self.url}")
+
+    def wait_for_import(
+        self, manifest: Manifest, bundle: Callable[[str], str], since: datetime, limit: float, progress: Callable
+    ) -> None:
+        """Wait until Airflow has read the DAG files of a manifest.
+
+        Args:
+            manifest: what is in the bucket.
+            bundle: gives the content of one of its files.
+            since: from when on it reads these files, and not the ones before.
+            limit: seconds.
+            progress: gets the seconds since the beginning and what is waited for.
+
+        Raises:
+            StackError: a file cannot be imported, or the time is over.
+        """
+        texts = {name: bundle(f"dags/{name}.py") for name in GRAPHS if f"dags/{name}.py" in manifest.files}
+        ours = [path for path in manifest.files if path.startswith("dags/")]
+        began, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            for file, message, tried in self._api.failed_imports():
+                # Relative to the DAGs' folder, or the path on Airflow's machine.
+                if tried >= since and any(f"/dags/{file}".endswith(f"/{path}") for path in ours):
+                    raise StackError(f"Airflow cannot import {file}: {message}")
+            waiting = [name for name, text in texts.items() if not self._has_read(name, text, since)]
+            if not waiting:
+                return self.check()
+            seconds = time.monotonic() - began
+            progress(seconds, f"Airflow to import {', '.join(waiting)}")
+            if seconds > limit:
+                raise StackError(f"Airflow has not read {', '.join(waiting)} within {limit:g} s: look at {self.url}")
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def smoke(self, number: str, limit: float, progress: Callable) -> None:
+        """Run both graphs as smoke runs, or take up those of this number.
+
+        Raises:
+            StackError: one failed or the time is over; the message names the task and its error.
+        """
+        began, pause = time.monotonic(), FIRST_PAUSE
+        for dag_id in GRAPHS:
+            run_id = self._api.trigger(dag_id, "smoke run of a deploy", run_id=f"smoke__{number}", conf={"smoke": True})
+            while (state := self._api.run(dag_id, run_id)["state"]) not in ("success", "failed"):
+                seconds = time.monotonic() - began
+                progress(seconds, f"the smoke run of {dag_id}, {state}")
+                if seconds > limit:
+                    raise StackError(f"the smoke run {run_id} of {dag_id} is {state} after {limit:g} s ({self.url})")
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            if state == "failed":
+                raise StackError(f"the smoke run {run_id} of {dag_id} failed: {self._reason(dag_id, run_id)}")
+
+    def _has_read(self, dag_id: str, text: str, since: datetime) -> bool:
+        return self._api.source(dag_id) == text and self._api.parsed(dag_id) >= since
+
+    def _reason(self, dag_id: str, run_id: str) -> str:
+        failed = [each for each in self._api.task_instances(dag_id, run_id) if each["state"] == "failed"]
+        if not failed:
+            return f"see {self.url}/dags/{dag_id}/runs/{run_id}"
+        task = failed[0]
+        errors = self._api.errors(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
+        return f"{task['task_id']}: {errors[-1] if errors else 'see its log'}"
+
+
+class _GoogleToken(httpx.Auth):
+    """The token of gcloud's caller, asked for again when it has expired."""
+
+    def __init__(self, gcloud: Gcloud, token: str):
+        self._gcloud = gcloud
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        answer = yield request
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._token = self._gcloud.token()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request

@@ -1,0 +1,186 @@
+"""The environment's bucket: its objects with their hashes, and what a deploy keeps there of itself."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from deploy.gcloud import Gcloud, GcloudError
+from deploy.manifest import Manifest
+from stack.errors import StackError
+
+# Where manifests are, the files of each, the pointer and the lock.
+STORE = "data/mlops-manifests"
+POINTER = f"{STORE}/current.json"
+LOCK = f"{STORE}/lock.json"
+APPLIED = f"{STORE}/airbyte-applied.json"
+# Objects that one command deletes.
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object: MD5 hash in base64, generation, and when it was written."""
+
+    md5: str
+    generation: int
+    updated: datetime
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is deployed: the ids of the manifests, the current one first, each with its time and who deployed it."""
+
+    history: list[dict[str, str]]
+
+    @property
+    def current(self) -> str | None:
+        """Id of what is deployed; None: nothing is."""
+        return self.history[0]["id"] if self.history else None
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the manifests, the current one first."""
+        return [each["id"] for each in self.history]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the bucket holds of former deploys: pointer, manifests by id, and the digests of Airbyte's configuration."""
+
+    pointer: Pointer
+    manifests: dict[str, Manifest]
+    applied: dict[str, str]
+
+    def manifest(self, name: str) -> Manifest:
+        """A manifest by its id.
+
+        Raises:
+            StackError: it is not in the bucket.
+        """
+        if name not in self.manifests:
+            raise StackError(f"there is no manifest {name} in the bucket: TO is one of {', '.join(self.pointer.ids)}")
+        return self.manifests[name]
+
+
+class Bucket:
+    """The bucket of an environment."""
+
+    def __init__(self, gcloud: Gcloud, name: str):
+        """`name`: without gs://."""
+        self._gcloud = gcloud
+        self.name = name
+
+    def url(self, path: str) -> str:
+        """Address of an object or folder."""
+        return f"gs://{self.name}/{path}"
+
+    def objects(self, folders: Iterable[str]) -> dict[str, Object]:
+        """The objects below folders, by name."""
+        found = self._gcloud.read_json(
+            *("storage", "objects", "list", *(self.url(f"{folder}/**") for folder in sorted(set(folders)))),
+        )
+        return {
+            each["name"]: Object(
+                each.get("md5_hash", ""), int(each["generation"]), datetime.fromisoformat(each["update_time"])
+            )
+            for each in found
+            # Versions that were replaced or deleted, where the bucket keeps such.
+            if not each.get("noncurrent_time")
+        }
+
+    def kept(self) -> Kept:
+        """What former deploys have left."""
+        pointer, manifests, applied = Pointer([]), {}, {}
+        with suppress(_MissingError):
+            for text in _documents(self.text(f"{STORE}/*.json")):
+                content = json.loads(text)
+                match content.get("kind"):
+                    case "current":
+                        pointer = Pointer(content["history"])
+                    case "airbyte":
+                        applied = content["applied"]
+                    case None:
+                        read = Manifest.model_validate(content)
+                        manifests[read.id] = read
+        return Kept(pointer, manifests, applied)
+
+    def text(self, path: str) -> str:
+        """Content of objects; `*` stands for any part of a name.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        try:
+            return self._gcloud.read("storage", "cat", self.url(path))
+        except GcloudError as error:
+            if error.is_missing:
+                raise _MissingError(path) from None
+            raise
+
+    def put(self, path: str, content: dict[str, Any] | str, *, generation: int | None = None, told: bool = True) -> int:
+        """Write an object; returns its generation.
+
+        Args:
+            path: its name.
+            content: a text, or what becomes JSON.
+            generation: the one that is replaced, 0 for none; None: any.
+            told: whether a dry run prints the command.
+
+        Raises:
+            GcloudError: it failed; `is_precondition` if the object is of another generation.
+        """
+        text = content if isinstance(content, str) else json.dumps(content, sort_keys=True) + "\n"
+        precondition = [] if generation is None else [f"--if-generation-match={generation}"]
+        with NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            file.write(text)
+            file.flush()
+            _, messages = self._gcloud.change(
+                *("storage", "cp", file.name, self.url(path), "--print-created-message", *precondition), told=told
+            )
+        _, _, number = messages.partition(f"{self.url(path)}#")
+        return int(number.split()[0]) if number else 0
+
+    def upload(self, folder: Path, path: str) -> None:
+        """Put a folder below a path; what is there already, by its hash, is left alone."""
+        self._gcloud.change(
+            "storage", "rsync", str(folder), self.url(path), "--recursive", "--checksums-only", "--no-ignore-symlinks"
+        )
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a folder inside the bucket; other objects of the target stay."""
+        self._gcloud.change("storage", "rsync", self.url(source), self.url(target), "--recursive", "--checksums-only")
+
+    def delete(self, names: Collection[str], *, generation: int | None = None, told: bool = True) -> None:
+        """Delete objects."""
+        ordered = sorted(names)
+        precondition = [] if generation is None else [f"--if-generation-match={generation}"]
+        for first in range(0, len(ordered), _AT_ONCE):
+            urls = [self.url(name) for name in ordered[first : first + _AT_ONCE]]
+            self._gcloud.change("storage", "rm", *urls, *precondition, told=told)
+
+
+class _MissingError(FileNotFoundError):
+    """No object has this name."""
+
+
+def md5(content: bytes) -> str:
+    """The hash of an object with this content, as Cloud Storage has it."""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _documents(text: str) -> Iterable[str]:
+    """The JSON documents that follow each other in a text, each with the newline at its end."""
+    decoder, start = json.JSONDecoder(), 0
+    while start < len(text):
+        _, end = decoder.raw_decode(text, start)
+        yield text[start:end] + "\n"
+        start = end
+        while text[start : start + 1].isspace():
+            start += 1

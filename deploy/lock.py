@@ -1,0 +1,198 @@
+"""One deploy at a time: an object of the bucket holds its owner, a lease that is renewed, and how far the deploy is."""
+
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from deploy.bucket import LOCK, Bucket
+from deploy.gcloud import GcloudError
+from stack.errors import StackError
+
+# Seconds that a lease holds, and between two renewals.
+LEASE = 120
+RENEWAL = 30
+
+
+@dataclass(frozen=True)
+class Deploying:
+    """A deploy that has not ended.
+
+    Attributes:
+        to: id of its manifest.
+        former: id of the manifest that it replaces; None: nothing was deployed.
+        others: ids of further manifests whose files and settings may be there: those of deploys that did not end.
+        started: when, in seconds since 1970.
+        is_undoing: whether it puts the former one back.
+        step: what it was doing.
+        operation: name of the environment's operation that it waits for; None: it waits for none, or it was
+            interrupted before it knew the name.
+    """
+
+    to: str
+    former: str | None
+    started: int
+    is_undoing: bool = False
+    step: str = ""
+    operation: str | None = None
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """Ids of all these manifests."""
+        return {each for each in (self.to, self.former, *self.others) if each}
+
+
+class LockError(StackError):
+    """Another deploy has the lock."""
+
+
+class Lock:
+    """The lock of an environment; `with` holds it, and `left` is what the owner before has left.
+
+    What the deploy notes is in the same object, so nobody can take the lock without seeing it. A process that dies
+    leaves both; the lease then runs out. One that is interrupted ends its lease itself.
+
+    Raises:
+        LockError: another deploy has the lock, or has taken it in the meantime.
+    """
+
+    def __init__(self, bucket: Bucket):
+        self._bucket = bucket
+        self._owner = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+        self._id = uuid.uuid4().hex
+        self._generation = 0
+        self._deploying: Deploying | None = None
+        self._turn = threading.Lock()
+        self._stop = threading.Event()
+        self._expires = 0.0
+        self._lost = ""
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self.left: Deploying | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock."""
+        try:
+            self._write(0)
+        except GcloudError as error:
+            if not error.is_precondition:
+                raise
+            self._take_over()
+        self._renewing.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Release it; if a deploy is noted, the object stays with it, and its lease is over."""
+        self._stop.set()
+        self._renewing.join()
+        if self._lost:
+            return
+        try:
+            if self._deploying is None:
+                self._bucket.delete([LOCK], generation=self._generation, told=False)
+            else:
+                self._write(self._generation, lease=0)
+        except StackError:
+            # The lease runs out by itself; the error that ends the deploy is the one to tell.
+            if kind is None:
+                raise
+
+    def note(self, deploying: Deploying) -> None:
+        """Note how far the deploy is."""
+        with self._turn:
+            self.check()
+            if deploying == self._deploying:
+                return
+            self._deploying = deploying
+            try:
+                self._write(self._generation)
+            except GcloudError as error:
+                self._look_again(error)
+            self.check()
+
+    def forget(self) -> None:
+        """Note no deploy any more, from the release of the lock on."""
+        self.check()
+        self._deploying = None
+
+    def check(self) -> None:
+        """Raise a LockError if the lock is lost."""
+        if self._lost:
+            raise LockError(f"the lock is lost, so nothing more is changed: {self._lost}")
+        if time.time() > self._expires:
+            raise LockError("the lease of the lock could not be renewed in time, so nothing more is changed: run again")
+
+    def _write(self, generation: int, *, lease: float = LEASE) -> None:
+        expires = time.time() + lease if lease else 0
+        deploying = asdict(self._deploying) if self._deploying else None
+        content = {"kind": "lock", "owner": self._owner, "id": self._id, "expires": expires, "deploying": deploying}
+        self._generation = self._bucket.put(LOCK, content, generation=generation, told=False)
+        self._expires = expires
+
+    def _take_over(self) -> None:
+        found = self.read(self._bucket)
+        if found is None:
+            raise LockError("another deploy has just ended: run again")
+        content, generation = found
+        if content["id"] == self._id:
+            # Our own request was answered only when it was tried again.
+            self._generation, self._expires = generation, content["expires"]
+            return
+        if content["expires"] > time.time():
+            until = datetime.fromtimestamp(content["expires"], UTC)
+            raise LockError(
+                f"{content['owner']} is deploying to this environment: wait for its end; if it is dead, its lease ends"
+                f" at {until:%H:%M:%S} UTC"
+            )
+        self.left = Deploying(**content["deploying"]) if content["deploying"] else None
+        self._deploying = self.left
+        try:
+            self._write(generation)
+        except GcloudError as error:
+            if error.is_precondition:
+                raise LockError("another deploy has just begun: wait for its end") from None
+            raise
+
+    @staticmethod
+    def read(bucket: Bucket) -> tuple[dict[str, Any], int] | None:
+        """Content and generation of the lock; None: there is none."""
+        objects = bucket.objects([LOCK.rpartition("/")[0]])
+        if LOCK not in objects:
+            return None
+        try:
+            return json.loads(bucket.text(LOCK)), objects[LOCK].generation
+        except FileNotFoundError:
+            return None
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEWAL):
+            with self._turn:
+                try:
+                    self._write(self._generation)
+                except GcloudError as error:
+                    # Another failure than a lost lock may pass before the lease ends.
+                    if error.is_precondition:
+                        self._look_again(error)
+                    if self._lost:
+                        return
+
+    def _look_again(self, error: GcloudError) -> None:
+        """After a write that failed: find out whether the lock is lost; raises the error if it says nothing of that."""
+        if not error.is_precondition:
+            raise error
+        if not self._is_ours():
+            self._lost = "another deploy has taken it"
+
+    def _is_ours(self) -> bool:
+        """Whether the object is ours, of another generation: a request may be answered at its second try only."""
+        found = self.read(self._bucket)
+        if found is None or found[0]["id"] != self._id:
+            return False
+        self._generation, self._expires = found[1], found[0]["expires"]
+        return True

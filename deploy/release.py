@@ -1,0 +1,267 @@
+"""Puts a manifest into an environment, whatever is there: a deploy, a rollback, and the way back after a failure."""
+
+import getpass
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from deploy import files, secrets
+from deploy import manifest as manifests
+from deploy.bucket import APPLIED, POINTER, STORE, Object, Pointer, md5
+from deploy.declaration import Declared, declared
+from deploy.environment import KINDS
+from deploy.gcloud import TokenError
+from deploy.lock import LockError
+from deploy.manifest import Manifest
+from deploy.session import Progress, Session
+from stack.cli.common import FAILURES
+from stack.errors import StackError
+from stack.settings import ROOT
+
+SAMPLE = ROOT / "data" / "sample"
+# Where the smoke run finds the sample in the bucket.
+SMOKE_SOURCE = "data/smoke"
+
+
+def deploy(session: Session, folder: Path) -> None:
+    """Deploy a bundle.
+
+    Raises:
+        StackError, AirbyteError, …: a step failed; the message says whether what was deployed before is back.
+        KeyboardInterrupt: the next call takes up what was begun.
+    """
+    target, wanted = session.target, manifests.read(folder / manifests.NAME)
+    if wanted.place != target.place:
+        remedy = f"make composer-bundle PLACE={target.place}"
+        raise StackError(f"{folder} is the bundle of {wanted.place}, not of {target.place}: {remedy}")
+    hashes = files.verified(folder, wanted)
+    session.check_state()
+    airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))
+    values = secrets.require(target, secrets.Secrets(session.gcloud))
+    session.airflow.check()
+    with _told(session), session:
+        plan = session.plan(wanted.id)
+        try:
+            objects = _objects(session, wanted)
+            _store(session, wanted, folder, hashes, objects)
+            _update(session, wanted)
+            ids = _apply_airbyte(session, airbyte)
+            _put_secrets(session, values | ids)
+            since = _switch(session, wanted, hashes, objects)
+            if session.is_changed or session.left or session.kept.pointer.current != wanted.id:
+                session.begin("import of the DAGs and smoke run", touches=True)
+                if not session.gcloud.is_dry:
+                    _wait_for_import(session, wanted, since, lambda path: (folder / path).read_text(encoding="utf-8"))
+                    with Progress(session.console) as progress:
+                        session.airflow.smoke(f"{wanted.id}__{plan.started}", target.deploy.smoke.timeout, progress)
+                _point(session, _ahead(session.kept.pointer, wanted.id))
+        except (LockError, TokenError):
+            raise
+        except FAILURES as error:
+            _put_back(session, wanted, error)
+        session.end()
+
+
+def rollback(session: Session, to: str | None) -> None:
+    """Put an earlier manifest in place of the current one: files, packages, options and variables.
+
+    Args:
+        session: of the environment.
+        to: id of the manifest; None: the one before.
+
+    Raises:
+        StackError: there is none, or a step failed; the next call goes on.
+    """
+    session.check_state()
+    with _told(session), session:
+        history = session.kept.pointer.history
+        if to is None and not session.left and len(history) < 2:
+            raise StackError("there is no manifest before the current one: give TO=…, or deploy")
+        # A deploy that did not end is undone first.
+        name = to or (session.kept.pointer.current if session.left else history[1]["id"])
+        wanted = session.kept.manifest(name) if name else _nothing(session.target.place)
+        session.plan(wanted.id, is_undoing=True)
+        _restore(session, wanted)
+        if name:
+            _point(session, _back(session.kept.pointer, name))
+        session.end()
+
+
+def _restore(session: Session, wanted: Manifest) -> None:
+    """Make files and settings those of a manifest that was deployed before; waits for the import of its DAGs."""
+    objects = _objects(session, wanted)
+    hashes = files.stored(objects, wanted)
+    _update(session, wanted)
+    since = _switch(session, wanted, hashes, objects)
+    if not session.gcloud.is_dry and wanted.files:
+        root = files.place(wanted.id)
+        _wait_for_import(session, wanted, since, lambda path: session.bucket.text(f"{root}/{path}"))
+
+
+def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
+    """Undo a deploy that failed, and raise its error with how that went."""
+    current = session.kept.pointer.current
+    if not session.is_touched:
+        session.end()
+        raise StackError(f"{error}; nothing that runs was changed") from error
+    session.console.print(f"[red]{failed.id} failed[/]: {' '.join(str(error).split())}", highlight=False)
+    session.kept.manifests[failed.id] = failed
+    name = current or "nothing, as before the first deploy,"
+    try:
+        former = session.kept.manifest(current) if current else _nothing(failed.place)
+        session.plan(former.id, is_undoing=True)
+        session.settle(None)
+        _restore(session, former)
+    except FAILURES as second:
+        again = "`make deploy` or `make deploy-rollback` goes on"
+        raise StackError(f"{error}; and {name} could not be put back: {second}: {again}") from second
+    session.end()
+    raise StackError(f"{error}; {name} is deployed again") from error
+
+
+def _objects(session: Session, wanted: Manifest) -> dict[str, Object]:
+    """The objects of the bucket that a deploy compares with."""
+    running = files.folders([*session.owned(wanted), wanted])
+    return session.bucket.objects([files.place(wanted.id), SMOKE_SOURCE, *running])
+
+
+def _store(
+    session: Session, wanted: Manifest, folder: Path, hashes: dict[str, str], objects: dict[str, Object]
+) -> None:
+    """Upload what the bucket does not have, and compare the hashes of what arrived."""
+    sample = {} if session.target.deploy.smoke.source else _sample()
+    root = files.place(wanted.id)
+    uploads = {root: (folder, hashes), SMOKE_SOURCE: (SAMPLE, sample)}
+    lacking = [path for path, (_, wants) in uploads.items() if files.lacking(objects, wants, path)]
+    if lacking:
+        session.begin(f"upload to {', '.join(map(session.bucket.url, lacking))}", touches=False)
+        for path in lacking:
+            session.bucket.upload(uploads[path][0], path)
+        arrived = {} if session.gcloud.is_dry else session.bucket.objects(lacking)
+        bad = [f"{path}/{name}" for path in lacking for name in files.lacking(arrived, uploads[path][1], path)]
+        if bad and not session.gcloud.is_dry:
+            raise StackError(f"{session.bucket.url(bad[0])} did not arrive as it was sent: run again")
+    if wanted.id not in session.kept.manifests:
+        session.bucket.put(f"{STORE}/{wanted.id}.json", wanted.text)
+        session.kept.manifests[wanted.id] = wanted
+
+
+def _update(session: Session, wanted: Manifest) -> None:
+    """Set packages, options and variables, one kind after the other."""
+    owned = session.owned(wanted)
+    for kind, (words, _) in KINDS.items():
+        ours = {name for each in owned for name in getattr(each, kind)}
+        changed, removed = session.environment.difference(kind, getattr(wanted, kind), ours)
+        if not changed and not removed:
+            continue
+        session.begin(f"{words}: {', '.join([*changed, *(f'without {each}' for each in removed)])}", touches=True)
+        if operation := session.environment.update(kind, changed, removed):
+            session.wait(operation, f"the update of the {words}")
+
+
+def _apply_airbyte(session: Session, airbyte: Declared) -> dict[str, str]:
+    """Apply the declaration; returns the secrets by which Airflow finds Airbyte and its connections."""
+    with TemporaryDirectory() as name:
+        digests = Path(name) / "applied.json"
+        digests.write_text(json.dumps(session.kept.applied))
+        if changes := airbyte.changes(digests):
+            session.begin(f"Airbyte: {', '.join(changes)}", touches=True)
+        if session.gcloud.is_dry:
+            return {}
+        _, ids = airbyte.apply(digests)
+        if (applied := json.loads(digests.read_text())) != session.kept.applied:
+            session.bucket.put(APPLIED, {"kind": "airbyte", "applied": applied})
+    return {
+        f"{secrets.CONNECTION}airbyte_default": airbyte.connection,
+        f"{secrets.VARIABLE}airbyte_connections": json.dumps(ids, sort_keys=True),
+    }
+
+
+def _put_secrets(session: Session, values: dict[str, str]) -> None:
+    """Store the values of connections and variables that differ."""
+    store = secrets.Secrets(session.gcloud)
+    stored = store.stored(values)
+    changed = [name for name in values if stored[name] != values[name]]
+    if changed:
+        session.begin(f"secrets: {', '.join(changed)}", touches=True)
+    for name in changed:
+        store.put(name, values[name])
+
+
+def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects: dict[str, Object]) -> datetime:
+    """Make the files that run those of a manifest, and delete other ones of ours; returns when the last changed."""
+    owned = session.owned(wanted)
+    changed = files.lacking(objects, hashes)
+    gone = sorted(({path for each in owned for path in each.files} - wanted.files.keys()) & objects.keys())
+    if changed or gone:
+        told = [f"{len(names)} {what}: {_some(names)}" for what, names in (("files", changed), ("less", gone)) if names]
+        session.begin("; ".join(told), touches=True)
+        files.switch(session.bucket, wanted, changed)
+        session.bucket.delete(gone)
+    if changed and not session.gcloud.is_dry:
+        objects = session.bucket.objects(files.folders([wanted]))
+        if bad := files.lacking(objects, hashes):
+            raise StackError(f"{session.bucket.url(bad[0])} is not what was copied there: does anybody else write it?")
+    return _last(objects, wanted)
+
+
+def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content: Callable[[str], str]) -> None:
+    deploy = session.target.deploy
+    since += timedelta(seconds=deploy.sync)
+    with Progress(session.console) as progress:
+        session.airflow.wait_for_import(wanted, content, since, deploy.import_timeout, progress)
+
+
+def _point(session: Session, pointer: Pointer) -> None:
+    """Name what is deployed, and delete the copies of manifests that are not among the last ones."""
+    session.check()
+    kept = Pointer(pointer.history[: session.target.deploy.keep])
+    session.bucket.put(POINTER, {"kind": "current", "history": kept.history})
+    if old := session.kept.manifests.keys() - set(kept.ids):
+        objects = session.bucket.objects([STORE])
+        old_ones = [name for name in objects if name.split("/")[2].removesuffix(".json") in old]
+        if old_ones:
+            session.bucket.delete(old_ones)
+
+
+def _ahead(pointer: Pointer, name: str) -> Pointer:
+    entry = {"id": name, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": getpass.getuser()}
+    return Pointer([entry, *(each for each in pointer.history if each["id"] != name)])
+
+
+def _back(pointer: Pointer, name: str) -> Pointer:
+    """The pointer after a rollback: what was deployed after that manifest is no longer before anything."""
+    ids = pointer.ids
+    return Pointer(pointer.history[ids.index(name) :]) if name in ids else _ahead(pointer, name)
+
+
+def _nothing(place: str) -> Manifest:
+    """What an environment has before the first deploy."""
+    return Manifest(place=place, files={}, packages={}, airflow_options={}, environment_variables={}, images={})
+
+
+def _sample() -> dict[str, str]:
+    return {path.name: md5(path.read_bytes()) for path in SAMPLE.iterdir()}
+
+
+def _last(objects: dict[str, Object], wanted: Manifest) -> datetime:
+    times = [objects[path].updated for path in wanted.files if path in objects and path.startswith("dags/")]
+    return max(times, default=datetime.now(UTC))
+
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (f", and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+@contextmanager
+def _told(session: Session) -> Iterator[None]:
+    """Say how to go on when somebody interrupts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = f"run it again to go on, or `make deploy-rollback PLACE={session.target.place}` to undo it"
+        session.console.print(f"Interrupted; what was begun runs on in Google's cloud: {again}", highlight=False)
+        raise

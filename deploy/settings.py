@@ -1,0 +1,97 @@
+"""The section `deploy` of a place's config: which environment of Composer the place is, and how a deploy treats it."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deploy import placement
+from stack import places
+from stack.settings import ConfigError
+
+# Stands for the image of a place with a registry until it is pushed.
+UNKNOWN = f"unknown@sha256:{'0' * 64}"
+
+
+class Smoke(BaseModel):
+    """The smoke run.
+
+    Attributes:
+        source: folder or URL of its source files; None: data/sample, which the deploy puts into the bucket.
+        timeout: seconds that both graphs may take together.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str | None
+    timeout: float = Field(gt=0)
+
+
+class Deploy(BaseModel):
+    """How a place is deployed.
+
+    Attributes:
+        project: id of the Google Cloud project.
+        location: region of the environment.
+        environment: its name.
+        registry: repository of images, HOST/PROJECT/NAME, to which a deploy pushes; None: `runner.image` is used.
+        packages: file of the packages beside those of Composer's image.
+        airflow_options: Airflow's options by section-key.
+        environment_variables: by name; none is a secret.
+        connections: ids of Airflow's connections whose values are in the caller's AIRFLOW_CONN_….
+        variables: Airflow's variables by name; None: the value is in the caller's AIRFLOW_VAR_….
+        sync: seconds after which Composer's machines have what was put into the bucket.
+        import_timeout: seconds in which Airflow has to import the DAGs.
+        keep: number of deployed manifests whose files stay in the bucket, the newest.
+        smoke: the smoke run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: str = Field(min_length=1)
+    location: str = Field(min_length=1)
+    environment: str = Field(min_length=1)
+    registry: str | None
+    packages: str
+    airflow_options: dict[str, Any]
+    environment_variables: dict[str, Any]
+    connections: list[str]
+    variables: dict[str, str | None]
+    sync: float = Field(ge=0)
+    import_timeout: float = Field(gt=0)
+    keep: int = Field(ge=2)
+    smoke: Smoke
+
+
+class Target:
+    """A place with its merged config and the settings of its deploy."""
+
+    def __init__(self, place: str):
+        """Read config/.
+
+        Raises:
+            ConfigError: there is no such place, it is not on Composer, or a setting of it is wrong.
+        """
+        if place == placement.PRESET:
+            raise ConfigError(
+                f"PLACE={place} has only examples: write a place of your own with `preset: {place}`"
+                f" ({places.path('staging')}) and give its name"
+            )
+        self.place = place
+        self.config = placement.config(place, UNKNOWN)
+        try:
+            self.deploy = Deploy.model_validate(self.config["deploy"])
+        except ValidationError as error:
+            faults = "; ".join(
+                f"deploy.{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}"
+                for each in error.errors()
+            )
+            raise ConfigError(f"{places.path(place)}: {faults}") from None
+        if (self.config["runner"]["image"] == UNKNOWN) != bool(self.deploy.registry):
+            raise ConfigError(
+                f"{places.path(place)}: set runner.image, or deploy.registry, to which each deploy pushes; not both"
+            )
+
+    @property
+    def name(self) -> str:
+        """The environment in words."""
+        return f"{self.deploy.environment} in {self.deploy.location} of the project {self.deploy.project}"

@@ -1,0 +1,58 @@
+"""A deploy of this checkout, as `make deploy` does it: image, bundle, environment."""
+
+import json
+
+import pytest
+import yaml
+from world import PLACE
+
+REGISTRY = "europe-docker.pkg.dev/demo/mlops"
+STORE = "data/mlops-manifests"
+
+
+@pytest.fixture
+def place(world):
+    """Name of a place whose image a deploy pushes."""
+    deploy = PLACE["deploy"] | {"registry": REGISTRY}
+    content = PLACE | {"deploy": deploy, "runner": {"kubernetes": {"secret": "mlops"}}}
+    (world.program / "config" / "places" / "pushed.yaml").write_text(yaml.safe_dump(content))
+    overlay = (world.program / "airbyte" / "connections.staging.yaml").read_text()
+    (world.program / "airbyte" / "connections.pushed.yaml").write_text(overlay)
+    return "pushed"
+
+
+def test_a_dry_run_names_what_would_be_built_and_pushed(world, place):
+    done = world.run("deploy", "--dry-run", place=place)
+    assert done.status == 0, done.text
+    assert "$ docker/images" in done.text
+    assert f"$ docker/push mlops-tasks {REGISTRY}/mlops-tasks" in done.text
+    assert not (world.program / "pushed").exists()
+    assert world.changes() == []
+
+
+def test_a_push_that_fails_is_told_with_the_login_and_changes_nothing(world, place):
+    (world.program / "broken").touch()
+    try:
+        done = world.run("deploy", place=place)
+    finally:
+        (world.program / "broken").unlink()
+    assert done.status == 1
+    assert "`gcloud auth configure-docker europe-docker.pkg.dev`, once" in done.words
+    assert world.changes() == []
+
+
+def test_the_checkout_is_deployed_with_the_digest_of_the_image_that_was_pushed(world, place):
+    done = world.run("deploy", place=place)
+    assert done.status == 0, done.text
+    image = f"{REGISTRY}/mlops-tasks@sha256:{'1' * 64}"
+    assert (world.program / "pushed").read_text() == f"mlops-tasks {REGISTRY}/mlops-tasks\n"
+    manifest = json.loads(world.storage.text(f"{STORE}/{world.current}.json"))
+    assert manifest["images"] == {"tasks": image}
+    live = world.live()
+    assert set(live) == set(manifest["files"])
+    assert yaml.safe_load(live["data/config/base.yaml"])["runner"]["image"] == image
+    assert live["dags/dataops.py"] == (world.program / "airflow" / "dags" / "dataops.py").read_text()
+    options = world.composer.software["airflowConfigOverrides"]
+    assert options["secrets-backend"].endswith("CloudSecretManagerBackend")
+    status = world.run("status", place=place)
+    assert "this checkout  nothing differs" in status.text

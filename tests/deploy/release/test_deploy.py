@@ -1,0 +1,148 @@
+"""A deploy by the real gcloud: what it does, in which order, and that it does nothing twice."""
+
+import json
+import re
+
+from recorded import Answer, Rule, refusal
+from world import ROOT, id_of
+
+from deploy import declaration
+
+STORE = "data/mlops-manifests"
+SOFTWARE = {
+    "pypiPackages": {"pandas": "==3.0.5", "fsspec": "[gcs]==2026.1.0"},
+    "airflowConfigOverrides": {"core-parallelism": "16"},
+    "envVariables": {"DO_NOT_TRACK": "1", "LISTS": "a,b=c"},
+}
+
+
+def kinds(changes):
+    """The first word of each change, and the second where the order within matters, repeats left out."""
+    words = [each.split()[0] if not each.startswith(("update", "run")) else each for each in changes]
+    return [each for number, each in enumerate(words) if number == 0 or each != words[number - 1]]
+
+
+def test_a_first_deploy_sets_everything_in_order(first_deploy, bundle):
+    changes, _, saved = first_deploy
+    name = id_of(bundle())
+    updates = ["update pypi_packages", "update airflow_config_overrides", "update env_variables"]
+    rest = ["airbyte", "upload", "secret", "copy", "run dataops", "run mlops", "upload"]
+    assert kinds(changes) == ["upload", *updates, *rest]
+    copies = [each for each in changes if each.startswith("copy")]
+    assert [each.split("/")[0] for each in copies] == ["copy data", "copy plugins", *["copy dags"] * 3]
+    assert changes[-1] == f"upload {STORE}/current.json"
+    assert saved.software == SOFTWARE
+    live = {path: text for path, text in saved.objects.items() if not path.startswith((STORE, "data/smoke"))}
+    assert live == {
+        "dags/dataops.py": "import pipeline\n",
+        "dags/mlops.py": "import pipeline\n",
+        "dags/pipeline/__init__.py": "",
+        "plugins/links.py": "import airflow\n",
+        "data/config/base.yaml": "source: here\n",
+    }
+    assert json.loads(saved.objects[f"{STORE}/current.json"])["history"][0]["id"] == name
+    assert saved.objects[f"{STORE}/{name}.json"] == (bundle() / "manifest.json").read_text()
+    assert f"{STORE}/lock.json" not in saved.objects, "the lock is released"
+
+
+def test_airflow_finds_airbyte_and_both_sets_of_connections_in_secret_manager(first_deploy, services):
+    saved = first_deploy[2]
+    connection = json.loads(saved.secrets["airflow-connections-airbyte_default"][-1])
+    assert connection["host"] == f"{services.server.url}/airbyte/"
+    assert (connection["login"], connection["password"]) == ("id", "airbyte-secret")
+    ids = json.loads(saved.secrets["airflow-variables-airbyte_connections"][-1])
+    named = {each["name"]: each["connectionId"] for each in saved.airbyte["connections"]}
+    assert ids == named
+    assert set(ids) == {"projects", "tags", "smoke projects", "smoke tags"}
+
+
+def test_the_smoke_run_loads_the_sample_into_datasets_of_its_own(first_deploy):
+    things = first_deploy[2].airbyte
+    datasets = {each["name"]: each["configuration"]["dataset_id"] for each in things["destinations"]}
+    assert datasets == {"warehouse": "raw", "smoke warehouse": "smoke_raw"}
+    sources = {each["name"]: each["configuration"]["streams"][0]["url"] for each in things["sources"]}
+    assert sources["files"] == "gs://source/of/staging/projects.csv"
+    assert sources["smoke files"] == "gs://staging-bucket/data/smoke/projects.csv"
+
+
+def test_the_dags_and_the_deploy_name_what_is_the_smoke_runs_alike():
+    text = (ROOT / "airflow" / "dags" / "pipeline" / "smoke.py").read_text()
+    assert re.findall(r'^PREFIX = "(.*)"', text, re.MULTILINE) == [declaration.DATASETS]
+    assert re.findall(r"^LABEL = \"\('(.*?)' if", text, re.MULTILINE) == [declaration.SMOKE]
+
+
+def test_an_unchanged_bundle_changes_nothing(deployed, bundle):
+    deployed.deploy(bundle())
+    assert deployed.changes() == []
+    assert not [each for each in deployed.server.requests if each.service == "airflow" and each.method == "POST"]
+    assert f"{STORE}/lock.json" not in deployed.storage.names()
+
+
+def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone(deployed, bundle):
+    others = {"dags/theirs.py": "theirs", "plugins/theirs.py": "theirs", "data/config/theirs.yaml": "theirs"}
+    for name, text in others.items():
+        deployed.storage.put(name, text)
+    deployed.composer.software["pypiPackages"]["theirs"] = "==1"
+    deployed.composer.software["airflowConfigOverrides"]["webserver-theirs"] = "1"
+    deployed.composer.software["envVariables"]["THEIRS"] = "1"
+    folder = bundle(
+        files={"dags/mlops.py": "import pipeline  # new\n", "plugins/links.py": None, "dags/pipeline/new.py": "\n"},
+        packages={"pandas": "==3.0.6"},
+        airflow_options={"core-parallelism": "16"},
+        environment_variables={"LISTS": "a;b|c,d", "NEW": "x=^y^z"},
+    )
+    done = deployed.deploy(folder)
+    changes = deployed.changes()
+    assert "update airflow_config_overrides" not in changes, done.text
+    moved = [each for each in changes if each.startswith(("copy", "delete"))]
+    assert sorted(moved) == ["copy dags/mlops.py", "copy dags/pipeline/new.py", "delete plugins/links.py"]
+    assert deployed.live() == others | {
+        "dags/dataops.py": "import pipeline\n",
+        "dags/mlops.py": "import pipeline  # new\n",
+        "dags/pipeline/__init__.py": "",
+        "dags/pipeline/new.py": "\n",
+        "data/config/base.yaml": "source: here\n",
+    }
+    assert deployed.composer.software == {
+        "pypiPackages": {"pandas": "==3.0.6", "theirs": "==1"},
+        "airflowConfigOverrides": {"core-parallelism": "16", "webserver-theirs": "1"},
+        "envVariables": {"LISTS": "a;b|c,d", "NEW": "x=^y^z", "THEIRS": "1"},
+    }
+    assert deployed.current == id_of(folder)
+
+
+def test_a_dry_run_prints_each_command_and_changes_nothing(deployed, bundle):
+    before = deployed.storage.names()
+    folder = bundle(
+        files={"dags/mlops.py": "import pipeline  # new\n", "plugins/links.py": None},
+        packages={"pandas": "==3.0.6"},
+        environment_variables={"LISTS": "a,b"},
+    )
+    done = deployed.deploy(folder, "--dry-run")
+    assert [each for each in deployed.server.requests if each.is_change] == []
+    assert deployed.storage.names() == before
+    commands = [line[2:] for line in done.text.splitlines() if line.startswith("$ gcloud ")]
+    for part in (
+        "storage rsync",
+        "--update-pypi-packages-from-file=",
+        "--update-env-variables=^;^LISTS=a,b",
+        "--remove-env-variables=DO_NOT_TRACK",
+        "storage rm gs://staging-bucket/plugins/links.py",
+        f"gs://staging-bucket/{STORE}/current.json",
+    ):
+        assert any(part in each.replace("'", "") for each in commands), (part, commands)
+
+
+def test_a_service_that_is_busy_for_a_moment_does_not_stop_a_deploy(deployed, bundle):
+    busy = Answer(503), refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded")
+    deployed.server.rules = [
+        Rule("GET", "/environments/staging$", answer=busy[0]),
+        Rule("POST", "/upload/.*", answer=busy[1]),
+        Rule("GET", "/secrets/.*:access$", answer=busy[0]),
+        Rule("GET", "/airflow/api/v2/importErrors", answer=busy[0]),
+        Rule("GET", "/operations/", answer=busy[1]),
+    ]
+    folder = bundle(environment_variables={"NEW": "1"})
+    deployed.deploy(folder)
+    assert [each.times for each in deployed.server.rules] == [0] * 5
+    assert deployed.current == id_of(folder)

@@ -1,0 +1,125 @@
+"""What a deploy refuses before it changes anything: one sentence, at once, with the remedy."""
+
+import json
+import time
+
+import pytest
+import yaml
+from recorded import Answer, Rule
+from world import PLACE, id_of
+
+LOCK = "data/mlops-manifests/lock.json"
+
+
+def refused(world, *arguments, place="staging", **variables):
+    """The only line that a command prints when it refuses; nothing is changed."""
+    done = world.run(*arguments, place=place, **variables)
+    assert done.status == 1, done.text
+    assert world.changes() == [], done.text
+    assert done.text.count("\n") == 1, done.text
+    return done.words
+
+
+def test_a_missing_token_is_told_before_anything_is_asked(world, bundle):
+    told = refused(world, "deploy", "--bundle", bundle(), CLOUDSDK_AUTH_ACCESS_TOKEN=None)
+    assert "gcloud has no valid token: run `gcloud auth login`" in told
+    assert world.server.requests == []
+
+
+def test_a_token_that_google_refuses_is_told(world, bundle):
+    answer = Answer.of({"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "Invalid credentials"}}, 401)
+    world.server.rules = [Rule("GET", "/environments/staging$", times=9, answer=answer)]
+    assert "gcloud has no valid token" in refused(world, "deploy", "--bundle", bundle())
+
+
+@pytest.mark.parametrize("setting", [{"location": "us-central1"}, {"environment": "stagin"}])
+def test_an_environment_that_is_not_there_is_told_with_the_settings(world, bundle, setting):
+    path = world.program / "config" / "places" / "elsewhere.yaml"
+    path.write_text(yaml.safe_dump(PLACE | {"deploy": PLACE["deploy"] | setting}))
+    folder = bundle(place="elsewhere")
+    told = refused(world, "deploy", "--bundle", folder, place="elsewhere")
+    assert "there is no environment" in told
+    assert "check deploy.environment, deploy.location and deploy.project of PLACE=elsewhere" in told
+    assert len(world.server.requests) == 1
+
+
+def test_an_environment_that_somebody_else_updates_is_told(world, bundle):
+    world.composer.polls = 99
+    world.composer.begin()
+    told = refused(world, "deploy", "--bundle", bundle())
+    assert "staging in europe-west1 of the project demo is UPDATING: wait for its end" in told
+    assert world.storage.names() == set()
+
+
+def test_an_environment_that_is_broken_is_told(world, bundle):
+    world.composer.state = "ERROR"
+    assert "is ERROR: repair it first" in refused(world, "deploy", "--bundle", bundle())
+
+
+def test_a_lock_that_another_deploy_holds_is_told_with_its_owner(deployed, bundle):
+    lock = {"kind": "lock", "owner": "ada on laptop, process 7", "id": "x", "deploying": None}
+    deployed.storage.put(LOCK, json.dumps(lock | {"expires": time.time() + 60}))
+    told = refused(deployed, "deploy", "--bundle", bundle(packages={}))
+    assert "ada on laptop, process 7 is deploying to this environment: wait for its end" in told
+    assert json.loads(deployed.storage.text(LOCK))["id"] == "x", "the lock is left alone"
+
+
+def test_a_damaged_bundle_is_told(world, bundle):
+    folder = bundle()
+    (folder / "dags" / "dataops.py").write_text("other")
+    assert "dags/dataops.py is not what the manifest says" in refused(world, "deploy", "--bundle", folder)
+
+
+def test_another_places_bundle_is_told(world, bundle):
+    told = refused(world, "deploy", "--bundle", bundle(place="production"))
+    assert "is the bundle of production, not of staging: make composer-bundle PLACE=staging" in told
+
+
+def test_a_place_that_is_not_on_composer_is_told(world, bundle):
+    assert "PLACE=embedded is not on Composer" in refused(world, "deploy", "--bundle", bundle(), place="embedded")
+
+
+def test_a_setting_that_is_missing_is_told_with_its_file(world, bundle):
+    path = world.program / "config" / "places" / "empty.yaml"
+    path.write_text(yaml.safe_dump(PLACE | {"deploy": {}}))
+    told = refused(world, "deploy", "--bundle", bundle(), place="empty")
+    assert "empty.yaml: deploy.project: " in told
+
+
+def test_a_secret_without_a_value_is_told_with_its_variable(world, bundle):
+    path = world.program / "config" / "places" / "secretive.yaml"
+    path.write_text(yaml.safe_dump(PLACE | {"deploy": PLACE["deploy"] | {"connections": ["mlflow_default"]}}))
+    (world.program / "airbyte" / "connections.secretive.yaml").write_text(
+        (world.program / "airbyte" / "connections.staging.yaml").read_text()
+    )
+    told = refused(world, "deploy", "--bundle", bundle(place="secretive"), place="secretive")
+    assert "set AIRFLOW_CONN_MLFLOW_DEFAULT in the environment of this command" in told
+
+
+def test_a_destination_that_the_smoke_run_would_share_is_told(world, bundle):
+    overlay = yaml.safe_load((world.program / "airbyte" / "connections.staging.yaml").read_text())
+    overlay["destinations"][0]["configuration"]["dataset_id"] = "raw"
+    (world.program / "config" / "places" / "shared.yaml").write_text(yaml.safe_dump(PLACE))
+    (world.program / "airbyte" / "connections.shared.yaml").write_text(yaml.safe_dump(overlay))
+    told = refused(world, "deploy", "--bundle", bundle(place="shared"), place="shared")
+    assert "destination warehouse: the smoke run would load into the place's own dataset" in told
+
+
+def test_an_airflow_that_refuses_the_caller_is_told(deployed, bundle):
+    deployed.airflow.token = "another"
+    told = refused(deployed, "deploy", "--bundle", bundle(packages={}))
+    assert "refuses the caller of gcloud: give the account the role Composer User" in told
+
+
+def test_a_paused_dag_is_told(deployed, bundle):
+    deployed.airflow.paused = {"mlops"}
+    assert "mlops is paused" in refused(deployed, "deploy", "--bundle", bundle(packages={}))
+
+
+def test_a_rollback_without_a_manifest_before_is_told(deployed):
+    assert "there is no manifest before the current one" in refused(deployed, "rollback")
+
+
+def test_a_rollback_to_an_unknown_manifest_names_the_known_ones(deployed, bundle):
+    told = refused(deployed, "rollback", "--to", "0123456789ab")
+    assert f"TO is one of {id_of(bundle())}" in told
