@@ -7,11 +7,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from deploy import declared, graphs, packages, placement, sources
+from deploy import declared, graphs, packages, placement, settings, sources
 from deploy.bundle import Bundle, build, left_out
 from deploy.graphs import AIRFLOWS, OURS, Facts
 from deploy.packages import Preinstalled
 from deploy.problem import Problem
+from deploy.settings import UNKNOWN
 from stack import places
 from stack.checks import Check
 from stack.errors import StackError
@@ -46,8 +47,7 @@ def run(place: str, preinstalled: Path) -> Result:
     Raises:
         ConfigError: there is no such place on Composer, or a setting is wrong.
     """
-    # A deploy that pushes images knows their digests only then.
-    config = placement.config(place, placement.EXAMPLES["runner"]["image"])
+    config = placement.config(place, UNKNOWN)
     found = list(_settings(place, config))
     try:
         bundle = build(place, config)
@@ -73,9 +73,8 @@ def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
     problems = list(placement.problems(config, places.path(place)))
-    if place != placement.PRESET and not (places.config(place)["runner"]["image"] or config["deploy"]["registry"]):
-        remedy = "set it by its digest, NAME@sha256:…, or deploy.registry, where a deploy pushes it"
-        problems.append(Problem(f"{places.path(place)}: runner.image: not set", remedy))
+    if place != placement.PRESET:
+        problems += [each.at(places.path(place)) for each in settings.problems(config)]
     yield from _of("settings", problems, fine)
 
 

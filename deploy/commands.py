@@ -8,7 +8,9 @@ import click
 from deploy import check as checking
 from deploy import packages as packaged
 from deploy import placement
-from deploy.bundle import build, left_out
+from deploy.bundle import left_out
+from deploy.gcloud import Gcloud
+from deploy.settings import UNKNOWN, Target
 from stack import places
 from stack.checks import show
 from stack.cli.common import console
@@ -55,7 +57,8 @@ def packages(
     name = environment or section["environment"]
     if not name:
         raise StackError(f"give ENVIRONMENT=NAME, or set deploy.environment in {places.path(place)}")
-    found = packaged.fetch(name, location=location or section["location"], project=project or section["project"])
+    gcloud = Gcloud(project or section["project"], console)
+    found = packaged.fetch(gcloud, name, location or section["location"])
     preinstalled.parent.mkdir(parents=True, exist_ok=True)
     preinstalled.write_text(found.text, encoding="utf-8")
     console.print(f"{found.environment}: {len(found.versions)} packages, in {preinstalled}", highlight=False)
@@ -69,15 +72,13 @@ def packages(
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=BUNDLE, help="Folder to write.")
 def bundle(place: str, output: Path) -> None:
     """Write the bundle of a place: files, packages and manifest."""
-    config = placement.config(place)
-    if place == placement.PRESET:
-        raise StackError("PLACE=composer has only examples: write a place of your own (docs/composer.md)")
-    if problems := list(placement.problems(config, places.path(place))):
-        raise StackError("\n".join(problems))
-    made = build(place, config)
+    made = Target(place).bundle()
     made.write(output)
     size = sum(each.size for each in made.manifest.files.values())
     console.print(f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes", highlight=False)
+    if UNKNOWN in made.manifest.images.values():
+        told = "its image is not known before `make deploy` pushes it, which makes a bundle of its own"
+        console.print(f"[yellow]{told}[/]", highlight=False)
     if names := left_out():
         console.print(f"[yellow]not in git, so left out: {', '.join(names)}[/]", highlight=False)
 

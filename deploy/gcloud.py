@@ -63,12 +63,12 @@ class Gcloud:
     """Runs commands for a project.
 
     Attributes:
-        project: its id.
+        project: its id; None: gcloud's property core/project.
         console: where commands are told that are slow, or are only printed.
         is_dry: whether commands that change something are only printed.
     """
 
-    project: str
+    project: str | None
     console: Console
     is_dry: bool = False
 
@@ -109,7 +109,7 @@ class Gcloud:
         return shlex.join(self._arguments(list(command)))
 
     def _arguments(self, command: list[str]) -> list[str]:
-        return [PROGRAM, *command, f"--project={self.project}"]
+        return [PROGRAM, *command, *([f"--project={self.project}"] if self.project else [])]
 
     def _patiently(self, command: list[str], content: str | None, temporary: re.Pattern[str]) -> tuple[str, str]:
         """Run a command, and again if Google's answer is one that may be another soon."""

@@ -1,6 +1,5 @@
 """Packages: our list, an environment's own list, and whether the one can be added to the other."""
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from deploy import rules
+from deploy.gcloud import Gcloud
 from deploy.problem import Problem
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT
@@ -102,24 +102,24 @@ class Preinstalled:
         return cls(head, versions)
 
 
-def fetch(environment: str, *, location: str | None, project: str | None) -> Preinstalled:
+def fetch(gcloud: Gcloud, environment: str, location: str | None) -> Preinstalled:
     """The packages of an environment, asked by gcloud; takes half a minute.
 
     Args:
+        gcloud: of the environment's project.
         environment: its name.
         location: its region; None: gcloud's property composer/location.
-        project: its project; None: gcloud's property core/project.
 
     Raises:
         StackError: gcloud is missing or fails, or its answer is not understood.
     """
-    where = [*(["--location", location] if location else []), *(["--project", project] if project else [])]
-    shown = json.loads(_gcloud("describe", environment, *where, "--format", "json"))
+    where = [environment, *([f"--location={location}"] if location else [])]
+    shown = gcloud.read_json("composer", "environments", "describe", *where)
     software = shown.get("config", {}).get("softwareConfig", {})
     image = software.get("imageVersion", "")
     if not _VERSION_OF_AIRFLOW.search(image):
         raise StackError(f"gcloud names no image of the environment {environment}, but {image!r}")
-    versions = listed(_gcloud("list-packages", environment, *where))
+    versions = listed(gcloud.read("composer", "environments", "list-packages", *where))
     added = sorted(canonicalize_name(name) for name in software.get("pypiPackages", {}))
     kept = {name: version for name, version in versions.items() if name not in added}
     return Preinstalled(f"{environment}, {image}", kept, tuple(added))
@@ -198,14 +198,3 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return True
-
-
-def _gcloud(*words: str) -> str:
-    command = ["gcloud", "composer", "environments", *words]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise StackError("gcloud is not installed: https://cloud.google.com/sdk/docs/install") from None
-    if done.returncode:
-        raise StackError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
-    return done.stdout

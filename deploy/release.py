@@ -17,6 +17,7 @@ from deploy.gcloud import TokenError
 from deploy.lock import LockError
 from deploy.manifest import Manifest
 from deploy.session import Progress, Session
+from deploy.settings import UNKNOWN
 from stack.cli.common import FAILURES
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -37,6 +38,8 @@ def deploy(session: Session, folder: Path) -> None:
     if wanted.place != target.place:
         remedy = f"make composer-bundle PLACE={target.place}"
         raise StackError(f"{folder} is the bundle of {wanted.place}, not of {target.place}: {remedy}")
+    if UNKNOWN in wanted.images.values() and not session.gcloud.is_dry:
+        raise StackError(f"{folder} has no image yet: deploy without a bundle, which pushes it and makes one")
     hashes = files.verified(folder, wanted)
     session.check_state()
     airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))

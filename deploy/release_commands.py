@@ -4,15 +4,12 @@ from pathlib import Path
 
 import click
 
-from deploy import images, placement, release
-from deploy.bundle import build
+from deploy import images, release
 from deploy.commands import BUNDLE
 from deploy.session import Session
 from deploy.settings import UNKNOWN, Target
 from deploy.status import lines
-from stack import places
 from stack.cli.common import console
-from stack.errors import StackError
 
 place_option = click.option("--place", required=True, help="A place of your own on the preset composer.")
 bundle_option = click.option(
@@ -58,16 +55,14 @@ def status(place: str, bundle: Path | None) -> None:
     session.kept = session.bucket.kept()
     if target.deploy.registry and (now := session.kept.pointer.current):
         # The image is made when it is deployed; the rest can be compared.
-        target.config["runner"]["image"] = session.kept.manifest(now).images["tasks"]
+        target.config["runner"]["image"] = session.kept.manifest(now).images.get("tasks", UNKNOWN)
     for line in lines(session, bundle or _made(target)):
         console.print(line, highlight=False, markup=False)
 
 
 def _made(target: Target) -> Path:
     """The bundle of this checkout."""
-    if problems := list(placement.problems(target.config, places.path(target.place))):
-        raise StackError("\n".join(problems))
-    build(target.place, target.config).write(BUNDLE)
+    target.bundle().write(BUNDLE)
     return BUNDLE
 
 

@@ -1,15 +1,29 @@
 """The section `deploy` of a place's config: which environment of Composer the place is, and how a deploy treats it."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from deploy import placement
+from deploy import declared, placement
+from deploy.bundle import Bundle, build
+from deploy.problem import Problem
 from stack import places
+from stack.errors import StackError
 from stack.settings import ConfigError
 
 # Stands for the image of a place with a registry until it is pushed.
 UNKNOWN = f"unknown@sha256:{'0' * 64}"
+
+
+def _other(name: str) -> str:
+    if name in {*declared.CONNECTIONS, *declared.VARIABLES}:
+        raise ValueError("a deploy sets it by itself")
+    return name
+
+
+# Of a connection or variable; part of the name of a secret.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_other)]
 
 
 class Smoke(BaseModel):
@@ -54,8 +68,8 @@ class Deploy(BaseModel):
     packages: str
     airflow_options: dict[str, Any]
     environment_variables: dict[str, Any]
-    connections: list[str]
-    variables: dict[str, str | None]
+    connections: list[Name]
+    variables: dict[Name, str | None]
     sync: float = Field(ge=0)
     import_timeout: float = Field(gt=0)
     keep: int = Field(ge=2)
@@ -78,20 +92,33 @@ class Target:
             )
         self.place = place
         self.config = placement.config(place, UNKNOWN)
-        try:
-            self.deploy = Deploy.model_validate(self.config["deploy"])
-        except ValidationError as error:
-            faults = "; ".join(
-                f"deploy.{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}"
-                for each in error.errors()
-            )
-            raise ConfigError(f"{places.path(place)}: {faults}") from None
-        if (self.config["runner"]["image"] == UNKNOWN) != bool(self.deploy.registry):
-            raise ConfigError(
-                f"{places.path(place)}: set runner.image, or deploy.registry, to which each deploy pushes; not both"
-            )
+        if found := list(problems(self.config)):
+            raise ConfigError(f"{places.path(place)}: {'; '.join(found)}")
+        self.deploy = Deploy.model_validate(self.config["deploy"])
+
+    def bundle(self) -> Bundle:
+        """The bundle of this checkout.
+
+        Raises:
+            StackError: the config cannot work on Composer, or the bundle cannot be made.
+        """
+        if found := list(placement.problems(self.config, places.path(self.place))):
+            raise StackError("\n".join(found))
+        return build(self.place, self.config)
 
     @property
     def name(self) -> str:
         """The environment in words."""
         return f"{self.deploy.environment} in {self.deploy.location} of the project {self.deploy.project}"
+
+
+def problems(config: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong with how a place is deployed; `runner.image` is UNKNOWN where it is not set."""
+    try:
+        Deploy.model_validate(config["deploy"])
+    except ValidationError as error:
+        for each in error.errors():
+            where = f"deploy.{'.'.join(map(str, each['loc']))}"
+            yield Problem(f"{where}: {each['msg']}, not {each['input']!r}", "see config/places/composer.yaml")
+    if (config["runner"]["image"] == UNKNOWN) != bool(config["deploy"]["registry"]):
+        yield Problem("set runner.image, by its digest, or deploy.registry, to which each deploy pushes", "not both")

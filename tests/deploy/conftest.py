@@ -19,6 +19,7 @@ PLACE = {
     "mlflow": "https://mlflow.example",
     "runner": {"image": f"europe-docker.pkg.dev/ours/mlops/mlops-tasks@{DIGEST}", "kubernetes": {"secret": "mlops"}},
     "warehouse": {"project": "ours", "prefix": "staging_"},
+    "deploy": {"project": "ours", "location": "europe-west1", "environment": "staging"},
 }
 
 

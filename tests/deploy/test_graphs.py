@@ -124,8 +124,9 @@ def test_a_bundle_that_cannot_be_made_ends_the_check_with_all_reasons(write_plac
     write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}}, runner={"image": None})
     result = check.run("staging", MISSING)
     assert [each.name for each in result.checks if each.state == "fail"] == ["settings", "bundle", "bundle"]
-    assert "runner.image: not set" in result.checks[0].found
+    assert "set runner.image, by its digest, or deploy.registry" in result.checks[0].found
     write_place(deploy={"environment_variables": {"1BAD": ""}, "registry": "ours"}, runner={"image": None})
+    # The image is known once a deploy has pushed it.
     result = check.run("staging", MISSING)
     assert [each.name for each in result.checks if each.state == "fail"] == ["bundle"]
     assert result.status == 1

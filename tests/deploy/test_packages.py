@@ -130,7 +130,7 @@ def test_gcloud_fetches_the_list_of_an_environment(composer, tmp_path):
     ("changes", "told"),
     [
         ({"output": ["No module named pip"]}, "has no apache-airflow; it begins with 'No module named pip'"),
-        ({"exit": 1}, "failed: ERROR: Command exit code: no worker"),
+        ({"exit": 1}, "gcloud composer environments list-packages: Command exit code: no worker"),
         ({"software": {}}, "names no image"),
     ],
 )

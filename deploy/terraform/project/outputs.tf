@@ -20,7 +20,7 @@ output "place_file" {
 }
 
 output "registry" {
-  description = "For `make image-push REGISTRY=…/mlops-tasks`."
+  description = "Repository of the images; `make deploy` pushes that of the tasks there."
   value       = local.registry
 }
 

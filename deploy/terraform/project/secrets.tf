@@ -14,11 +14,7 @@ locals {
   }
   # Airflow's secrets backend finds connections and variables by these names; `make deploy` writes their values.
   airflow_secrets = toset(concat(
-    [
-      "airflow-connections-airbyte_default",
-      "airflow-variables-airbyte_connections",
-      "airflow-variables-airbyte_connections_smoke",
-    ],
+    ["airflow-connections-airbyte_default", "airflow-variables-airbyte_connections"],
     var.airflow_secrets,
   ))
   secret_readers = merge(

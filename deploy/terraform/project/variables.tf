@@ -99,7 +99,7 @@ variable "mlflow" {
 
   validation {
     condition     = var.mlflow.image == null || can(regex("@sha256:[0-9a-f]{64}$", var.mlflow.image))
-    error_message = "mlflow.image must be given by its digest, NAME@sha256:…; `make image-push` prints it."
+    error_message = "mlflow.image must be given by its digest, NAME@sha256:…; `docker/push` prints it."
   }
 }
 

@@ -133,14 +133,14 @@ run "roles_on_buckets_datasets_images_and_secrets" {
     condition = toset([for name, each in google_secret_manager_secret_iam_member.readers : "${each.member} ${split(" ", name)[1]} ${each.role}"]) == toset([
       for each in concat(
         ["mlflow mlflow-database", "mlflow mlflow-login", "mlflow mlflow-key", "deploy deploy"],
-        [for each in setproduct(["composer", "deploy"], ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"]) : join(" airflow-", each)],
+        [for each in setproduct(["composer", "deploy"], ["connections-airbyte_default", "variables-airbyte_connections"]) : join(" airflow-", each)],
       ) : "serviceAccount:${each} roles/secretmanager.secretAccessor"
     ])
     error_message = "who reads which secret: ${jsonencode([for name, each in google_secret_manager_secret_iam_member.readers : "${each.member} ${name}"])}"
   }
 
   assert {
-    condition     = toset(keys(google_secret_manager_secret_iam_member.deploy_writes)) == toset([for each in ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"] : "airflow-${each}"])
+    condition     = toset(keys(google_secret_manager_secret_iam_member.deploy_writes)) == toset([for each in ["connections-airbyte_default", "variables-airbyte_connections"] : "airflow-${each}"])
     error_message = "make deploy writes Airflow's connections and variables, and no other secret"
   }
 }
@@ -164,7 +164,7 @@ run "names_have_the_place" {
   assert {
     condition = toset([for each in google_secret_manager_secret.all : each.secret_id]) == toset(concat(
       [for each in ["mlflow-database", "mlflow-login", "mlflow-key", "deploy"] : "mlops-staging-${each}"],
-      [for each in ["connections-airbyte_default", "variables-airbyte_connections", "variables-airbyte_connections_smoke"] : "airflow-${each}"],
+      [for each in ["connections-airbyte_default", "variables-airbyte_connections"] : "airflow-${each}"],
     ))
     error_message = "secrets: ${jsonencode([for each in google_secret_manager_secret.all : each.secret_id])}"
   }
