@@ -1,4 +1,4 @@
-"""The files that docs/production.md shows are ones that the settings and Airbyte's declaration accept."""
+"""docs/production.md: its files are ones that the settings and Airbyte's declaration accept, its make targets exist."""
 
 import re
 
@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from airbyte_declaration.declaration import load
+from deploy import declaration
 from pipeline.settings import Runner
 from stack import places
 from stack.settings import ROOT
@@ -67,3 +68,52 @@ def test_its_runner_on_a_cluster_of_ones_own_is_valid(whole):
     assert settings.gke.cluster == "mlops-staging"
     assert settings.kubernetes.node_selector == {"pool": "tasks"}
     assert settings.accelerators == {"nvidia.com/gpu": 1}
+
+
+def rules():
+    """The text of each target's rules in the Makefile, by its name."""
+    found = {}
+    for block in re.split(r"\n(?=\n|[a-z])", (ROOT / "Makefile").read_text()):
+        if head := re.match(r"\s*([a-z][a-z -]*):", block):
+            for name in head[1].split():
+                found[name] = found.get(name, "") + block
+    return found
+
+
+def wrong_calls(text):
+    """The calls of make in a text whose target does not exist or does not read a variable that is given."""
+    known, calls = rules(), []
+    # Prose has the word, too.
+    call = r"(?:^\s*|`|run: |=\S+ )make ([a-z][a-z-]*)((?: +[A-Z_]+=[^\s`]+)*)"
+    for target, rest in re.findall(call, text, re.MULTILINE):
+        calls.append((target, re.findall(r"([A-Z_]+)=", rest)))
+    # As tests/gcp calls it, with a place behind it.
+    for words in re.findall(r"\.make\(([^)]+)\)", text):
+        target, *rest = re.findall(r'"([^"]+)"', words)
+        calls.append((target, ["PLACE", *(each.partition("=")[0] for each in rest)]))
+    assert calls
+    return [
+        (target, names)
+        for target, names in calls
+        # The place of a check or bundle is in ON_COMPOSER.
+        if not all(f"$({each})" in known.get(target, "").replace("$(ON_COMPOSER)", "$(PLACE)") for each in names)
+        or target not in known
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", ["docs/production.md", "docs/composer.md", ".github/workflows/composer.yml", "tests/gcp/test_promotion.py"]
+)
+def test_the_make_targets_and_variables_that_are_named_exist(file):
+    assert wrong_calls((ROOT / file).read_text(encoding="utf-8")) == []
+
+
+def test_a_target_or_variable_that_does_not_exist_is_found():
+    calls = "make deploy PLACE=a DRY_RUN=1\nmake depoly PLACE=a\n`make deploy-status TO=x` `make deploy-rollback TO=y`"
+    assert wrong_calls(calls) == [("depoly", ["PLACE"]), ("deploy-status", ["TO"])]
+    assert wrong_calls('it.make("composer-check", "PREINSTALED=x")') == [("composer-check", ["PLACE", "PREINSTALED"])]
+
+
+def test_a_smoke_run_has_the_datasets_that_terraform_makes():
+    text = (ROOT / "deploy" / "terraform" / "project" / "bigquery.tf").read_text()
+    assert re.findall(r'setproduct\(\["", "(.*?)"\]', text) == [declaration.DATASETS]
