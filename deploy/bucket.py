@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,8 @@ LOCK = f"{STORE}/lock.json"
 APPLIED = f"{STORE}/airbyte-applied.json"
 # Objects that one command deletes.
 _AT_ONCE = 200
+# What is raised where JSON is none, or has other content; also by pydantic.
+_DAMAGES = (ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -96,20 +97,28 @@ class Bucket:
         }
 
     def kept(self) -> Kept:
-        """What former deploys have left."""
-        pointer, manifests, applied = Pointer([]), {}, {}
-        with suppress(_MissingError):
-            for text in _documents(self.text(f"{STORE}/*.json")):
-                content = json.loads(text)
-                match content.get("kind"):
-                    case "current":
-                        pointer = Pointer(content["history"])
-                    case "airbyte":
-                        applied = content["applied"]
-                    case None:
-                        read = Manifest.model_validate(content)
-                        manifests[read.id] = read
-        return Kept(pointer, manifests, applied)
+        """What former deploys have left.
+
+        Raises:
+            StackError: an object is not as a deploy writes it; the message names it.
+        """
+        try:
+            return _kept(self.text(f"{STORE}/*.json"))
+        except _MissingError:
+            return _kept("")
+        except _DAMAGES:
+            for name in sorted(self.objects([STORE])):
+                if name.count("/") == STORE.count("/") + 1 and name.endswith(".json"):
+                    self._check(name)
+            raise
+
+    def _check(self, name: str) -> None:
+        try:
+            _kept(self.text(name))
+        except _DAMAGES as error:
+            reason = str(error).splitlines()[0]
+            remedy = "put back what was there, or delete it"
+            raise StackError(f"{self.url(name)} is damaged, or not of a deploy ({reason}): {remedy}") from None
 
     def text(self, path: str) -> str:
         """Content of objects; `*` stands for any part of a name.
@@ -173,6 +182,22 @@ class _MissingError(FileNotFoundError):
 def md5(content: bytes) -> str:
     """The hash of an object with this content, as Cloud Storage has it."""
     return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _kept(text: str) -> Kept:
+    """What JSON documents in a row say; raises one of _DAMAGES."""
+    pointer, manifests, applied = Pointer([]), {}, {}
+    for document in _documents(text):
+        content = json.loads(document)
+        match content.get("kind"):
+            case "current":
+                pointer = Pointer([{key: each[key] for key in ("id", "at", "by")} for each in content["history"]])
+            case "airbyte":
+                applied = dict(content["applied"])
+            case None:
+                read = Manifest.model_validate(content)
+                manifests[read.id] = read
+    return Kept(pointer, manifests, applied)
 
 
 def _documents(text: str) -> Iterable[str]:

@@ -93,7 +93,7 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
         environment_variables=variables(config),
         images=_images(config),
     )
-    problems = list(rules.environment_variables(built.environment_variables))
+    problems = [*rules.files(contents), *rules.environment_variables(built.environment_variables)]
     problems += rules.airflow_options(built.airflow_options)
     _, secret = environment.variables({}, read)
     secret |= {name: value for name, value in built.environment_variables.items() if environment.is_secret(name, value)}
@@ -155,8 +155,8 @@ def _images(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:
-    """Values as texts, as YAML has them; Airflow and our settings read `true` and `True` alike."""
-    return {name: str(value) for name, value in values.items()}
+    """Values as texts, as YAML has them, without null; Airflow and our settings read `true` and `True` alike."""
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def _yaml(config: dict[str, Any]) -> bytes:

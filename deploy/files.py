@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from deploy import rules
 from deploy.bucket import STORE, Bucket, Object, md5
 from deploy.manifest import File, Manifest
 from stack.errors import StackError
@@ -12,12 +13,12 @@ def verified(folder: Path, manifest: Manifest) -> dict[str, str]:
     """MD5 hashes of the files of a bundle by path, after each was compared with the manifest.
 
     Raises:
-        StackError: one is missing or another one, or would not be in a folder of data/.
+        StackError: one is missing or another one, or cannot be in the bucket.
     """
+    if problems := list(rules.files(manifest.files)):
+        raise StackError("\n".join(problem.at(folder) for problem in problems))
     hashes = {}
     for path, file in manifest.files.items():
-        if len(Path(path).parts) < _depth(path):
-            raise StackError(f"{folder / path}: belongs into a folder of data/, for data/ itself is not only ours")
         try:
             content = (folder / path).read_bytes()
         except OSError:

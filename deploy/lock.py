@@ -1,15 +1,17 @@
 """One deploy at a time: an object of the bucket holds its owner, a lease that is renewed, and how far the deploy is."""
 
 import getpass
-import json
 import os
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from deploy.bucket import LOCK, Bucket
 from deploy.gcloud import GcloudError
@@ -49,8 +51,30 @@ class Deploying:
         return {each for each in (self.to, self.former, *self.others) if each}
 
 
+@dataclass(frozen=True)
+class Content:
+    """Content of the lock's object.
+
+    Attributes:
+        owner: who holds the lock, in words.
+        id: of the owner's process.
+        expires: end of the lease by the owner's clock, in seconds since 1970; 0: the owner has ended.
+        deploying: how far its deploy is.
+        kind: tells the object from others.
+    """
+
+    owner: str
+    id: str
+    expires: float
+    deploying: Deploying | None
+    kind: str = "lock"
+
+
 class LockError(StackError):
     """Another deploy has the lock."""
+
+
+_CONTENT = TypeAdapter(Content)
 
 
 class Lock:
@@ -63,8 +87,10 @@ class Lock:
         LockError: another deploy has the lock, or has taken it in the meantime.
     """
 
-    def __init__(self, bucket: Bucket):
+    def __init__(self, bucket: Bucket, tell: Callable[[str], None]):
+        """`tell` gets a line for the user."""
         self._bucket = bucket
+        self._tell = tell
         self._owner = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
         self._id = uuid.uuid4().hex
         self._generation = 0
@@ -130,9 +156,8 @@ class Lock:
 
     def _write(self, generation: int, *, lease: float = LEASE) -> None:
         expires = time.time() + lease if lease else 0
-        deploying = asdict(self._deploying) if self._deploying else None
-        content = {"kind": "lock", "owner": self._owner, "id": self._id, "expires": expires, "deploying": deploying}
-        self._generation = self._bucket.put(LOCK, content, generation=generation, told=False)
+        content = Content(self._owner, self._id, expires, self._deploying)
+        self._generation = self._bucket.put(LOCK, asdict(content), generation=generation, told=False)
         self._expires = expires
 
     def _take_over(self) -> None:
@@ -140,18 +165,19 @@ class Lock:
         if found is None:
             raise LockError("another deploy has just ended: run again")
         content, generation = found
-        if content["id"] == self._id:
+        if content.id == self._id:
             # Our own request was answered only when it was tried again.
-            self._generation, self._expires = generation, content["expires"]
+            self._generation, self._expires = generation, content.expires
             return
-        if content["expires"] > time.time():
-            until = datetime.fromtimestamp(content["expires"], UTC)
+        if 0 < content.expires - time.time() <= LEASE:
+            until = datetime.fromtimestamp(content.expires, UTC)
             raise LockError(
-                f"{content['owner']} is deploying to this environment: wait for its end; if it is dead, its lease ends"
+                f"{content.owner} is deploying to this environment: wait for its end; if it is dead, its lease ends"
                 f" at {until:%H:%M:%S} UTC"
             )
-        self.left = Deploying(**content["deploying"]) if content["deploying"] else None
-        self._deploying = self.left
+        if content.expires:
+            self._watch(content, generation)
+        self.left = self._deploying = content.deploying
         try:
             self._write(generation)
         except GcloudError as error:
@@ -159,16 +185,41 @@ class Lock:
                 raise LockError("another deploy has just begun: wait for its end") from None
             raise
 
+    def _watch(self, content: Content, generation: int) -> None:
+        """Look whether a lease is renewed that this machine's clock, which may be wrong, takes for over.
+
+        Raises:
+            LockError: it is, or the lock is gone.
+        """
+        seconds = 2 * RENEWAL
+        self._tell(f"Looking for {seconds:g} s whether {content.owner} still renews its lease, which seems to be over")
+        time.sleep(seconds)
+        found = self.read(self._bucket)
+        if found is None:
+            raise LockError("another deploy has just ended: run again")
+        if found[1] != generation:
+            raise LockError(
+                f"{content.owner} is deploying to this environment, and its clock differs from this machine's: wait for"
+                " its end"
+            )
+
     @staticmethod
-    def read(bucket: Bucket) -> tuple[dict[str, Any], int] | None:
-        """Content and generation of the lock; None: there is none."""
+    def read(bucket: Bucket) -> tuple[Content, int] | None:
+        """Content and generation of the lock; None: there is none.
+
+        Raises:
+            LockError: the object is not a lock.
+        """
         objects = bucket.objects([LOCK.rpartition("/")[0]])
         if LOCK not in objects:
             return None
         try:
-            return json.loads(bucket.text(LOCK)), objects[LOCK].generation
+            return _CONTENT.validate_json(bucket.text(LOCK)), objects[LOCK].generation
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise LockError(f"{bucket.url(LOCK)} is no lock ({reason}): delete it, if nobody deploys") from None
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEWAL):
@@ -192,7 +243,7 @@ class Lock:
     def _is_ours(self) -> bool:
         """Whether the object is ours, of another generation: a request may be answered at its second try only."""
         found = self.read(self._bucket)
-        if found is None or found[0]["id"] != self._id:
+        if found is None or found[0].id != self._id:
             return False
-        self._generation, self._expires = found[1], found[0]["expires"]
+        self._generation, self._expires = found[1], found[0].expires
         return True

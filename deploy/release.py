@@ -49,6 +49,7 @@ def deploy(session: Session, folder: Path) -> None:
         plan = session.plan(wanted.id)
         try:
             objects = _objects(session, wanted)
+            _check_others(session, wanted, files.lacking(objects, hashes), objects)
             _store(session, wanted, folder, hashes, objects)
             _update(session, wanted)
             ids = _apply_airbyte(session, airbyte)
@@ -129,6 +130,21 @@ def _objects(session: Session, wanted: Manifest) -> dict[str, Object]:
     """The objects of the bucket that a deploy compares with."""
     running = files.folders([*session.owned(wanted), wanted])
     return session.bucket.objects([files.place(wanted.id), SMOKE_SOURCE, *running])
+
+
+def _check_others(session: Session, wanted: Manifest, changed: list[str], objects: dict[str, Object]) -> None:
+    """Raise a StackError if a deploy would replace what somebody else has put into the environment."""
+    own = {path for each in session.former for path in each.files}
+    found = [session.bucket.url(path) for path in changed if path in objects and path not in own]
+    for kind, (words, _) in KINDS.items():
+        own = {name for each in session.former for name in getattr(each, kind)}
+        values, has = getattr(wanted, kind), session.environment.has(kind)
+        found += [f"{name} ({words})" for name in values.keys() & has.keys() - own if values[name] != has[name]]
+    if found:
+        raise StackError(
+            f"the environment has {_some(sorted(found))}, which no deploy has put there, and this one would replace:"
+            " remove that there, or leave it out here"
+        )
 
 
 def _store(

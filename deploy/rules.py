@@ -5,7 +5,7 @@ Composer 3, read in November 2026.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -28,6 +28,9 @@ RESERVED = frozenset(
         *("SQL_PROJECT", "SQL_REGION", "SQL_USER"),
     )
 )
+# Folders of data/ in which deploys keep their own.
+OURS = ("mlops-manifests", "smoke")
+_PATTERN = re.compile(r"[*?\[\]#\\\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SECTION = re.compile(r"[^-\[\].=;\s]+")
 _KEY = re.compile(r"[a-z0-9_]+")
@@ -35,6 +38,18 @@ _ADDRESS = Problem(
     "Composer takes no addresses and no files", "publish the package in an index, and write NAME==VERSION"
 )
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+
+
+def files(paths: Iterable[str]) -> Iterator[Problem]:
+    """What is wrong with paths of files in an environment's bucket."""
+    for path in sorted(paths):
+        where, parts = f"file {path!r}", path.split("/")
+        if _PATTERN.search(path):
+            yield Problem(f"{where}: gcloud takes * ? [ ] # and \\ for patterns and versions", "give it another name")
+        elif len(parts) < 2 or parts[0] not in ("dags", "plugins", "data") or {"", ".", ".."} & set(parts):
+            yield Problem(f"{where}: not below dags/, plugins/ or data/", "make the bundle again")
+        elif parts[0] == "data" and (len(parts) == 2 or parts[1] in OURS):
+            yield Problem(f"{where}: data/ itself and {', '.join(OURS)} hold other things", "use a folder of its own")
 
 
 def environment_variables(variables: Mapping[str, str]) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ class Session:
         self.environment.look()
         self.bucket = Bucket(self.gcloud, self.environment.bucket)
         self.airflow = Airflow(self.gcloud, self.environment.airflow, token)
-        self._lock = Lock(self.bucket)
+        self._lock = Lock(self.bucket, lambda text: console.print(text, highlight=False, markup=False))
         self._deploying: Deploying | None = None
         self.is_changed = self.is_touched = False
 
@@ -56,7 +56,7 @@ class Session:
         if self.environment.state == "RUNNING":
             return
         found = Lock.read(self.bucket) if self.environment.state == "UPDATING" else None
-        if not found or not found[0]["deploying"]:
+        if not found or not found[0].deploying:
             remedy = "wait for its end, then run again" if self.environment.state == "UPDATING" else "repair it first"
             raise StackError(f"the environment {self.target.name} is {self.environment.state}: {remedy}")
 
@@ -70,6 +70,9 @@ class Session:
                 self.console.print(f"Taking up {verb} {left.to} that did not end ({left.step})", highlight=False)
                 self.settle(left.operation)
             self.kept = self.bucket.kept()
+            if others := {each.place for each in self.former} - {self.target.place}:
+                told = f"the environment {self.target.name} is that of PLACE={', '.join(others)}"
+                raise StackError(f"{told}: give {self.target.place} one of its own")
         except BaseException as error:
             self._lock.__exit__(type(error))
             raise
@@ -83,6 +86,12 @@ class Session:
     def left(self) -> Deploying | None:
         """The deploy before, if it did not end."""
         return self._lock.left
+
+    @property
+    def former(self) -> list[Manifest]:
+        """The manifests whose files and settings were in the environment before this deploy."""
+        names = {self.kept.pointer.current} | (self.left.names if self.left else set())
+        return [manifest for name, manifest in self.kept.manifests.items() if name in names]
 
     def owned(self, wanted: Manifest) -> list[Manifest]:
         """The manifests whose files and settings may be in the environment; what `wanted` has not goes."""

@@ -22,6 +22,7 @@ def _other(name: str) -> str:
     return name
 
 
+Scalar = str | int | float | bool | None
 # Of a connection or variable; part of the name of a secret.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_other)]
 
@@ -49,7 +50,7 @@ class Deploy(BaseModel):
         environment: its name.
         registry: repository of images, HOST/PROJECT/NAME, to which a deploy pushes; None: `runner.image` is used.
         packages: file of the packages beside those of Composer's image.
-        airflow_options: Airflow's options by section-key.
+        airflow_options: Airflow's options by section-key; None: not set, though the preset has it.
         environment_variables: by name; none is a secret.
         connections: ids of Airflow's connections whose values are in the caller's AIRFLOW_CONN_….
         variables: Airflow's variables by name; None: the value is in the caller's AIRFLOW_VAR_….
@@ -66,8 +67,8 @@ class Deploy(BaseModel):
     environment: str = Field(min_length=1)
     registry: str | None
     packages: str
-    airflow_options: dict[str, Any]
-    environment_variables: dict[str, Any]
+    airflow_options: dict[str, Scalar]
+    environment_variables: dict[str, Scalar]
     connections: list[Name]
     variables: dict[Name, str | None]
     sync: float = Field(ge=0)

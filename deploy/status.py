@@ -73,10 +73,10 @@ def _lock(session: Session) -> Iterator[str]:
     if not (found := Lock.read(session.bucket)):
         return
     content, _ = found
-    until = datetime.fromtimestamp(content["expires"], UTC)
+    until = datetime.fromtimestamp(content.expires, UTC)
     is_live = until > datetime.now(UTC)
-    yield f"lock         {content['owner']}, {f'until {until:%H:%M:%S} UTC' if is_live else 'which is over'}"
-    if left := content["deploying"]:
-        verb = "putting back" if left["is_undoing"] else "deploying"
+    yield f"lock         {content.owner}, {f'until {until:%H:%M:%S} UTC' if is_live else 'which is over'}"
+    if left := content.deploying:
+        verb = "putting back" if left.is_undoing else "deploying"
         end = "" if is_live else ": it did not end; `make deploy` goes on, `make deploy-rollback` undoes it"
-        yield f"             {verb} {left['to']}, at: {left['step']}{end}"
+        yield f"             {verb} {left.to}, at: {left.step}{end}"

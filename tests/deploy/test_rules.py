@@ -110,3 +110,20 @@ def test_our_own_list_is_as_composers_api_takes_it():
 
 def test_the_list_is_written_in_one_order_with_extras_and_versions():
     assert packages.text({"b": "[x,y]>=1,<2", "a": ""}) == "a\nb[x,y]>=1,<2\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("dags/a*.py", "dags/[a].py", "dags/a?.py", "dags/a#1.py", "dags/a\nb.py", "plugins/a\\b.py"),
+        *("/etc/passwd", "dags/../x.py", "dags//x.py", "logs/x", "x.py", "dags", "", "data/x.json"),
+        *("data/mlops-manifests/current.json", "data/smoke/x.csv"),
+    ],
+)
+def test_a_file_that_is_not_ours_alone_or_that_gcloud_takes_for_many_is_refused(path):
+    (problem,) = rules.files(["dags/fine.py", path])
+    assert problem.found.startswith(f"file {path!r}: ")
+
+
+def test_names_with_spaces_and_umlauts_are_fine():
+    assert list(rules.files(["dags/mit Leerzeichen äöü.py", "data/config/base.yaml", "plugins/a+b,c=d;e'f.py"])) == []

@@ -86,7 +86,11 @@ def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone(deployed,
     deployed.composer.software["airflowConfigOverrides"]["webserver-theirs"] = "1"
     deployed.composer.software["envVariables"]["THEIRS"] = "1"
     folder = bundle(
-        files={"dags/mlops.py": "import pipeline  # new\n", "plugins/links.py": None, "dags/pipeline/new.py": "\n"},
+        files={
+            "dags/mlops.py": "import pipeline  # new\n",
+            "plugins/links.py": None,
+            "dags/pipeline/neu für 'alle'.py": "\n",
+        },
         packages={"pandas": "==3.0.6"},
         airflow_options={"core-parallelism": "16"},
         environment_variables={"LISTS": "a;b|c,d", "NEW": "x=^y^z"},
@@ -95,12 +99,12 @@ def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone(deployed,
     changes = deployed.changes()
     assert "update airflow_config_overrides" not in changes, done.text
     moved = [each for each in changes if each.startswith(("copy", "delete"))]
-    assert sorted(moved) == ["copy dags/mlops.py", "copy dags/pipeline/new.py", "delete plugins/links.py"]
+    assert sorted(moved) == ["copy dags/mlops.py", "copy dags/pipeline/neu für 'alle'.py", "delete plugins/links.py"]
     assert deployed.live() == others | {
         "dags/dataops.py": "import pipeline\n",
         "dags/mlops.py": "import pipeline  # new\n",
         "dags/pipeline/__init__.py": "",
-        "dags/pipeline/new.py": "\n",
+        "dags/pipeline/neu für 'alle'.py": "\n",
         "data/config/base.yaml": "source: here\n",
     }
     assert deployed.composer.software == {

@@ -45,6 +45,9 @@ class Bucket:
     def text(self, _path):
         return json.dumps(self.content)
 
+    def url(self, path):
+        return f"gs://bucket/{path}"
+
     def wait(self, writes):
         with self.written:
             assert self.written.wait_for(lambda: self.writes >= writes, timeout=30)
@@ -67,7 +70,7 @@ def test_the_lease_is_renewed_in_time():
 
 
 def test_a_lock_is_renewed_and_released(bucket, quick):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         first = bucket.content["expires"]
         bucket.wait(4)
         assert bucket.content["expires"] > first
@@ -76,7 +79,7 @@ def test_a_lock_is_renewed_and_released(bucket, quick):
 
 
 def test_a_renewal_that_fails_for_a_moment_is_tried_again(bucket, quick):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         bucket.faults = ["down", "down"]
         writes = bucket.writes
         bucket.wait(writes + 2)
@@ -84,7 +87,7 @@ def test_a_renewal_that_fails_for_a_moment_is_tried_again(bucket, quick):
 
 
 def test_a_renewal_whose_answer_was_lost_is_our_own(bucket, quick):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         bucket.faults = ["lost"]
         bucket.wait(bucket.writes + 3)
         held.check()
@@ -92,13 +95,13 @@ def test_a_renewal_whose_answer_was_lost_is_our_own(bucket, quick):
 
 def test_a_lock_whose_first_answer_was_lost_is_our_own(bucket):
     bucket.faults = ["lost"]
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         held.check()
     assert bucket.content is None
 
 
 def test_a_lock_that_somebody_else_has_taken_is_lost_and_left_alone(bucket, quick):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         with bucket.written:
             bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": 9e9, "deploying": None}, 99
         held._renewing.join(timeout=30)
@@ -108,7 +111,7 @@ def test_a_lock_that_somebody_else_has_taken_is_lost_and_left_alone(bucket, quic
 
 
 def test_a_note_on_a_lock_that_somebody_else_has_taken_is_an_error_at_once(bucket):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": 9e9, "deploying": None}, 99
         with pytest.raises(LockError, match="another deploy has taken it"):
             held.note(Deploying("1", None, 0))
@@ -116,7 +119,7 @@ def test_a_note_on_a_lock_that_somebody_else_has_taken_is_an_error_at_once(bucke
 
 
 def test_a_note_whose_answer_was_lost_is_our_own(bucket):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         bucket.faults = ["lost"]
         held.note(Deploying("1", None, 0))
         held.note(Deploying("2", None, 0))
@@ -124,20 +127,20 @@ def test_a_note_whose_answer_was_lost_is_our_own(bucket):
 
 
 def test_a_lease_that_could_not_be_renewed_ends_the_deploy(bucket, monkeypatch):
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         monkeypatch.setattr(held, "_expires", time.time() - 1)
         with pytest.raises(LockError, match="could not be renewed in time"):
             held.check()
 
 
-def test_a_lease_that_is_over_is_taken_with_what_was_left(bucket):
+def test_a_lease_that_is_over_is_taken_with_what_was_left(bucket, quick):
     left = {"to": "2", "former": "1", "started": 7, "is_undoing": False, "step": "packages", "operation": "op"}
     left |= {"others": []}
     bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": 1, "deploying": left}, 5
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         assert held.left == Deploying(**left)
     assert (bucket.content["expires"], bucket.content["deploying"]) == (0, left), "it is left again, without a lease"
-    with Lock(bucket) as held:
+    with Lock(bucket, print) as held:
         held.forget()
     assert bucket.content is None
 
@@ -145,6 +148,42 @@ def test_a_lease_that_is_over_is_taken_with_what_was_left(bucket):
 def test_a_lease_that_holds_is_refused_with_its_owner_and_end(bucket):
     expires = time.time() + 60
     bucket.content, bucket.generation = {"id": "x", "owner": "ada", "expires": expires, "deploying": None}, 5
-    with pytest.raises(LockError, match=r"ada is deploying .* its lease ends at \d\d:\d\d:\d\d UTC"), Lock(bucket):
+    with (
+        pytest.raises(LockError, match=r"ada is deploying .* its lease ends at \d\d:\d\d:\d\d UTC"),
+        Lock(bucket, print),
+    ):
+        pass
+    assert bucket.generation == 5
+
+
+@pytest.mark.parametrize("skew", [-7200, 7200])
+def test_the_lock_of_a_machine_whose_clock_is_off_is_not_taken_while_it_is_renewed(bucket, monkeypatch, skew):
+    monkeypatch.setattr(lock, "RENEWAL", 0.1)
+    content = {"id": "x", "owner": "ada", "expires": time.time() + skew, "deploying": None}
+    bucket.content, bucket.generation = content, 5
+
+    def renewed(_seconds):
+        bucket.generation += 1
+
+    monkeypatch.setattr(lock.time, "sleep", renewed)
+    with pytest.raises(LockError, match="its clock differs from this machine's"), Lock(bucket, print):
+        pass
+    assert bucket.content == content
+
+
+def test_the_lock_of_a_dead_machine_whose_clock_was_ahead_is_taken(bucket, quick):
+    bucket.content = {"id": "x", "owner": "ada", "expires": time.time() + 7200, "deploying": None}
+    bucket.generation = 5
+    with Lock(bucket, print) as held:
+        held.check()
+    assert bucket.content is None
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[1]", '{"owner": "ada"}', '{"deploying": {"to": 1}}'])
+def test_an_object_that_is_no_lock_is_named_with_the_remedy(bucket, monkeypatch, text):
+    bucket.content, bucket.generation = {"any": 1}, 5
+    monkeypatch.setattr(bucket, "text", lambda _path: text)
+    told = rf"gs://bucket/{LOCK} is no lock \(.*\): delete it, if nobody deploys"
+    with pytest.raises(LockError, match=told), Lock(bucket, print):
         pass
     assert bucket.generation == 5

@@ -8,6 +8,8 @@ import yaml
 from recorded import Answer, Rule
 from world import PLACE, id_of
 
+from deploy import settings
+
 LOCK = "data/mlops-manifests/lock.json"
 
 
@@ -123,3 +125,50 @@ def test_a_rollback_without_a_manifest_before_is_told(deployed):
 def test_a_rollback_to_an_unknown_manifest_names_the_known_ones(deployed, bundle):
     told = refused(deployed, "rollback", "--to", "0123456789ab")
     assert f"TO is one of {id_of(bundle())}" in told
+
+
+def test_a_manifest_that_names_a_file_outside_of_the_bundle_is_told(world, bundle):
+    told = refused(world, "deploy", "--bundle", bundle(files={"data/mlops-manifests/current.json": "{}"}))
+    assert "data/mlops-manifests/current.json': data/ itself and mlops-manifests, smoke hold other things" in told
+
+
+def test_a_bundle_whose_image_was_not_pushed_is_told(world, bundle):
+    told = refused(world, "deploy", "--bundle", bundle(images={"tasks": settings.UNKNOWN}))
+    assert "has no image yet: deploy without a bundle" in told
+
+
+def test_what_somebody_else_has_put_there_is_not_replaced(deployed, bundle):
+    deployed.storage.put("dags/new.py", "theirs")
+    deployed.composer.software["pypiPackages"]["numpy"] = "==1"
+    deployed.composer.software["airflowConfigOverrides"]["core-theirs"] = "1"
+    deployed.composer.software["envVariables"]["THEIRS"] = "1"
+    folder = bundle(
+        files={"dags/new.py": "ours"},
+        packages={"numpy": "==2"},
+        airflow_options={"core-theirs": "2"},
+        environment_variables={"THEIRS": "1"},
+    )
+    told = refused(deployed, "deploy", "--bundle", folder)
+    for words in ("gs://staging-bucket/dags/new.py", "core-theirs (Airflow options)", "numpy (packages)"):
+        assert words in told
+    assert "THEIRS" not in told, "it is the same"
+    assert LOCK not in deployed.storage.names()
+
+
+def test_a_second_place_on_the_same_environment_is_told(deployed, bundle):
+    (deployed.program / "config" / "places" / "second.yaml").write_text(yaml.safe_dump(PLACE))
+    overlay = (deployed.program / "airbyte" / "connections.staging.yaml").read_text()
+    (deployed.program / "airbyte" / "connections.second.yaml").write_text(overlay)
+    told = refused(deployed, "deploy", "--bundle", bundle(place="second"), place="second")
+    assert "of the project demo is that of PLACE=staging: give second one of its own" in told
+    assert "is that of PLACE=staging" in refused(deployed, "rollback", place="second")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("notes.json", "ours, not JSON"), ("notes.json", "[1]"), ("current.json", '{"kind": "current", "history": 1}')],
+)
+def test_an_object_among_the_manifests_that_is_not_a_deploys_is_named(deployed, bundle, name, text):
+    deployed.storage.put(f"data/mlops-manifests/{name}", text)
+    told = refused(deployed, "deploy", "--bundle", bundle())
+    assert f"gs://staging-bucket/data/mlops-manifests/{name} is damaged, or not of a deploy (" in told
