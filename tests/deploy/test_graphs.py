@@ -3,8 +3,9 @@
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
-from deploy import check, graphs
+from deploy import check, commands, graphs
 from deploy.bundle import Bundle
 from deploy.check import Result
 from stack.checks import Check
@@ -144,7 +145,14 @@ def test_differences_name_the_path_and_both_values():
     assert list(graphs.differences(one, other)) == ["a.b: 1, 2", 'd: nothing, "x"']
 
 
-def test_the_command_exits_with_2_where_only_the_packages_are_unchecked():
+def test_the_command_tells_that_packages_are_unchecked_and_exits_with_2(monkeypatch):
+    monkeypatch.setattr(check, "run", lambda place, file: Result([Check("a", "ok", f"{place} {file.name}")], False))
+    done = CliRunner().invoke(commands.check, ["--preinstalled", "list.txt"])
+    assert done.exit_code == 2
+
+
+@pytest.mark.slow
+def test_make_exits_with_2_where_only_the_packages_are_unchecked():
     done = subprocess.run(
         ["make", "composer-check", f"PREINSTALLED={MISSING}"], cwd=ROOT, capture_output=True, text=True
     )

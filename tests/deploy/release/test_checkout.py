@@ -1,9 +1,11 @@
 """A deploy of this checkout, as `make deploy` does it: image, bundle, environment."""
 
 import json
+import re
 
 import pytest
 import yaml
+from recorded import Rule, refusal
 from world import PLACE
 
 REGISTRY = "europe-docker.pkg.dev/demo/mlops"
@@ -41,6 +43,18 @@ def test_a_push_that_fails_is_told_with_the_login_and_changes_nothing(world, pla
     assert world.changes() == []
 
 
+def test_the_bundle_has_the_digest_of_the_image_that_was_pushed(world, place):
+    refuse = refusal(403, "PERMISSION_DENIED", "no permission to update")
+    world.server.rules = [Rule("PATCH", "/environments/staging", answer=refuse)]
+    done = world.run("deploy", place=place)
+    assert done.status == 1
+    assert "no permission to update" in done.words
+    assert (world.program / "pushed").read_text() == f"mlops-tasks {REGISTRY}/mlops-tasks\n"
+    (name,) = (each for each in world.storage.names() if re.fullmatch(rf"{STORE}/[0-9a-f]{{12}}\.json", each))
+    assert json.loads(world.storage.text(name))["images"] == {"tasks": f"{REGISTRY}/mlops-tasks@sha256:{'1' * 64}"}
+
+
+@pytest.mark.slow
 def test_the_checkout_is_deployed_with_the_digest_of_the_image_that_was_pushed(world, place):
     done = world.run("deploy", place=place)
     assert done.status == 0, done.text

@@ -4,7 +4,7 @@ import json
 import re
 
 from recorded import Answer, Rule, refusal
-from world import ROOT, id_of
+from world import ROOT, id_of, state
 
 from deploy import declaration
 
@@ -78,13 +78,14 @@ def test_an_unchanged_bundle_changes_nothing(deployed, bundle):
     assert f"{STORE}/lock.json" not in deployed.storage.names()
 
 
-def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone(deployed, bundle):
+def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone_and_a_rollback_undoes_it(deployed, bundle):
     others = {"dags/theirs.py": "theirs", "plugins/theirs.py": "theirs", "data/config/theirs.yaml": "theirs"}
     for name, text in others.items():
         deployed.storage.put(name, text)
     deployed.composer.software["pypiPackages"]["theirs"] = "==1"
     deployed.composer.software["airflowConfigOverrides"]["webserver-theirs"] = "1"
     deployed.composer.software["envVariables"]["THEIRS"] = "1"
+    first = state(deployed)
     folder = bundle(
         files={
             "dags/mlops.py": "import pipeline  # new\n",
@@ -113,6 +114,16 @@ def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone(deployed,
         "envVariables": {"LISTS": "a;b|c,d", "NEW": "x=^y^z", "THEIRS": "1"},
     }
     assert deployed.current == id_of(folder)
+    secrets = json.loads(json.dumps(deployed.secrets.versions))
+    done = deployed.run("rollback")
+    assert done.status == 0, done.text
+    assert state(deployed) == first
+    assert deployed.secrets.versions == secrets, "secrets stay as they are"
+    status = deployed.run("status", "--bundle", folder)
+    assert f"deployed     {first[2]}" in status.text
+    for words in ("files, new: dags/pipeline/neu", "files, gone: plugins/links.py", "packages, other: pandas"):
+        assert words in status.text
+    assert "changed there  nothing" in status.text
 
 
 def test_a_dry_run_prints_each_command_and_changes_nothing(deployed, bundle):

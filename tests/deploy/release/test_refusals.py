@@ -166,7 +166,7 @@ def test_a_second_place_on_the_same_environment_is_told(deployed, bundle):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("notes.json", "ours, not JSON"), ("notes.json", "[1]"), ("current.json", '{"kind": "current", "history": 1}')],
+    [("notes.json", "ours, not JSON"), ("current.json", '{"kind": "current", "history": 1}')],
 )
 def test_an_object_among_the_manifests_that_is_not_a_deploys_is_named(deployed, bundle, name, text):
     deployed.storage.put(f"data/mlops-manifests/{name}", text)
