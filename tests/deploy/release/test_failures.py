@@ -4,7 +4,7 @@ import json
 
 import pytest
 from recorded import Answer, Request, Rule, refusal
-from world import CHANGED, LOCK, id_of, state
+from world import CHANGED, LOCK, state
 
 
 def failed(world, folder):
