@@ -108,6 +108,20 @@ def test_each_thing_that_does_not_work_on_composer_is_named_with_its_remedy(run)
     assert result.status == 1
 
 
+def test_a_file_that_one_airflow_cannot_import_is_named_with_the_error_and_its_environment():
+    nothing = {"connections": {}, "variables": {}, "missing": [], "written": {}, "requirements": []}
+    fine = {"dags": {"a": {"tasks": {}}}, "errors": {"docker.py": "ModuleNotFoundError: No module named 'docker'"}}
+    facts = {
+        "3.2.2": graphs.Facts("3.2.2", **fine, **nothing),
+        "3.1.7": graphs.Facts("3.1.7", errors={"new.py": "ImportError: x"}, dags={}, **nothing),
+    }
+    one, other = check._graphs(facts)
+    assert (one.state, other.state) == ("ok", "fail")
+    assert other.found == "new.py cannot be imported: ImportError: x"
+    assert other.remedy == "try it in var/env/composer-3.1.7"
+
+
+@pytest.mark.slow
 def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run, list_of):
     # What Airflow 3.1 has elsewhere.
     _, wrong = run(

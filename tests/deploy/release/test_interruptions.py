@@ -47,10 +47,15 @@ def killed_at(world, folder, method, pattern):
     return text
 
 
-def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle):
+@pytest.mark.parametrize(
+    "moments",
+    [("the wait for packages", "copies", "smoke run"), pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle, moments):
     folder = bundle(**CHANGED)
-    for moment in MOMENTS.values():
-        killed_at(deployed, folder, *moment)
+    for moment in moments:
+        killed_at(deployed, folder, *MOMENTS[moment])
     done = deployed.deploy(folder)
     assert "did not end" in done.text
     assert deployed.current == id_of(folder)
@@ -105,6 +110,8 @@ def test_ctrl_c_leaves_the_operation_and_the_next_call_takes_it_up(deployed, bun
     assert deployed.current == id_of(folder)
 
 
+# In short, test_lock.py and test_refusals.py show it.
+@pytest.mark.slow
 def test_of_two_deploys_at_once_one_is_refused_and_the_other_succeeds(deployed, bundle):
     one, two = bundle(environment_variables={"LISTS": "1"}), bundle(environment_variables={"LISTS": "2"})
     processes = {folder: deployed.start("deploy", "--bundle", folder) for folder in (one, two)}
