@@ -84,7 +84,8 @@ class ExternalServices:
             words = ("exec", container, "answers", "127.0.0.1", str(port), path)
             return run("docker", *words, check=False).returncode == 0
 
-        wait_until(answers)
+        # MLflow makes its tables first; on a busy machine that takes minutes.
+        wait_until(answers, seconds=600)
 
     def remove(self):
         """Delete containers and network."""
