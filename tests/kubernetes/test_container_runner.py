@@ -37,7 +37,7 @@ def settings(engine):
 
 def containers(engine, case):
     """The containers of a case."""
-    return engine.containers.list(all=True, filters={"label": f"mlops.task_id={case.task_id}"})
+    return engine.containers.list(all=True, ignore_removed=True, filters={"label": f"mlops.task_id={case.task_id}"})
 
 
 def ready(engine, case):

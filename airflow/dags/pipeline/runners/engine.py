@@ -177,7 +177,7 @@ class Run:
     def _left(self) -> list[Container]:
         """Containers of earlier tries, the newest first."""
         labels = [f"{name}={value}" for name, value in (self._labels | self._surroundings.labels).items()]
-        found = self._engine().containers.list(all=True, filters={"label": labels})
+        found = self._engine().containers.list(all=True, ignore_removed=True, filters={"label": labels})
         for each in found:
             if each.status == "created":
                 # The task was killed before it started its container.
