@@ -49,6 +49,11 @@ class GcloudError(StackError):
         return "NOT_FOUND" in str(self) or "matched no objects" in str(self)
 
     @property
+    def is_denied(self) -> bool:
+        """Whether the caller may not do this."""
+        return "PERMISSION_DENIED" in str(self)
+
+    @property
     def is_precondition(self) -> bool:
         """Whether an object is not of the generation that the command names."""
         return bool(_PRECONDITION.search(str(self)))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from deploy import files, secrets
+from deploy import files, images, secrets
 from deploy import manifest as manifests
 from deploy.bucket import APPLIED, POINTER, STORE, Object, Pointer, md5
 from deploy.declaration import Declared, declared
@@ -42,6 +42,7 @@ def deploy(session: Session, folder: Path) -> None:
         raise StackError(f"{folder} has no image yet: deploy without a bundle, which pushes it and makes one")
     hashes = files.verified(folder, wanted)
     session.check_state()
+    images.check(wanted.images.values(), session.gcloud, "push it, or set runner.image to one that is there")
     airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))
     values = secrets.require(target, secrets.Secrets(session.gcloud))
     session.airflow.check()
@@ -87,6 +88,7 @@ def rollback(session: Session, to: str | None) -> None:
         # A deploy that did not end is undone first.
         name = to or (session.kept.pointer.current if session.left else history[1]["id"])
         wanted = session.kept.manifest(name) if name else _nothing(session.target.place)
+        images.check(wanted.images.values(), session.gcloud, "deploy again from its commit, or give another TO=…")
         session.plan(wanted.id, is_undoing=True)
         _restore(session, wanted)
         if name:

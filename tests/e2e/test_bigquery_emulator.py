@@ -1,5 +1,6 @@
 """The whole stack on the emulators of BigQuery and Cloud Storage, compared with the run on PostgreSQL."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import sql_analysis
 from bad_input import CASES, VALIDATE_PROJECTS, good_files
 
 from stack import warehouses
+from stack.errors import StackError
 from stack.settings import ROOT
 from tests.e2e.conftest import SEARCH, Instance
+from tests.e2e.smoke_run import SmokeRun
 
 pytestmark = pytest.mark.xdist_group("instance")
 
@@ -104,6 +107,42 @@ def test_datasets_and_tables_have_our_label(run, emulated):
         labels = {name: httpx.get(f"{project}/{quote(name)}").json().get("labels", {}) for name in names}
     assert {"raw", "staging", "candidate", "marts"} <= set(names)
     assert {name for name, each in labels.items() if each.get("app") != "mlops"} == set()
+
+
+@pytest.fixture(scope="module")
+def smoke(run, emulated, tmp_path_factory):
+    """The instance on which a smoke run has succeeded; `before` is what others read before it."""
+    done = emulated.make("up")
+    assert done.returncode == 0, done.stdout
+    smoke = SmokeRun(emulated.settings(), tmp_path_factory.mktemp("smoke"))
+    smoke.before = smoke.others_read()
+    smoke.apply_declaration()
+    smoke.wait_for_import(lambda path: (ROOT / "airflow" / path).read_text(), limit=60)
+    smoke.start()
+    return smoke
+
+
+def test_a_smoke_run_of_both_graphs_succeeds_in_datasets_a_model_and_a_folder_of_its_own(smoke):
+    with (ROOT / "data" / "sample" / "projects.csv").open(newline="") as file:
+        rows = len(list(csv.DictReader(file)))
+    warehouse = warehouses.warehouse(smoke.settings)
+    counts = {table: warehouse.count(f"smoke_{table}") for table in smoke.settings.tables.published.values()}
+    assert counts["marts.predictions"] == rows
+    assert all(counts.values()), counts
+    assert "champion" in smoke.aliases("smoke_tagifai")
+    bucket = f"{smoke.settings.url('storage')}/storage/v1/b/emulated/o"
+    found = httpx.get(bucket, params={"prefix": "artifacts/smoke/"}, timeout=60).raise_for_status().json()["items"]
+    assert {"snapshots", "models", "predictions"} <= {each["name"].split("/")[2] for each in found}
+
+
+def test_a_smoke_run_changes_nothing_that_others_read_and_starts_no_other_run(smoke):
+    tables, aliases, runs = smoke.before
+    assert smoke.others_read() == (tables, aliases, runs + 1)
+
+
+def test_a_deploy_waits_while_airflow_has_other_dag_files(smoke):
+    with pytest.raises(StackError, match="Airflow has not read dataops, mlops within 0 s"):
+        smoke.wait_for_import(lambda path: "# other files", limit=0)
 
 
 @pytest.mark.slow

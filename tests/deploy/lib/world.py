@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from airbyte_standin import Airbyte
 from airflow_standin import Airflow
+from artifact_registry import ArtifactRegistry
 from composer import Composer
 from recorded import Request, Server
 from secret_manager import SecretManager
@@ -84,7 +85,7 @@ class World:
         self.storage.url = self.server.url
         self.restore(None)
         self.program, self.folder = program, folder
-        overrides = {"COMPOSER": "", "SECRETMANAGER": "", "STORAGE": "storage/v1/"}
+        overrides = {"ARTIFACTREGISTRY": "", "COMPOSER": "", "SECRETMANAGER": "", "STORAGE": "storage/v1/"}
         self.environment = {
             **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{k}": f"{self.server.url}/{path}" for k, path in overrides.items()},
             "CLOUDSDK_CONFIG": str(gcloud_config),
@@ -115,13 +116,15 @@ class World:
         self.secrets = SecretManager()
         self.airflow = Airflow(self.storage)
         self.airbyte = Airbyte()
+        self.registry = ArtifactRegistry()
         if saved:
             for name, text in saved.objects.items():
                 self.storage.put(name, text)
             self.composer.software = deepcopy(saved.software)
             self.secrets.versions = deepcopy(saved.secrets)
             self.airbyte.things = deepcopy(saved.airbyte)
-        self.server.services = [self.storage, self.composer, self.secrets, self.airflow, self.airbyte]
+        google = [self.storage, self.composer, self.secrets, self.registry]
+        self.server.services = [*google, self.airflow, self.airbyte]
 
     def save(self) -> "Saved":
         """What the services hold."""

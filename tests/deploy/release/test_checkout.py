@@ -6,9 +6,10 @@ import re
 import pytest
 import yaml
 from recorded import Rule, refusal
-from world import PLACE
+from world import LOCK, PLACE, id_of, state
 
-REGISTRY = "europe-docker.pkg.dev/demo/mlops"
+REGISTRY = "europe-west1-docker.pkg.dev/demo/mlops"
+PUSHED = f"mlops-tasks@sha256:{'1' * 64}"
 STORE = "data/mlops-manifests"
 
 
@@ -20,6 +21,9 @@ def place(world):
     (world.program / "config" / "places" / "pushed.yaml").write_text(yaml.safe_dump(content))
     overlay = (world.program / "airbyte" / "connections.staging.yaml").read_text()
     (world.program / "airbyte" / "connections.pushed.yaml").write_text(overlay)
+    # The script that stands in for the push only notes it.
+    world.registry.images = {PUSHED}
+    (world.program / "pushed").unlink(missing_ok=True)
     return "pushed"
 
 
@@ -39,8 +43,44 @@ def test_a_push_that_fails_is_told_with_the_login_and_changes_nothing(world, pla
     finally:
         (world.program / "broken").unlink()
     assert done.status == 1
-    assert "`gcloud auth configure-docker europe-docker.pkg.dev`, once" in done.words
+    assert "`gcloud auth configure-docker europe-west1-docker.pkg.dev`, once" in done.words
     assert world.changes() == []
+
+
+def test_a_repository_that_is_missing_is_told_before_anything_is_built(world, place):
+    path = world.program / "config" / "places" / "pushed.yaml"
+    path.write_text(path.read_text().replace("demo/mlops", "demo/mlop"))
+    done = world.run("deploy", place=place)
+    assert done.status == 1
+    assert "there is no repository europe-west1-docker.pkg.dev/demo/mlop: make it" in done.words
+    assert not (world.program / "pushed").exists()
+
+
+def test_an_image_that_is_not_in_the_registry_is_told_before_anything_is_changed(world, bundle):
+    done = world.run("deploy", "--bundle", bundle(images={"tasks": f"{REGISTRY}/{PUSHED}"}))
+    assert done.status == 1
+    assert f"the registry has no image {REGISTRY}/{PUSHED}: push it, or set runner.image to one" in done.words
+    assert world.changes() == []
+
+
+def test_a_rollback_to_a_version_whose_image_is_gone_is_refused_and_changes_nothing(deployed, bundle):
+    folder = bundle(images={"tasks": f"{REGISTRY}/{PUSHED}"})
+    pointer = json.loads(deployed.storage.text(f"{STORE}/current.json"))
+    pointer["history"].append(pointer["history"][0] | {"id": id_of(folder)})
+    deployed.storage.put(f"{STORE}/current.json", json.dumps(pointer))
+    deployed.storage.put(f"{STORE}/{id_of(folder)}.json", (folder / "manifest.json").read_text())
+    before = state(deployed)
+    done = deployed.run("rollback")
+    assert done.status == 1
+    assert f"the registry has no image {REGISTRY}/{PUSHED}: deploy again from its commit" in done.words
+    assert state(deployed) == before
+    assert LOCK not in deployed.storage.names()
+
+
+def test_a_registry_into_which_the_caller_may_not_look_does_not_stop_a_deploy(world, bundle):
+    world.registry.is_forbidden = True
+    done = world.deploy(bundle(images={"tasks": f"{REGISTRY}/team/{PUSHED}"}), "--dry-run")
+    assert f"{REGISTRY}/team/{PUSHED} was not looked for" in done.words
 
 
 def test_the_bundle_has_the_digest_of_the_image_that_was_pushed(world, place):
@@ -51,14 +91,14 @@ def test_the_bundle_has_the_digest_of_the_image_that_was_pushed(world, place):
     assert "nothing, as before the first deploy, is deployed again" in done.words
     assert (world.program / "pushed").read_text() == f"mlops-tasks {REGISTRY}/mlops-tasks\n"
     (name,) = (each for each in world.storage.names() if re.fullmatch(rf"{STORE}/[0-9a-f]{{12}}\.json", each))
-    assert json.loads(world.storage.text(name))["images"] == {"tasks": f"{REGISTRY}/mlops-tasks@sha256:{'1' * 64}"}
+    assert json.loads(world.storage.text(name))["images"] == {"tasks": f"{REGISTRY}/{PUSHED}"}
 
 
 @pytest.mark.slow
 def test_the_checkout_is_deployed_with_the_digest_of_the_image_that_was_pushed(world, place):
     done = world.run("deploy", place=place)
     assert done.status == 0, done.text
-    image = f"{REGISTRY}/mlops-tasks@sha256:{'1' * 64}"
+    image = f"{REGISTRY}/{PUSHED}"
     assert (world.program / "pushed").read_text() == f"mlops-tasks {REGISTRY}/mlops-tasks\n"
     manifest = json.loads(world.storage.text(f"{STORE}/{world.current}.json"))
     assert manifest["images"] == {"tasks": image}

@@ -3,12 +3,14 @@
 import json
 import re
 import subprocess
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from world import ROOT
 
+from deploy import images
 from deploy.bucket import Bucket
 from deploy.environment import Environment
 from deploy.gcloud import Gcloud, GcloudError
@@ -18,13 +20,12 @@ DEPLOY = SimpleNamespace(environment="staging", location="europe-west1", project
 FACTS = {"config": {"softwareConfig": {"pypiPackages": {"old": "==1"}}}, "name": "n", "metadata": {}, "done": True}
 
 
+@dataclass
 class Noted(Gcloud):
-    """Runs nothing and notes each command line."""
+    """Runs nothing and notes each command line; those with `missing` in them fail."""
 
-    def __init__(self):
-        super().__init__("demo", Console(quiet=True))
-        self.lines = []
-        self.missing = None
+    lines: list[str] = field(default_factory=list)
+    missing: str | None = None
 
     def _run(self, command, content):
         self.lines.append(self.line(*command))
@@ -36,7 +37,7 @@ class Noted(Gcloud):
 @pytest.fixture
 def lines(tmp_path):
     """Every command line that the code makes."""
-    gcloud = Noted()
+    gcloud = Noted("demo", Console(quiet=True))
     bucket, secrets = Bucket(gcloud, "a-bucket"), Secrets(gcloud)
     bucket.objects(["dags", "data/config"])
     bucket.text("data/x.json")
@@ -59,6 +60,10 @@ def lines(tmp_path):
     environment.update("airflow_options", {"core-a": "1,2", "core-b": "^x^"}, ["core-c"])
     environment.update("environment_variables", {"A": "1", "B": "x=y;z,|"}, ["C", "D"])
     gcloud.token()
+    registry = "europe-west1-docker.pkg.dev/other/mlops"
+    images.check([f"{registry}/team/tasks@sha256:{'0' * 64}"], gcloud, "")
+    gcloud.is_dry = True
+    images.push(registry, gcloud)
     return gcloud.lines
 
 
