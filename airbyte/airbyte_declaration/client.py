@@ -12,7 +12,7 @@ ACTIVE = ("pending", "queued", "running", "incomplete")
 # Items per page.
 _PAGE = 100
 # Seconds. The timeout is long since a check may first install a connector. The second is the total time of retries when
-# Airbyte limits the rate of requests.
+# Airbyte is busy.
 _TIMEOUT = 900
 _PATIENCE = 60
 # RFC 7240: the local service then accepts configurations without a check; other Airbytes ignore the header.
@@ -71,14 +71,14 @@ class AirbyteApi:
         deadline = time.monotonic() + _PATIENCE
         try:
             answer = self._http.request(method, path, **request)
-            while answer.status_code == 429 and time.monotonic() <= deadline:
+            while _is_busy(answer) and time.monotonic() <= deadline:
                 time.sleep(_pause(answer))
                 answer = self._http.request(method, path, **request)
         except httpx.HTTPError as error:
             raise AirbyteUnavailableError(f"{method} {self.url}{path}: {error!r}; is Airbyte running there?") from error
         if answer.is_success:
             return _content(answer) if answer.content else None
-        raise _refused(f"{method} {self.url}{path}", answer)
+        raise _refused(answer)
 
 
 class _Login(httpx.Auth):
@@ -97,10 +97,21 @@ class _Login(httpx.Auth):
                 return
         answer = yield httpx.Request("POST", self._url, json=self._body)
         if not answer.is_success:
-            raise _refused(f"POST {self._url}", answer)
+            # Becomes the answer of the request.
+            return
         self._token = _content(answer, "access_token")["access_token"]
         request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
+
+
+def _is_busy(answer: httpx.Response) -> bool:
+    """Whether Airbyte has done nothing, and may answer another time."""
+    is_change = answer.request.method != "GET" and not _is_login(answer)
+    return answer.status_code == 429 or (answer.status_code == 503 and not is_change)
+
+
+def _is_login(answer: httpx.Response) -> bool:
+    return answer.url.path.endswith("/applications/token")
 
 
 def _pause(answer: httpx.Response) -> float:
@@ -123,15 +134,15 @@ def _content(answer: httpx.Response, key: str | None = None) -> Any:
     )
 
 
-def _refused(request: str, answer: httpx.Response) -> AirbyteError:
+def _refused(answer: httpx.Response) -> AirbyteError:
     kind = AirbyteUnavailableError if answer.status_code == 503 else AirbyteError
     remedy = ""
-    if answer.url.path.endswith("/applications/token"):
+    if _is_login(answer):
         if answer.status_code == 404:
             remedy = "; correct the address, for example http://HOST:8000/api/public/v1"
-        elif answer.status_code < 500:
+        elif answer.status_code < 500 and answer.status_code != 429:
             remedy = "; check the client id and the client secret"
-    return kind(f"{request}: {_said(answer)}{remedy}")
+    return kind(f"{answer.request.method} {answer.url.copy_with(query=None)}: {_said(answer)}{remedy}")
 
 
 def _said(answer: httpx.Response) -> str:

@@ -154,10 +154,15 @@ class AirflowApi:
                 answer = self._http.request(method, path, **request)
                 return answer if answer.status_code in accepted else answer.raise_for_status()
             except (httpx.TransportError, httpx.HTTPStatusError) as error:
-                final = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
-                if final or time.monotonic() > deadline:
+                if _is_final(error) or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
+
+
+def _is_final(error: httpx.HTTPError) -> bool:
+    """Whether asking again gives the same; a server that limits requests, or fails, may answer another time."""
+    answer = error.response if isinstance(error, httpx.HTTPStatusError) else None
+    return answer is not None and answer.is_client_error and answer.status_code != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _path(dag_id: str, run_id: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from airbyte_testing import connection_of, declare, destination_of, stream
 
-from airbyte_declaration.client import AirbyteApi, AirbyteError
+from airbyte_declaration.client import AirbyteApi, AirbyteError, AirbyteUnavailableError
 from airbyte_declaration.declaration import Declaration, DeclarationError
 from airbyte_declaration.plan import Plan, Step
 
@@ -44,6 +44,8 @@ class Airbyte(BaseHTTPRequestHandler):
         assert url.path.startswith(prefix)
         parts = url.path.removeprefix(prefix).strip("/").split("/")
         if parts == ["applications", "token"]:
+            if own.token_busy:
+                return self.answer(own.token_busy.pop(), {"message": "no"})
             if own.token_status:
                 return self.answer(own.token_status, {"message": "no"})
             own.token = str(uuid.uuid4())
@@ -71,6 +73,7 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Airbyte)
         self.is_cloud, self.has_rested, self.token = is_cloud, False, None
         self.token_page, self.token_status, self.retry_after = None, None, "0.05"
+        self.token_busy = []
         self.requests, self.things = [], {kind: {} for kind in NAMES}
         self.base = f"http://127.0.0.1:{self.server_port}{'/v1' if is_cloud else '/api/public/v1'}"
 
@@ -389,6 +392,21 @@ def test_a_login_that_fails_blames_the_credentials_only_if_they_may_be_wrong(air
     airbyte.token_status = status
     with pytest.raises(AirbyteError, match=rf"POST .*/applications/token: {status} {remedy}$"):
         plan().steps()
+
+
+def test_an_airbyte_that_is_busy_for_a_moment_is_asked_again(airbyte, plan):
+    airbyte.token_busy = [503, 429]
+    do, busy = airbyte.do, [(429, {}), (503, {})]
+    airbyte.do = lambda *request: busy.pop() if busy else do(*request)
+    assert plan().steps() == CREATED
+
+
+def test_a_change_that_a_busy_airbyte_may_have_made_is_not_repeated(airbyte, plan):
+    do = airbyte.do
+    airbyte.do = lambda method, *rest: (503, {}) if method == "POST" else do(method, *rest)
+    with pytest.raises(AirbyteUnavailableError, match="POST .*/workspaces: 503"):
+        list(plan().apply())
+    assert [method for method, *_ in airbyte.requests].count("POST") == 1
 
 
 def test_a_missing_server_is_reported_with_its_address(tmp_path):

@@ -1,5 +1,6 @@
 """Stand-in for Airbyte's public API: lists, creates and updates what a declaration names."""
 
+import itertools
 from typing import Any
 
 from recorded import Answer, Request
@@ -19,6 +20,7 @@ class Airbyte:
     name = "airbyte"
 
     def __init__(self) -> None:
+        self._numbers = itertools.count(1)
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _IDS}
 
     def takes(self, path: str) -> bool:
@@ -38,7 +40,7 @@ class Airbyte:
                 body["configuration"] = dict(body["configuration"])
                 body[name] = body["configuration"].pop(name)
         if request.method == "POST":
-            there.append({key: f"{kind}-{len(there) + 1}", **body})
+            there.append({key: f"{kind}-{next(self._numbers)}", **body})
             return Answer.of(there[-1])
         thing = next(each for each in there if each[key] == number)
         thing.update(body)

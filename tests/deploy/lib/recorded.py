@@ -31,6 +31,14 @@ class Request:
             return None
 
     @property
+    def upload(self) -> str:
+        """Name of the object that is uploaded; "": none is."""
+        if "/upload/" not in self.path:
+            return ""
+        found = re.search(rb'"name": ?"((?:[^"\\\\]|\\\\.)*)"', self.content[:2000])
+        return self.query.get("name") or (json.loads(b'"' + found[1] + b'"') if found else "")
+
+    @property
     def is_change(self) -> bool:
         return self.method != "GET" and not self.path.endswith("/token")
 
@@ -64,7 +72,10 @@ class Service(Protocol):
 
 @dataclass
 class Rule:
-    """What happens to the next `times` requests that match: another answer, or a call before the service answers."""
+    """What happens to the next `times` requests that match: another answer, or a call before the service answers.
+
+    The pattern is searched in the name of the object that is uploaded, a space, and the path.
+    """
 
     method: str
     pattern: str
@@ -73,7 +84,7 @@ class Rule:
     before: Callable[[Request], None] | None = None
 
     def matches(self, request: Request) -> bool:
-        return self.times > 0 and self.method == request.method and bool(re.search(self.pattern, request.path))
+        return self.times > 0 and self.method == request.method and bool(re.search(self.pattern, f"{request.upload} {request.path}"))
 
 
 class Server:

@@ -41,7 +41,7 @@ class Storage:
         if path.endswith("/managedFolders"):
             return Answer.of({"kind": "storage#managedFolders", "items": []})
         content, target = request.content, request.target
-        name = request.query.get("name") or ((m := re.search(rb'"name": ?"([^"]+)"', content[:2000])) and m[1].decode())
+        name = request.upload
         if wanted := request.query.get("ifGenerationMatch"):
             # Of an object that is deleted, changed, or written by a copy or an upload.
             found = _OBJECT.fullmatch(path)

@@ -191,11 +191,8 @@ def _told(request: Request) -> str:
     if "/upload/" not in path:
         verb = "delete" if request.method == "DELETE" else "copy"
         return f"{verb} {path.rpartition('/o/')[2]}"
-    if query["uploadType"] == "resumable":
-        return f"upload {query['name']}" if request.method == "PUT" else ""
-    # The first part of several.
-    metadata = request.content[request.content.index(b"{") :].decode("latin-1")
-    return f"upload {json.JSONDecoder().raw_decode(metadata)[0]['name']}"
+    # A resumable upload begins with a request without content.
+    return "" if query["uploadType"] == "resumable" and request.method == "POST" else f"upload {request.upload}"
 
 
 def id_of(folder: Path) -> str:

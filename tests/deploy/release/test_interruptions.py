@@ -18,14 +18,23 @@ def kill(process):
         each.kill()
 
 
-# A request of each step; the deploy is killed when the service gets it, which then acts on it.
+# A request of each step, in their order; the deploy is killed when the service gets it, which then acts on it.
 MOMENTS = {
+    "the upload": ("POST", "dags/new.py .*/upload/"),
+    "the manifest": ("POST", r"mlops-manifests/\w{12}\.json .*/upload/"),
     "packages": ("PATCH", "/environments/staging"),
     "the wait for packages": ("GET", "/operations/"),
     "options": ("PATCH", "/environments/staging"),
-    "copies": ("POST", "/rewriteTo/"),
+    "the wait for options": ("GET", "/operations/"),
+    "variables": ("PATCH", "/environments/staging"),
+    "Airbyte": ("POST", "/airbyte/connections"),
+    "a secret": ("POST", ":addVersion$"),
+    "copies": ("POST", "/rewriteTo/.*plugins|/rewriteTo/.*dags"),
     "deletion": ("DELETE", "plugins/links.py"),
-    "smoke run": ("POST", "/airflow/api/v2/dags/mlops/dagRuns"),
+    "the import": ("GET", "/airflow/api/v2/importErrors"),
+    "the smoke run of dataops": ("POST", "/airflow/api/v2/dags/dataops/dagRuns"),
+    "the smoke run": ("POST", "/airflow/api/v2/dags/mlops/dagRuns"),
+    "the pointer": ("POST", "current.json .*/upload/"),
 }
 
 
@@ -54,6 +63,8 @@ def killed_at(world, folder, method, pattern):
 )
 def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle, moments):
     folder = bundle(**CHANGED)
+    # So Airbyte and a secret differ, too.
+    deployed.airbyte.things["connections"].pop()
     for moment in moments:
         killed_at(deployed, folder, *MOMENTS[moment])
     done = deployed.deploy(folder)
@@ -72,10 +83,11 @@ def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deploye
 
 
 @pytest.mark.slow
-def test_a_deploy_that_was_killed_is_undone_by_a_rollback(deployed, bundle):
+@pytest.mark.parametrize("moment", ["the upload", "the wait for packages", "copies", "deletion", "the smoke run"])
+def test_a_deploy_that_was_killed_is_undone_by_a_rollback(deployed, bundle, moment):
     before = state(deployed)
-    killed_at(deployed, bundle(**CHANGED), *MOMENTS["deletion"])
-    assert state(deployed) != before
+    killed_at(deployed, bundle(**CHANGED), *MOMENTS[moment])
+    assert state(deployed) != before or moment == "the upload"
     done = deployed.run("rollback")
     assert done.status == 0, done.text
     assert state(deployed) == before
