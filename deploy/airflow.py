@@ -17,6 +17,9 @@ GRAPHS = ("dataops", "mlops")
 # Seconds between two looks, at first and at most.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10
+# Seconds that a check waits for Airflow.
+PATIENCE = 5
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class Airflow:
@@ -25,23 +28,27 @@ class Airflow:
     def __init__(self, gcloud: Gcloud, url: str, token: str):
         """`token`: of the caller; a new one is asked for when it has expired."""
         self.url = url
+        self._gcloud = gcloud
         self._api = AirflowApi(url, _GoogleToken(gcloud, token), trust_env="127.0.0.1" not in url)
+        self._api.patience = PATIENCE
 
     def check(self) -> None:
-        """Check that Airflow answers this caller and that no DAG of the graphs is paused.
+        """Check that Airflow accepts this caller and that no DAG of the graphs is paused, as far as Airflow answers.
 
         Raises:
             StackError: it refuses the caller, or one is paused.
         """
         try:
             paused = [name for name in GRAPHS if self._api.has_dag(name) and self._api.is_paused(name)]
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                raise
-            raise StackError(
-                f"Airflow at {self.url} refuses the caller of gcloud: give the account the role Composer User, and a"
-                " role in Airflow"
-            ) from None
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _REFUSALS:
+                raise StackError(
+                    f"Airflow at {self.url} refuses the caller of gcloud: give the account the role Composer User, and"
+                    " a role in Airflow"
+                ) from None
+            # What is deployed may be what stops it, so a deploy has to be able to replace that.
+            self._gcloud.console.print(f"  Airflow at {self.url} does not answer", markup=False, highlight=False)
+            return
         if paused:
             raise StackError(f"{paused[0]} is paused, so its smoke run would not start: unpause it in {self.url}")
 
@@ -62,6 +69,8 @@ class Airflow:
         """
         texts = {name: bundle(f"dags/{name}.py") for name in GRAPHS if f"dags/{name}.py" in manifest.files}
         ours = [path for path in manifest.files if path.startswith("dags/")]
+        # Its web server starts again when plugins have changed.
+        self._api.patience = limit
         began, pause = time.monotonic(), FIRST_PAUSE
         while True:
             for file, message, tried in self._api.failed_imports():
@@ -70,7 +79,7 @@ class Airflow:
                     raise StackError(f"Airflow cannot import {file}: {message}")
             waiting = [name for name, text in texts.items() if not self._has_read(name, text, since)]
             if not waiting:
-                return self.check()
+                return
             seconds = time.monotonic() - began
             progress(seconds, f"Airflow to import {', '.join(waiting)}")
             if seconds > limit:
@@ -91,7 +100,11 @@ class Airflow:
                 seconds = time.monotonic() - began
                 progress(seconds, f"the smoke run of {dag_id}, {state}")
                 if seconds > limit:
-                    raise StackError(f"the smoke run {run_id} of {dag_id} is {state} after {limit:g} s ({self.url})")
+                    self._api.fail(dag_id, run_id)
+                    raise StackError(
+                        f"the smoke run {run_id} of {dag_id} was {state} after {limit:g} s and was ended: look at"
+                        f" {self.url}, or raise deploy.smoke.timeout"
+                    )
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             if state == "failed":

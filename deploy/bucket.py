@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,7 +17,7 @@ from stack.errors import StackError
 # Where manifests are, the files of each, the pointer and the lock.
 STORE = "data/mlops-manifests"
 POINTER = f"{STORE}/current.json"
-LOCK = f"{STORE}/lock.json"
+LOCK = f"{STORE}/lock/lock.json"
 APPLIED = f"{STORE}/airbyte-applied.json"
 # Objects that one command deletes.
 _AT_ONCE = 200
@@ -36,9 +36,15 @@ class Object:
 
 @dataclass(frozen=True)
 class Pointer:
-    """What is deployed: the ids of the manifests, the current one first, each with its time and who deployed it."""
+    """What is deployed: the ids of manifests, each with its time and who deployed it.
+
+    Attributes:
+        history: the current one first, then those that it replaced.
+        undone: those that a rollback has replaced, newest first.
+    """
 
     history: list[dict[str, str]]
+    undone: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def current(self) -> str | None:
@@ -47,8 +53,28 @@ class Pointer:
 
     @property
     def ids(self) -> list[str]:
-        """Ids of the manifests, the current one first."""
-        return [each["id"] for each in self.history]
+        """Ids of all these manifests, the current one first."""
+        return [each["id"] for each in (*self.history, *self.undone)]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As it is in the bucket."""
+        return {"kind": "current", "history": self.history, "undone": self.undone}
+
+    def ahead(self, entry: dict[str, str]) -> "Pointer":
+        """After a deploy."""
+        others = [[each for each in one if each["id"] != entry["id"]] for one in (self.history, self.undone)]
+        return Pointer([entry, *others[0]], others[1])
+
+    def back(self, name: str) -> "Pointer":
+        """After a rollback to a manifest of the history, whose successors are undone."""
+        at = [each["id"] for each in self.history].index(name)
+        return Pointer(self.history[at:], [*self.history[:at], *self.undone])
+
+    def newest(self, number: int) -> "Pointer":
+        """With that many manifests at most; of undone ones, those for which there is room."""
+        history = self.history[:number]
+        return Pointer(history, self.undone[: number - len(history)])
 
 
 @dataclass(frozen=True)
@@ -66,7 +92,8 @@ class Kept:
             StackError: it is not in the bucket.
         """
         if name not in self.manifests:
-            raise StackError(f"there is no manifest {name} in the bucket: TO is one of {', '.join(self.pointer.ids)}")
+            known = [each for each in self.pointer.ids if each in self.manifests]
+            raise StackError(f"there is no manifest {name} in the bucket: TO is one of {', '.join(known)}")
         return self.manifests[name]
 
 
@@ -77,6 +104,7 @@ class Bucket:
         """`name`: without gs://."""
         self._gcloud = gcloud
         self.name = name
+        self.is_dry = gcloud.is_dry
 
     def url(self, path: str) -> str:
         """Address of an object or folder."""
@@ -103,14 +131,20 @@ class Bucket:
             StackError: an object is not as a deploy writes it; the message names it.
         """
         try:
-            return _kept(self.text(f"{STORE}/*.json"))
+            kept = _kept(self.text(f"{STORE}/*.json"))
         except _MissingError:
             return _kept("")
         except _DAMAGES:
             for name in sorted(self.objects([STORE])):
                 if name.count("/") == STORE.count("/") + 1 and name.endswith(".json"):
                     self._check(name)
-            raise
+            # One was written while it was read.
+            kept = _kept(self.text(f"{STORE}/*.json"))
+        if (current := kept.pointer.current) and current not in kept.manifests:
+            path = f"{STORE}/{current}.json"
+            copy = f"gcloud storage cp {self.url(f'{STORE}/{current}/manifest.json')} {self.url(path)}"
+            raise StackError(f"{self.url(path)}, the manifest of what is deployed, is missing: put it back by `{copy}`")
+        return kept
 
     def _check(self, name: str) -> None:
         try:
@@ -191,7 +225,8 @@ def _kept(text: str) -> Kept:
         content = json.loads(document)
         match content.get("kind"):
             case "current":
-                pointer = Pointer([{key: each[key] for key in ("id", "at", "by")} for each in content["history"]])
+                lists = (content["history"], content.get("undone", []))
+                pointer = Pointer(*([{key: each[key] for key in ("id", "at", "by")} for each in one] for one in lists))
             case "airbyte":
                 applied = dict(content["applied"])
             case None:

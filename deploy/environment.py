@@ -59,7 +59,14 @@ class Environment:
     @property
     def state(self) -> str:
         """Such as RUNNING, UPDATING or ERROR."""
-        return self.facts["state"]
+        return self.facts.get("state", "without a state")
+
+    def check_parts(self) -> None:
+        """Raise a StackError if it has no bucket or no Airflow, as while it is created."""
+        config = self.facts.get("config", {})
+        if not config.get("dagGcsPrefix") or not config.get("airflowUri"):
+            told = f"the environment {self._target.name} is {self.state} and has no bucket or no Airflow"
+            raise StackError(f"{told}: wait until it is RUNNING, or create it (docs/production.md, step 3)")
 
     @property
     def bucket(self) -> str:
@@ -90,6 +97,8 @@ class Environment:
         with TemporaryDirectory() as folder:
             command = ["composer", "environments", "update", *self._where]
             if kind == "packages":
+                # All are replaced, so those that somebody has added meanwhile must be among them.
+                self.look()
                 all_of_them = {k: v for k, v in (self.has(kind) | dict(changed)).items() if k not in removed}
                 command += _packages(all_of_them, Path(folder) / "packages.txt")
             else:

@@ -137,28 +137,29 @@ class Gcloud:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             # Ctrl-C ends this program, not a request that is half done.
             start_new_session=True,
         )
-        interrupted = None
+        given, interrupted = content.encode() if content is not None else None, None
         while True:
             try:
-                out, messages = process.communicate(content, timeout=QUIET)
+                out, messages = process.communicate(given, timeout=QUIET)
                 break
             except subprocess.TimeoutExpired:
-                content = None
+                given = None
                 self.console.print(f"  gcloud {' '.join(command[:3])} waits for an answer", markup=False)
             except KeyboardInterrupt as error:
                 if interrupted:
                     process.kill()
                     raise
-                content, interrupted = None, error
+                given, interrupted = None, error
         if interrupted:
             raise interrupted
+        # As bytes: a secret keeps its line ends.
+        text, told = out.decode(errors="surrogateescape"), messages.decode(errors="replace")
         if process.returncode:
-            raise _error(command, messages)
-        return out, messages
+            raise _error(command, told)
+        return text, told
 
 
 def _error(command: list[str], messages: str) -> StackError:

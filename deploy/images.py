@@ -26,16 +26,19 @@ def push(registry: str, gcloud: Gcloud) -> str | None:
         remedy = "make it (docs/production.md, step 3), or correct deploy.registry"
         command = ["repositories", "describe", found["repository"]]
         _require(gcloud, found, command, f"there is no repository {registry}: {remedy}")
-    commands = [["docker/images"], ["docker/push", TASKS, f"{registry.rstrip('/')}/{TASKS}"]]
+    login = f"gcloud auth configure-docker {registry.partition('/')[0]}"
+    remedies = {
+        ("docker/images",): "its messages are above; `make images` repeats it",
+        ("docker/push", TASKS, f"{registry.rstrip('/')}/{TASKS}"): f"if the registry refuses you, run `{login}`, once",
+    }
     out = ""
-    for command in commands:
+    for command, remedy in remedies.items():
         gcloud.console.print(f"{'$' if gcloud.is_dry else ' '} {' '.join(command)}", markup=False, highlight=False)
         if gcloud.is_dry:
             continue
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if done.returncode:
-            login = f"gcloud auth configure-docker {registry.partition('/')[0]}"
-            raise StackError(f"{' '.join(command)} failed; a registry that refuses the caller wants `{login}`, once")
+            raise StackError(f"{' '.join(command)} failed: {remedy}")
         out = done.stdout
     return out.split()[-1] if out else None
 

@@ -7,11 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from deploy.bucket import LOCK, Bucket
 from deploy.gcloud import GcloudError
@@ -20,6 +21,8 @@ from stack.errors import StackError
 # Seconds that a lease holds, and between two renewals.
 LEASE = 120
 RENEWAL = 30
+# The latest end of a lease that can be a time, in the year 2286.
+_LAST = 1e10
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,18 @@ class Content:
 
     owner: str
     id: str
-    expires: float
+    expires: Annotated[float, Field(ge=0, le=_LAST)]
     deploying: Deploying | None
     kind: str = "lock"
+
+    def check(self) -> None:
+        """Raise a LockError if the lease holds by this machine's clock."""
+        if 0 < self.expires - time.time() <= LEASE:
+            until = datetime.fromtimestamp(self.expires, UTC)
+            raise LockError(
+                f"{self.owner} is deploying to this environment: wait for its end; if it is dead, its lease ends at"
+                f" {until:%H:%M:%S} UTC"
+            )
 
 
 class LockError(StackError):
@@ -103,13 +115,19 @@ class Lock:
         self.left: Deploying | None = None
 
     def __enter__(self) -> Self:
-        """Take the lock."""
+        """Take the lock; a dry run only looks at it."""
         try:
             self._write(0)
+            if self._bucket.is_dry and self.read(self._bucket):
+                self._take_over()
         except GcloudError as error:
             if not error.is_precondition:
                 raise
             self._take_over()
+        except KeyboardInterrupt:
+            if self._is_ours():
+                self._release()
+            raise
         self._renewing.start()
         return self
 
@@ -120,14 +138,17 @@ class Lock:
         if self._lost:
             return
         try:
-            if self._deploying is None:
-                self._bucket.delete([LOCK], generation=self._generation, told=False)
-            else:
-                self._write(self._generation, lease=0)
+            self._release()
         except StackError:
             # The lease runs out by itself; the error that ends the deploy is the one to tell.
             if kind is None:
                 raise
+
+    def _release(self) -> None:
+        if self._deploying is None:
+            self._bucket.delete([LOCK], generation=self._generation, told=False)
+        else:
+            self._write(self._generation, lease=0)
 
     def note(self, deploying: Deploying) -> None:
         """Note how far the deploy is."""
@@ -169,13 +190,8 @@ class Lock:
             # Our own request was answered only when it was tried again.
             self._generation, self._expires = generation, content.expires
             return
-        if 0 < content.expires - time.time() <= LEASE:
-            until = datetime.fromtimestamp(content.expires, UTC)
-            raise LockError(
-                f"{content.owner} is deploying to this environment: wait for its end; if it is dead, its lease ends"
-                f" at {until:%H:%M:%S} UTC"
-            )
-        if content.expires:
+        content.check()
+        if content.expires and not self._bucket.is_dry:
             self._watch(content, generation)
         self.left = self._deploying = content.deploying
         try:
@@ -183,6 +199,10 @@ class Lock:
         except GcloudError as error:
             if error.is_precondition:
                 raise LockError("another deploy has just begun: wait for its end") from None
+            raise
+        except KeyboardInterrupt:
+            if self._is_ours():
+                self._release()
             raise
 
     def _watch(self, content: Content, generation: int) -> None:
@@ -210,32 +230,35 @@ class Lock:
         Raises:
             LockError: the object is not a lock.
         """
-        objects = bucket.objects([LOCK.rpartition("/")[0]])
-        if LOCK not in objects:
-            return None
-        try:
-            return _CONTENT.validate_json(bucket.text(LOCK)), objects[LOCK].generation
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise LockError(f"{bucket.url(LOCK)} is no lock ({reason}): delete it, if nobody deploys") from None
+        generation = None
+        while found := bucket.objects([LOCK.rpartition("/")[0]]).get(LOCK):
+            try:
+                return _CONTENT.validate_json(bucket.text(LOCK)), found.generation
+            except FileNotFoundError:
+                return None
+            except ValidationError as error:
+                # What is written while it is read may be cut off.
+                if generation == found.generation:
+                    reason = error.errors()[0]["msg"]
+                    raise LockError(f"{bucket.url(LOCK)} is no lock ({reason}): delete it, if nobody deploys") from None
+                generation = found.generation
+        return None
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEWAL):
             with self._turn:
                 try:
                     self._write(self._generation)
-                except GcloudError as error:
+                except (StackError, OSError) as error:
                     # Another failure than a lost lock may pass before the lease ends.
-                    if error.is_precondition:
+                    with suppress(StackError, OSError):
                         self._look_again(error)
                     if self._lost:
                         return
 
-    def _look_again(self, error: GcloudError) -> None:
+    def _look_again(self, error: Exception) -> None:
         """After a write that failed: find out whether the lock is lost; raises the error if it says nothing of that."""
-        if not error.is_precondition:
+        if not isinstance(error, GcloudError) or not error.is_precondition:
             raise error
         if not self._is_ours():
             self._lost = "another deploy has taken it"

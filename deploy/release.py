@@ -4,16 +4,19 @@ import getpass
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from rich.markup import escape
 
 from deploy import files, images, secrets
 from deploy import manifest as manifests
 from deploy.bucket import APPLIED, POINTER, STORE, Object, Pointer, md5
 from deploy.declaration import Declared, declared
 from deploy.environment import KINDS
-from deploy.gcloud import TokenError
+from deploy.gcloud import GcloudError, TokenError
 from deploy.lock import LockError
 from deploy.manifest import Manifest
 from deploy.session import Progress, Session
@@ -27,7 +30,30 @@ SAMPLE = ROOT / "data" / "sample"
 SMOKE_SOURCE = "data/smoke"
 
 
-def deploy(session: Session, folder: Path) -> None:
+@dataclass(frozen=True)
+class Ready:
+    """What a deploy needs beside a bundle: the declaration of Airbyte, and the secrets that the caller gives."""
+
+    airbyte: Declared
+    secrets: dict[str, str]
+
+
+def ready(session: Session) -> Ready:
+    """Check what can be checked before an image is built, and collect what a deploy needs.
+
+    Raises:
+        StackError, DeclarationError, …: something is missing or wrong.
+    """
+    target = session.target
+    session.check_state()
+    session.check_lock()
+    airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))
+    values = secrets.require(target, secrets.Secrets(session.gcloud))
+    session.airflow.check()
+    return Ready(airbyte, values)
+
+
+def deploy(session: Session, folder: Path, needs: Ready) -> None:
     """Deploy a bundle.
 
     Raises:
@@ -41,11 +67,7 @@ def deploy(session: Session, folder: Path) -> None:
     if UNKNOWN in wanted.images.values() and not session.gcloud.is_dry:
         raise StackError(f"{folder} has no image yet: deploy without a bundle, which pushes it and makes one")
     hashes = files.verified(folder, wanted)
-    session.check_state()
     images.check(wanted.images.values(), session.gcloud, "push it, or set runner.image to one that is there")
-    airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))
-    values = secrets.require(target, secrets.Secrets(session.gcloud))
-    session.airflow.check()
     with _told(session), session:
         plan = session.plan(wanted.id)
         try:
@@ -53,20 +75,22 @@ def deploy(session: Session, folder: Path) -> None:
             _check_others(session, wanted, files.lacking(objects, hashes), objects)
             _store(session, wanted, folder, hashes, objects)
             _update(session, wanted)
-            ids = _apply_airbyte(session, airbyte)
-            _put_secrets(session, values | ids)
+            ids = _apply_airbyte(session, needs.airbyte)
+            _put_secrets(session, needs.secrets | ids)
             since = _switch(session, wanted, hashes, objects)
             if session.is_changed or session.left or session.kept.pointer.current != wanted.id:
                 session.begin("import of the DAGs and smoke run", touches=True)
                 if not session.gcloud.is_dry:
                     _wait_for_import(session, wanted, since, lambda path: (folder / path).read_text(encoding="utf-8"))
+                    session.airflow.check()
                     with Progress(session.console) as progress:
                         session.airflow.smoke(f"{wanted.id}__{plan.started}", target.deploy.smoke.timeout, progress)
                 _point(session, _ahead(session.kept.pointer, wanted.id))
-        except (LockError, TokenError):
-            raise
+        except (LockError, TokenError) as error:
+            raise _left(session, error) from error
         except FAILURES as error:
             _put_back(session, wanted, error)
+        _forget_old(session)
         session.end()
 
 
@@ -82,24 +106,43 @@ def rollback(session: Session, to: str | None) -> None:
     """
     session.check_state()
     with _told(session), session:
-        history = session.kept.pointer.history
-        if to is None and not session.left and len(history) < 2:
-            raise StackError("there is no manifest before the current one: give TO=…, or deploy")
-        # A deploy that did not end is undone first.
-        name = to or (session.kept.pointer.current if session.left else history[1]["id"])
-        wanted = session.kept.manifest(name) if name else _nothing(session.target.place)
+        wanted = _before(session, to)
         images.check(wanted.images.values(), session.gcloud, "deploy again from its commit, or give another TO=…")
         session.plan(wanted.id, is_undoing=True)
-        _restore(session, wanted)
-        if name:
-            _point(session, _back(session.kept.pointer, name))
+        try:
+            _restore(session, wanted)
+            if wanted.files:
+                _point(session, _back(session.kept.pointer, wanted.id))
+        except FAILURES as error:
+            raise _left(session, error) from error
+        _forget_old(session)
         session.end()
+
+
+def _before(session: Session, to: str | None) -> Manifest:
+    """The manifest that a rollback puts in place; one that did not end goes on, and a deploy that did not is undone."""
+    kept, left, nothing = session.kept, session.left, _nothing(session.target.place)
+    if to is None and not left and len(kept.pointer.history) < 2:
+        raise StackError("there is no manifest before the current one: give TO=…, or deploy")
+    name = to or (left.to if left and left.is_undoing else None)
+    name = name or (kept.pointer.current or nothing.id if left else kept.pointer.history[1]["id"])
+    return nothing if name == nothing.id else kept.manifest(name)
+
+
+def _left(session: Session, error: BaseException) -> BaseException:
+    """The error of a deploy or rollback that stops halfway, with how to go on."""
+    if not session.is_touched:
+        return error
+    place = f"PLACE={session.target.place}"
+    again = f"`make deploy {place}` goes on with this checkout, `make deploy-rollback {place}` goes back"
+    return StackError(f"{error}; nothing was put back: {again}")
 
 
 def _restore(session: Session, wanted: Manifest) -> None:
     """Make files and settings those of a manifest that was deployed before; waits for the import of its DAGs."""
     objects = _objects(session, wanted)
     hashes = files.stored(objects, wanted)
+    _check_others(session, wanted, files.lacking(objects, hashes), objects)
     _update(session, wanted)
     since = _switch(session, wanted, hashes, objects)
     if not session.gcloud.is_dry and wanted.files:
@@ -113,7 +156,7 @@ def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
     if not session.is_touched:
         session.end()
         raise StackError(f"{error}; nothing that runs was changed") from error
-    session.console.print(f"[red]{failed.id} failed[/]: {' '.join(str(error).split())}", highlight=False)
+    session.console.print(f"[red]{failed.id} failed[/]: {escape(' '.join(str(error).split()))}", highlight=False)
     session.kept.manifests[failed.id] = failed
     name = current or "nothing, as before the first deploy,"
     try:
@@ -121,6 +164,9 @@ def _put_back(session: Session, failed: Manifest, error: BaseException) -> None:
         session.plan(former.id, is_undoing=True)
         session.settle(None)
         _restore(session, former)
+        if session.bucket.kept().pointer != session.kept.pointer:
+            # The answer to the last write was lost.
+            _point(session, session.kept.pointer)
     except FAILURES as second:
         again = "`make deploy` or `make deploy-rollback` goes on"
         raise StackError(f"{error}; and {name} could not be put back: {second}: {again}") from second
@@ -226,7 +272,11 @@ def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects:
         objects = session.bucket.objects(files.folders([wanted]))
         if bad := files.lacking(objects, hashes):
             raise StackError(f"{session.bucket.url(bad[0])} is not what was copied there: does anybody else write it?")
-    return _last(objects, wanted)
+    last = _last(objects, wanted)
+    if gone and not session.gcloud.is_dry:
+        # By the bucket's clock: what was noted before the deletion.
+        last = max(last, session.noted())
+    return last
 
 
 def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content: Callable[[str], str]) -> None:
@@ -237,26 +287,31 @@ def _wait_for_import(session: Session, wanted: Manifest, since: datetime, conten
 
 
 def _point(session: Session, pointer: Pointer) -> None:
-    """Name what is deployed, and delete the copies of manifests that are not among the last ones."""
+    """Name what is deployed."""
     session.check()
-    kept = Pointer(pointer.history[: session.target.deploy.keep])
-    session.bucket.put(POINTER, {"kind": "current", "history": kept.history})
-    if old := session.kept.manifests.keys() - set(kept.ids):
-        objects = session.bucket.objects([STORE])
-        old_ones = [name for name in objects if name.split("/")[2].removesuffix(".json") in old]
-        if old_ones:
-            session.bucket.delete(old_ones)
+    kept = pointer.newest(session.target.deploy.keep)
+    session.bucket.put(POINTER, kept.content)
+    session.kept = replace(session.kept, pointer=kept)
+
+
+def _forget_old(session: Session) -> None:
+    """Delete the copies of manifests that are not among the last ones."""
+    old = session.kept.manifests.keys() - set(session.kept.pointer.ids)
+    try:
+        if old and (objects := session.bucket.objects([STORE])):
+            session.bucket.delete([name for name in objects if name.split("/")[2].removesuffix(".json") in old])
+    except GcloudError as error:
+        # They only take room, and the next deploy tries again.
+        session.console.print(f"  old versions stay in the bucket: {error}", markup=False, highlight=False)
 
 
 def _ahead(pointer: Pointer, name: str) -> Pointer:
-    entry = {"id": name, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": getpass.getuser()}
-    return Pointer([entry, *(each for each in pointer.history if each["id"] != name)])
+    return pointer.ahead({"id": name, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": getpass.getuser()})
 
 
 def _back(pointer: Pointer, name: str) -> Pointer:
-    """The pointer after a rollback: what was deployed after that manifest is no longer before anything."""
-    ids = pointer.ids
-    return Pointer(pointer.history[ids.index(name) :]) if name in ids else _ahead(pointer, name)
+    """The pointer after a rollback; one that goes to what an earlier rollback has replaced is like a deploy."""
+    return pointer.back(name) if name in [each["id"] for each in pointer.history] else _ahead(pointer, name)
 
 
 def _nothing(place: str) -> Manifest:
@@ -265,11 +320,11 @@ def _nothing(place: str) -> Manifest:
 
 
 def _sample() -> dict[str, str]:
-    return {path.name: md5(path.read_bytes()) for path in SAMPLE.iterdir()}
+    return {path.name: md5(path.read_bytes()) for path in SAMPLE.iterdir() if path.is_file()}
 
 
 def _last(objects: dict[str, Object], wanted: Manifest) -> datetime:
-    times = [objects[path].updated for path in wanted.files if path in objects and path.startswith("dags/")]
+    times = [objects[path].updated for path in wanted.files if path in objects]
     return max(times, default=datetime.now(UTC))
 
 
@@ -283,6 +338,7 @@ def _told(session: Session) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        again = f"run it again to go on, or `make deploy-rollback PLACE={session.target.place}` to undo it"
+        place = f"PLACE={session.target.place}"
+        again = f"`make deploy {place}` goes on with this checkout, `make deploy-rollback {place}` goes back"
         session.console.print(f"Interrupted; what was begun runs on in Google's cloud: {again}", highlight=False)
         raise

@@ -1,11 +1,13 @@
 """Commands that work on an environment of Composer: deploy, rollback, status."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from deploy import images, release
-from deploy.commands import BUNDLE
 from deploy.session import Session
 from deploy.settings import UNKNOWN, Target
 from deploy.status import lines
@@ -28,10 +30,13 @@ def deploy(place: str, bundle: Path | None, *, dry_run: bool) -> None:
     """Build and push the image, make the bundle and deploy it to the place's environment."""
     target = Target(place)
     session = Session(target, console, is_dry=dry_run)
+    needs = release.ready(session)
     if bundle is None and (registry := target.deploy.registry):
-        session.check_state()
+        # What is wrong with the bundle is found before an image is built for it.
+        target.bundle()
         target.config["runner"]["image"] = images.push(registry, session.gcloud) or UNKNOWN
-    release.deploy(session, bundle or _made(target))
+    with _bundle(target, bundle) as folder:
+        release.deploy(session, folder, needs)
     if not dry_run:
         console.print(f"[green]{place} is deployed[/]", highlight=False)
 
@@ -56,14 +61,19 @@ def status(place: str, bundle: Path | None) -> None:
     if target.deploy.registry and (now := session.kept.pointer.current):
         # The image is made when it is deployed; the rest can be compared.
         target.config["runner"]["image"] = session.kept.manifest(now).images.get("tasks", UNKNOWN)
-    for line in lines(session, bundle or _made(target)):
-        console.print(line, highlight=False, markup=False)
+    with _bundle(target, bundle) as folder:
+        for line in lines(session, folder):
+            console.print(line, highlight=False, markup=False)
 
 
-def _made(target: Target) -> Path:
-    """The bundle of this checkout."""
-    target.bundle().write(BUNDLE)
-    return BUNDLE
+@contextmanager
+def _bundle(target: Target, given: Path | None) -> Iterator[Path]:
+    """Folder of the bundle that was given, or of that of this checkout, which no other command changes."""
+    with TemporaryDirectory() as name:
+        folder = given or Path(name) / "bundle"
+        if given is None:
+            target.bundle().write(folder)
+        yield folder
 
 
 COMMANDS = [deploy, rollback, status]

@@ -14,13 +14,16 @@ VARIABLE = "airflow-variables-"
 
 
 def given(target: Target, environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
-    """The secrets of a place by name, with their values; None: the caller gives none, so the stored one stays."""
+    """The secrets of a place by name, with their values; None: the caller gives none, so the stored one stays.
+
+    An empty value is none: that is what CI systems set for a secret that is missing.
+    """
     deploy = target.deploy
     found: dict[str, str | None] = {
-        f"{CONNECTION}{name}": environ.get(f"AIRFLOW_CONN_{name.upper()}") for name in deploy.connections
+        f"{CONNECTION}{name}": environ.get(f"AIRFLOW_CONN_{name.upper()}") or None for name in deploy.connections
     }
     for name, value in deploy.variables.items():
-        found[f"{VARIABLE}{name}"] = environ.get(f"AIRFLOW_VAR_{name.upper()}") if value is None else value
+        found[f"{VARIABLE}{name}"] = value or environ.get(f"AIRFLOW_VAR_{name.upper()}") or None
     return found
 
 

@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.text import Text
 
 from deploy.airflow import Airflow
-from deploy.bucket import Bucket, Kept
+from deploy.bucket import LOCK, STORE, Bucket, Kept
 from deploy.environment import Environment, OperationError
 from deploy.gcloud import Gcloud
 from deploy.lock import Deploying, Lock
@@ -45,6 +47,7 @@ class Session:
         token = self.gcloud.token()
         self.environment = Environment(self.gcloud, target)
         self.environment.look()
+        self.environment.check_parts()
         self.bucket = Bucket(self.gcloud, self.environment.bucket)
         self.airflow = Airflow(self.gcloud, self.environment.airflow, token)
         self._lock = Lock(self.bucket, lambda text: console.print(text, highlight=False, markup=False))
@@ -57,8 +60,14 @@ class Session:
             return
         found = Lock.read(self.bucket) if self.environment.state == "UPDATING" else None
         if not found or not found[0].deploying:
-            remedy = "wait for its end, then run again" if self.environment.state == "UPDATING" else "repair it first"
+            remedies = {"ERROR": "repair it first", "DELETING": "name another one in deploy.environment"}
+            remedy = remedies.get(self.environment.state, "wait for its end, then run again")
             raise StackError(f"the environment {self.target.name} is {self.environment.state}: {remedy}")
+
+    def check_lock(self) -> None:
+        """Raise a LockError if another deploy holds the lock."""
+        if found := Lock.read(self.bucket):
+            found[0].check()
 
     def __enter__(self) -> Self:
         """Take the lock, wait for what a dead deploy has begun, and read what the bucket holds."""
@@ -67,12 +76,18 @@ class Session:
             if left := self._lock.left:
                 self.is_touched = True
                 verb = "a way back to" if left.is_undoing else "a deploy of"
-                self.console.print(f"Taking up {verb} {left.to} that did not end ({left.step})", highlight=False)
+                told = f"Taking up {verb} {left.to} that did not end ({left.step})"
+                self.console.print(told, highlight=False, markup=False)
                 self.settle(left.operation)
+            else:
+                # Somebody may have changed it since, while an image was built.
+                self.environment.look()
+                self.check_state()
             self.kept = self.bucket.kept()
             if others := {each.place for each in self.former} - {self.target.place}:
                 told = f"the environment {self.target.name} is that of PLACE={', '.join(others)}"
-                raise StackError(f"{told}: give {self.target.place} one of its own")
+                remedy = f"give {self.target.place} one of its own, or if that was its name, delete"
+                raise StackError(f"{told}: {remedy} {self.bucket.url(STORE)}, which forgets what was deployed")
         except BaseException as error:
             self._lock.__exit__(type(error))
             raise
@@ -118,11 +133,15 @@ class Session:
         """
         assert self._deploying is not None
         self._lock.check()
-        self.console.print(f"  {step}", highlight=False)
+        self.console.print(f"  {step}", highlight=False, markup=False)
         self._deploying = replace(self._deploying, step=step, operation=None)
         self._lock.note(self._deploying)
         self.is_changed = True
         self.is_touched |= touches
+
+    def noted(self) -> datetime:
+        """When the step that runs was noted, or the lease renewed since, by the bucket's clock."""
+        return self.bucket.objects([LOCK.rpartition("/")[0]])[LOCK].updated
 
     def check(self) -> None:
         """Raise a LockError if the lock is lost."""
@@ -188,7 +207,7 @@ class Progress:
         """Tell what is waited for, and for how long."""
         text = f"waiting for {what}: {seconds // 60:.0f} min {seconds % 60:02.0f} s"
         if self._status:
-            self._status.update(text)
+            self._status.update(Text(text))
         elif seconds >= self._next:
             self._console.print(f"  {text}", highlight=False, markup=False)
             self._next = seconds + LINES

@@ -22,7 +22,7 @@ class AirflowApi:
 
     def __init__(self, url: str, auth: httpx.Auth, *, trust_env: bool = False):
         """`url`: of Airflow itself; `trust_env`: whether the caller's proxy is used."""
-        self.patience = PATIENCE
+        self.patience: float = PATIENCE
         headers = {"Accept": "application/json"}
         self._http = httpx.Client(
             base_url=f"{url}/api/v2", auth=auth, headers=headers, timeout=TIMEOUT, trust_env=trust_env
@@ -72,7 +72,11 @@ class AirflowApi:
     def end_unfinished_runs(self, dag_id: str) -> None:
         """Set interrupted runs to failed; otherwise their tasks would continue now."""
         for run in self._get(f"/dags/{dag_id}/dagRuns", state=["running", "queued"])["dag_runs"]:
-            self._ask("PATCH", _path(dag_id, run["dag_run_id"]), json={"state": "failed"})
+            self.fail(dag_id, run["dag_run_id"])
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """End a run as failed; its tasks are stopped."""
+        self._ask("PATCH", _path(dag_id, run_id), json={"state": "failed"})
 
     def trigger(self, dag_id: str, note: str, *, run_id: str | None = None, conf: dict[str, Any] | None = None) -> str:
         """Start a run now, with a note that Airflow shows, unless there is one of this id; returns its id."""

@@ -4,7 +4,9 @@ import re
 
 from recorded import Answer, Request, refusal
 
-_REPOSITORY = re.compile(r"/v1/(projects/demo/locations/europe-west1/repositories/mlops)(?:/packages/(.+)/versions/(.+))?")
+_REPOSITORY = re.compile(
+    r"/v1/projects/demo/locations/europe-west1/repositories/mlops(?:/packages/(.+)/versions/(.+))?"
+)
 
 
 class ArtifactRegistry:
@@ -28,6 +30,6 @@ class ArtifactRegistry:
         found = _REPOSITORY.fullmatch(request.path)
         if self.is_forbidden:
             return refusal(403, "PERMISSION_DENIED", "Permission artifactregistry.versions.get denied")
-        if not found or (found[2] and f"{found[2]}@{found[3]}" not in self.images):
+        if not found or (found[1] and f"{found[1]}@{found[2]}" not in self.images):
             return refusal(404, "NOT_FOUND", "Requested entity was not found.")
         return Answer.of({"name": request.path.removeprefix("/v1/"), "createTime": "2026-11-01T00:00:00Z"})

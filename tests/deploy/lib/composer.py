@@ -66,7 +66,9 @@ class Composer:
         software = {"imageVersion": "composer-3-airflow-3.2.2-build.1", **self.software}
         places = {"dagGcsPrefix": f"gs://{self._bucket}/dags", "airflowUri": self._airflow}
         state = "UPDATING" if self.running else self.state
-        return {"name": name, "state": state, "config": {"softwareConfig": software, **places}}
+        # What is created has no bucket and no Airflow yet.
+        config = {} if state == "CREATING" else {"softwareConfig": software, **places}
+        return {"name": name, "state": state, "config": config}
 
     def _update(self, name: str, mask: list[str], body: dict[str, Any]) -> Answer:
         if self.running:

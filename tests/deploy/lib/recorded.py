@@ -84,7 +84,8 @@ class Rule:
     before: Callable[[Request], None] | None = None
 
     def matches(self, request: Request) -> bool:
-        return self.times > 0 and self.method == request.method and bool(re.search(self.pattern, f"{request.upload} {request.path}"))
+        text = f"{request.upload} {request.path}"
+        return self.times > 0 and self.method == request.method and bool(re.search(self.pattern, text))
 
 
 class Server:

@@ -36,7 +36,7 @@ CHANGED = {
     "airflow_options": {"core-parallelism": "8"},
     "environment_variables": {"LISTS": "a"},
 }
-LOCK = "data/mlops-manifests/lock.json"
+LOCK = "data/mlops-manifests/lock/lock.json"
 OVERLAY = {
     "airbyte": {"url": "${AIRBYTE}", "clientId": "id", "clientSecret": "${AIRBYTE_SECRET}"},
     "destinations": [

@@ -2,11 +2,12 @@
 
 import json
 import re
+import time
 
 import pytest
 import yaml
 from recorded import Rule, refusal
-from world import LOCK, PLACE, id_of, state
+from world import LOCK, PLACE
 
 REGISTRY = "europe-west1-docker.pkg.dev/demo/mlops"
 PUSHED = f"mlops-tasks@sha256:{'1' * 64}"
@@ -63,18 +64,13 @@ def test_an_image_that_is_not_in_the_registry_is_told_before_anything_is_changed
     assert world.changes() == []
 
 
-def test_a_rollback_to_a_version_whose_image_is_gone_is_refused_and_changes_nothing(deployed, bundle):
-    folder = bundle(images={"tasks": f"{REGISTRY}/{PUSHED}"})
-    pointer = json.loads(deployed.storage.text(f"{STORE}/current.json"))
-    pointer["history"].append(pointer["history"][0] | {"id": id_of(folder)})
-    deployed.storage.put(f"{STORE}/current.json", json.dumps(pointer))
-    deployed.storage.put(f"{STORE}/{id_of(folder)}.json", (folder / "manifest.json").read_text())
-    before = state(deployed)
-    done = deployed.run("rollback")
+def test_a_deploy_that_another_one_locks_out_builds_nothing(world, place):
+    lock = {"kind": "lock", "owner": "ada", "id": "x", "expires": time.time() + 60, "deploying": None}
+    world.storage.put(LOCK, json.dumps(lock))
+    done = world.run("deploy", place=place)
     assert done.status == 1
-    assert f"the registry has no image {REGISTRY}/{PUSHED}: deploy again from its commit" in done.words
-    assert state(deployed) == before
-    assert LOCK not in deployed.storage.names()
+    assert "ada is deploying to this environment" in done.words
+    assert not (world.program / "pushed").exists()
 
 
 def test_a_registry_into_which_the_caller_may_not_look_does_not_stop_a_deploy(world, bundle):
@@ -110,3 +106,4 @@ def test_the_checkout_is_deployed_with_the_digest_of_the_image_that_was_pushed(w
     assert options["secrets-backend"].endswith("CloudSecretManagerBackend")
     status = world.run("status", place=place)
     assert "this checkout  nothing differs" in status.text
+    assert not (world.program / "var").exists(), "each command has a bundle of its own"

@@ -46,7 +46,7 @@ def lines(tmp_path):
     bucket.upload(tmp_path, "data/config")
     bucket.copy("data/mlops-manifests/1/dags", "dags")
     bucket.delete(["dags/x.py", "dags/y.py"])
-    bucket.delete(["data/lock.json"], generation=5)
+    bucket.delete(["data/lock/lock.json"], generation=5)
     secrets.stored(["airflow-variables-x"])
     secrets.put("airflow-variables-x", "1")
     gcloud.missing = "versions add"

@@ -2,12 +2,15 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from recorded import Answer, Rule, refusal
 from world import CHANGED, ROOT, id_of, state
 
-from deploy import declaration
+from deploy import declaration, release
+from deploy import manifest as manifests
+from deploy.bucket import Object, Pointer
 
 STORE = "data/mlops-manifests"
 SOFTWARE = {
@@ -43,7 +46,7 @@ def test_a_first_deploy_sets_everything_in_order(first_deploy, bundle):
     }
     assert json.loads(saved.objects[f"{STORE}/current.json"])["history"][0]["id"] == name
     assert saved.objects[f"{STORE}/{name}.json"] == (bundle() / "manifest.json").read_text()
-    assert f"{STORE}/lock.json" not in saved.objects, "the lock is released"
+    assert f"{STORE}/lock/lock.json" not in saved.objects, "the lock is released"
 
 
 def test_airflow_finds_airbyte_and_both_sets_of_connections_in_secret_manager(first_deploy, services):
@@ -76,17 +79,23 @@ def test_an_unchanged_bundle_changes_nothing(deployed, bundle):
     deployed.deploy(bundle())
     assert deployed.changes() == []
     assert not [each for each in deployed.server.requests if each.service == "airflow" and each.method == "POST"]
-    assert f"{STORE}/lock.json" not in deployed.storage.names()
+    assert f"{STORE}/lock/lock.json" not in deployed.storage.names()
 
 
 def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone_and_a_rollback_undoes_it(deployed, bundle):
     others = {"dags/theirs.py": "theirs", "plugins/theirs.py": "theirs", "data/config/theirs.yaml": "theirs"}
     for name, text in others.items():
         deployed.storage.put(name, text)
-    deployed.composer.software["pypiPackages"]["theirs"] = "==1"
     deployed.composer.software["airflowConfigOverrides"]["webserver-theirs"] = "1"
     deployed.composer.software["envVariables"]["THEIRS"] = "1"
     first = state(deployed)
+    first[1]["pypiPackages"]["theirs"] = "==1"
+
+    def add_package(_request):
+        deployed.composer.software["pypiPackages"]["theirs"] = "==1"
+
+    # Somebody adds a package while the deploy begins.
+    deployed.server.rules = [Rule("POST", "lock.json .*/upload/", before=add_package)]
     folder = bundle(
         files={
             "dags/mlops.py": "import pipeline  # new\n",
@@ -116,6 +125,8 @@ def test_a_changed_bundle_changes_what_differs_and_leaves_others_alone_and_a_rol
     }
     assert deployed.current == id_of(folder)
     secrets = json.loads(json.dumps(deployed.secrets.versions))
+    # A rollback has no smoke run, so a paused DAG does not stop it.
+    deployed.airflow.paused = {"dataops"}
     done = deployed.run("rollback")
     assert done.status == 0, done.text
     assert state(deployed) == first
@@ -149,10 +160,27 @@ def test_a_dry_run_prints_each_command_and_changes_nothing(deployed, bundle):
         assert any(part in each.replace("'", "") for each in commands), (part, commands)
 
 
+def test_a_pointer_keeps_what_a_rollback_has_replaced():
+    entries = [{"id": str(number), "at": "", "by": ""} for number in range(5)]
+    pointer = Pointer(entries)
+    back = pointer.back("2").newest(4)
+    assert (back.history, back.undone) == (entries[2:], entries[:1])
+    again = back.ahead(entries[0])
+    assert (again.history, again.undone) == ([entries[0], *entries[2:]], [])
+    assert back.newest(2) == Pointer(entries[2:4], [])
+
+
+def test_files_of_data_and_plugins_count_for_when_the_files_last_changed(bundle):
+    wanted = manifests.read(bundle() / "manifest.json")
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    objects = {path: Object("", 1, late if path.startswith("data/") else early) for path in wanted.files}
+    assert release._last(objects, wanted) == late
+
+
 class Busy(Rule):
     """The first request of each kind is refused: reads with 503, changes with 429."""
 
-    KIND = re.compile(r"/upload/|/rewriteTo/|/operations|/environments/|:\w+$|/api/v2/\w+|/airbyte/\w+|/secrets|/o/|/o$")
+    KIND = re.compile(r"/upload/|/rewriteTo/|/operations|/environments/|:\w+$|/(v2|airbyte)/\w+|/secrets|/o/|/o$")
 
     def __init__(self):
         super().__init__("", "")

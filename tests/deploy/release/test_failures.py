@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import yaml
 from recorded import Answer, Request, Rule, refusal
-from world import CHANGED, LOCK, state
+from world import CHANGED, LOCK, id_of, state
 
 
 def failed(world, folder):
@@ -57,7 +58,7 @@ def break_import(world):
 
 
 def break_smoke(world):
-    world.airflow.failing = {"mlops": "the warehouse is on fire"}
+    world.airflow.failing = {"mlops": "the warehouse is on [/fire]"}
 
 
 STEPS = {
@@ -70,7 +71,7 @@ STEPS = {
     "a copy": (refuse_copy, "no permission to copy"),
     "a deletion": (refuse_deletion, "no permission to delete"),
     "the import": (break_import, "new.py"),
-    "the smoke run": (break_smoke, "transform: the warehouse is on fire"),
+    "the smoke run": (break_smoke, "transform: the warehouse is on [/fire]"),
 }
 
 
@@ -115,6 +116,36 @@ def test_what_could_not_be_put_back_is_put_back_by_the_next_rollback(deployed, b
     assert done.status == 0, done.text
     assert state(deployed) == before
     assert LOCK not in deployed.storage.names()
+
+
+@pytest.mark.slow
+def test_a_token_that_expires_on_the_way_is_told_with_how_to_go_on(deployed, bundle):
+    answer = refusal(401, "UNAUTHENTICATED", "Invalid credentials")
+    deployed.server.rules = [Rule("POST", "/rewriteTo/", times=9, answer=answer)]
+    folder = bundle(**CHANGED)
+    done = deployed.run("deploy", "--bundle", folder)
+    assert done.status == 1
+    assert "gcloud has no valid token" in done.words
+    assert "nothing was put back: `make deploy PLACE=staging` goes on" in done.words
+    deployed.server.rules = []
+    deployed.deploy(folder)
+
+
+@pytest.mark.slow
+def test_old_versions_that_cannot_be_deleted_stop_nothing(world, bundle):
+    place = yaml.safe_load((world.program / "config" / "places" / "staging.yaml").read_text())
+    place["deploy"]["keep"] = 2
+    (world.program / "config" / "places" / "few.yaml").write_text(yaml.safe_dump(place))
+    overlay = (world.program / "airbyte" / "connections.staging.yaml").read_text()
+    (world.program / "airbyte" / "connections.few.yaml").write_text(overlay)
+    answer = refusal(403, "PERMISSION_DENIED", "no permission to delete")
+    world.server.rules = [Rule("DELETE", "mlops-manifests/[0-9a-f]", times=99, answer=answer)]
+    for number in range(3):
+        folder = bundle(place="few", environment_variables={"NUMBER": str(number)})
+        done = world.run("deploy", "--bundle", folder, place="few")
+        assert done.status == 0, done.text
+    assert "old versions stay in the bucket" in done.words
+    assert world.current == id_of(folder)
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
-"""How a command of gcloud is repeated, and which of its errors are told at once."""
+"""How a command of gcloud is run and repeated, which of its errors are told at once, and what is a secret."""
+
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from deploy import gcloud as gclouds
+from deploy import secrets
 from deploy.gcloud import Gcloud, GcloudError
 
 
@@ -26,6 +29,26 @@ def gcloud(monkeypatch):
         return made
 
     return make
+
+
+def test_line_ends_of_what_is_read_and_written_stay(tmp_path, monkeypatch):
+    program = tmp_path / "gcloud"
+    program.write_text("#!/bin/sh\nexec cat\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    text, _ = Gcloud("demo", Console(quiet=True)).change("secrets", content="a\r\nü\n")
+    assert text == "a\r\nü\n"
+
+
+def test_an_empty_variable_of_the_caller_gives_no_secret():
+    deploy = SimpleNamespace(connections=["db", "mlflow"], variables={"region": "eu", "token": None})
+    environ = {"AIRFLOW_CONN_DB": "", "AIRFLOW_CONN_MLFLOW": "https://x", "AIRFLOW_VAR_TOKEN": ""}
+    assert secrets.given(SimpleNamespace(deploy=deploy), environ) == {
+        "airflow-connections-db": None,
+        "airflow-connections-mlflow": "https://x",
+        "airflow-variables-region": "eu",
+        "airflow-variables-token": None,
+    }
 
 
 LIMITED = ("RESOURCE_EXHAUSTED: Quota exceeded", "HTTPError 429: Too many requests")

@@ -38,8 +38,8 @@ MOMENTS = {
 }
 
 
-def killed_at(world, folder, method, pattern):
-    """Deploy, and kill the deploy at its first request that matches."""
+def killed_at(world, method, pattern, *command):
+    """Run a command, and kill it at its first request that matches."""
     process = None
     reached = threading.Event()
 
@@ -48,7 +48,7 @@ def killed_at(world, folder, method, pattern):
         kill(process)
 
     world.server.rules = [Rule(method, pattern, before=strike)]
-    process = world.start("deploy", "--bundle", folder)
+    process = world.start(*command)
     text, _ = process.communicate(timeout=300)
     assert reached.is_set(), text
     world.server.rules = []
@@ -58,7 +58,7 @@ def killed_at(world, folder, method, pattern):
 
 @pytest.mark.parametrize(
     "moments",
-    [("the wait for packages", "copies", "smoke run"), pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
+    [("the wait for packages", "copies", "the smoke run"), pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
 def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle, moments):
@@ -66,7 +66,7 @@ def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deploye
     # So Airbyte and a secret differ, too.
     deployed.airbyte.things["connections"].pop()
     for moment in moments:
-        killed_at(deployed, folder, *MOMENTS[moment])
+        killed_at(deployed, *MOMENTS[moment], "deploy", "--bundle", folder)
     done = deployed.deploy(folder)
     assert "did not end" in done.text
     assert deployed.current == id_of(folder)
@@ -86,16 +86,32 @@ def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deploye
 @pytest.mark.parametrize("moment", ["the upload", "the wait for packages", "copies", "deletion", "the smoke run"])
 def test_a_deploy_that_was_killed_is_undone_by_a_rollback(deployed, bundle, moment):
     before = state(deployed)
-    killed_at(deployed, bundle(**CHANGED), *MOMENTS[moment])
+    killed_at(deployed, *MOMENTS[moment], "deploy", "--bundle", bundle(**CHANGED))
     assert state(deployed) != before or moment == "the upload"
+    dry = deployed.run("rollback", "--dry-run")
+    assert (dry.status, "did not end" in dry.text) == (0, True), dry.text
     done = deployed.run("rollback")
     assert done.status == 0, done.text
     assert state(deployed) == before
 
 
 @pytest.mark.slow
+def test_a_rollback_that_was_killed_goes_on_when_it_is_run_again_and_can_be_taken_back(deployed, bundle):
+    before, folder = state(deployed), bundle(**CHANGED)
+    deployed.deploy(folder)
+    after = state(deployed)
+    killed_at(deployed, *MOMENTS["the wait for packages"], "rollback")
+    done = deployed.run("rollback")
+    assert done.status == 0, done.text
+    assert state(deployed) == before
+    done = deployed.run("rollback", "--to", id_of(folder))
+    assert done.status == 0, done.text
+    assert state(deployed) == after
+
+
+@pytest.mark.slow
 def test_another_bundle_takes_the_place_of_one_that_was_killed(deployed, bundle):
-    killed_at(deployed, bundle(**CHANGED), *MOMENTS["deletion"])
+    killed_at(deployed, *MOMENTS["deletion"], "deploy", "--bundle", bundle(**CHANGED))
     folder = bundle()
     deployed.deploy(folder)
     assert "dags/new.py" not in deployed.live(), "the files of the dead deploy are gone"

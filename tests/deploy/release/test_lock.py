@@ -9,7 +9,7 @@ import pytest
 
 from deploy import lock
 from deploy.bucket import LOCK, Object
-from deploy.gcloud import GcloudError
+from deploy.gcloud import GcloudError, TokenError
 from deploy.lock import Deploying, Lock, LockError
 
 STALE = "gcloud storage cp: HTTPError 412: Precondition failed"
@@ -19,6 +19,7 @@ class Bucket:
     """One object; `faults` are raised by the next writes, after which the write has happened or not."""
 
     def __init__(self):
+        self.is_dry = False
         self.content, self.generation, self.writes = None, 0, 0
         self.faults = []
         self.written = threading.Condition()
@@ -177,6 +178,59 @@ def test_the_lock_of_a_dead_machine_whose_clock_was_ahead_is_taken(bucket, quick
     with Lock(bucket, print) as held:
         held.check()
     assert bucket.content is None
+
+
+def test_a_lock_that_is_written_while_it_is_read_is_read_again(bucket, monkeypatch):
+    content = {"id": "x", "owner": "ada", "expires": 1, "deploying": None}
+    bucket.content, bucket.generation = content, 5
+    texts = ['{"id": "x", "own']
+
+    def text(_path):
+        bucket.generation += 1 if texts else 0
+        return texts.pop() if texts else json.dumps(content)
+
+    monkeypatch.setattr(bucket, "text", text)
+    found, generation = Lock.read(bucket)
+    assert (found.owner, generation) == ("ada", 6)
+
+
+def test_ctrl_c_while_the_lock_is_taken_leaves_no_lease(bucket, monkeypatch):
+    put = bucket.put
+
+    def interrupted(*arguments, **options):
+        put(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bucket, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt), Lock(bucket, print):
+        pass
+    assert bucket.content is None
+
+
+def test_a_renewal_without_a_token_is_tried_again(bucket, quick, monkeypatch):
+    with Lock(bucket, print) as held:
+        put, failures = bucket.put, [TokenError("no token"), OSError("no disk")]
+
+        def failing(*arguments, **options):
+            if failures:
+                raise failures.pop()
+            return put(*arguments, **options)
+
+        monkeypatch.setattr(bucket, "put", failing)
+        bucket.wait(bucket.writes + 2)
+        held.check()
+
+
+def test_a_dry_run_sees_what_was_left_and_a_live_lease(bucket, monkeypatch):
+    monkeypatch.setattr(bucket, "is_dry", True)
+    monkeypatch.setattr(bucket, "put", lambda *_, **__: 0)
+    monkeypatch.setattr(bucket, "delete", lambda *_, **__: None)
+    bucket.content = {"id": "x", "owner": "ada", "expires": 1, "deploying": {"to": "2", "former": None, "started": 7}}
+    with Lock(bucket, print) as held:
+        assert held.left.to == "2"
+    bucket.content |= {"expires": time.time() + 60}
+    with pytest.raises(LockError, match="ada is deploying"), Lock(bucket, print):
+        pass
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "[1]", '{"owner": "ada"}', '{"deploying": {"to": 1}}'])

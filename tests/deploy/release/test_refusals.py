@@ -10,7 +10,7 @@ from world import PLACE, id_of
 
 from deploy import settings
 
-LOCK = "data/mlops-manifests/lock.json"
+LOCK = "data/mlops-manifests/lock/lock.json"
 
 
 def refused(world, *arguments, place="staging", **variables):
@@ -56,6 +56,12 @@ def test_an_environment_that_somebody_else_updates_is_told(world, bundle):
 def test_an_environment_that_is_broken_is_told(world, bundle):
     world.composer.state = "ERROR"
     assert "is ERROR: repair it first" in refused(world, "deploy", "--bundle", bundle())
+
+
+def test_an_environment_that_is_not_there_yet_is_told(world, bundle):
+    world.composer.state = "CREATING"
+    told = refused(world, "deploy", "--bundle", bundle())
+    assert "is CREATING and has no bucket or no Airflow: wait until it is RUNNING" in told
 
 
 def test_a_lock_that_another_deploy_holds_is_told_with_its_owner(deployed, bundle):
@@ -120,6 +126,40 @@ def test_a_paused_dag_is_told(deployed, bundle):
 
 def test_a_rollback_without_a_manifest_before_is_told(deployed):
     assert "there is no manifest before the current one" in refused(deployed, "rollback")
+
+
+def put_before(world, folder):
+    """Let a bundle be the version before the one that is deployed."""
+    store, name = "data/mlops-manifests", id_of(folder)
+    pointer = json.loads(world.storage.text(f"{store}/current.json"))
+    pointer["history"].append(pointer["history"][0] | {"id": name})
+    world.storage.put(f"{store}/current.json", json.dumps(pointer))
+    world.storage.put(f"{store}/{name}.json", (folder / "manifest.json").read_text())
+    for path in json.loads((folder / "manifest.json").read_text())["files"]:
+        world.storage.put(f"{store}/{name}/{path}", (folder / path).read_text())
+
+
+def test_a_rollback_does_not_replace_what_somebody_else_has_put_there_since(deployed, bundle):
+    put_before(deployed, bundle(files={"dags/old.py": "ours"}))
+    deployed.storage.put("dags/old.py", "theirs")
+    told = refused(deployed, "rollback")
+    assert "the environment has gs://staging-bucket/dags/old.py, which no deploy has put there" in told
+    assert LOCK not in deployed.storage.names()
+
+
+def test_a_rollback_to_a_version_whose_image_is_gone_is_told(deployed, bundle):
+    image = f"europe-west1-docker.pkg.dev/demo/mlops/tasks@sha256:{'1' * 64}"
+    put_before(deployed, bundle(images={"tasks": image}))
+    told = refused(deployed, "rollback")
+    assert f"the registry has no image {image}: deploy again from its commit" in told
+    assert LOCK not in deployed.storage.names()
+
+
+def test_a_manifest_that_is_deployed_and_missing_is_told_with_its_copy(deployed, bundle):
+    name = f"data/mlops-manifests/{deployed.current}"
+    deployed.storage.delete(f"{name}.json")
+    copy = f"gcloud storage cp gs://staging-bucket/{name}/manifest.json gs://staging-bucket/{name}.json"
+    assert f"is missing: put it back by `{copy}`" in refused(deployed, "deploy", "--bundle", bundle())
 
 
 def test_a_rollback_to_an_unknown_manifest_names_the_known_ones(deployed, bundle):
