@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devtools.bench import airbyte, compose, places, run
+from devtools.bench import airbyte, compose, composer, places, run
 from devtools.bench.table import Options, measure
 from devtools.torture import rounds
 from stack.cli.common import Commands, console, settings_options
@@ -15,7 +15,12 @@ from stack.settings import ROOT
 
 # By place: the groups of measurements, each a function that yields rows as it measures them.
 GROUPS = {
-    "embedded": {"run": run.measure, "airbyte": airbyte.measure, "places": places.measure},
+    "embedded": {
+        "run": run.measure,
+        "airbyte": airbyte.measure,
+        "places": places.measure,
+        "composer": composer.measure,
+    },
     "compose": {"compose": compose.measure},
 }
 

@@ -3,24 +3,14 @@
 import itertools
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from world import OVERLAY, PLACE, ROOT, World, make_bundle
-
-FOLDERS = ("deploy", "stack", "airbyte", "airflow", "config", "data", "tagifai", "dbt_transforms", "great_expectations")
-FOLDERS += ("requirements",)
-# In place of the scripts that need Docker.
-SCRIPTS = {
-    "images": 'echo "built" >&2',
-    "push": f'echo "$@" >pushed; [ ! -e broken ] || exit 1; echo "$2@sha256:{"1" * 64}"',
-}
+from world import World, make_bundle, make_program
 
 
 @pytest.fixture(scope="session")
@@ -35,19 +25,7 @@ def gcloud_config(tmp_path_factory):
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     """A copy of the repository with a place `staging`, as a user has it."""
-    tree = tmp_path_factory.mktemp("program")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tree / "config" / "places" / "staging.yaml").write_text(yaml.safe_dump(PLACE))
-    (tree / "airbyte" / "connections.staging.yaml").write_text(yaml.safe_dump(OVERLAY))
-    (tree / "docker").mkdir()
-    for name, script in SCRIPTS.items():
-        (tree / "docker" / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tree / "docker" / name).chmod(0o755)
-    # The bundle has what git has.
-    for command in (["init", "--quiet"], ["add", "--all"]):
-        subprocess.run(["git", *command], cwd=tree, check=True)
-    return tree
+    return make_program(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture(scope="session")
