@@ -1,7 +1,7 @@
 """Airflow of an environment: the import of the DAGs, and the smoke run of both graphs."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from http import HTTPStatus
 
@@ -10,6 +10,7 @@ import httpx
 from deploy.gcloud import Gcloud
 from deploy.manifest import Manifest
 from stack.errors import StackError
+from stack.runs.airflow_api import PATIENCE as LONG_PATIENCE
 from stack.runs.airflow_api import AirflowApi
 
 # The DAGs of both graphs, in the order of their smoke runs.
@@ -30,7 +31,6 @@ class Airflow:
         self.url = url
         self._gcloud = gcloud
         self._api = AirflowApi(url, _GoogleToken(gcloud, token), trust_env="127.0.0.1" not in url)
-        self._api.patience = PATIENCE
 
     def check(self) -> None:
         """Check that Airflow accepts this caller and that no DAG of the graphs is paused, as far as Airflow answers.
@@ -38,6 +38,7 @@ class Airflow:
         Raises:
             StackError: it refuses the caller, or one is paused.
         """
+        self._api.patience = PATIENCE
         try:
             paused = [name for name in GRAPHS if self._api.has_dag(name) and self._api.is_paused(name)]
         except httpx.HTTPError as error:
@@ -69,23 +70,21 @@ class Airflow:
         """
         texts = {name: bundle(f"dags/{name}.py") for name in GRAPHS if f"dags/{name}.py" in manifest.files}
         ours = [path for path in manifest.files if path.startswith("dags/")]
-        # Its web server starts again when plugins have changed.
-        self._api.patience = limit
-        began, pause = time.monotonic(), FIRST_PAUSE
-        while True:
-            for file, message, tried in self._api.failed_imports():
-                # Relative to the DAGs' folder, or the path on Airflow's machine.
-                if tried >= since and any(f"/dags/{file}".endswith(f"/{path}") for path in ours):
-                    raise StackError(f"Airflow cannot import {file}: {message}")
-            waiting = [name for name, text in texts.items() if not self._has_read(name, text, since)]
+        self._api.patience = PATIENCE
+        for seconds in _looks():
+            try:
+                self._check_imports(ours, since)
+                waiting = [name for name, text in texts.items() if not self._has_read(name, text, since)]
+            except httpx.HTTPError as error:
+                if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                    raise
+                # Its web server starts again when plugins have changed.
+                waiting = list(texts)
             if not waiting:
                 return
-            seconds = time.monotonic() - began
             progress(seconds, f"Airflow to import {', '.join(waiting)}")
             if seconds > limit:
                 raise StackError(f"Airflow has not read {', '.join(waiting)} within {limit:g} s: look at {self.url}")
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def smoke(self, number: str, limit: float, progress: Callable) -> None:
         """Run both graphs as smoke runs, or take up those of this number.
@@ -93,11 +92,15 @@ class Airflow:
         Raises:
             StackError: one failed or the time is over; the message names the task and its error.
         """
-        began, pause = time.monotonic(), FIRST_PAUSE
+        self._api.patience = LONG_PATIENCE
+        looks = _looks()
         for dag_id in GRAPHS:
             run_id = self._api.trigger(dag_id, "smoke run of a deploy", run_id=f"smoke__{number}", conf={"smoke": True})
-            while (state := self._api.run(dag_id, run_id)["state"]) not in ("success", "failed"):
-                seconds = time.monotonic() - began
+            state = "queued"
+            for seconds in looks:
+                state = self._api.run(dag_id, run_id)["state"]
+                if state in ("success", "failed"):
+                    break
                 progress(seconds, f"the smoke run of {dag_id}, {state}")
                 if seconds > limit:
                     self._api.fail(dag_id, run_id)
@@ -105,10 +108,14 @@ class Airflow:
                         f"the smoke run {run_id} of {dag_id} was {state} after {limit:g} s and was ended: look at"
                         f" {self.url}, or raise deploy.smoke.timeout"
                     )
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
             if state == "failed":
                 raise StackError(f"the smoke run {run_id} of {dag_id} failed: {self._reason(dag_id, run_id)}")
+
+    def _check_imports(self, paths: list[str], since: datetime) -> None:
+        for file, message, tried in self._api.failed_imports():
+            # Relative to the DAGs' folder, or the path on Airflow's machine.
+            if tried >= since and any(f"/dags/{file}".endswith(f"/{path}") for path in paths):
+                raise StackError(f"Airflow cannot import {file}: {message}")
 
     def _has_read(self, dag_id: str, text: str, since: datetime) -> bool:
         return self._api.source(dag_id) == text and self._api.parsed(dag_id) >= since
@@ -120,6 +127,15 @@ class Airflow:
         task = failed[0]
         errors = self._api.errors(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
         return f"{task['task_id']}: {errors[-1] if errors else 'see its log'}"
+
+
+def _looks() -> Iterator[float]:
+    """The seconds since the first look, for each look; they come after growing pauses."""
+    began, pause = time.monotonic(), FIRST_PAUSE
+    while True:
+        yield time.monotonic() - began
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class _GoogleToken(httpx.Auth):

@@ -3,7 +3,9 @@
 Every function raises a ServiceError if MLflow does not answer.
 """
 
+import hashlib
 import logging
+import re
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,6 +33,8 @@ CHAMPION = "champion"
 FINGERPRINT = "fingerprint"
 # Name that MLflow gives to a model that skops writes.
 MODEL_FILE = "model.skops"
+# Characters of a metric's name that MLflow takes.
+MAX_NAME = 250
 
 
 def champion(settings: Settings) -> "ModelVersion | None":
@@ -201,7 +205,21 @@ def _metrics(facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]
     slices = {f"f1_weighted_of_{name}": each["f1_weighted"] for name, each in metrics["slices"].items() if each["rows"]}
     own = {f"module_{name}": metric for name, metric in facts.get("metrics", {}).items()}
     searched = {} if facts["cv_f1"] is None else {"cv_f1": facts["cv_f1"]}
-    return {**searched, **overall, **classes, **slices, **own}
+    found = {**searched, **overall, **classes, **slices, **own}
+    return {metric_name(name): metric for name, metric in found.items()}
+
+
+def metric_name(name: str) -> str:
+    """A name as MLflow takes it for a metric; different names stay different.
+
+    Letters of any script, digits, `_`, `-`, `.` and blanks stay, another character becomes `-u`, its code point and
+    `-`: `c++` is `c-u2b--u2b-`. A name that is too long ends with its hash.
+    """
+    encoded = re.sub(r"[^\w. -]|-(?=u[0-9a-f]+-)", lambda found: f"-u{ord(found[0]):x}-", name)
+    if len(encoded) <= MAX_NAME:
+        return encoded
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{encoded[: MAX_NAME - len(digest) - 1]}-{digest}"
 
 
 def _git_revision() -> str:

@@ -310,6 +310,35 @@ def test_a_registry_that_does_not_answer_is_an_error_with_its_address(settings, 
         registry.champion(settings)
 
 
+LABELS = [
+    "c++",
+    "q&a",
+    "news (eu)",
+    "it's",
+    "a//b",
+    "a/b",
+    "..",
+    "日本語",
+    "a\tb",
+    "c-u2b-",
+    "c+",
+    "\u200b",
+    "ä" * 300,
+    "ä" * 299,
+]
+
+
+def test_mlflow_takes_a_metric_of_any_label_and_no_two_have_the_same_name(connected, client):
+    names = {label: registry.metric_name(f"f1_of_{label}") for label in LABELS}
+    assert len(set(names.values())) == len(LABELS)
+    with registry._mlflow(connected) as mlflow:
+        mlflow.set_experiment("labels")
+        with mlflow.start_run() as run:
+            mlflow.log_metrics({name: float(number) for number, name in enumerate(names.values())})
+    assert client.get_run(run.info.run_id).data.metrics == {name: float(n) for n, name in enumerate(names.values())}
+    assert registry.metric_name("f1_of_natural-language-processing") == "f1_of_natural-language-processing"
+
+
 def test_mlflow_sends_no_usage_statistics():
     script = (
         "from tagifai import registry; mlflow = registry._import_mlflow(); "
