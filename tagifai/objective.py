@@ -50,7 +50,11 @@ class Objective:
         self._features: dict[tuple[int, str, str], tuple[Matrix, Matrix]] = {}
 
     def __call__(self, trial: optuna.trial.BaseTrial) -> float:
-        """Mean over the folds, 0 to 1."""
+        """Mean over the folds, 0 to 1.
+
+        Raises:
+            TrialPruned: a vectoriser keeps no n-gram of a fold; the message says which.
+        """
         params = suggest(trial, self._space)
         return float(np.mean([self._score(params, fold) for fold in range(len(self._folds))]))
 
@@ -73,6 +77,9 @@ class Objective:
             counts = self._counts_of(joiner, params)
             train, test = (counts[rows] for rows in self._folds[fold])
             kept, tfidf = _kept(train, params), TfidfTransformer(sublinear_tf=params["sublinear_tf"])
+            if not len(kept):
+                share = f"{params['max_df']:.0%} of the texts"
+                raise optuna.TrialPruned(f"all n-grams of {_named(params)} are in more than {share}")
             self._features[key] = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
         return self._features[key]
 
@@ -81,7 +88,11 @@ class Objective:
         counted = {name: params[name] for name in ("analyzer", "ngram_range", "dtype")}
         key = (str(joiner.get_params()), str(counted))
         if key not in self._counts:
-            self._counts[key] = CountVectorizer(**counted).fit_transform(joiner.transform(self._projects))
+            try:
+                self._counts[key] = CountVectorizer(**counted).fit_transform(joiner.transform(self._projects))
+            except ValueError as error:
+                # An empty vocabulary.
+                raise optuna.TrialPruned(f"the texts have no {_named(params)}: {error}") from None
         return self._counts[key]
 
 
@@ -90,6 +101,11 @@ def suggest(trial: optuna.trial.BaseTrial, space: Space) -> dict[str, Any]:
     choices = {name: values for name, values in space.model_dump().items() if name != "c"}
     params = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
     return params | {"c": trial.suggest_float("c", *space.c, log=True)}
+
+
+def _named(params: dict[str, Any]) -> str:
+    """What a vectoriser's n-grams consist of."""
+    return "words" if params["analyzer"] == "word" else "characters"
 
 
 def _kept(counts: Matrix, params: dict[str, Any]) -> np.ndarray:

@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tagifai import dataset, fingerprint, snapshot
-from tagifai.errors import ServiceError
+from tagifai.errors import ServiceError, TagifaiError
 from tagifai.findings import Findings, Trial
 from tagifai.settings import Settings
 
@@ -20,6 +20,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 # Attribute of a trial: the worker that runs it.
 WORKER = "worker"
+# Attribute of a trial that could not be fitted: why.
+REASON = "reason"
 # Attributes of a study: the rows of its trials, and the numbers of the trials that a worker's latest call has run.
 TRAIN_ROWS = "train_rows"
 LATEST = "latest_of_worker_"
@@ -54,19 +56,23 @@ def run_share(study: optuna.Study, settings: Settings, uri: str, *, worker: int)
         if trial.user_attrs.get(WORKER) == worker:
             # Its process has ended, since this one has its lock.
             study.tell(trial.number, state=TrialState.FAIL)
-    done = {trial.number for trial in _complete(study, worker)}
+    done = {trial.number for trial in _ended(study, worker)}
     share, remainder = divmod(settings.search.trials, settings.search.workers)
     if worker == 0:
         share += remainder
     if len(done) < share:
         _run(study, settings, uri, worker=worker, done=len(done), share=share)
-    latest = [trial.number for trial in _complete(study, worker) if trial.number not in done]
+    latest = [trial.number for trial in _ended(study, worker) if trial.number not in done]
     study.set_user_attr(f"{LATEST}{worker}", latest)
     return len(latest)
 
 
 def findings_of(study: optuna.Study) -> Findings:
-    """What the complete trials of all workers have found so far, at least one."""
+    """What the complete trials of all workers have found so far.
+
+    Raises:
+        TagifaiError: none of the trials that have ended could be fitted.
+    """
     attributes = study.user_attrs
     new = {number for name, latest in attributes.items() if name.startswith(LATEST) for number in latest}
     history: list[Trial] = [
@@ -78,8 +84,14 @@ def findings_of(study: optuna.Study) -> Findings:
             "params": trial.params,
             "new": trial.number in new,
         }
-        for trial in _complete(study)
+        for trial in _ended(study)
+        if trial.state == TrialState.COMPLETE
     ]
+    if not history:
+        reason = _ended(study)[-1].user_attrs.get(REASON, "")
+        raise TagifaiError(
+            f"no trial could be fitted: {reason}. Load longer or more different texts, or change search.space"
+        )
     best = max(history, key=lambda trial: trial["value"])
     return {
         "trials": len(history),
@@ -119,17 +131,23 @@ def _run(study: optuna.Study, settings: Settings, uri: str, *, worker: int, done
 
     def own_objective(trial: optuna.Trial) -> float:
         trial.set_user_attr(WORKER, worker)
-        return objective(trial)
+        try:
+            return objective(trial)
+        except optuna.TrialPruned as error:
+            trial.set_user_attr(REASON, str(error))
+            raise
 
     def log(study: optuna.Study, trial: FrozenTrial) -> None:
-        own = len(_complete(study, worker))
-        logger.info("worker %d, trial %d of %d: F1 %.4f with %s", worker, own, share, trial.value, trial.params)
+        own = len(_ended(study, worker))
+        told = "cannot be fitted" if trial.value is None else f"F1 {trial.value:.4f}"
+        logger.info("worker %d, trial %d of %d: %s with %s", worker, own, share, told, trial.params)
 
     # A worker that continues must not draw its first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=settings.search.seed + 1000 * worker + done)
     study.optimize(own_objective, n_trials=share - done, callbacks=[log])
 
 
-def _complete(study: optuna.Study, worker: int | None = None) -> list[FrozenTrial]:
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def _ended(study: optuna.Study, worker: int | None = None) -> list[FrozenTrial]:
+    """The trials that were run to their end, also those that could not be fitted."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return [trial for trial in trials if worker is None or trial.user_attrs.get(WORKER) == worker]

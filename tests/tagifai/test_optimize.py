@@ -216,6 +216,31 @@ def test_a_class_with_too_few_rows_for_the_folds_is_named(make_search, uri):
         optimize(make_search(folds=8), uri=uri, worker=0)
 
 
+def test_trials_that_cannot_be_fitted_are_pruned_and_not_run_again(
+    make_search, projects, save_snapshot, tmp_path, states
+):
+    # Each n-gram is in all texts, so those in at most 40 % are none.
+    uri = save_snapshot(projects.assign(title="same", description="text"), tmp_path)
+    settings = make_search(trials=8, workers=1, space={"max_df": (0.4, 1.0)})
+    facts = optimize(settings, uri=uri, worker=0)
+    ended = states()
+    assert set(ended) == {"COMPLETE", "PRUNED"}
+    assert facts["trials"] == ended["COMPLETE"]
+    assert facts["best_params"]["max_df"] == 1.0
+    assert optimize(settings, uri=uri, worker=0)["run"] == 0
+    assert states() == ended
+
+
+@pytest.mark.parametrize(("text", "reason"), [("same", "all n-grams of words are in more than 40%"), ("!", "no words")])
+def test_when_no_trial_can_be_fitted_one_sentence_says_why(
+    make_search, projects, save_snapshot, tmp_path, text, reason
+):
+    uri = save_snapshot(projects.assign(title=text, description=text), tmp_path)
+    settings = make_search(trials=2, workers=1, space={"max_df": (0.4,)})
+    with pytest.raises(TagifaiError, match=rf"no trial could be fitted: .*{reason}.* change search\.space"):
+        optimize(settings, uri=uri, worker=0)
+
+
 def test_an_unknown_worker_is_an_error(make_search, uri):
     with pytest.raises(TagifaiError, match=r"there is no worker 2: search\.workers is 2"):
         optimize(make_search(), uri=uri, worker=2)
