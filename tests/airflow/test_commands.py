@@ -36,6 +36,8 @@ if what == "chat":
     pathlib.Path(path).write_text("hello")
 if what == "list":
     pathlib.Path(path).write_text("[1]")
+if what == "infinite":
+    pathlib.Path(path).write_text(json.dumps({"rows": 3, "loss": float("inf")}))
 if what == "crash":
     print("the last words", file=sys.stderr)
     sys.exit(9)
@@ -106,6 +108,7 @@ def test_a_failed_command_reports_its_error_and_is_retried_only_if_that_can_help
         ("end", "wrote no result"),
         ("chat", "its result is not JSON but begins with 'hello'"),
         ("list", "its result is not a JSON object but '[1]'"),
+        ("infinite", "its result holds NaN or infinity, which JSON does not have"),
     ],
 )
 def test_without_a_result_there_is_no_success(command, what, flaw):

@@ -1,7 +1,9 @@
 """The checkpoints as tasks."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -35,6 +37,15 @@ def test_a_checkpoint_that_passes_returns_its_result(place, validate):
     (validation,) = result["validation_results"]
     assert validation["statistics"]["successful_expectations"] == 9
     assert Path(validation["result_url"].removeprefix("file://")).is_file()
+
+
+def test_numbers_that_an_xcom_would_change_or_refuse_are_converted():
+    from pipeline.gate import Gate
+
+    observed = {"sum": Decimal("1.10"), "max": float("inf"), "mean": float("nan"), "rows": 3}
+    gate = Gate.__new__(Gate)
+    gate._result = SimpleNamespace(run_results=[], describe_dict=lambda: {"validation_results": [], "found": observed})
+    assert gate.describe_dict()["found"] == {"sum": "1.10", "max": None, "mean": None, "rows": 3}
 
 
 def test_a_checkpoint_that_passes_reports_its_rows_and_expectations(place, validate):

@@ -15,7 +15,7 @@ from great_expectations.checkpoint import CheckpointResult
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
 
-from pipeline import findings
+from pipeline import findings, reports
 from pipeline.data_context import DataContext
 from pipeline.reports import Report
 from pipeline.settings import Settings
@@ -76,7 +76,7 @@ class Gate:
         described = findings.cut(self._result.describe_dict())
         for key, validation in zip(self._result.run_results, described["validation_results"], strict=True):
             validation["result_url"] = self._page(key)
-        return described
+        return reports.plain(described)
 
     def report(self) -> Report:
         """The report of the task that ran the checkpoint."""

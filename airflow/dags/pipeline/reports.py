@@ -65,11 +65,18 @@ def pushed(context: Any) -> Generator[Report]:
 
 
 def _push(context: Any, report: Report) -> None:
-    text = json.dumps(report, default=_plain)
-    context["ti"].xcom_push(key=KEY, value=json.loads(text, parse_constant=lambda name: None))
+    context["ti"].xcom_push(key=KEY, value=plain(report))
 
 
-def _plain(value: Any) -> int | float | str:
+def plain(content: Any) -> Any:
+    """The same with JSON's types only, so that no XCom changes it: numbers that JSON does not have become null.
+
+    Airflow itself would fail on NaN and infinity, and change the digits of a Decimal, which becomes text here.
+    """
+    return json.loads(json.dumps(content, default=_converted), parse_constant=lambda name: None)
+
+
+def _converted(value: Any) -> int | float | str:
     # Types of NumPy are among these two.
     if isinstance(value, Integral):
         return int(value)

@@ -72,6 +72,11 @@ class Outcome:
             return {}, f"its result is not JSON but begins with {self.result[:80]!r}"
         if not isinstance(facts, dict):
             return {}, f"its result is not a JSON object but {self.result[:80]!r}"
+        try:
+            # In the report, such numbers become null.
+            json.dumps({key: fact for key, fact in facts.items() if key != reports.KEY}, allow_nan=False)
+        except ValueError:
+            return {}, "its result holds NaN or infinity, which JSON does not have"
         return facts, ""
 
 
