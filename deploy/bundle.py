@@ -57,19 +57,23 @@ class Bundle:
         """Write the bundle with its list of packages and its manifest, in place of an earlier one.
 
         Raises:
-            StackError: there is a folder that is no bundle.
+            StackError: the folder cannot be written, or has something that is of no bundle.
         """
-        if folder.exists() and any(folder.iterdir()) and not (folder / manifest.NAME).exists():
-            raise StackError(f"{folder} is not a bundle, so it is not overwritten: give OUTPUT another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
-            new = Path(name) / "new"
-            self.lay_out(new)
-            _put(new / PACKAGES, packages.text(self.manifest.packages).encode())
-            _put(new / manifest.NAME, self.manifest.text.encode())
-            if folder.exists():
-                folder.rename(Path(name) / "old")
-            new.rename(folder)
+        remedy = "give OUTPUT another folder"
+        try:
+            if folder.exists() and (other := _other(folder)):
+                raise StackError(f"{folder} is not overwritten, since {other} is not of a bundle: {remedy}")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
+                new = Path(name) / "new"
+                self.lay_out(new)
+                _put(new / PACKAGES, packages.text(self.manifest.packages).encode())
+                _put(new / manifest.NAME, self.manifest.text.encode())
+                if folder.exists():
+                    folder.rename(Path(name) / "old")
+                new.rename(folder)
+        except OSError as error:
+            raise StackError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def build(place: str, config: dict[str, Any]) -> Bundle:
@@ -161,6 +165,16 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
 
 def _yaml(config: dict[str, Any]) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def _other(folder: Path) -> str | None:
+    """A file in a folder that a bundle does not have there; None: the folder is a bundle or empty."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    try:
+        known = {*manifest.read(folder / manifest.NAME).files, PACKAGES, manifest.NAME}
+    except StackError:
+        known = set()
+    return next((name for name in names if name not in known), None)
 
 
 def _put(file: Path, content: bytes) -> None:

@@ -66,7 +66,7 @@ def read(path: Path) -> Manifest:
         StackError: it is missing or is not a manifest.
     """
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
         raise StackError(f"{path}: cannot be read ({error.strerror}): `make composer-bundle` makes it") from None
     except ValidationError as error:
