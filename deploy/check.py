@@ -49,6 +49,8 @@ def run(place: str, preinstalled: Path) -> Result:
     """
     config = placement.config(place, UNKNOWN)
     found = list(_settings(place, config))
+    if any(each.state == "fail" for each in found):
+        return Result(found, is_complete=preinstalled.exists())
     try:
         bundle = build(place, config)
     except StackError as error:
@@ -56,6 +58,12 @@ def run(place: str, preinstalled: Path) -> Result:
         return Result(found, is_complete=preinstalled.exists())
     found += _bundle(bundle)
     seen = sources.read(bundle.contents)
+    if seen.errors:
+        problems = (
+            Problem(f"{where}: {error}", "correct it; then check again") for where, error in seen.errors.items()
+        )
+        found += _of("syntax", problems, "")
+        return Result(found, is_complete=preinstalled.exists())
     facts = graphs.load(bundle, sorted(seen.imports))
     found += [*_graphs(facts), *_sources(seen, facts), *_declared(config, seen, facts), *_writes(facts)]
     found += _packages(bundle, facts, preinstalled)

@@ -136,14 +136,38 @@ def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run
 
 
 def test_a_bundle_that_cannot_be_made_ends_the_check_with_all_reasons(write_place):
-    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}}, runner={"image": None})
-    result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["settings", "bundle", "bundle"]
-    assert "set runner.image, by its digest, or deploy.registry" in result.checks[0].found
-    write_place(deploy={"environment_variables": {"1BAD": ""}, "registry": "ours"}, runner={"image": None})
     # The image is known once a deploy has pushed it.
+    variables = {"1BAD": "", "GCS_BUCKET": ""}
+    write_place(deploy={"environment_variables": variables, "registry": "ours"}, runner={"image": None})
     result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle"]
+    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle", "bundle"]
+    assert result.status == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"runner": {"image": None}}, "set runner.image, by its digest, or deploy.registry"),
+        ({"deploy": {"packages": 5}}, "deploy.packages: Input should be a valid string, not 5"),
+        ({"deploy": {"packages": None}}, "deploy.packages: "),
+        ({"deploy": {"packages": ["numpy"]}}, "deploy.packages: "),
+        ({"deploy": {"environment_variables": {5: "a"}}}, "deploy.environment_variables.5"),
+        ({"deploy": {"environment_variables": {True: "a"}}}, "deploy.environment_variables.1"),
+        ({"deploy": {"airflow_options": {5: 1}}}, "deploy.airflow_options.5"),
+        ({"deploy": {"connections": 5}}, "deploy.connections: "),
+        ({"deploy": {"connections": None}}, "deploy.connections: "),
+    ],
+)
+def test_a_wrong_setting_ends_the_check_with_its_name(write_place, changes, told):
+    write_place(**changes)
+    (found,) = check.run("staging", MISSING).checks
+    assert (found.name, found.state) == ("settings", "fail")
+    assert told in found.found
+
+
+def test_a_dag_with_a_syntax_error_ends_the_check_with_its_line(run):
+    result, wrong = run(bad="A = 1\ndef f(:\n")
+    assert wrong == {"syntax": Check("syntax", "fail", "dags/bad.py:2: invalid syntax", "correct it; then check again")}
     assert result.status == 1
 
 
