@@ -1,5 +1,6 @@
 """The bundle: files of an environment's bucket, packages and settings, the same bytes whenever nothing changed."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,9 +115,9 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
     return VARIABLES | links | _texts(config[_DEPLOY]["environment_variables"])
 
 
-def left_out() -> list[str]:
-    """Files that would belong to the bundle and are not in git."""
-    return list(_git(["--others", "--exclude-standard"], *FOLDERS))
+def left_out(place: str, config: dict[str, Any]) -> list[str]:
+    """Files that would belong to the bundle of a place and are not in git."""
+    return list(map(_shown, _git(["--others", "--exclude-standard"], *FOLDERS, *_declaration(place, config))))
 
 
 def _tracked() -> Iterator[tuple[str, bytes]]:
@@ -127,29 +128,40 @@ def _tracked() -> Iterator[tuple[str, bytes]]:
 
 def _airbyte(place: str, config: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     """The declaration with the overlays of the place."""
-    base = Path(config["airbyte"]["connections"])
-    overlays = [str(base.with_suffix(f".{name}.yaml")) for name in places.presets(place)]
-    for name in _git(["--cached"], str(base), *overlays):
+    for name in _git(["--cached"], *_declaration(place, config)):
         yield f"{AIRBYTE}/{Path(name).name}", _content(name)
+
+
+def _declaration(place: str, config: dict[str, Any]) -> list[str]:
+    """Names of the declaration of Airbyte and of the overlays that a place may have."""
+    base = Path(config["airbyte"]["connections"])
+    return [str(base), *(str(base.with_suffix(f".{name}.yaml")) for name in places.presets(place))]
 
 
 def _content(name: str) -> bytes:
     try:
         return (ROOT / name).read_bytes()
     except OSError as error:
-        raise StackError(f"{name} is in git and cannot be read ({error.strerror}): restore it, or git rm it") from None
+        raise StackError(
+            f"{_shown(name)} is in git and cannot be read ({error.strerror}): restore it, or git rm it"
+        ) from None
 
 
 def _git(options: list[str], *names: str) -> Iterator[str]:
     """Names of files in the working tree."""
     command = ["git", "ls-files", "-z", *options, "--", *names]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True)
     except FileNotFoundError:
         raise StackError("git is not installed, which says what belongs to the bundle: install it") from None
     if done.returncode:
-        raise StackError(f"git cannot list the files of the bundle: {done.stderr.strip()}")
-    return (name for name in done.stdout.split("\0") if name)
+        raise StackError(f"git cannot list the files of the bundle: {os.fsdecode(done.stderr).strip()}")
+    return (name for name in os.fsdecode(done.stdout).split("\0") if name)
+
+
+def _shown(name: str) -> str:
+    """The name of a file as a terminal can show it."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _images(config: dict[str, Any]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def run(place: str, preinstalled: Path) -> Result:
     except StackError as error:
         found += [Check("bundle", "fail", line) for line in str(error).splitlines()]
         return Result(found, is_complete=preinstalled.exists())
-    found += _bundle(bundle)
+    found += _bundle(bundle, config)
     seen = sources.read(bundle.contents)
     if seen.errors:
         problems = (
@@ -86,11 +86,11 @@ def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     yield from _of("settings", problems, fine)
 
 
-def _bundle(bundle: Bundle) -> Iterator[Check]:
+def _bundle(bundle: Bundle, config: dict[str, Any]) -> Iterator[Check]:
     made = bundle.manifest
     counts = f"{len(made.files)} files, {len(made.packages)} packages, {len(made.environment_variables)} variables"
     yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
-    if names := left_out():
+    if names := left_out(made.place, config):
         yield Check("bundle", "warn", f"not in git, so left out: {', '.join(names)}", "git add, or delete them")
 
 

@@ -72,14 +72,15 @@ def packages(
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=BUNDLE, help="Folder to write.")
 def bundle(place: str, output: Path) -> None:
     """Write the bundle of a place: files, packages and manifest."""
-    made = Target(place).bundle()
+    target = Target(place)
+    made = target.bundle()
     made.write(output)
     size = sum(each.size for each in made.manifest.files.values())
     console.print(f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes", highlight=False)
     if UNKNOWN in made.manifest.images.values():
         told = "its image is not known before `make deploy` pushes it, which makes a bundle of its own"
         console.print(f"[yellow]{told}[/]", highlight=False)
-    if names := left_out():
+    if names := left_out(place, target.config):
         console.print(f"[yellow]not in git, so left out: {', '.join(names)}[/]", highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def test_neither_ignored_nor_unknown_files_are_in_the_bundle_and_the_unknown_are
     (cache / "ours.pyc").touch()
     (repository / "airflow/dags/debug.log").touch()
     (repository / "airflow/dags/scratch.py").touch()
-    assert sorted(build("staging", write_place()).contents) == [
+    config = write_place()
+    assert sorted(build("staging", config).contents) == [
         "dags/ours.py",
         "dags/pipeline/__init__.py",
         "data/airbyte/connections.staging.yaml",
@@ -129,7 +131,25 @@ def test_neither_ignored_nor_unknown_files_are_in_the_bundle_and_the_unknown_are
         "data/config/base.yaml",
         "plugins/ui.py",
     ]
-    assert bundles.left_out() == ["airflow/dags/scratch.py"]
+    assert bundles.left_out("staging", config) == ["airflow/dags/scratch.py"]
+
+
+def test_an_overlay_of_the_place_that_is_not_in_git_is_named_and_those_of_other_places_are_not(repository, write_place):
+    for name in ("staging", "bigquery"):
+        subprocess.run(["git", "rm", "--quiet", "--cached", f"airbyte/connections.{name}.yaml"], cwd=repository)
+    assert bundles.left_out("staging", write_place()) == ["airbyte/connections.staging.yaml"]
+
+
+def test_a_name_that_is_not_utf_8_is_shown_if_left_out_and_refused_in_the_bundle(repository, write_place):
+    config, name = write_place(), os.fsdecode(b"airflow/dags/a\xff.txt")
+    (repository / name).touch()
+    assert bundles.left_out("staging", config) == [r"airflow/dags/a\xff.txt"]
+    subprocess.run(["git", "add", name], cwd=repository, check=True)
+    with pytest.raises(StackError, match=r"file 'dags/a.*\.txt': not UTF-8, as names in a bucket are: give it another"):
+        build("staging", config)
+    (repository / name).unlink()
+    with pytest.raises(StackError, match=r"airflow/dags/a\\xff\.txt is in git and cannot be read"):
+        build("staging", config)
 
 
 def test_a_file_that_is_gone_from_the_working_tree_is_an_error(repository, write_place):
