@@ -32,7 +32,7 @@ class Manifest(BaseModel):
     Attributes:
         place: name of a file of config/places.
         files: by path in the environment's bucket: dags/…, plugins/… and data/….
-        packages: by name, extras and version as Composer's API takes them: "[extras]==version", or "" for any.
+        packages: extras and version by canonical name, as Composer takes them: "[extras]==version", or "" for any.
         airflow_options: by "section-key".
         environment_variables: by name.
         images: references by digest, by name.

@@ -27,19 +27,22 @@ _HEAD = "# Packages of the Composer environment "
 
 
 def ours(file: Path) -> dict[str, str]:
-    """Our list: by name, extras and version as Composer's API takes them.
+    """Our list: by canonical name, extras and version as Composer's API takes them.
 
     Raises:
         StackError: Composer would reject a line, or the list is empty; the message names all problems.
     """
+    remedy = "name a list of packages, a file of the repository"
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise StackError(f"{file}: cannot be read ({error.strerror})") from None
+        raise StackError(f"deploy.packages: {file} cannot be read ({error.strerror}): {remedy}") from None
+    except UnicodeDecodeError:
+        raise StackError(f"deploy.packages: {file} is not text in UTF-8: {remedy}") from None
     if problems := list(rules.packages(lines)):
         raise StackError("\n".join(f"{file}: {problem}" for problem in problems))
     found = [Requirement(line.strip()) for line in lines if line.strip() and not line.strip().startswith("#")]
-    return {each.name: _tail(each) for each in sorted(found, key=lambda each: each.name)}
+    return {canonicalize_name(each.name): _tail(each) for each in sorted(found, key=lambda each: each.name)}
 
 
 def text(packages: dict[str, str]) -> str:
@@ -90,7 +93,9 @@ class Preinstalled:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise StackError(f"{file}: cannot be read ({error.strerror})") from None
+            raise StackError(f"{file} cannot be read ({error.strerror}): `make composer-packages` makes it") from None
+        except UnicodeDecodeError:
+            raise StackError(f"{file} is not text in UTF-8: `make composer-packages` makes it again") from None
         head = next((line.removeprefix(_HEAD) for line in lines if line.startswith(_HEAD)), str(file))
         versions: dict[str, str] = {}
         for number, line in enumerate(lines, start=1):

@@ -157,6 +157,11 @@ def test_a_list_comes_back_as_it_was_written_and_a_wrong_line_is_named(tmp_path)
     file.write_text("a==1\nb>=2\n")
     with pytest.raises(StackError, match="line 2, 'b>=2': write NAME==VERSION"):
         Preinstalled.read(file)
+    file.write_bytes(b"a==1\n\xff")
+    with pytest.raises(StackError, match=r"list\.txt is not text in UTF-8: `make composer-packages`"):
+        Preinstalled.read(file)
+    with pytest.raises(StackError, match=r"no\.txt cannot be read .*: `make composer-packages`"):
+        Preinstalled.read(tmp_path / "no.txt")
 
 
 def test_an_environment_with_airflow_3_3_1_is_refused_and_the_cap_of_the_provider_is_named(installed):
