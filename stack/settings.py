@@ -41,6 +41,19 @@ class ConfigError(Exception):
     """A setting is wrong; the message names file, setting and remedy."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which PyYAML drops the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys: dict[str, yaml.Node] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (first := keys.setdefault(key.value, key)) is not key:
+                one, other = (each.start_mark.line + 1 for each in (first, key))
+                raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands in line {one} and in line {other}: leave one")
+        return node
+
+
 class Ports(BaseModel):
     """TCP ports on 127.0.0.1."""
 
@@ -231,7 +244,7 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or holds no settings.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give CONFIG a YAML file that exists") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
