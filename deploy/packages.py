@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from deploy import rules
-from deploy.gcloud import Gcloud
+from deploy.gcloud import Gcloud, GcloudError
 from deploy.problem import Problem
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT
@@ -22,6 +22,8 @@ from stack.settings import ENVIRONMENTS, ROOT
 # Of Composer 3's images with Airflow 3.
 PYTHON = "3.11"
 PROVIDER = "airflow-provider-great-expectations"
+# gcloud's own remedies are not those of make.
+_NO_PROPERTY = re.compile(r"Failed to find attribute \[(project|location)\].* set the property `([\w/]+)`")
 _VERSION_OF_AIRFLOW = re.compile(r"-airflow-(\d+\.\d+\.\d+)")
 _HEAD = "# Packages of the Composer environment "
 
@@ -119,7 +121,16 @@ def fetch(gcloud: Gcloud, environment: str, location: str | None) -> Preinstalle
         StackError: gcloud is missing or fails, or its answer is not understood.
     """
     where = [environment, *([f"--location={location}"] if location else [])]
-    shown = gcloud.read_json("composer", "environments", "describe", *where)
+    try:
+        shown = gcloud.read_json("composer", "environments", "describe", *where)
+    except GcloudError as error:
+        if not (lacking := _NO_PROPERTY.search(str(error))):
+            raise
+        name, own = lacking.groups()
+        raise StackError(
+            f"the {name} of the environment {environment} is not known: give {name.upper()}=…, set deploy.{name} in the"
+            f" file of a place and give PLACE=…, or `gcloud config set {own} …`"
+        ) from None
     software = shown.get("config", {}).get("softwareConfig", {})
     image = software.get("imageVersion", "")
     if not _VERSION_OF_AIRFLOW.search(image):
