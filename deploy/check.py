@@ -7,12 +7,13 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from deploy import declared, graphs, packages, placement, settings, sources
+from airbyte_declaration.declaration import DeclarationError
+from deploy import declaration, declared, graphs, packages, placement, settings, sources
 from deploy.bundle import Bundle, build, left_out
 from deploy.graphs import AIRFLOWS, OURS, Facts
 from deploy.packages import Preinstalled
 from deploy.problem import Problem
-from deploy.settings import UNKNOWN
+from deploy.settings import UNKNOWN, Target
 from stack import places
 from stack.checks import Check
 from stack.errors import StackError
@@ -56,7 +57,7 @@ def run(place: str, preinstalled: Path) -> Result:
     except StackError as error:
         found += [Check("bundle", "fail", line) for line in str(error).splitlines()]
         return Result(found, is_complete=preinstalled.exists())
-    found += _bundle(bundle, config)
+    found += [*_bundle(bundle, config), *_airbyte(place)]
     seen = sources.read(bundle.contents)
     if seen.errors:
         problems = (
@@ -92,6 +93,22 @@ def _bundle(bundle: Bundle, config: dict[str, Any]) -> Iterator[Check]:
     yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
     if names := left_out(made.place, config):
         yield Check("bundle", "warn", f"not in git, so left out: {', '.join(names)}", "git add, or delete them")
+
+
+def _airbyte(place: str) -> Iterator[Check]:
+    """The declaration of a place of one's own, as a deploy reads it."""
+    if place == placement.PRESET:
+        return
+    target = Target(place)
+    try:
+        # The bucket of the sample is not known here.
+        found, lacking = declaration.read(target, target.deploy.smoke.source or "gs://the-environments-bucket")
+    except (StackError, DeclarationError) as error:
+        yield Check("airbyte", "fail", " ".join(str(error).split()))
+        return
+    told = f"; {', '.join(lacking)}, not set here, will have to be for a deploy" if lacking else ""
+    names = ", ".join(each.name for each in found.real.connections)
+    yield Check("airbyte", "ok", f"declares {names}, and the same for the smoke run in datasets of its own{told}")
 
 
 def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:
