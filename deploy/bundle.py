@@ -60,7 +60,7 @@ class Bundle:
         Raises:
             StackError: the folder cannot be written, or has something that is of no bundle.
         """
-        remedy = "give OUTPUT another folder"
+        remedy = "give OUTPUT another folder, in which nothing else is"
         try:
             if folder.exists() and (other := _other(folder)):
                 raise StackError(f"{folder} is not overwritten, since {other} is not of a bundle: {remedy}")
@@ -155,7 +155,10 @@ def _git(options: list[str], *names: str) -> Iterator[str]:
     except FileNotFoundError:
         raise StackError("git is not installed, which says what belongs to the bundle: install it") from None
     if done.returncode:
-        raise StackError(f"git cannot list the files of the bundle: {os.fsdecode(done.stderr).strip()}")
+        told = os.fsdecode(done.stderr).strip()
+        raise StackError(
+            f"git cannot list the files of the bundle ({told}): make it in a git checkout of this repository"
+        )
     return (name for name in os.fsdecode(done.stdout).split("\0") if name)
 
 

@@ -103,8 +103,11 @@ def _airbyte(place: str) -> Iterator[Check]:
     try:
         # The bucket of the sample is not known here.
         found, lacking = declaration.read(target, target.deploy.smoke.source or "gs://the-environments-bucket")
-    except (StackError, DeclarationError) as error:
-        yield Check("airbyte", "fail", " ".join(str(error).split()))
+    except StackError as error:
+        yield Check("airbyte", "fail", str(error))
+        return
+    except DeclarationError as error:
+        yield Check("airbyte", "fail", " ".join(str(error).split()), "correct the declaration (docs/airbyte.md)")
         return
     told = f"; {', '.join(lacking)}, not set here, will have to be for a deploy" if lacking else ""
     names = ", ".join(each.name for each in found.real.connections)

@@ -67,7 +67,8 @@ def test_a_destination_that_the_smoke_run_would_share_is_told(target, change):
 def test_a_wrong_overlay_is_a_line_of_the_check(target, change):
     change(conections=[])
     (found,) = check._airbyte("staging")
-    assert (found.state, "conections: " in found.found) == ("fail", True)
+    assert (found.state, found.remedy) == ("fail", "correct the declaration (docs/airbyte.md)")
+    assert "conections: " in found.found
 
 
 def test_a_deploy_names_all_variables_that_are_not_set_and_the_check_does_without(target, monkeypatch):
