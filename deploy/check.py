@@ -81,9 +81,10 @@ def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     fine = "nothing in them is of another machine"
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
+    examples = dict.fromkeys(("project", "location", "environment"), "example") if place == placement.PRESET else {}
     problems = list(placement.problems(config, places.path(place)))
-    if place != placement.PRESET:
-        problems += [each.at(places.path(place)) for each in settings.problems(config)]
+    deployed = config | {"deploy": config["deploy"] | examples}
+    problems += [each.at(places.path(place)) for each in settings.problems(deployed)]
     yield from _of("settings", problems, fine)
 
 

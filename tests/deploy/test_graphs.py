@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from deploy import check, commands, graphs
 from deploy.bundle import Bundle
 from deploy.check import Result
+from stack import places
 from stack.checks import Check
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -164,6 +165,14 @@ def test_a_wrong_setting_ends_the_check_with_its_name(write_place, changes, told
     (found,) = check.run("staging", MISSING).checks
     assert (found.name, found.state) == ("settings", "fail")
     assert told in found.found
+
+
+def test_a_wrong_setting_of_the_preset_is_found_too(write_place):
+    write_place()
+    file = places.path("composer")
+    file.write_text(file.read_text().replace("packages: requirements/composer.in", "packages: 5"))
+    (found,) = check.run("composer", MISSING).checks
+    assert found.found == f"{file}: deploy.packages: Input should be a valid string, not 5"
 
 
 def test_a_dag_with_a_syntax_error_ends_the_check_with_its_line(run):
