@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 import airbyte_local.settings
 import pipeline.settings
+from stack import strict_yaml
 from stack.home.folders import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,19 +40,6 @@ Port = Annotated[int, Field(ge=1024, le=65535)]
 
 class ConfigError(Exception):
     """A setting is wrong; the message names file, setting and remedy."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which PyYAML drops the first."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys: dict[str, yaml.Node] = {}
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (first := keys.setdefault(key.value, key)) is not key:
-                one, other = (each.start_mark.line + 1 for each in (first, key))
-                raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands in line {one} and in line {other}: leave one")
-        return node
 
 
 class Ports(BaseModel):
@@ -244,7 +232,7 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or holds no settings.
     """
     try:
-        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        content = strict_yaml.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give CONFIG a YAML file that exists") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
