@@ -1,5 +1,6 @@
 """The bundle: files of an environment's bucket, packages and settings, the same bytes whenever nothing changed."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,19 +58,23 @@ class Bundle:
         """Write the bundle with its list of packages and its manifest, in place of an earlier one.
 
         Raises:
-            StackError: there is a folder that is no bundle.
+            StackError: the folder cannot be written, or has something that is of no bundle.
         """
-        if folder.exists() and any(folder.iterdir()) and not (folder / manifest.NAME).exists():
-            raise StackError(f"{folder} is not a bundle, so it is not overwritten: give OUTPUT another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
-            new = Path(name) / "new"
-            self.lay_out(new)
-            _put(new / PACKAGES, packages.text(self.manifest.packages).encode())
-            _put(new / manifest.NAME, self.manifest.text.encode())
-            if folder.exists():
-                folder.rename(Path(name) / "old")
-            new.rename(folder)
+        remedy = "give OUTPUT another folder, in which nothing else is"
+        try:
+            if folder.exists() and (other := _other(folder)):
+                raise StackError(f"{folder} is not overwritten, since {other} is not of a bundle: {remedy}")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
+                new = Path(name) / "new"
+                self.lay_out(new)
+                _put(new / PACKAGES, packages.text(self.manifest.packages).encode())
+                _put(new / manifest.NAME, self.manifest.text.encode())
+                if folder.exists():
+                    folder.rename(Path(name) / "old")
+                new.rename(folder)
+        except OSError as error:
+            raise StackError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def build(place: str, config: dict[str, Any]) -> Bundle:
@@ -110,9 +115,9 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
     return VARIABLES | links | _texts(config[_DEPLOY]["environment_variables"])
 
 
-def left_out() -> list[str]:
-    """Files that would belong to the bundle and are not in git."""
-    return list(_git(["--others", "--exclude-standard"], *FOLDERS))
+def left_out(place: str, config: dict[str, Any]) -> list[str]:
+    """Files that would belong to the bundle of a place and are not in git."""
+    return list(map(_shown, _git(["--others", "--exclude-standard"], *FOLDERS, *_declaration(place, config))))
 
 
 def _tracked() -> Iterator[tuple[str, bytes]]:
@@ -123,29 +128,43 @@ def _tracked() -> Iterator[tuple[str, bytes]]:
 
 def _airbyte(place: str, config: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     """The declaration with the overlays of the place."""
-    base = Path(config["airbyte"]["connections"])
-    overlays = [str(base.with_suffix(f".{name}.yaml")) for name in places.presets(place)]
-    for name in _git(["--cached"], str(base), *overlays):
+    for name in _git(["--cached"], *_declaration(place, config)):
         yield f"{AIRBYTE}/{Path(name).name}", _content(name)
+
+
+def _declaration(place: str, config: dict[str, Any]) -> list[str]:
+    """Names of the declaration of Airbyte and of the overlays that a place may have."""
+    base = Path(config["airbyte"]["connections"])
+    return [str(base), *(str(base.with_suffix(f".{name}.yaml")) for name in places.presets(place))]
 
 
 def _content(name: str) -> bytes:
     try:
         return (ROOT / name).read_bytes()
     except OSError as error:
-        raise StackError(f"{name} is in git and cannot be read ({error.strerror}): restore it, or git rm it") from None
+        raise StackError(
+            f"{_shown(name)} is in git and cannot be read ({error.strerror}): restore it, or git rm it"
+        ) from None
 
 
 def _git(options: list[str], *names: str) -> Iterator[str]:
     """Names of files in the working tree."""
     command = ["git", "ls-files", "-z", *options, "--", *names]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True)
     except FileNotFoundError:
         raise StackError("git is not installed, which says what belongs to the bundle: install it") from None
     if done.returncode:
-        raise StackError(f"git cannot list the files of the bundle: {done.stderr.strip()}")
-    return (name for name in done.stdout.split("\0") if name)
+        told = os.fsdecode(done.stderr).strip()
+        raise StackError(
+            f"git cannot list the files of the bundle ({told}): make it in a git checkout of this repository"
+        )
+    return (name for name in os.fsdecode(done.stdout).split("\0") if name)
+
+
+def _shown(name: str) -> str:
+    """The name of a file as a terminal can show it."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _images(config: dict[str, Any]) -> dict[str, str]:
@@ -161,6 +180,16 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
 
 def _yaml(config: dict[str, Any]) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def _other(folder: Path) -> str | None:
+    """A file in a folder that a bundle does not have there; None: the folder is a bundle or empty."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    try:
+        known = {*manifest.read(folder / manifest.NAME).files, PACKAGES, manifest.NAME}
+    except StackError:
+        known = set()
+    return next((name for name in names if name not in known), None)
 
 
 def _put(file: Path, content: bytes) -> None:

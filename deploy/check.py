@@ -7,12 +7,13 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from deploy import declared, graphs, packages, placement, settings, sources
+from airbyte_declaration.declaration import DeclarationError
+from deploy import declaration, declared, graphs, packages, placement, settings, sources
 from deploy.bundle import Bundle, build, left_out
 from deploy.graphs import AIRFLOWS, OURS, Facts
 from deploy.packages import Preinstalled
 from deploy.problem import Problem
-from deploy.settings import UNKNOWN
+from deploy.settings import UNKNOWN, Target
 from stack import places
 from stack.checks import Check
 from stack.errors import StackError
@@ -49,13 +50,21 @@ def run(place: str, preinstalled: Path) -> Result:
     """
     config = placement.config(place, UNKNOWN)
     found = list(_settings(place, config))
+    if any(each.state == "fail" for each in found):
+        return Result(found, is_complete=preinstalled.exists())
     try:
         bundle = build(place, config)
     except StackError as error:
         found += [Check("bundle", "fail", line) for line in str(error).splitlines()]
         return Result(found, is_complete=preinstalled.exists())
-    found += _bundle(bundle)
+    found += [*_bundle(bundle, config), *_airbyte(place)]
     seen = sources.read(bundle.contents)
+    if seen.errors:
+        problems = (
+            Problem(f"{where}: {error}", "correct it; then check again") for where, error in seen.errors.items()
+        )
+        found += _of("syntax", problems, "")
+        return Result(found, is_complete=preinstalled.exists())
     facts = graphs.load(bundle, sorted(seen.imports))
     found += [*_graphs(facts), *_sources(seen, facts), *_declared(config, seen, facts), *_writes(facts)]
     found += _packages(bundle, facts, preinstalled)
@@ -72,18 +81,38 @@ def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
     fine = "nothing in them is of another machine"
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
+    examples = dict.fromkeys(("project", "location", "environment"), "example") if place == placement.PRESET else {}
     problems = list(placement.problems(config, places.path(place)))
-    if place != placement.PRESET:
-        problems += [each.at(places.path(place)) for each in settings.problems(config)]
+    deployed = config | {"deploy": config["deploy"] | examples}
+    problems += [each.at(places.path(place)) for each in settings.problems(deployed)]
     yield from _of("settings", problems, fine)
 
 
-def _bundle(bundle: Bundle) -> Iterator[Check]:
+def _bundle(bundle: Bundle, config: dict[str, Any]) -> Iterator[Check]:
     made = bundle.manifest
     counts = f"{len(made.files)} files, {len(made.packages)} packages, {len(made.environment_variables)} variables"
     yield Check("bundle", "ok", f"{made.id}: {counts}; Composer takes all their names")
-    if names := left_out():
+    if names := left_out(made.place, config):
         yield Check("bundle", "warn", f"not in git, so left out: {', '.join(names)}", "git add, or delete them")
+
+
+def _airbyte(place: str) -> Iterator[Check]:
+    """The declaration of a place of one's own, as a deploy reads it."""
+    if place == placement.PRESET:
+        return
+    target = Target(place)
+    try:
+        # The bucket of the sample is not known here.
+        found, lacking = declaration.read(target, target.deploy.smoke.source or "gs://the-environments-bucket")
+    except StackError as error:
+        yield Check("airbyte", "fail", str(error))
+        return
+    except DeclarationError as error:
+        yield Check("airbyte", "fail", " ".join(str(error).split()), "correct the declaration (docs/airbyte.md)")
+        return
+    told = f"; {', '.join(lacking)}, not set here, will have to be for a deploy" if lacking else ""
+    names = ", ".join(each.name for each in found.real.connections)
+    yield Check("airbyte", "ok", f"declares {names}, and the same for the smoke run in datasets of its own{told}")
 
 
 def _graphs(facts: dict[str, Facts]) -> Iterator[Check]:

@@ -25,17 +25,20 @@ place_option = click.option("--place", default=placement.PRESET, help="A place o
 preinstalled_option = click.option(
     "--preinstalled",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=PREINSTALLED,
-    help="File of the environment's own packages.",
+    help=f"File of the environment's own packages; by default {PREINSTALLED.relative_to(ROOT)}.",
 )
 
 
 @click.command()
 @place_option
 @preinstalled_option
-def check(place: str, preinstalled: Path) -> None:
+def check(place: str, preinstalled: Path | None) -> None:
     """Check what would fail on Composer; exit status 2: only the packages could not be checked."""
-    result = checking.run(place, preinstalled)
+    if preinstalled and not preinstalled.exists():
+        raise StackError(
+            f"there is no file PREINSTALLED={preinstalled}: name another, or `make composer-packages` with it"
+        )
+    result = checking.run(place, preinstalled or PREINSTALLED)
     show(result.checks, console)
     wrong = sum(each.state == "fail" for each in result.checks)
     verdict = f"[red]{wrong} of these would fail on Composer[/]" if wrong else "[green]nothing found is wrong[/]"
@@ -50,7 +53,7 @@ def check(place: str, preinstalled: Path) -> None:
 @click.option("--project", help="Its project; by default the place's, or else gcloud's core/project.")
 @preinstalled_option
 def packages(
-    place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path
+    place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path | None
 ) -> None:
     """Fetch the list of an environment's own packages, for `check`."""
     section = placement.config(place)["deploy"]
@@ -59,9 +62,10 @@ def packages(
         raise StackError(f"give ENVIRONMENT=NAME, or set deploy.environment in {places.path(place)}")
     gcloud = Gcloud(project or section["project"], console)
     found = packaged.fetch(gcloud, name, location or section["location"])
-    preinstalled.parent.mkdir(parents=True, exist_ok=True)
-    preinstalled.write_text(found.text, encoding="utf-8")
-    console.print(f"{found.environment}: {len(found.versions)} packages, in {preinstalled}", highlight=False)
+    file = preinstalled or PREINSTALLED
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(found.text, encoding="utf-8")
+    console.print(f"{found.environment}: {len(found.versions)} packages, in {file}", highlight=False)
     if found.added:
         told = f"it has packages of its own ({', '.join(found.added)}); what these brought counts as the image's"
         console.print(f"[yellow]{told}: an environment without any gives a better list[/]", highlight=False)
@@ -72,14 +76,15 @@ def packages(
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=BUNDLE, help="Folder to write.")
 def bundle(place: str, output: Path) -> None:
     """Write the bundle of a place: files, packages and manifest."""
-    made = Target(place).bundle()
+    target = Target(place)
+    made = target.bundle()
     made.write(output)
     size = sum(each.size for each in made.manifest.files.values())
     console.print(f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes", highlight=False)
     if UNKNOWN in made.manifest.images.values():
         told = "its image is not known before `make deploy` pushes it, which makes a bundle of its own"
         console.print(f"[yellow]{told}[/]", highlight=False)
-    if names := left_out():
+    if names := left_out(place, target.config):
         console.print(f"[yellow]not in git, so left out: {', '.join(names)}[/]", highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import ChainMap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from stack.errors import StackError
 # airflow/dags/pipeline/smoke.py has the same.
 SMOKE = "smoke "
 DATASETS = "smoke_"
+_WAREHOUSE = "MLOPS_WAREHOUSE__"
+_GUIDE = "as docs/production.md does in step 6"
 
 
 @dataclass(frozen=True)
@@ -54,44 +57,82 @@ class Declared:
         return Plan(declaration, AirbyteApi(address.url, address.client_id, key), digests, key=key)
 
 
+class _Unset(dict[str, str]):
+    """Variables that nobody has set: each that is asked for is there, with its name as its value."""
+
+    def __contains__(self, name: object, /) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return self.setdefault(name, name)
+
+
 def declared(target: Target, smoke_source: str) -> Declared:
     """The declarations of a place.
 
     Raises:
         DeclarationError: the declaration is wrong.
-        StackError: it names no Airbyte, or a destination is the same for the smoke run.
+        StackError: as by `read`, or a variable is not set.
     """
-    config = target.config
-    real = _load(target, config["source"], config["warehouse"])
+    found, lacking = read(target, smoke_source)
+    if lacking:
+        raise StackError(
+            f"{_overlay(target)} needs {', '.join(lacking)}: set them in the environment of this command, {_GUIDE}"
+        )
+    return found
+
+
+def read(target: Target, smoke_source: str) -> tuple[Declared, list[str]]:
+    """The declarations of a place, and the variables that the caller has not set; these have their names as values.
+
+    Raises:
+        DeclarationError: the declaration is wrong.
+        StackError: the place has no overlay, this names no Airbyte or no destination of the place's own, or a
+            destination is the same for the smoke run.
+    """
+    config, unset = target.config, _Unset()
+    if not airbyte.overlays(config, places.presets(target.place)):
+        raise StackError(
+            f"{_overlay(target)} is missing, which names Airbyte, source and destination: write it, {_GUIDE}"
+        )
+    real = _load(target, config["source"], config["warehouse"], unset)
+    if names := sorted(name for name in unset if name.startswith(_WAREHOUSE)):
+        raise StackError(
+            f"{_overlay(target)} leaves a destination that reads {', '.join(names)}, which the warehouse here has not:"
+            f" declare its destination there, {_GUIDE}"
+        )
     if real.airbyte is None:
-        path = Path(config["airbyte"]["connections"]).with_suffix(f".{target.place}.yaml")
-        raise StackError(f"{path} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
+        raise StackError(f"{_overlay(target)} names no Airbyte: give it airbyte: {{url, clientId, clientSecret}}")
     prefix = f"{config['warehouse'].get('prefix') or ''}{DATASETS}"
-    other = _load(target, smoke_source, config["warehouse"] | {"prefix": prefix})
+    other = _load(target, smoke_source, config["warehouse"] | {"prefix": prefix}, unset)
     for one, two in zip(real.destinations, other.destinations, strict=True):
         if one.configuration == two.configuration:
             raise StackError(
                 f"destination {one.name}: the smoke run would load into the place's own dataset: write its dataset as"
                 " ${MLOPS_WAREHOUSE__PREFIX}raw"
             )
-    return Declared(real, _renamed(other), airbyte.connection_to(real.airbyte))
+    return Declared(real, _renamed(other), airbyte.connection_to(real.airbyte)), sorted(unset)
+
+
+def _overlay(target: Target) -> Path:
+    return Path(target.config["airbyte"]["connections"]).with_suffix(f".{target.place}.yaml")
 
 
 def _words(step: Step) -> str:
     return f"{step.action} {step.kind} {step.name}"
 
 
-def _load(target: Target, source: str, warehouse: dict[str, Any]) -> Declaration:
+def _load(target: Target, source: str, warehouse: dict[str, Any], unset: _Unset) -> Declaration:
     own = {
         "MLOPS_SOURCE": source,
         "MLOPS_ARTIFACTS": target.config["artifacts"],
         **{
-            f"MLOPS_WAREHOUSE__{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+            f"{_WAREHOUSE}{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
             for name, value in warehouse.items()
             if value is not None
         },
     }
-    return airbyte.overlaid(target.config, places.presets(target.place), {**os.environ, **own})
+    return airbyte.overlaid(target.config, places.presets(target.place), ChainMap(own, os.environ, unset))
 
 
 def _renamed(declaration: Declaration) -> Declaration:

@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from packaging.utils import canonicalize_name
+
 from deploy.gcloud import Gcloud, GcloudError
 from deploy.settings import Target
 from stack.errors import StackError
@@ -22,7 +24,7 @@ KINDS = {
 # Seconds between two questions after an operation, at first and at most.
 FIRST_PAUSE = 1
 LONGEST_PAUSE = 15
-# Separators of a list on gcloud's command line; the first that no value has is used.
+# Separators of a list on gcloud's command line; the first that no value has, also not at its end, is used.
 _SEPARATORS = (",", ";", "|", "::", "~~", "@@", "#+#", "%-%")
 
 
@@ -79,8 +81,9 @@ class Environment:
         return self.facts["config"]["airflowUri"].rstrip("/")
 
     def has(self, kind: str) -> dict[str, str]:
-        """The packages, options or variables that are set."""
-        return dict(self.facts["config"].get("softwareConfig", {}).get(KINDS[kind][1]) or {})
+        """The packages, by their canonical names, the options or the variables that are set."""
+        found = dict(self.facts["config"].get("softwareConfig", {}).get(KINDS[kind][1]) or {})
+        return {canonicalize_name(name): value for name, value in found.items()} if kind == "packages" else found
 
     def difference(self, kind: str, wanted: Mapping[str, str], ours: set[str]) -> tuple[dict[str, str], list[str]]:
         """What has to be set, and the names that have to be removed; of those that are there, `ours` may be removed."""
@@ -149,8 +152,8 @@ def _packages(wanted: Mapping[str, str], file: Path) -> list[str]:
 
 
 def _list(items: Sequence[str]) -> str:
-    """A list as gcloud takes it, with a separator that no item has."""
-    separator = next((each for each in _SEPARATORS if not any(each in item for item in items)), None)
+    """A list as gcloud takes it, with a separator at which it falls apart into the same items."""
+    separator = next((each for each in _SEPARATORS if each.join(items).split(each) == list(items)), None)
     if separator is None:
         raise StackError(f"these values hold each of {' '.join(_SEPARATORS)}: change one of {', '.join(items)}")
     joined = separator.join(items)

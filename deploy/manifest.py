@@ -32,7 +32,7 @@ class Manifest(BaseModel):
     Attributes:
         place: name of a file of config/places.
         files: by path in the environment's bucket: dags/…, plugins/… and data/….
-        packages: by name, extras and version as Composer's API takes them: "[extras]==version", or "" for any.
+        packages: extras and version by canonical name, as Composer takes them: "[extras]==version", or "" for any.
         airflow_options: by "section-key".
         environment_variables: by name.
         images: references by digest, by name.
@@ -66,7 +66,7 @@ def read(path: Path) -> Manifest:
         StackError: it is missing or is not a manifest.
     """
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
         raise StackError(f"{path}: cannot be read ({error.strerror}): `make composer-bundle` makes it") from None
     except ValidationError as error:

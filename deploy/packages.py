@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from deploy import rules
-from deploy.gcloud import Gcloud
+from deploy.gcloud import Gcloud, GcloudError
 from deploy.problem import Problem
 from stack.errors import StackError
 from stack.settings import ENVIRONMENTS, ROOT
@@ -22,24 +22,29 @@ from stack.settings import ENVIRONMENTS, ROOT
 # Of Composer 3's images with Airflow 3.
 PYTHON = "3.11"
 PROVIDER = "airflow-provider-great-expectations"
+# gcloud's own remedies are not those of make.
+_NO_PROPERTY = re.compile(r"Failed to find attribute \[(project|location)\].* set the property `([\w/]+)`")
 _VERSION_OF_AIRFLOW = re.compile(r"-airflow-(\d+\.\d+\.\d+)")
 _HEAD = "# Packages of the Composer environment "
 
 
 def ours(file: Path) -> dict[str, str]:
-    """Our list: by name, extras and version as Composer's API takes them.
+    """Our list: by canonical name, extras and version as Composer's API takes them.
 
     Raises:
         StackError: Composer would reject a line, or the list is empty; the message names all problems.
     """
+    remedy = "name a list of packages, a file of the repository"
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise StackError(f"{file}: cannot be read ({error.strerror})") from None
+        raise StackError(f"deploy.packages: {file} cannot be read ({error.strerror}): {remedy}") from None
+    except UnicodeDecodeError:
+        raise StackError(f"deploy.packages: {file} is not text in UTF-8: {remedy}") from None
     if problems := list(rules.packages(lines)):
         raise StackError("\n".join(f"{file}: {problem}" for problem in problems))
     found = [Requirement(line.strip()) for line in lines if line.strip() and not line.strip().startswith("#")]
-    return {each.name: _tail(each) for each in sorted(found, key=lambda each: each.name)}
+    return {canonicalize_name(each.name): _tail(each) for each in sorted(found, key=lambda each: each.name)}
 
 
 def text(packages: dict[str, str]) -> str:
@@ -90,7 +95,9 @@ class Preinstalled:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise StackError(f"{file}: cannot be read ({error.strerror})") from None
+            raise StackError(f"{file} cannot be read ({error.strerror}): `make composer-packages` makes it") from None
+        except UnicodeDecodeError:
+            raise StackError(f"{file} is not text in UTF-8: `make composer-packages` makes it again") from None
         head = next((line.removeprefix(_HEAD) for line in lines if line.startswith(_HEAD)), str(file))
         versions: dict[str, str] = {}
         for number, line in enumerate(lines, start=1):
@@ -114,7 +121,16 @@ def fetch(gcloud: Gcloud, environment: str, location: str | None) -> Preinstalle
         StackError: gcloud is missing or fails, or its answer is not understood.
     """
     where = [environment, *([f"--location={location}"] if location else [])]
-    shown = gcloud.read_json("composer", "environments", "describe", *where)
+    try:
+        shown = gcloud.read_json("composer", "environments", "describe", *where)
+    except GcloudError as error:
+        if not (lacking := _NO_PROPERTY.search(str(error))):
+            raise
+        name, own = lacking.groups()
+        raise StackError(
+            f"the {name} of the environment {environment} is not known: give {name.upper()}=…, set deploy.{name} in the"
+            f" file of a place and give PLACE=…, or `gcloud config set {own} …`"
+        ) from None
     software = shown.get("config", {}).get("softwareConfig", {})
     image = software.get("imageVersion", "")
     if not _VERSION_OF_AIRFLOW.search(image):

@@ -44,7 +44,9 @@ def files(paths: Iterable[str]) -> Iterator[Problem]:
     """What is wrong with paths of files in an environment's bucket."""
     for path in sorted(paths):
         where, parts = f"file {path!r}", path.split("/")
-        if _PATTERN.search(path):
+        if any("\ud800" <= each <= "\udfff" for each in path):
+            yield Problem(f"{where}: not UTF-8, as names in a bucket are", "give it another name")
+        elif _PATTERN.search(path):
             yield Problem(f"{where}: gcloud takes * ? [ ] # and \\ for patterns and versions", "give it another name")
         elif len(parts) < 2 or parts[0] not in ("dags", "plugins", "data") or {"", ".", ".."} & set(parts):
             yield Problem(f"{where}: not below dags/, plugins/ or data/", "make the bundle again")

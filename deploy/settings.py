@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from deploy import declared, placement
 from deploy.bundle import Bundle, build
@@ -22,9 +22,26 @@ def _other(name: str) -> str:
     return name
 
 
-Scalar = str | int | float | bool | None
+def _exported(name: str) -> str:
+    if "-" in name:
+        raise ValueError(f"no shell can export AIRFLOW_CONN_{name.upper()}: write _ in place of -")
+    return name
+
+
+def _plain(value: Any) -> Any:
+    # Of 1.10, YAML leaves 1.1.
+    if value is not None and not isinstance(value, str | int):
+        raise ValueError("write a text in quotes, a whole number, true, false or null")
+    return value
+
+
+Scalar = Annotated[Any, AfterValidator(_plain)]
 # Of a connection or variable; part of the name of a secret.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_other)]
+# At most a day; longer ones are slips, and at some length no date any more.
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# Settings whose values may be secrets by mistake.
+_UNSHOWN = ("connections", "variables", "environment_variables")
 
 
 class Smoke(BaseModel):
@@ -38,7 +55,7 @@ class Smoke(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str | None
-    timeout: float = Field(gt=0)
+    timeout: Seconds
 
 
 class Deploy(BaseModel):
@@ -55,7 +72,7 @@ class Deploy(BaseModel):
         connections: ids of Airflow's connections whose values are in the caller's AIRFLOW_CONN_….
         variables: Airflow's variables by name; None: the value is in the caller's AIRFLOW_VAR_….
         sync: seconds after which Composer's machines have what was put into the bucket.
-        import_timeout: seconds in which Airflow has to import the DAGs.
+        import_timeout: seconds in which Airflow has to import the DAGs, more than `sync`.
         keep: number of deployed manifests whose files stay in the bucket, the newest.
         smoke: the smoke run.
     """
@@ -69,12 +86,26 @@ class Deploy(BaseModel):
     packages: str
     airflow_options: dict[str, Scalar]
     environment_variables: dict[str, Scalar]
-    connections: list[Name]
+    connections: list[Annotated[Name, AfterValidator(_exported)]]
     variables: dict[Name, str | None]
-    sync: float = Field(ge=0)
-    import_timeout: float = Field(gt=0)
+    sync: float = Field(ge=0, le=86_400)
+    import_timeout: Seconds
     keep: int = Field(ge=2)
     smoke: Smoke
+
+    @field_validator("variables")
+    @classmethod
+    def _can_be_given(cls, variables: dict[str, str | None]) -> dict[str, str | None]:
+        if name := next((name for name, value in variables.items() if value is None and "-" in name), None):
+            raise ValueError(f"no shell can export AIRFLOW_VAR_{name.upper()}: give {name} a value, or write _ for -")
+        return variables
+
+    @field_validator("import_timeout")
+    @classmethod
+    def _is_possible(cls, seconds: float, info: ValidationInfo) -> float:
+        if seconds <= info.data.get("sync", 0):
+            raise ValueError("what Airflow reads within the seconds of deploy.sync does not count: set more than these")
+        return seconds
 
 
 class Target:
@@ -120,6 +151,9 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
     except ValidationError as error:
         for each in error.errors():
             where = f"deploy.{'.'.join(map(str, each['loc']))}"
-            yield Problem(f"{where}: {each['msg']}, not {each['input']!r}", "see config/places/composer.yaml")
+            found = "" if each["loc"][0] in _UNSHOWN else f", not {each['input']!r}"
+            yield Problem(
+                f"{where}: {each['msg'].removeprefix('Value error, ')}{found}", "see config/places/composer.yaml"
+            )
     if (config["runner"]["image"] == UNKNOWN) != bool(config["deploy"]["registry"]):
         yield Problem("set runner.image, by its digest, or deploy.registry, to which each deploy pushes", "not both")

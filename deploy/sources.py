@@ -17,6 +17,7 @@ class Sources:
     """What was found; each value is a list of places, FILE:LINE.
 
     Attributes:
+        errors: why Python cannot read a file, by its place; nothing else of the file is here.
         imports: modules of others by name, of the depth that tells packages apart.
         crossing: modules of dags/ that plugins import.
         paths: absolute paths.
@@ -24,6 +25,7 @@ class Sources:
         variables: variables that are asked for by name.
     """
 
+    errors: dict[str, str] = field(default_factory=dict)
     imports: dict[str, list[str]] = field(default_factory=dict)
     crossing: dict[str, list[str]] = field(default_factory=dict)
     paths: dict[str, list[str]] = field(default_factory=dict)
@@ -38,7 +40,13 @@ def read(contents: Mapping[str, bytes]) -> Sources:
     own = {_module(path).partition(".")[0] for path in files}
     dags = {_module(path).partition(".")[0] for path in files if path.startswith("dags/")}
     for path, content in files.items():
-        tree = ast.parse(content, path)
+        try:
+            tree = ast.parse(content, path)
+        # Of a file with null bytes.
+        except (SyntaxError, ValueError) as error:
+            line, told = (error.lineno or 1, error.msg) if isinstance(error, SyntaxError) else (1, error)
+            found.errors[f"{path}:{line}"] = str(told)
+            continue
         texts = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
         for node in ast.walk(tree):
             where = f"{path}:{getattr(node, 'lineno', 0)}"

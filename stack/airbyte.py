@@ -51,9 +51,13 @@ def overlaid(config: dict[str, Any], names: list[str], environment: Mapping[str,
     Raises:
         DeclarationError: it is wrong.
     """
+    return load(ROOT / config["airbyte"]["connections"], environment, overlays=overlays(config, names))
+
+
+def overlays(config: dict[str, Any], names: list[str]) -> list[Path]:
+    """The overlays of `names` that exist for the declaration that a config names."""
     path = ROOT / config["airbyte"]["connections"]
-    overlays = [path.with_suffix(f".{name}.yaml") for name in names]
-    return load(path, environment, overlays=[each for each in overlays if each.exists()])
+    return [each for each in (path.with_suffix(f".{name}.yaml") for name in names) if each.exists()]
 
 
 def _overlays(settings: Settings) -> list[str]:

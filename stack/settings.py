@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 import airbyte_local.settings
 import pipeline.settings
+from stack import strict_yaml
 from stack.home.folders import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -231,7 +232,7 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or holds no settings.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = strict_yaml.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give CONFIG a YAML file that exists") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

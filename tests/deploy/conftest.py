@@ -9,7 +9,7 @@ import yaml
 from deploy import placement
 from deploy.bundle import build
 from deploy.packages import Preinstalled
-from stack import places
+from stack import airbyte, places
 from stack.settings import ENVIRONMENTS
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -30,8 +30,33 @@ def merged(base, over):
     return base | {key: merged(base.get(key), value) for key, value in over.items()}
 
 
+OVERLAY = {
+    "airbyte": {"url": "${AIRBYTE_URL}", "clientId": "ours", "clientSecret": "${AIRBYTE_CLIENT_SECRET}"},
+    "destinations": [
+        {
+            "name": "warehouse",
+            "configuration": {"destinationType": "bigquery", "dataset_id": "${MLOPS_WAREHOUSE__PREFIX}raw"},
+        }
+    ],
+}
+
+
 @pytest.fixture
-def write_place(tmp_path, monkeypatch):
+def overlay(tmp_path, monkeypatch):
+    """The overlay of Airbyte's declaration for the place `staging`, beside a copy of the declaration."""
+    folder = tmp_path / "declared" / "airbyte"
+    folder.mkdir(parents=True)
+    (folder / "connections.yaml").write_bytes((airbyte.ROOT / "airbyte" / "connections.yaml").read_bytes())
+    monkeypatch.setattr(airbyte, "ROOT", folder.parent)
+    for name in ("AIRBYTE_URL", "AIRBYTE_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    file = folder / "connections.staging.yaml"
+    file.write_text(yaml.safe_dump(OVERLAY))
+    return file
+
+
+@pytest.fixture
+def write_place(tmp_path, monkeypatch, overlay):
     """Function that writes the place `staging` with changes of its config, beside the repository's places."""
     folder = tmp_path / "places"
     folder.mkdir()

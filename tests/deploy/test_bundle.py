@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from deploy import bundle as bundles
 from deploy import manifest
-from deploy.bundle import build
+from deploy.bundle import Bundle, build
+from deploy.manifest import File
 from pipeline.settings import Settings
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -119,7 +122,8 @@ def test_neither_ignored_nor_unknown_files_are_in_the_bundle_and_the_unknown_are
     (cache / "ours.pyc").touch()
     (repository / "airflow/dags/debug.log").touch()
     (repository / "airflow/dags/scratch.py").touch()
-    assert sorted(build("staging", write_place()).contents) == [
+    config = write_place()
+    assert sorted(build("staging", config).contents) == [
         "dags/ours.py",
         "dags/pipeline/__init__.py",
         "data/airbyte/connections.staging.yaml",
@@ -127,7 +131,25 @@ def test_neither_ignored_nor_unknown_files_are_in_the_bundle_and_the_unknown_are
         "data/config/base.yaml",
         "plugins/ui.py",
     ]
-    assert bundles.left_out() == ["airflow/dags/scratch.py"]
+    assert bundles.left_out("staging", config) == ["airflow/dags/scratch.py"]
+
+
+def test_an_overlay_of_the_place_that_is_not_in_git_is_named_and_those_of_other_places_are_not(repository, write_place):
+    for name in ("staging", "bigquery"):
+        subprocess.run(["git", "rm", "--quiet", "--cached", f"airbyte/connections.{name}.yaml"], cwd=repository)
+    assert bundles.left_out("staging", write_place()) == ["airbyte/connections.staging.yaml"]
+
+
+def test_a_name_that_is_not_utf_8_is_shown_if_left_out_and_refused_in_the_bundle(repository, write_place):
+    config, name = write_place(), os.fsdecode(b"airflow/dags/a\xff.txt")
+    (repository / name).touch()
+    assert bundles.left_out("staging", config) == [r"airflow/dags/a\xff.txt"]
+    subprocess.run(["git", "add", name], cwd=repository, check=True)
+    with pytest.raises(StackError, match=r"file 'dags/a.*\.txt': not UTF-8, as names in a bucket are: give it another"):
+        build("staging", config)
+    (repository / name).unlink()
+    with pytest.raises(StackError, match=r"airflow/dags/a\\xff\.txt is in git and cannot be read"):
+        build("staging", config)
 
 
 def test_a_file_that_is_gone_from_the_working_tree_is_an_error(repository, write_place):
@@ -146,16 +168,32 @@ def test_a_folder_that_is_not_in_git_is_an_error(tmp_path, write_place, monkeypa
 
 def test_a_new_bundle_takes_the_place_of_an_old_one_and_of_nothing_else(bundle, tmp_path):
     target = tmp_path / "bundle"
-    bundle.write(target)
-    (target / "dags" / "old.py").touch()
+    Bundle({"dags/old.py": b""}, bundle.manifest.model_copy(update={"files": {"dags/old.py": File.of(b"")}})).write(
+        target
+    )
     bundle.write(target)
     assert files(target).keys() == {*bundle.contents, "packages.txt", "manifest.json"}
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "work.txt").touch()
-    with pytest.raises(StackError, match="is not a bundle"):
-        bundle.write(mine)
-    assert files(mine) == {"work.txt": b""}
+
+
+def test_a_folder_with_anything_that_is_not_of_a_bundle_is_left_alone(bundle, tmp_path):
+    written, dbt = tmp_path / "bundle", tmp_path / "target"
+    bundle.write(written)
+    (written / "dags" / "mine.py").touch()
+    dbt.mkdir()
+    (dbt / "manifest.json").write_text("{}")
+    for folder, other in {written: "dags/mine.py", dbt: "manifest.json"}.items():
+        before = files(folder)
+        with pytest.raises(StackError, match=rf"{folder} is not overwritten, since {other} is not of a bundle: give"):
+            bundle.write(folder)
+        assert files(folder) == before
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_its_remedy(bundle, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match=r"file/bundle cannot be written \(.+\): give OUTPUT another folder"):
+        bundle.write(tmp_path / "file" / "bundle")
+    with pytest.raises(StackError, match=r"/proc/x cannot be written \(.+\): give OUTPUT another folder"):
+        bundle.write(Path("/proc/x"))
 
 
 def test_names_that_composer_rejects_and_secrets_are_refused_together(write_place):
@@ -177,12 +215,13 @@ def test_names_that_composer_rejects_and_secrets_are_refused_together(write_plac
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("{}", "place: Field required"), ("x", "Invalid JSON"), (None, "cannot be read")]
+    ("content", "told"),
+    [(b"{}", "place: Field required"), (b"x", "JSON"), (b'"\xff"', "JSON"), (None, "cannot be read")],
 )
-def test_a_manifest_that_is_none_is_an_error_with_its_remedy(tmp_path, text, told):
+def test_a_manifest_that_is_none_is_an_error_with_its_remedy(tmp_path, content, told):
     file = tmp_path / "manifest.json"
-    if text is not None:
-        file.write_text(text)
+    if content is not None:
+        file.write_bytes(content)
     with pytest.raises(StackError, match=told) as refused:
         manifest.read(file)
     assert str(file) in str(refused.value)

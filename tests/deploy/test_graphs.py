@@ -8,7 +8,9 @@ from click.testing import CliRunner
 from deploy import check, commands, graphs
 from deploy.bundle import Bundle
 from deploy.check import Result
+from stack import places
 from stack.checks import Check
+from stack.errors import StackError
 from stack.settings import ROOT
 
 pytestmark = pytest.mark.xdist_group("graphs")
@@ -136,14 +138,46 @@ def test_an_airflow_that_cannot_import_a_dag_and_an_image_of_3_3_1_are_named(run
 
 
 def test_a_bundle_that_cannot_be_made_ends_the_check_with_all_reasons(write_place):
-    write_place(deploy={"environment_variables": {"1BAD": "", "GCS_BUCKET": ""}}, runner={"image": None})
-    result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["settings", "bundle", "bundle"]
-    assert "set runner.image, by its digest, or deploy.registry" in result.checks[0].found
-    write_place(deploy={"environment_variables": {"1BAD": ""}, "registry": "ours"}, runner={"image": None})
     # The image is known once a deploy has pushed it.
+    variables = {"1BAD": "", "GCS_BUCKET": ""}
+    write_place(deploy={"environment_variables": variables, "registry": "ours"}, runner={"image": None})
     result = check.run("staging", MISSING)
-    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle"]
+    assert [each.name for each in result.checks if each.state == "fail"] == ["bundle", "bundle"]
+    assert result.status == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"runner": {"image": None}}, "set runner.image, by its digest, or deploy.registry"),
+        ({"deploy": {"packages": 5}}, "deploy.packages: Input should be a valid string, not 5"),
+        ({"deploy": {"packages": None}}, "deploy.packages: "),
+        ({"deploy": {"packages": ["numpy"]}}, "deploy.packages: "),
+        ({"deploy": {"environment_variables": {5: "a"}}}, "deploy.environment_variables.5"),
+        ({"deploy": {"environment_variables": {True: "a"}}}, "deploy.environment_variables.1"),
+        ({"deploy": {"airflow_options": {5: 1}}}, "deploy.airflow_options.5"),
+        ({"deploy": {"connections": 5}}, "deploy.connections: "),
+        ({"deploy": {"connections": None}}, "deploy.connections: "),
+    ],
+)
+def test_a_wrong_setting_ends_the_check_with_its_name(write_place, changes, told):
+    write_place(**changes)
+    (found,) = check.run("staging", MISSING).checks
+    assert (found.name, found.state) == ("settings", "fail")
+    assert told in found.found
+
+
+def test_a_wrong_setting_of_the_preset_is_found_too(write_place):
+    write_place()
+    file = places.path("composer")
+    file.write_text(file.read_text().replace("packages: requirements/composer.in", "packages: 5"))
+    (found,) = check.run("composer", MISSING).checks
+    assert found.found == f"{file}: deploy.packages: Input should be a valid string, not 5"
+
+
+def test_a_dag_with_a_syntax_error_ends_the_check_with_its_line(run):
+    result, wrong = run(bad="A = 1\ndef f(:\n")
+    assert wrong == {"syntax": Check("syntax", "fail", "dags/bad.py:2: invalid syntax", "correct it; then check again")}
     assert result.status == 1
 
 
@@ -161,14 +195,19 @@ def test_differences_name_the_path_and_both_values():
 
 def test_the_command_tells_that_packages_are_unchecked_and_exits_with_2(monkeypatch):
     monkeypatch.setattr(check, "run", lambda place, file: Result([Check("a", "ok", f"{place} {file.name}")], False))
-    done = CliRunner().invoke(commands.check, ["--preinstalled", "list.txt"])
-    assert done.exit_code == 2
+    assert CliRunner().invoke(commands.check).exit_code == 2
+
+
+def test_a_list_of_packages_that_is_given_and_not_there_is_an_error():
+    done = CliRunner().invoke(commands.check, ["--preinstalled", str(MISSING)])
+    assert isinstance(done.exception, StackError)
+    assert f"there is no file PREINSTALLED={MISSING}: name another" in str(done.exception)
 
 
 @pytest.mark.slow
 def test_make_exits_with_2_where_only_the_packages_are_unchecked():
-    done = subprocess.run(
-        ["make", "composer-check", f"PREINSTALLED={MISSING}"], cwd=ROOT, capture_output=True, text=True
-    )
+    if commands.PREINSTALLED.exists():
+        pytest.skip(f"{commands.PREINSTALLED} is there")
+    done = subprocess.run(["make", "composer-check"], cwd=ROOT, capture_output=True, text=True)
     assert "Error 2" in done.stderr
     assert "nothing found is wrong; the packages were not checked" in done.stdout

@@ -143,6 +143,27 @@ def test_an_answer_that_is_no_list_is_an_error_and_leaves_the_old_list(composer,
     assert (tmp_path / "list.txt").read_text() == "apache-airflow==3.1.7\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ["--location", "europe-west1"],
+            "the project of the environment staging is not known: give PROJECT=…, set deploy",
+        ),
+        (
+            ["--project", "demo"],
+            "location of the environment staging is not known: give LOCATION=…, set deploy.location",
+        ),
+    ],
+)
+def test_without_a_project_or_location_the_remedy_is_one_of_make(composer, tmp_path, given, told):
+    done = make_packages(tmp_path, "--environment", "staging", *given)
+    assert done.returncode == 1
+    assert told in " ".join(done.stdout.split())
+    assert "gcloud config set co" in done.stdout
+    assert not (tmp_path / "list.txt").exists()
+
+
 def test_without_an_environment_the_setting_is_named(tmp_path):
     done = make_packages(tmp_path)
     assert done.returncode == 1
@@ -157,6 +178,11 @@ def test_a_list_comes_back_as_it_was_written_and_a_wrong_line_is_named(tmp_path)
     file.write_text("a==1\nb>=2\n")
     with pytest.raises(StackError, match="line 2, 'b>=2': write NAME==VERSION"):
         Preinstalled.read(file)
+    file.write_bytes(b"a==1\n\xff")
+    with pytest.raises(StackError, match=r"list\.txt is not text in UTF-8: `make composer-packages`"):
+        Preinstalled.read(file)
+    with pytest.raises(StackError, match=r"no\.txt cannot be read .*: `make composer-packages`"):
+        Preinstalled.read(tmp_path / "no.txt")
 
 
 def test_an_environment_with_airflow_3_3_1_is_refused_and_the_cap_of_the_provider_is_named(installed):

@@ -98,6 +98,25 @@ def test_an_error_of_the_list_names_file_and_line_and_all_problems(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, r"cannot be read \(No such file"), (b"\xff", "is not text in UTF-8")]
+)
+def test_a_list_that_cannot_be_read_is_told_with_setting_and_remedy(tmp_path, content, told):
+    file = tmp_path / "packages.in"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(
+        StackError, match=rf"^deploy\.packages: {file} {told}.*: name a list of packages, a file of the"
+    ):
+        packages.ours(file)
+
+
+def test_packages_have_the_name_by_which_an_environment_knows_them(tmp_path):
+    file = tmp_path / "packages.in"
+    file.write_text("google_cloud.storage[x]==2\n")
+    assert packages.ours(file) == {"google-cloud-storage": "[x]==2"}
+
+
 def test_our_own_list_is_as_composers_api_takes_it():
     found = packages.ours(ROOT / "requirements" / "composer.in")
     assert found["airflow-provider-great-expectations"] == "==1.0.0"

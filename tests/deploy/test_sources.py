@@ -26,6 +26,23 @@ def test_imports_of_others_are_found_wherever_they_are(text, modules):
     assert read(text).imports.keys() == modules
 
 
+@pytest.mark.parametrize(
+    ("content", "where", "told"),
+    [
+        (b"A = 1\ndef f(:\n", "dags/bad.py:2", "invalid syntax"),
+        (b"if True:\nA = 1\n", "dags/bad.py:2", "expected an indented block after 'if' statement on line 1"),
+        (b'A = "\xff"\n', "dags/bad.py:1", "'utf-8' codec can't decode byte 0xff"),
+        (b"A = 1\0", "dags/bad.py:1", "source code string cannot contain null bytes"),
+    ],
+)
+def test_a_file_that_python_cannot_read_is_named_with_its_line_and_the_others_are_read(content, where, told):
+    found = sources.read({"dags/bad.py": content, "dags/ours.py": b"import numpy"})
+    ((place, error),) = found.errors.items()
+    assert place == where
+    assert told in error
+    assert found.imports == {"numpy": ["dags/ours.py:1"]}
+
+
 def test_an_absolute_path_of_a_machine_is_found_and_documentation_is_not():
     found = read(
         '"""/home/me is fine here."""\nA = "/home/me/data.csv"\nB = "/tmp/x"\nC = "/opt/mlops/var"\nD = f"/var/x/{A}"\n'

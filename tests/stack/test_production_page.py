@@ -1,6 +1,8 @@
 """docs/production.md: its files are ones that the settings and Airbyte's declaration accept, its make targets exist."""
 
 import re
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -8,7 +10,7 @@ import yaml
 from airbyte_declaration.declaration import load
 from deploy import declaration
 from pipeline.settings import Runner
-from stack import places
+from stack import airbyte, places
 from stack.settings import ROOT
 
 PAGE = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
@@ -51,8 +53,38 @@ def test_its_overlay_of_airbyte_replaces_source_and_destination(tmp_path):
 
 def test_the_secret_of_deploys_has_what_the_overlay_reads():
     read = set(re.findall(r"\$\{(\w+)\}", shown("airbyte/connections.staging.yaml")))
-    written = set(re.findall(r"""^  echo "(\w+)='""", PAGE, re.MULTILINE))
+    (lines,) = re.findall(r"^printf '%s=%q\\n' \\\n((?:  .+\n)+)", PAGE, re.MULTILINE)
+    written = set(re.findall(r"^  ([A-Z_]+) ", lines, re.MULTILINE))
     assert written == {name for name in read if not name.startswith("MLOPS_")}
+
+
+def test_the_line_of_a_secret_comes_back_as_it_was(tmp_path):
+    value = "a 'quoted' \"$HOME\" `x`\nand a second line"
+    script = """printf '%s=%q\\n' ONE "$1" TWO '…' >lines; eval "$(cat lines)"; printf %s "$ONE" """
+    assert "printf '%s=%q\\n' \\" in PAGE
+    done = subprocess.run(["bash", "-c", script, "bash", value], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == value
+
+
+def test_a_load_reads_the_real_schema_and_the_smoke_run_the_one_with_a_few_rows(tmp_path, monkeypatch):
+    outputs = (ROOT / "deploy" / "terraform" / "project" / "outputs.tf").read_text()
+    schema, few = re.findall(r'\bsource += "(\w+)"', outputs)
+    assert f"`source: {schema}` and `deploy: {{smoke: {{source: {few}}}}}`" in PAGE
+    assert f"create schema {few};" in PAGE
+    (tmp_path / "airbyte").mkdir()
+    (tmp_path / "airbyte/connections.yaml").write_bytes((ROOT / "airbyte/connections.yaml").read_bytes())
+    (tmp_path / "airbyte/connections.staging.yaml").write_text(shown("airbyte/connections.staging.yaml"))
+    (tmp_path / "composer.yaml").write_bytes(places.path("composer").read_bytes())
+    (tmp_path / "staging.yaml").write_text("preset: composer")
+    monkeypatch.setattr(places, "FOLDER", tmp_path)
+    monkeypatch.setattr(airbyte, "ROOT", tmp_path)
+    for name in re.findall(r"\$\{(\w+)\}", shown("airbyte/connections.staging.yaml")):
+        monkeypatch.setenv(name, "any")
+    config = places.config("staging") | {"source": schema}
+    config["warehouse"] |= {"project": "ours"}
+    declared = declaration.declared(SimpleNamespace(place="staging", config=config), few)
+    schemas = [each.sources[0].configuration["schemas"] for each in (declared.real, declared.smoke)]
+    assert schemas == [["public"], ["smoke"]]
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["one task", "all tasks"])

@@ -57,6 +57,18 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
         ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
         ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
+        (
+            "labels:\n  min_freq: 7\n  min_freq: 8",
+            "is not valid YAML: `min_freq` stands in line 2 and in line 3: leave one",
+        ),
+        (
+            "labels: {min_freq: 7}\nmlflow: ''\nlabels: {}",
+            "is not valid YAML: `labels` stands in line 1 and in line 3: leave one",
+        ),
+        (
+            "labels: {min_freq: 7, min_freq: 8}",
+            "is not valid YAML: `min_freq` stands in line 1 and in line 1: leave one",
+        ),
         ("- a list", "must hold settings as `name: value`"),
         ("a: b: c", "is not valid YAML"),
     ],

@@ -126,6 +126,11 @@ def test_other_names_and_roles_fail(module):
             "attribute.environment/${var.place}",
             "attribute.repository/${each.value}",
         ),
+        "the_database_is_reached_from_the_networks_that_are_given_with_tls_only": (
+            "database.tf",
+            "toset(var.database.public_from)",
+            "[]",
+        ),
         "a_cluster_has_a_pool_of_tasks_that_starts_empty": (
             "cluster.tf",
             "total_min_node_count = 0",
@@ -221,6 +226,12 @@ def test_a_mistake_in_the_cluster_is_found(module, change, message):
         ({"budget": {"billing_account": "mine", "amount": 5}}, "budget.billing_account must be an id"),
         ({"github_repository": "https://github.com/our/mlops"}, "github_repository must be OWNER/NAME"),
         ({"cluster": {"max_nodes": 0}}, "cluster.max_nodes must be 1 or more"),
+        ({"database": {"public_from": ["the office"]}}, "database.public_from must be IPv4 networks such as"),
+        ({"database": {"public_from": ["0.0.0.0/0"]}}, "and not the whole Internet"),
+        (
+            {"database": {"public_from": ["192.0.2.0/24"]}, "cluster": {}, "airbyte": "cluster"},
+            'database.public_from cannot be set with airbyte = "cluster"',
+        ),
         ({"airbyte": "oss"}, "airbyte must be cluster or cloud"),
         ({"airbyte": "cluster"}, 'airbyte = "cluster" needs a cluster: set cluster = {}'),
     ],

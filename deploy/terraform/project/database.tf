@@ -26,10 +26,17 @@ resource "google_sql_database_instance" "all" {
     user_labels                 = local.labels
 
     ip_configuration {
-      ipv4_enabled    = false
+      ipv4_enabled    = length(var.database.public_from) > 0
       private_network = google_compute_network.all.id
       # The chart of Airbyte has a part, Temporal, that connects without TLS. Nobody outside of the network gets here.
       ssl_mode = var.airbyte == "cluster" ? "ALLOW_UNENCRYPTED_AND_ENCRYPTED" : "ENCRYPTED_ONLY"
+
+      dynamic "authorized_networks" {
+        for_each = toset(var.database.public_from)
+        content {
+          value = authorized_networks.value
+        }
+      }
     }
 
     backup_configuration {

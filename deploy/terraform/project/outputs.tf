@@ -1,7 +1,9 @@
 output "place_file" {
   description = "The file config/places/PLACE.yaml of this place, but for what only you know."
   value = yamlencode({
-    preset    = "composer"
+    preset = "composer"
+    # The schemas of the source's PostgreSQL that a load and a smoke run read.
+    source    = "public"
     artifacts = "gs://${google_storage_bucket.all["artifacts"].name}"
     mlflow    = one(google_cloud_run_v2_service.mlflow[*].uri)
     # The Secret that the pods of tasks read.
@@ -15,6 +17,7 @@ output "place_file" {
       location    = var.region
       environment = google_composer_environment.all.name
       registry    = local.registry
+      smoke       = { source = "smoke" }
     }
   })
 }
@@ -52,6 +55,11 @@ output "workload_identity_provider" {
 output "database_address" {
   description = "Address of PostgreSQL in the network of the place."
   value       = google_sql_database_instance.all.private_ip_address
+}
+
+output "database_public_address" {
+  description = "Address of PostgreSQL for the networks of database.public_from; empty: it has none."
+  value       = google_sql_database_instance.all.public_ip_address
 }
 
 output "cluster" {

@@ -76,13 +76,27 @@ variable "composer" {
 }
 
 variable "database" {
-  description = "Cloud SQL for MLflow, the studies and Airbyte: machine type, GB of disk at the start, and a standby in another zone."
+  description = <<-EOT
+    Cloud SQL for MLflow, the studies and Airbyte: machine type, GB of disk at the start, and a standby in another zone.
+    public_from: networks, as in 192.0.2.0/24, that reach it from outside, with TLS only; none: it has no public address.
+  EOT
   type = object({
     tier              = optional(string, "db-custom-1-3840")
     disk              = optional(number, 10)
     high_availability = optional(bool, false)
+    public_from       = optional(list(string), [])
   })
   default = {}
+
+  validation {
+    condition     = alltrue([for each in var.database.public_from : can(cidrnetmask(each)) && !endswith(each, "/0")])
+    error_message = "database.public_from must be IPv4 networks such as 192.0.2.0/24 or 192.0.2.7/32, and not the whole Internet."
+  }
+
+  validation {
+    condition     = length(var.database.public_from) == 0 || var.airbyte != "cluster"
+    error_message = "database.public_from cannot be set with airbyte = \"cluster\", whose database also takes connections without TLS."
+  }
 }
 
 variable "mlflow" {

@@ -194,13 +194,31 @@ run "without_options_there_is_no_cluster_budget_workflow_or_server" {
   }
 
   assert {
-    condition     = !google_sql_database_instance.all.settings[0].ip_configuration[0].ipv4_enabled
+    condition     = !google_sql_database_instance.all.settings[0].ip_configuration[0].ipv4_enabled && length(google_sql_database_instance.all.settings[0].ip_configuration[0].authorized_networks) == 0
     error_message = "the database has a public address"
   }
 
   assert {
     condition     = output.cluster == null && output.workload_identity_provider == null
     error_message = "outputs of parts that do not exist are null"
+  }
+}
+
+run "the_database_is_reached_from_the_networks_that_are_given_with_tls_only" {
+  command = plan
+
+  variables {
+    database = { public_from = ["192.0.2.0/24", "198.51.100.7/32"] }
+  }
+
+  assert {
+    condition     = google_sql_database_instance.all.settings[0].ip_configuration[0].ipv4_enabled && toset([for each in google_sql_database_instance.all.settings[0].ip_configuration[0].authorized_networks : each.value]) == toset(["192.0.2.0/24", "198.51.100.7/32"])
+    error_message = "the database has no public address, or other networks reach it"
+  }
+
+  assert {
+    condition     = google_sql_database_instance.all.settings[0].ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
+    error_message = "the database takes connections without TLS from outside"
   }
 }
 
@@ -285,6 +303,7 @@ run "the_mlflow_server_has_its_login_and_no_password_in_a_variable" {
   assert {
     condition = yamldecode(output.place_file) == {
       preset    = "composer"
+      source    = "public"
       artifacts = "gs://demo-project-mlops-staging-artifacts"
       mlflow    = "https://mlflow.test"
       runner    = { kubernetes = { secret = "mlops-tasks" } }
@@ -294,6 +313,7 @@ run "the_mlflow_server_has_its_login_and_no_password_in_a_variable" {
         location    = "europe-west1"
         environment = "mlops-staging"
         registry    = "europe-west1-docker.pkg.dev/demo-project/mlops-staging"
+        smoke       = { source = "smoke" }
       }
     }
     error_message = "the file of the place: ${output.place_file}"
