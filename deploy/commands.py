@@ -65,10 +65,10 @@ def packages(
     file = preinstalled or PREINSTALLED
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(found.text, encoding="utf-8")
-    console.print(f"{found.environment}: {len(found.versions)} packages, in {file}", highlight=False)
+    console.print(f"{found.environment}: {len(found.versions)} packages, in {file}", markup=False, highlight=False)
     if found.added:
         told = f"it has packages of its own ({', '.join(found.added)}); what these brought counts as the image's"
-        console.print(f"[yellow]{told}: an environment without any gives a better list[/]", highlight=False)
+        console.print(f"{told}: an environment without any gives a better list", style="yellow", markup=False)
 
 
 @click.command()
@@ -80,12 +80,13 @@ def bundle(place: str, output: Path) -> None:
     made = target.bundle()
     made.write(output)
     size = sum(each.size for each in made.manifest.files.values())
-    console.print(f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes", highlight=False)
+    told = f"{output}: {made.manifest.id}, {len(made.manifest.files)} files, {size:,} bytes"
+    console.print(told, markup=False, highlight=False)
     if UNKNOWN in made.manifest.images.values():
         told = "its image is not known before `make deploy` pushes it, which makes a bundle of its own"
         console.print(f"[yellow]{told}[/]", highlight=False)
     if names := left_out(place, target.config):
-        console.print(f"[yellow]not in git, so left out: {', '.join(names)}[/]", highlight=False)
+        console.print(f"not in git, so left out: {', '.join(names)}", style="yellow", markup=False)
 
 
 COMMANDS = [check, packages, bundle]

@@ -404,7 +404,7 @@ def test_an_airbyte_that_is_busy_for_a_moment_is_asked_again(airbyte, plan):
 def test_a_change_that_a_busy_airbyte_may_have_made_is_not_repeated(airbyte, plan):
     do = airbyte.do
     airbyte.do = lambda method, *rest: (503, {}) if method == "POST" else do(method, *rest)
-    with pytest.raises(AirbyteUnavailableError, match="POST .*/workspaces: 503"):
+    with pytest.raises(AirbyteUnavailableError, match=r"POST .*/workspaces: 503"):
         list(plan().apply())
     assert [method for method, *_ in airbyte.requests].count("POST") == 1
 
