@@ -57,6 +57,10 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
         ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
         ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
+        (
+            "model: {name: 'C# tickets'}",
+            "model.name: Value error, MLflow cannot register or load a model named 'C# tickets'",
+        ),
         ("- a list", "must hold settings as `name: value`"),
         ("a: b: c", "is not valid YAML"),
     ],

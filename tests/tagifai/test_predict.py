@@ -196,6 +196,23 @@ def test_a_champion_with_foreign_types_is_refused_even_if_its_version_lists_them
         predict(settings)
 
 
+@pytest.mark.parametrize(
+    "name", ["C tickets, v1.2; a=b (new) & + * \\ [x] {y} <z> | ` $ ^ ! ~", "ü🤗 " * 85 + "x"], ids=["signs", "long"]
+)
+def test_a_model_with_an_unusual_name_that_settings_allow_becomes_champion_and_is_loaded(
+    make_settings, champion_url, name
+):
+    settings = make_settings(mlflow=champion_url, model={"name": name})
+    mlflow.set_tracking_uri(champion_url)
+    mlflow.set_experiment(name)
+    version = mlflow.register_model(mlflow.MlflowClient().get_model_version(NAME, "2").source, name)
+    registry.make_champion(settings, version)
+    champion = registry.champion(settings)
+    assert champion.name == name
+    assert registry.load(settings, champion).named_steps
+    assert registry._find(mlflow, name, "none") is None
+
+
 def test_without_a_champion_nothing_is_written(connected, postgres, warehouse, tmp_path):
     lonely = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "nobody"})})
     with pytest.raises(TagifaiError, match="model nobody has no champion yet: run `make run` first"):
