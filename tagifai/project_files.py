@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -95,7 +96,9 @@ def write(tables: Iterator[pa.Table], file: BinaryIO, target: str) -> None:
             for table in tables:
                 text.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in table.to_pylist())
             return
-        writer, header = csv.writer(text, delimiter=_DELIMITERS[kind], lineterminator="\n"), None
+        # With both characters in its line ends, the writer quotes a value that has one of them.
+        lines = SimpleNamespace(write=lambda line: text.write(line.removesuffix("\r\n") + "\n"))
+        writer, header = csv.writer(lines, delimiter=_DELIMITERS[kind], lineterminator="\r\n"), None
         for table in tables:
             if not header:
                 writer.writerow(header := table.column_names)

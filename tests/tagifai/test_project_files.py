@@ -107,3 +107,11 @@ def test_a_compressed_file_is_the_same_each_time_it_is_written(tmp_path):
         made.append((tmp_path / name).read_bytes())
     assert gzip.decompress(made[0]) == b"id\n1\n"
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.tsv"])
+def test_written_texts_are_read_as_they_were(tmp_path, name):
+    texts = ["a\rb", "a\nb", "a\r\n", 'say "a"', "a,b", "a\tb", " ", "", "ü🤗"]
+    with (tmp_path / name).open("wb") as file:
+        project_files.write(iter([pa.table([texts] * 3, project_files.COLUMNS)]), file, name)
+    assert rows_of(tmp_path / name) == [(text,) * 3 for text in texts]
