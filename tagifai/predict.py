@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Rows between two lines of progress where there is no terminal; a multiple of project_files.PIECE.
+# Rows between two lines of progress where there is no terminal.
 PROGRESS = 100_000
 
 
@@ -115,7 +115,7 @@ def _predict_file(settings: Settings, source: str, target: str) -> dict[str, Any
         for piece in chain([first], pieces):
             yield _tagged(model, piece)
             rows += len(piece)
-            _show_progress(rows)
+            _show_progress(rows, new=len(piece))
 
     try:
         with artifacts.writing(target) as file:
@@ -138,11 +138,11 @@ def _tagged(model: "Pipeline", projects: pa.Table) -> pa.Table:
     return pa.table([projects["id"], *columns], ("id", "tag", "probability"))
 
 
-def _show_progress(rows: int) -> None:
+def _show_progress(rows: int, *, new: int) -> None:
     """Show the rows so far: on a terminal in one line, elsewhere a line now and then."""
     if sys.stderr.isatty():
         print(f"\r{rows:,} rows tagged", end="\r", file=sys.stderr, flush=True)
-    elif rows and rows % PROGRESS == 0:
+    elif rows // PROGRESS > (rows - new) // PROGRESS:
         logger.info("%d rows tagged so far", rows)
 
 

@@ -330,10 +330,10 @@ def test_progress_is_one_line_on_a_terminal_and_a_line_now_and_then_elsewhere(
     rows, tmp_path, capsys, caplog, monkeypatch
 ):
     caplog.set_level("INFO", "tagifai")
-    monkeypatch.setattr("tagifai.predict.PROGRESS", 4)
+    monkeypatch.setattr("tagifai.predict.PROGRESS", 3)
     (tmp_path / "a.csv").write_text("id,title,description\n" + "1,T,D\n" * 9)
     rows(tmp_path / "a.csv", tmp_path / "b.csv")
-    assert caplog.messages[:-1] == ["4 rows tagged so far", "8 rows tagged so far"]
+    assert caplog.messages[:-1] == ["4 rows tagged so far", "6 rows tagged so far", "9 rows tagged so far"]
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     rows(tmp_path / "a.csv", tmp_path / "b.csv")
     assert capsys.readouterr().err.split("\r")[-2] == "9 rows tagged"
