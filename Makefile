@@ -72,7 +72,7 @@ run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and pri
 	@$(STACK) run $(OPTIONS)
 
 .PHONY: predict
-predict: $(READY) ## tag the rows of INPUT=file.csv with the champion and write OUTPUT=file.csv
+predict: $(READY) ## tag the rows of INPUT=file with the champion and write OUTPUT=file
 ifeq ($(PLACE),compose)
 	@docker/predict "$(INPUT)" "$(OUTPUT)"
 else

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -35,15 +36,38 @@ def write(uri: str, content: bytes) -> None:
         if not isinstance(filesystem, LocalFileSystem):
             filesystem.pipe_file(path, content)
             return
-        filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-        beside = f"{path}.{os.getpid()}.new"
-        try:
-            filesystem.pipe_file(beside, content)
-            filesystem.mv(beside, path)
-        except BaseException:
-            if filesystem.exists(beside):
-                filesystem.rm_file(beside)
-            raise
+        with _replacing(path) as file:
+            file.write(content)
+
+
+@contextmanager
+def writing(uri: str) -> Generator[BinaryIO]:
+    """A file to write to, whose content becomes that of `uri` as by `write`, unless the block raises an error."""
+    if "://" not in uri:
+        with _replacing(uri) as file:
+            yield file
+        return
+    with TemporaryDirectory() as folder:
+        local = os.path.join(folder, "content")
+        with _replacing(local) as file:
+            yield file
+        with _opened(uri) as (filesystem, path):
+            filesystem.put_file(local, path)
+
+
+@contextmanager
+def _replacing(path: str) -> Generator[BinaryIO]:
+    """A new file beside `path`, which it replaces unless the block raises an error."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    beside = f"{path}.{os.getpid()}.new"
+    try:
+        with open(beside, "wb") as file:
+            yield file
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.remove(beside)
+        raise
 
 
 @contextmanager

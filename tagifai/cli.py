@@ -19,8 +19,8 @@ STUDY = click.Option(["--study"], required=True, help="Name that optimize return
 MODEL = click.Option(["--model", "folder"], required=True, help="URI that train returned.")
 WORKER = click.Option(["--worker"], type=int, default=0, show_default=True, help="Number of this worker, from 0.")
 MODULE = click.Argument(["module"], metavar="URI#sha256=HASH")
-INPUT = click.Option(["--input", "source"], help="CSV or Parquet file with id, title, description.")
-OUTPUT = click.Option(["--output", "target"], help="CSV or Parquet file to write: id, tag, probability.")
+INPUT = click.Option(["--input", "source"], help="File with id, title, description: CSV, TSV, JSON Lines or Parquet.")
+OUTPUT = click.Option(["--output", "target"], help="File to write: id, tag, probability; its suffix tells the format.")
 PREDICTIONS = click.Option(["--predictions", "uri"], required=True, help="URI that predict returned.")
 PREDICTED_AT = click.Option(
     ["--predicted-at"], type=datetime.fromisoformat, required=True, help="Time that predict returned."

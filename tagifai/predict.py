@@ -1,16 +1,18 @@
 """predict: tag the projects of the warehouse, or those of a file, with the champion."""
 
-import csv
 import hashlib
 import io
 import logging
+import os
 import sys
-from pathlib import Path
+from collections.abc import Generator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
-from tagifai import artifacts, registry, warehouse
+from tagifai import artifacts, project_files, registry, warehouse
 from tagifai.errors import TagifaiError
 from tagifai.labels import OTHER
 from tagifai.settings import Settings
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("id", "title", "description")
-FORMATS = (".csv", ".parquet")
+# Rows between two lines of progress where there is no terminal.
+PROGRESS = 100_000
 
 
 def predict(settings: Settings, *, source: str | None = None, target: str | None = None) -> dict[str, Any]:
@@ -34,8 +36,9 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
 
     Args:
         settings: where the champion and the warehouse are.
-        source: CSV (UTF-8) or Parquet file with columns `id`, `title`, `description`, and any others; None: the table.
-        target: CSV or Parquet file; gets `id`, `tag`, `probability` in the same order, in one step.
+        source: file that project_files.read can read, with columns `id`, `title`, `description`, and any others; None:
+            the table.
+        target: another file, of any of these formats; gets `id`, `tag`, `probability` in the same order, in one step.
 
     Returns:
         `rows` tagged; `model_version`. Without a file also `unlabeled`, how many projects have no label; `predictions`,
@@ -50,7 +53,9 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
         return _predict_file(settings, source, target)
     tables = warehouse.connect(settings.warehouse, command="predict")
     # Whoever has a later time has neither an older table nor an older champion.
-    table, champion, predicted_at = tables.projects_to_predict((*COLUMNS, "is_labeled"), lambda: _champion(settings))
+    table, champion, predicted_at = tables.projects_to_predict(
+        (*project_files.COLUMNS, "is_labeled"), lambda: _champion(settings)
+    )
     projects, model = table.to_pandas(), registry.load(settings, champion)
     tagged, version = tag(model, projects), str(champion.version)
     candidate = projects.drop(columns="description").merge(tagged.assign(model_version=version), how="outer", on="id")
@@ -70,32 +75,6 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
         "mlflow": registry.place(settings, champion),
         "bytes_billed": tables.bytes_billed,
     }
-
-
-def read_projects(source: str) -> pd.DataFrame:
-    """Read a file of projects.
-
-    Returns:
-        Columns `id`, `title`, `description` in the file's order; all text where the file is CSV.
-
-    Raises:
-        TagifaiError: the file is missing, is neither CSV nor Parquet, lacks a column, or has a row that does not fit
-            the header; the message names it.
-    """
-    if not Path(source).is_file():
-        raise TagifaiError(f"{source} does not exist: give a CSV or Parquet file")
-    try:
-        projects = _read_csv(source) if _suffix(source) == ".csv" else pd.read_parquet(source)
-    except UnicodeDecodeError as error:
-        raise TagifaiError(f"{source} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
-    except ValueError as error:
-        raise TagifaiError(f"{source} cannot be read: {error}. It must be a CSV or Parquet file") from None
-    if missing := [name for name in COLUMNS if name not in projects]:
-        found = ", ".join(map(str, projects.columns)) or "none"
-        raise TagifaiError(
-            f"{source} has no column {', '.join(missing)}: it needs id, title, description and has {found}"
-        )
-    return projects[list(COLUMNS)]
 
 
 def tag(model: "Pipeline", projects: pd.DataFrame) -> pd.DataFrame:
@@ -122,47 +101,49 @@ def _answers(model: "Pipeline") -> list[str]:
 
 
 def _predict_file(settings: Settings, source: str, target: str) -> dict[str, Any]:
-    if _suffix(target) not in FORMATS:
-        raise TagifaiError(f"{target}: the name of the output file must end in {' or '.join(FORMATS)}")
-    projects = read_projects(source)
+    project_files.kind_of(target)
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise TagifaiError(f"{target} is the input file itself, which would be lost: give the output another name")
+    pieces = project_files.read(source)
+    # Before MLflow is asked: a wrong header is found at once.
+    first = next(pieces)
     champion = _champion(settings)
-    tagged, content = tag(registry.load(settings, champion), projects), io.BytesIO()
-    if _suffix(target) == ".csv":
-        tagged.to_csv(content, index=False)
-    else:
-        tagged.to_parquet(content, index=False)
-    artifacts.write(target, content.getvalue())
-    logger.info("%s: %d projects tagged by version %s", target, len(tagged), champion.version)
-    return {"rows": len(tagged), "model_version": str(champion.version)}
+    model, rows = registry.load(settings, champion), 0
+
+    def tagged() -> Generator[pa.Table]:
+        nonlocal rows
+        for piece in chain([first], pieces):
+            yield _tagged(model, piece)
+            rows += len(piece)
+            _show_progress(rows, new=len(piece))
+
+    try:
+        with artifacts.writing(target) as file:
+            project_files.write(tagged(), file, target)
+    except OSError as error:
+        raise TagifaiError(
+            f"{target} cannot be written: {error.strerror or error}; give another name or make room"
+        ) from None
+    finally:
+        pieces.close()
+    logger.info("%s: %d projects tagged by version %s", target, rows, champion.version)
+    return {"rows": rows, "model_version": str(champion.version)}
 
 
-def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()
+def _tagged(model: "Pipeline", projects: pa.Table) -> pa.Table:
+    """As `tag`, with ids of any type, which stay exact: pandas would make floats of integers beside a null."""
+    texts = projects.drop_columns("id").to_pandas()
+    tagged = tag(model, texts.assign(id=range(len(texts))))
+    columns = (pa.array(tagged["tag"], pa.string()), pa.array(tagged["probability"], pa.float64()))
+    return pa.table([projects["id"], *columns], ("id", "tag", "probability"))
 
 
-def _read_csv(source: str) -> pd.DataFrame:
-    """Read all values as text: nothing becomes a number, and `NA` stays a word.
-
-    Raises:
-        ValueError: a row does not fit the header, or a column appears twice; the message names it.
-    """
-    csv.field_size_limit(sys.maxsize)
-    with Path(source).open(newline="", encoding="utf-8-sig") as file:
-        reader, rows = csv.reader(file, strict=True), []
-        try:
-            for row in filter(None, reader):
-                rows.append(row)
-                if len(row) != len(rows[0]):
-                    raise ValueError(
-                        f"line {reader.line_num} has {len(row)} fields, the header {len(rows[0])}: put double quotes "
-                        "around a value that holds a comma or a line break"
-                    )
-        except csv.Error as error:
-            raise ValueError(f'line {reader.line_num}: {error}; write a double quote within a value as ""') from None
-    header = rows.pop(0) if rows else []
-    if twice := [name for name in COLUMNS if header.count(name) > 1]:
-        raise ValueError(f"column {', '.join(twice)} appears twice")
-    return pd.DataFrame(rows, columns=header, dtype=str)
+def _show_progress(rows: int, *, new: int) -> None:
+    """Show the rows so far: on a terminal in one line, elsewhere a line now and then."""
+    if sys.stderr.isatty():
+        print(f"\r{rows:,} rows tagged", end="\r", file=sys.stderr, flush=True)
+    elif rows // PROGRESS > (rows - new) // PROGRESS:
+        logger.info("%d rows tagged so far", rows)
 
 
 def _champion(settings: Settings) -> "ModelVersion":

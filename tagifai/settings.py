@@ -175,10 +175,25 @@ class Slices(Section):
     short_text_words: PositiveInt
 
 
+def _as_registrable(name: str) -> str:
+    """Refuse what MLflow's registry does not take, or what it takes and then cannot find or load by models:/NAME."""
+    if (
+        not 1 <= len(name) <= 256
+        or re.search(r"""[/:#?@%'"]""", name)
+        or not name.isprintable()
+        or name != name.strip(" .")
+    ):
+        raise ValueError(
+            f"MLflow cannot register or load a model named {name[:300]!r}: use 1 to 256 visible characters, none of "
+            "/ : # ? @ % ' \", and no space or dot at either end"
+        )
+    return name
+
+
 class Model(Section):
     """The registered model."""
 
-    name: str = Field(pattern=r"^[^/:.%\"']+$")
+    name: Annotated[str, AfterValidator(_as_registrable)]
 
 
 class Settings(BaseSettings):

@@ -1,5 +1,6 @@
 """Commands about runs of the graphs: run, explain, predict, validate, demo-failure."""
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -67,8 +68,8 @@ def explain(chosen: Chosen, run_id: str | None) -> None:
 
 
 @click.command()
-@click.option("--input", "source", required=True, help="CSV or Parquet file with the rows to tag.")
-@click.option("--output", "target", required=True, help="CSV or Parquet file to write.")
+@click.option("--input", "source", required=True, help="CSV, TSV, JSON Lines or Parquet file to tag.")
+@click.option("--output", "target", required=True, help="File to write; its suffix tells the format.")
 @click.option("--to-stdout", is_flag=True, help="Print the content of the output file instead of keeping it.")
 @click.pass_obj
 def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> None:
@@ -82,7 +83,8 @@ def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> Non
         command = [application, "predict", "--input", str(Path(source).resolve()), "--output", str(output)]
         status = place.run_command(application, *command, services=["postgres", "mlflow"])
         if to_stdout and not status:
-            sys.stdout.buffer.write(output.read_bytes())
+            with output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
     sys.exit(status)
 
 

@@ -16,7 +16,7 @@ from stack.checks import Check, amount, describe, holder_of, is_taken, ports_che
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
 from stack.compose.settings import SOURCE, Environment, environment_of, images_of_tasks, require_engine
-from stack.settings import ROOT, ConfigError, read
+from stack.settings import ROOT, ConfigError, read, require
 
 BASES = ("python:3.11-slim-bookworm", "postgres:17")
 SERVICES = ("airflow", "mlflow", "airbyte", "docs")
@@ -189,10 +189,11 @@ def checks() -> Iterator[Check]:
     found = compose() if shutil.which("docker") else None
     if found:
         yield found
-    remedy = "fix it in .env; .env.example explains each setting; then the other checks can run"
+    remedy = "fix it; .env.example explains each setting of .env; then the other checks can run"
     try:
-        environment = environment_of(ROOT / ".env", os.environ)
-        require_engine(places.config("compose"), environment)
+        environment, config = environment_of(ROOT / ".env", os.environ), places.config("compose")
+        require(config, "config/base.yaml")
+        require_engine(config, environment)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), remedy)
         return
@@ -202,7 +203,7 @@ def checks() -> Iterator[Check]:
     if done.returncode:
         yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", remedy)
         return
-    yield Check("settings", "ok", ".env holds no unknown and no impossible setting")
+    yield Check("settings", "ok", ".env and config/base.yaml hold no unknown and no impossible setting")
     if facts:
         project = Project(environment, json.loads(done.stdout), facts)
         yield from (check(project) for check in FULL)

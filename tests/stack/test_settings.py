@@ -69,6 +69,10 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
             "labels: {min_freq: 7, min_freq: 8}",
             "is not valid YAML: `min_freq` stands in line 1 and in line 1: leave one",
         ),
+        (
+            "model: {name: 'C# tickets'}",
+            "model.name: Value error, MLflow cannot register or load a model named 'C# tickets'",
+        ),
         ("- a list", "must hold settings as `name: value`"),
         ("a: b: c", "is not valid YAML"),
     ],

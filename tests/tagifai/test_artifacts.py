@@ -19,6 +19,17 @@ def test_files_in_a_bucket_work_like_those_in_a_folder():
     assert artifacts.read("memory://models/one.json", missing="none") == b"{}"
 
 
+@pytest.mark.parametrize("root", ["memory://tags", "{folder}"])
+def test_a_file_that_is_written_in_pieces_is_whole_or_the_old_one(tmp_path, root):
+    file = f"{root.format(folder=tmp_path)}/one.csv"
+    with artifacts.writing(file) as opened:
+        opened.write(b"a")
+        opened.write(b"b")
+    with pytest.raises(TypeError), artifacts.writing(file) as opened:
+        opened.write(7)
+    assert artifacts.read(file, missing="none") == b"ab"
+
+
 def test_files_in_a_bucket_of_cloud_storage_are_whole_or_missing(bucket):
     file = f"{bucket}/models/one.json"
     assert not artifacts.exists(file)

@@ -1,19 +1,22 @@
 import csv
+import gzip
+import json
 from datetime import UTC, datetime
 
 import mlflow
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow.models import infer_signature
 from sklearn.dummy import DummyClassifier
 
 from tagifai import imports, model, persistence, registry
 from tagifai.errors import TagifaiError
-from tagifai.predict import _answers, predict, read_projects, tag
+from tagifai.predict import _answers, predict, tag
 from tagifai.publish import publish
 
 NAME = "tagger"
-HEADER = b"id,title,description\n"
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +196,23 @@ def test_a_champion_with_foreign_types_is_refused_even_if_its_version_lists_them
         predict(settings)
 
 
+@pytest.mark.parametrize(
+    "name", ["C tickets, v1.2; a=b (new) & + * \\ [x] {y} <z> | ` $ ^ ! ~", "ü🤗 " * 85 + "x"], ids=["signs", "long"]
+)
+def test_a_model_with_an_unusual_name_that_settings_allow_becomes_champion_and_is_loaded(
+    make_settings, champion_url, name
+):
+    settings = make_settings(mlflow=champion_url, model={"name": name})
+    mlflow.set_tracking_uri(champion_url)
+    mlflow.set_experiment(name)
+    version = mlflow.register_model(mlflow.MlflowClient().get_model_version(NAME, "2").source, name)
+    registry.make_champion(settings, version)
+    champion = registry.champion(settings)
+    assert champion.name == name
+    assert registry.load(settings, champion).named_steps
+    assert registry._find(mlflow, name, "none") is None
+
+
 def test_without_a_champion_nothing_is_written(connected, postgres, warehouse, tmp_path):
     lonely = connected.model_copy(update={"model": connected.model.model_copy(update={"name": "nobody"})})
     with pytest.raises(TagifaiError, match="model nobody has no champion yet: run `make run` first"):
@@ -211,7 +231,6 @@ def test_a_csv_file_with_unusual_texts_is_tagged(connected, tmp_path):
     with source.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("extra", "title", "id", "description"), *((0, t, i, d) for i, t, d in rows)])
     assert predict(connected, source=str(source), target=str(target)) == {"rows": 4, "model_version": "2"}
-    assert read_projects(str(source)).to_numpy().tolist() == [list(row) for row in rows]
     with target.open(newline="", encoding="utf-8") as file:
         header, *tagged = csv.reader(file)
     assert header == ["id", "tag", "probability"]
@@ -231,11 +250,6 @@ def test_a_parquet_file_is_tagged_and_ids_keep_their_type(connected, fitted, pro
     assert tagged["tag"].tolist() == fitted.predict(projects).tolist()
 
 
-def test_a_byte_order_mark_is_not_part_of_the_first_column_name(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,title,description\n1,T,D\n")
-    assert read_projects(str(tmp_path / "a.csv")).to_numpy().tolist() == [["1", "T", "D"]]
-
-
 def test_a_file_without_rows_gives_a_file_without_rows(connected, tmp_path):
     (tmp_path / "a.csv").write_text("id,title,description\n")
     predict(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
@@ -249,34 +263,111 @@ def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_cl
     assert tagged["probability"].tolist() == careful.predict_proba(projects).max(axis=1).tolist()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("gone.csv", None, r"gone\.csv does not exist"),
-        ("a.csv", b"id,title\n1,T\n", r"a\.csv has no column description: .*has id, title"),
-        ("a.csv", b"name\n1\n", r"a\.csv has no column id, title, description: .*has name"),
-        ("a.csv", "id,title,description\n1,caf\xe9,D\n".encode("latin-1"), r"a\.csv is not UTF-8 .*save it as UTF-8"),
-        ("a.csv", b"", r"a\.csv has no column id, title, description: .*has none"),
-        ("a.csv", b'id,title,description\n1,"T,D\n', r"a\.csv cannot be read: line 2: unexpected end .*double quote"),
-        ("a.csv", HEADER + b"1,T,D, E\n", r"a\.csv cannot be read: line 2 has 4 fields, the header 3: .*quotes around"),
-        ("a.csv", HEADER + b"1,T,D,\n2,T,D,\n", r"a\.csv cannot be read: line 2 has 4 fields"),
-        ("a.csv", HEADER + b"1,T,D\n2,T,D,E\n", r"a\.csv cannot be read: line 3 has 4 fields"),
-        ("a.csv", HEADER + b"1,T,D\n2,T\n", r"a\.csv cannot be read: line 3 has 2 fields"),
-        ("a.csv", b"id,title,description,title\n1,T,D,U\n", r"a\.csv cannot be read: column title appears twice"),
-        ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a CSV or Parquet file"),
-        ("a.txt", b"id,title,description\n", r"a\.txt cannot be read: .*must be a CSV or Parquet file"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, message):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(TagifaiError, match=message):
-        read_projects(str(tmp_path / name))
-
-
 def test_an_unknown_output_format_is_refused_before_any_work(settings, tmp_path):
-    with pytest.raises(TagifaiError, match=r"tagged\.json: the name of the output file must end in \.csv or \.parquet"):
+    with pytest.raises(TagifaiError, match=r"tagged\.json: the name of the file must end in \.csv, "):
         predict(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
+
+
+@pytest.fixture
+def rows(connected, monkeypatch):
+    """Function that tags a file in pieces of two rows, and gives the text of the output, if it is one."""
+    monkeypatch.setattr("tagifai.project_files.PIECE", 2)
+
+    def rows(source, target):
+        predict(connected, source=str(source), target=str(target))
+        content = target.read_bytes()
+        content = gzip.decompress(content) if target.suffix == ".gz" else content
+        return "" if target.suffix == ".parquet" else content.decode()
+
+    return rows
+
+
+@pytest.mark.parametrize("name", ["tagged.csv", "tagged.TSV", "tagged.csv.gz", "tagged.tsv.gz"])
+def test_rows_of_all_pieces_are_tagged_in_their_order(rows, tmp_path, name):
+    lines = [json.dumps({"id": f"00{n}", "title": "image", "description": None}) for n in range(5)]
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
+        file.write("\n".join(lines))
+    found = csv.reader(
+        rows(tmp_path / "a.jsonl.gz", tmp_path / name).splitlines(), delimiter=",\t"["tsv" in name.lower()]
+    )
+    header, *tagged = found
+    assert header == ["id", "tag", "probability"]
+    assert [row[0] for row in tagged] == ["000", "001", "002", "003", "004"]
+    assert {row[1] for row in tagged} == {"computer-vision"}
+
+
+@pytest.mark.parametrize("name", ["tagged.jsonl", "tagged.ndjson.gz"])
+@pytest.mark.parametrize("ids", [[4611686018427387905, -(2**63), 2**63 - 1], ["000123", "", "ü\n"]])
+def test_json_lines_keep_ids(rows, tmp_path, name, ids):
+    lines = [json.dumps({"description": "d", " id ": each, "title": "image", "more": [{}]}) for each in ids]
+    (tmp_path / "a.ndjson").write_text("\n\n".join(lines))
+    tagged = [json.loads(line) for line in rows(tmp_path / "a.ndjson", tmp_path / name).splitlines()]
+    assert [row["id"] for row in tagged] == ids
+    assert all(list(row) == ["id", "tag", "probability"] and 0 < row["probability"] <= 1 for row in tagged)
+
+
+def test_ids_beside_a_null_stay_exact(rows, tmp_path):
+    ids = pa.array([4611686018427387905, None, 9007199254740993])
+    texts = pa.array(["image", None, "video"]).dictionary_encode()
+    table = pa.table({" id": ids, "title": texts, "description": texts, "more": ids})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1)
+    tagged = rows(tmp_path / "a.parquet", tmp_path / "b.csv").splitlines()[1:]
+    assert [line.split(",")[0] for line in tagged] == ["4611686018427387905", "", "9007199254740993"]
+    tagged = rows(tmp_path / "a.parquet", tmp_path / "b.jsonl").splitlines()
+    assert [json.loads(line)["id"] for line in tagged] == ids.to_pylist()
+    rows(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert pq.read_table(tmp_path / "b.parquet")["id"].combine_chunks() == ids
+
+
+def test_a_file_without_rows_keeps_the_type_of_its_ids(connected, tmp_path):
+    empty = pa.table({"id": pa.array([], pa.int64()), "title": pa.array([], pa.string()), "description": pa.nulls(0)})
+    pq.write_table(empty, tmp_path / "a.parquet")
+    assert predict(connected, source=str(tmp_path / "a.parquet"), target=str(tmp_path / "b.parquet"))["rows"] == 0
+    assert pq.read_schema(tmp_path / "b.parquet").types == [pa.int64(), pa.string(), pa.float64()]
+
+
+def test_progress_is_one_line_on_a_terminal_and_a_line_now_and_then_elsewhere(
+    rows, tmp_path, capsys, caplog, monkeypatch
+):
+    caplog.set_level("INFO", "tagifai")
+    monkeypatch.setattr("tagifai.predict.PROGRESS", 3)
+    (tmp_path / "a.csv").write_text("id,title,description\n" + "1,T,D\n" * 9)
+    rows(tmp_path / "a.csv", tmp_path / "b.csv")
+    assert caplog.messages[:-1] == ["4 rows tagged so far", "6 rows tagged so far", "9 rows tagged so far"]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    rows(tmp_path / "a.csv", tmp_path / "b.csv")
+    assert capsys.readouterr().err.split("\r")[-2] == "9 rows tagged"
+
+
+@pytest.mark.parametrize("link", ["same", "spelling", "symlink", "hardlink"])
+def test_an_output_that_is_the_input_is_refused_and_stays(settings, tmp_path, link):
+    source, target = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("kept")
+    target = {"same": source, "spelling": f"{tmp_path}/../{tmp_path.name}/a.csv"}.get(link, target)
+    if link == "symlink":
+        target.symlink_to(source)
+    if link == "hardlink":
+        target.hardlink_to(source)
+    with pytest.raises(TagifaiError, match=r"is the input file itself, .*another name"):
+        predict(settings, source=str(source), target=str(target))
+    assert source.read_text() == "kept"
+
+
+def test_an_output_that_cannot_be_written_is_named(connected, tmp_path):
+    (tmp_path / "a.csv").write_text("id,title,description\n")
+    (tmp_path / "b.csv").mkdir()
+    with pytest.raises(TagifaiError, match=r"b\.csv cannot be written: Is a directory; give another name"):
+        predict(connected, source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.csv"))
+    assert {each.name for each in tmp_path.iterdir()} == {"a.csv", "b.csv"}
+
+
+def test_a_wrong_row_behind_good_ones_leaves_the_old_output(rows, tmp_path):
+    (tmp_path / "a.csv").write_text("id,title,description\n1,T,D\n2,T,D\n3,T\n")
+    (tmp_path / "b.csv").write_text("old")
+    with pytest.raises(TagifaiError, match="line 4 has 2 fields"):
+        rows(tmp_path / "a.csv", tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text() == "old"
+    assert {each.name for each in tmp_path.iterdir()} == {"a.csv", "b.csv"}
 
 
 def test_a_failure_leaves_the_old_output(settings, tmp_path):

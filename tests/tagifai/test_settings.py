@@ -73,13 +73,33 @@ def test_settings_cannot_be_changed(configure):
         ({"search__space__max_df": []}, "search.space.max_df: .*at least 1 item"),
         ({"search__trials": 1}, r"search: .*trials \(1\) must not be fewer than workers \(2\)"),
         ({"threshold": 1.5}, "threshold: Input should be less than 1"),
-        ({"model__name": "a/b"}, "model.name: String should match pattern"),
+        (
+            {"model__name": "C# tickets"},
+            "model.name: .* a model named 'C# tickets': use 1 to 256 visible .* none of / :",
+        ),
     ],
 )
 def test_an_error_message_names_the_wrong_setting_and_how_to_fix_it(configure, values, message):
     configure(**values)
     with pytest.raises(TagifaiError, match=rf"{message}.*; correct .*config\.yaml or the environment"):
         settings.load()
+
+
+@pytest.mark.parametrize("name", ["tagifai", "C tickets, v1.2 (new)", "12", "यह-é_翻訳 🤗", "x" * 256])
+def test_a_model_may_have_any_name_that_mlflow_can_load(name):
+    assert settings.Model(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", ".", "..", " a", "a ", "a.", "\u00a0a", "x" * 257),
+        *("a/b", "a:b", "a#b", "a?b", "a@b", "a%20b", "a'b", 'a"b', "a\tb", "a\n", "a\u200bb", "a\x00b"),
+    ],
+)
+def test_a_model_may_not_have_a_name_that_mlflow_cannot_load(name):
+    with pytest.raises(ValidationError, match=r"use 1 to 256 visible characters"):
+        settings.Model(name=name)
 
 
 def test_an_error_message_names_missing_variables_and_shows_no_secret(configure):

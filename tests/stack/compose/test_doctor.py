@@ -277,6 +277,13 @@ def test_tasks_in_containers_without_an_engine_are_told_with_the_settings(docker
     assert "set DOCKER_SOCKET and DOCKER_GROUP in .env" in check.found
 
 
+def test_a_wrong_setting_of_the_config_is_told(docker, monkeypatch):
+    config = places.config("compose") | {"model": {"name": "C# tickets"}}
+    monkeypatch.setattr(places, "config", lambda place: config)
+    check = checked(compose_doctor.checks())["settings"]
+    assert (check.state, check.found[:29]) == ("fail", "config/base.yaml: model.name:")
+
+
 def test_an_engine_that_no_task_needs_is_told(docker, project):
     assert (compose_doctor.tasks(project).state, compose_doctor.tasks(made(".", {}, **SOCKET)).state) == ("ok", "warn")
 

@@ -113,6 +113,12 @@ def test_a_wrong_setting_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen)
     assert "there is no setting `lables`" in screen.file.getvalue()
 
 
+def test_a_model_name_that_mlflow_cannot_load_is_told_by_doctor(tmp_path, screen):
+    (tmp_path / "mine.yaml").write_text("model: {name: 'C# tickets'}")
+    assert not doctor.look(screen, place="embedded", var=tmp_path / "var", config=tmp_path / "mine.yaml")
+    assert "mine.yaml: model.name: " in " ".join(screen.file.getvalue().split())
+
+
 def test_a_folder_that_cannot_be_is_told_by_doctor_in_place_of_a_trace(tmp_path, screen):
     (tmp_path / "file").touch()
     assert not doctor.look(screen, place="embedded", var=tmp_path / "file" / "var", config=None)

@@ -1,0 +1,117 @@
+"""What is read of a file of projects, and what is said of one that cannot be read."""
+
+import gzip
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tagifai import project_files
+from tagifai.errors import TagifaiError
+
+HEADER = b"id,title,description\n"
+OBJECT = b'{"id": 1, "title": "T", "description": "D"}\n'
+NO_TEXT = BytesIO()
+pq.write_table(pa.table({"id": [1], "title": [[1]], "description": ["D"]}), NO_TEXT)
+
+
+def rows_of(path):
+    return [tuple(row.values()) for table in project_files.read(str(path)) for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("a.csv", b"\xef\xbb\xbfid,title,description\n1,T,D\n", [("1", "T", "D")]),
+        ("a.CSV", b' id ,title,\xc2\xa0description,,\n007,NA,"a\r\nb",,\n\n', [("007", "NA", "a\r\nb")]),
+        ("a.tsv", b'title\tid\tdescription\n"a\tb"\t1\tx, y\n', [("1", "a\tb", "x, y")]),
+        ("a.jsonl", OBJECT + b"\n" + OBJECT, [(1, "T", "D"), (1, "T", "D")]),
+        (
+            "a.ndjson",
+            b'\xef\xbb\xbf{" title": null, "id": "01", "description ": "\\ud83e\\udd17"}',
+            [("01", None, "🤗")],
+        ),
+        ("a.jsonl", b"", []),
+        ("a.csv.gz", gzip.compress(HEADER + b"1,T,D\n"), [("1", "T", "D")]),
+        ("a.tsv.GZ", gzip.compress(b"id\ttitle\tdescription\n1\tT\tD\n"), [("1", "T", "D")]),
+        ("a.jsonl.gz", gzip.compress(OBJECT) + gzip.compress(OBJECT), [(1, "T", "D"), (1, "T", "D")]),
+    ],
+)
+def test_values_are_read_as_they_are(tmp_path, name, content, rows):
+    (tmp_path / name).write_bytes(content)
+    assert rows_of(tmp_path / name) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.csv", None, r"gone\.csv does not exist: give a file whose name ends in \.csv, \.tsv, "),
+        ("a.csv", b"id,title\n1,T\n", r"a\.csv has no column description: .*has 'id', 'title'$"),
+        ("a.csv", "\u200bid,title,description\n".encode(), r"a\.csv has no column id: .*has '\\u200bid', 'title', "),
+        ("a.csv", b"name\n1\n", r"a\.csv has no column id, title, description: .*has 'name'$"),
+        ("a.csv", b"", r"a\.csv has no column id, title, description: .*has none"),
+        ("a.csv", b"id,title,description,title \n1,T,D,U\n", r"a\.csv has column title twice: .*'title', .*'title '"),
+        ("a.csv", "id,title,description\n1,caf\xe9,D\n".encode("latin-1"), r"a\.csv is not UTF-8 .*save it as UTF-8"),
+        ("a.csv", b'id,title,description\n1,"T,D\n', r"a\.csv cannot be read: line 2: unexpected end .*double quote"),
+        ("a.csv", HEADER + b"1,T,D, E\n", r"a\.csv cannot be read: line 2 has 4 fields, the header 3: .* a comma or"),
+        ("a.csv", HEADER + b"1,T,D,\n2,T,D,\n", r"a\.csv cannot be read: line 2 has 4 fields"),
+        ("a.csv", HEADER + b"1,T,D\n2,T,D,E\n", r"a\.csv cannot be read: line 3 has 4 fields"),
+        ("a.csv", HEADER + b"1,T,D\n2,T\n", r"a\.csv cannot be read: line 3 has 2 fields"),
+        ("a.tsv", HEADER.replace(b",", b"\t") + b"1\tT\n", r"a\.tsv cannot be read: line 2 has 2 fields.* a tab or"),
+        ("a.jsonl", OBJECT + b"[1]\n", r"a\.jsonl cannot be read: line 2 is no object: write one object with id"),
+        ("a.jsonl", OBJECT + b'{"id": 1\n', r"a\.jsonl cannot be read: line 2 is not JSON \(Expecting ',' delimiter\)"),
+        ("a.jsonl", b"[" * 100_000, r"a\.jsonl cannot be read: line 1 is not JSON \(maximum recursion"),
+        (
+            "a.jsonl",
+            OBJECT + b'{"id": 1, "title": ""}\n',
+            r"a\.jsonl: line 2 has no column description: .*'id', 'title'$",
+        ),
+        ("a.jsonl", b'{"id": 1, "id ": 2, "title": "", "description": ""}', r"a\.jsonl: line 1 has column id twice"),
+        ("a.jsonl", OBJECT.replace(b"1", b"1.5"), r"line 1: id is 1\.5: write a text or an integer of 64 bits"),
+        ("a.jsonl", OBJECT.replace(b"1", b"true"), r"line 1: id is true: write a text or an integer"),
+        ("a.jsonl", OBJECT.replace(b"1", b"null"), r"line 1: id is null: write a text or an integer"),
+        ("a.jsonl", OBJECT.replace(b"1", b"9223372036854775808"), r"line 1: id is 9223372036854775808: write a text"),
+        ("a.jsonl", OBJECT + OBJECT.replace(b"1", b'"1"'), r"line 2: id is \"1\", but the ids before are integers"),
+        ("a.jsonl", OBJECT.replace(b'"T"', b"7"), r"line 1: title is 7: write a text or null"),
+        ("a.jsonl", OBJECT.replace(b"D", rb"\ud800"), r'line 1: description is "\\ud800": write a text or null'),
+        ("a.csv.gz", HEADER, r"a\.csv\.gz is damaged or cut off \(Not a gzipped file .*compress the original again"),
+        ("a.csv.gz", gzip.compress(HEADER)[:-9], r"a\.csv\.gz is damaged or cut off \(Compressed file ended"),
+        ("a.csv.gz", gzip.compress(HEADER)[:-5] + b"wrong", r"a\.csv\.gz is damaged or cut off \(CRC check failed"),
+        ("a.tsv.gz", gzip.compress(HEADER)[:10] + b"\xff" * 20, r"a\.tsv\.gz is damaged or cut off \(Error -3"),
+        ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a Parquet file"),
+        ("a.parquet", NO_TEXT.getvalue(), r"a\.parquet cannot be read: .*list.*with texts as title and description"),
+        ("a.parquet.gz", b"", r"a\.parquet\.gz: the name of the file must end in \.csv, "),
+        ("a.txt", HEADER, r"a\.txt: the name of the file must end in \.csv, .* or \.parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TagifaiError, match=message):
+        rows_of(tmp_path / name)
+
+
+def test_columns_of_parquet_that_are_the_same_but_for_blanks_are_refused(tmp_path):
+    table = pa.table([[1], [1], ["T"], ["D"]], ["id", "id ", "title", "description"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(TagifaiError, match=r"a\.parquet has column id twice: .*'id', 'id '"):
+        rows_of(tmp_path / "a.parquet")
+
+
+def test_a_compressed_file_is_the_same_each_time_it_is_written(tmp_path):
+    made = []
+    for name in ("a.csv.gz", "b.csv.gz"):
+        with (tmp_path / name).open("wb") as file:
+            project_files.write(iter([pa.table({"id": [1]})]), file, name)
+        made.append((tmp_path / name).read_bytes())
+    assert gzip.decompress(made[0]) == b"id\n1\n"
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.tsv"])
+def test_written_texts_are_read_as_they_were(tmp_path, name):
+    texts = ["a\rb", "a\nb", "a\r\n", 'say "a"', "a,b", "a\tb", " ", "", "ü🤗"]
+    with (tmp_path / name).open("wb") as file:
+        project_files.write(iter([pa.table([texts] * 3, project_files.COLUMNS)]), file, name)
+    assert rows_of(tmp_path / name) == [(text,) * 3 for text in texts]
