@@ -1,7 +1,8 @@
 """What gcloud accepts and Composer's service rejects minutes later, or takes for something else.
 
-The rules are those of Composer's API v1 (`SoftwareConfig`) and of Google's page "Set environment variables" of Cloud
-Composer 3, read in November 2026.
+The rules are those of Composer's API v1 (`SoftwareConfig`) and of Google's pages "Set environment variables" of Cloud
+Composer 3 and "Airflow configurations", read in November 2026; of the latter's blocked options only the first could be
+read.
 """
 
 import re
@@ -18,7 +19,13 @@ RESERVED = frozenset(
     (
         *("AIRFLOW_DATABASE_VERSION", "AIRFLOW_HOME", "AIRFLOW_SRC_DIR", "AIRFLOW_WEBSERVER", "AUTO_GKE"),
         *("CLOUDSDK_METRICS_ENVIRONMENT", "CLOUD_LOGGING_ONLY", "COMPOSER_AGENT_BUILD_SERVICE_ACCOUNT"),
-        *("COMPOSER_ENVIRONMENT", "COMPOSER_GKE_LOCATION", "COMPOSER_GKE_NAME", "COMPOSER_GKE_ZONE"),
+        *(
+            "COMPOSER_ENVIRONMENT",
+            "COMPOSER_ENVIRONMENT_SIZE",
+            "COMPOSER_GKE_LOCATION",
+            "COMPOSER_GKE_NAME",
+            "COMPOSER_GKE_ZONE",
+        ),
         *("COMPOSER_LOCATION", "COMPOSER_OPERATION_UUID", "COMPOSER_PYTHON_VERSION", "COMPOSER_VERSION"),
         *("CONTAINER_NAME", "C_FORCE_ROOT", "DAGS_FOLDER", "GCE_METADATA_TIMEOUT", "GCP_PROJECT"),
         *("GCP_TENANT_PROJECT", "GCSFUSE_EXTRACTED", "GCS_BUCKET", "GKE_CLUSTER_NAME", "GKE_IN_TENANT"),
@@ -27,6 +34,21 @@ RESERVED = frozenset(
         *("REDIS_PASSWORD", "REDIS_PORT", "REDIS_USER", "SQL_DATABASE", "SQL_INSTANCE", "SQL_PASSWORD"),
         *("SQL_PROJECT", "SQL_REGION", "SQL_USER"),
     )
+)
+# Airflow's options that Composer 3 takes within bounds only: the smallest and the greatest value, or None.
+LIMITED = {
+    "celery-worker_concurrency": (1, 24),
+    "core-dag_file_processor_timeout": (None, 600),
+    "core-dagbag_import_timeout": (None, 600),
+    "core-min_file_process_interval": (30, None),
+    "kubernetes_executor-worker_pods_queued_check_interval": (30, 60),
+    "scheduler-scheduler_heartbeat_sec": (15, None),
+    "triggerer-job_heartbeat_sec": (30, None),
+    "triggerer-triggerer_health_check_threshold": (30, None),
+}
+# Options, and sections, that it does not take at all.
+BLOCKED = frozenset(
+    ("cli", *(f"api_auth-{name}" for name in ("jwt_algorithm", "jwt_audience", "jwt_issuer", "jwt_kid")))
 )
 # Folders of data/ in which deploys keep their own.
 OURS = ("mlops-manifests", "smoke")
@@ -78,6 +100,20 @@ def airflow_options(options: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(f"{where}: not a name", "write section-key, the key in lower case with _ between words")
         elif not value:
             yield Problem(f"{where}: has no value", "give one, or leave the option out")
+        elif {section, name} & BLOCKED:
+            yield Problem(f"{where}: blocked by Composer, which sets it itself", "leave it out")
+        elif name in LIMITED and not _is_within(value, *LIMITED[name]):
+            bounds = zip(("at least", "at most"), LIMITED[name], strict=True)
+            told = " and ".join(f"{words} {bound}" for words, bound in bounds if bound is not None)
+            yield Problem(f"{where}: {value}, but Composer takes {told}", "change it, or leave it out")
+
+
+def _is_within(value: str, least: int | None, most: int | None) -> bool:
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    return (least is None or number >= least) and (most is None or number <= most)
 
 
 def packages(lines: list[str]) -> Iterator[Problem]:

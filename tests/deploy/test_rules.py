@@ -47,6 +47,27 @@ def test_an_option_of_airflow_that_composer_rejects_is_refused(name, told):
     assert name in problem.found
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("celery-worker_concurrency", "25", "25, but Composer takes at least 1 and at most 24"),
+        ("celery-worker_concurrency", "many", "many, but Composer takes at least 1 and at most 24"),
+        ("core-min_file_process_interval", "29.5", "29.5, but Composer takes at least 30"),
+        ("core-dagbag_import_timeout", "601", "601, but Composer takes at most 600"),
+        ("cli-api_client", "x", "blocked by Composer"),
+        ("api_auth-jwt_issuer", "x", "blocked by Composer"),
+    ],
+)
+def test_an_option_that_composer_blocks_or_bounds_is_refused(name, value, told):
+    (problem,) = rules.airflow_options({name: value})
+    assert told in problem.found
+
+
+def test_an_option_at_its_bounds_is_taken():
+    within = {"celery-worker_concurrency": "24", "core-min_file_process_interval": "30", "api_auth-jwt_leeway": "9"}
+    assert list(rules.airflow_options(within)) == []
+
+
 def test_an_option_without_a_value_is_refused():
     (problem,) = rules.airflow_options({"core-parallelism": ""})
     assert "has no value" in problem.found
