@@ -261,7 +261,9 @@ def _name(location: tuple[int | str, ...]) -> str:
 def _found(error: ErrorDetails) -> str:
     """The wrong value, where the message does not say enough; a name that is not known may have any, also a secret."""
     has_said = error["type"] in ("value_error", "extra_forbidden") or isinstance(error["input"], dict | list)
-    return "" if has_said else f", not {error['input']!r}"
+    # YAML takes yes, no, 1 and 2020-02-20 for other things than texts.
+    remedy = ": put it in quotes" if error["type"] == "string_type" and error["input"] is not None else ""
+    return "" if has_said else f", not {error['input']!r}{remedy}"
 
 
 def made_secrets(path: Path) -> dict[str, str]:

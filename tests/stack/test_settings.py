@@ -56,6 +56,8 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
         ("search: {folds: 1}", "search.folds: Input should be greater than or equal to 3, not 1"),
         ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
+        ("labels: {classes: [yes]}", "labels.classes.0: Input should be a valid string, not True: put it in quotes"),
+        ("labels: {classes: [a, 1]}", "labels.classes.1: Input should be a valid string, not 1: put it in quotes"),
         ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
         (
             "labels:\n  min_freq: 7\n  min_freq: 8",
