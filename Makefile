@@ -203,6 +203,7 @@ ENVIRONMENTS_gcp := stack
 # Processes, where not two: tests of whole stacks wait more than they compute.
 PROCESSES_e2e := 3
 PROCESSES_docker := 3
+PROCESSES_deploy := 3
 # Runs pytest in an environment with the test tools after the environment's own packages.
 SITE := $(ENV)/dev/lib/python3.11/site-packages
 PYTEST = -c "import site, sys; site.addsitedir('$(SITE)'); import pytest; sys.exit(pytest.main())" \

@@ -56,16 +56,12 @@ def killed_at(world, method, pattern, *command):
     return text
 
 
-@pytest.mark.parametrize(
-    "moments",
-    [("the wait for packages", "copies", "the smoke run"), pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
-    ids=["some", "all"],
-)
-def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle, moments):
+@pytest.mark.slow
+def test_a_deploy_that_is_killed_at_one_step_after_the_other_is_finished(deployed, bundle):
     folder = bundle(**CHANGED)
     # So Airbyte and a secret differ, too.
     deployed.airbyte.things["connections"].pop()
-    for moment in moments:
+    for moment in MOMENTS:
         killed_at(deployed, *MOMENTS[moment], "deploy", "--bundle", folder)
     done = deployed.deploy(folder)
     assert "did not end" in done.text
@@ -119,8 +115,8 @@ def test_another_bundle_takes_the_place_of_one_that_was_killed(deployed, bundle)
     assert deployed.current == id_of(folder)
 
 
-def test_ctrl_c_leaves_the_operation_and_the_next_call_takes_it_up(deployed, bundle):
-    folder = bundle(environment_variables={"LISTS": "a"})
+def test_after_ctrl_c_and_a_kill_the_next_call_takes_up_what_was_begun(deployed, bundle):
+    folder = bundle(files={"dags/new.py": "import new\n"}, environment_variables={"LISTS": "a"})
     deployed.composer.polls = 4
     process = None
     deployed.server.rules = [
@@ -132,8 +128,10 @@ def test_ctrl_c_leaves_the_operation_and_the_next_call_takes_it_up(deployed, bun
     assert "what was begun runs on in Google's cloud" in text
     assert deployed.composer.running, "the operation goes on"
     assert json.loads(deployed.storage.text(LOCK))["expires"] == 0, "the next call need not wait for the lease"
+    text = killed_at(deployed, *MOMENTS["copies"], "deploy", "--bundle", folder)
+    assert "waiting for the update that was begun" in text
     done = deployed.deploy(folder)
-    assert "waiting for the update that was begun" in done.text
+    assert "Taking up a deploy of" in done.text
     assert [each for each in deployed.changes() if each.startswith("update")] == ["update env_variables"]
     assert deployed.current == id_of(folder)
 
