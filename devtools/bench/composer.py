@@ -21,7 +21,7 @@ from devtools.bench.table import Options, Row
 from devtools.ports import free_port
 from stack.environments import command_of
 from stack.errors import StackError
-from stack.settings import ROOT
+from stack.settings import ENVIRONMENTS, ROOT
 
 ROUNDS = 3
 # Seconds.
@@ -33,6 +33,8 @@ def measure(options: Options) -> Generator[Row]:
     """Yield the rows, and each again after every further round."""
     if not shutil.which("gcloud"):
         raise StackError("gcloud is not installed: install the Google Cloud CLI (https://cloud.google.com/sdk)")
+    if not (ENVIRONMENTS / "emulators").exists():
+        raise StackError("the emulator of Cloud Storage is not set up: make var/env/emulators/.ready")
     rounds, status = options.rounds or ROUNDS, options.console.status
     seconds: dict[str, list[float]] = {name: [] for name in BOUNDS}
     with two_cores():
