@@ -87,7 +87,7 @@ def deploy(session: Session, folder: Path, needs: Ready) -> None:
                         session.airflow.smoke(f"{wanted.id}__{plan.started}", target.deploy.smoke.timeout, progress)
                 _point(session, _ahead(session.kept.pointer, wanted.id))
         except (LockError, TokenError) as error:
-            raise _left(session, error) from error
+            raise _left(session, error) from None
         except FAILURES as error:
             _put_back(session, wanted, error)
         _forget_old(session)
@@ -114,7 +114,7 @@ def rollback(session: Session, to: str | None) -> None:
             if wanted.files:
                 _point(session, _back(session.kept.pointer, wanted.id))
         except FAILURES as error:
-            raise _left(session, error) from error
+            raise _left(session, error) from None
         _forget_old(session)
         session.end()
 
