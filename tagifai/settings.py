@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic_settings import (
 from tagifai.errors import TagifaiError
 
 BASE_CONFIG = Path(__file__).resolve().parents[1] / "config" / "base.yaml"
+APPLICATIONS = BASE_CONFIG.parent / "applications"
 # Variables that libraries read when they are imported: MLflow sends no usage statistics and logs only warnings; linear
 # algebra uses one thread, because several take three times as long on the small matrices of the calibration.
 LIBRARY_ENVIRONMENT = {
@@ -84,22 +85,36 @@ class BigQuery(Section):
 Warehouse = Annotated[Postgres | BigQuery, Field(discriminator="type")]
 
 
-def _as_cleaned(tag: str) -> str:
-    cleaned = tag.strip().lower()
-    if tag != cleaned:
-        raise ValueError(f"tags are in lower case, without white space around them: write {cleaned!r}")
-    return tag
+class Columns(Section):
+    """What the columns of the source are for, by their names.
 
+    Attributes:
+        id: the key; None: the source has none, and dataops makes one named `id`.
+        texts: what the model reads, in this order; only the first must be filled in each row.
+        label: what the model learns.
+        date: of the row; None: it has none.
+    """
 
-Tag = Annotated[str, AfterValidator(_as_cleaned)]
+    id: str | None
+    texts: Annotated[tuple[str, ...], Field(min_length=1)]
+    label: str
+    date: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The column of the id, also if the source has none."""
+        return self.id or "id"
 
 
 class Labels(Section):
-    """Which tags are classes; only the gate uses `known_tags`."""
+    """Which labels are classes; only the gate uses `known`."""
 
-    known_tags: tuple[Tag, ...] | None
-    classes: Annotated[tuple[Tag, ...], Field(min_length=1)] | None
+    known: tuple[str, ...] | None
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None
     min_freq: int = Field(ge=1)
+    rest: Annotated[str, Field(min_length=1)]
+    separator: Annotated[str, Field(min_length=1)] | None
+    several: Literal["first", "most_frequent", "stop"]
 
 
 class Split(Section):
@@ -200,11 +215,13 @@ class Settings(BaseSettings):
     """The settings of every command.
 
     Attributes:
-        artifacts: root of snapshots and models: a folder or any URL that fsspec knows.
+        namespace: of the application, in front of the names of its schemas; "": none.
+        sources: the source files by the names of their tables; the first has the texts.
+        artifacts: root of snapshots and models: a folder or any URL that fsspec knows; with a folder per namespace.
         var: folder of this machine, where the environments of modules are.
         mlflow: MLflow's tracking URI.
         studies: SQLAlchemy URL of Optuna's PostgreSQL database.
-        threshold: probability below which the answer is `other`; 0 switches it off.
+        threshold: probability below which the answer is `labels.rest`; 0 switches it off.
         git_revision: commit of the code, if it runs outside a git checkout.
     """
 
@@ -212,6 +229,9 @@ class Settings(BaseSettings):
         env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
+    namespace: str = Field("", pattern="^([a-z][a-z0-9_]*)?$")
+    sources: Annotated[dict[str, Any], Field(min_length=1)]
+    columns: Columns
     warehouse: Warehouse
     artifacts: Annotated[str, AfterValidator(lambda root: root.rstrip("/"))]
     var: Path = BASE_CONFIG.parents[1] / "var"
@@ -226,6 +246,29 @@ class Settings(BaseSettings):
     model: Model
     git_revision: str | None = None
 
+    @property
+    def labeled(self) -> str:
+        """The published table of the rows with a label."""
+        return f"{self._marts}.labeled_{self._items}"
+
+    @property
+    def to_predict(self) -> str:
+        """The published table of all rows."""
+        return f"{self._marts}.{self._items}_to_predict"
+
+    @property
+    def predictions(self) -> str:
+        """The published table of the predictions."""
+        return f"{self._marts}.predictions"
+
+    @property
+    def _marts(self) -> str:
+        return f"{self.namespace}_marts" if self.namespace else "marts"
+
+    @property
+    def _items(self) -> str:
+        return next(iter(self.sources))
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
@@ -236,7 +279,9 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the settings from the environment and the config files that MLOPS_CONFIG lists (config/base.yaml if unset).
+    """Read the settings from the environment and the config files that MLOPS_CONFIG lists.
+
+    Where it is not set, these are config/base.yaml and the application's file.
 
     Raises:
         TagifaiError: a file or setting is missing, unknown or out of range; the message names each.
@@ -258,6 +303,8 @@ def load() -> Settings:
     # The launcher sets what is empty in config/.
     if lacking := [name for name in ("artifacts", "mlflow") if not getattr(settings, name)]:
         raise TagifaiError(f"wrong settings: {', '.join(lacking)}: not set; set the environment variables MLOPS_…")
+    if settings.namespace:
+        settings = settings.model_copy(update={"artifacts": f"{settings.artifacts}/{settings.namespace}"})
     return settings
 
 
@@ -267,8 +314,14 @@ def prepare_libraries() -> None:
 
 
 def _config_files() -> list[Path]:
-    """The config files; a later one counts more."""
-    return [Path(file) for file in (os.environ.get("MLOPS_CONFIG") or str(BASE_CONFIG)).split(os.pathsep)]
+    """The config files; a later one counts more. `{application}` in a name stands for MLOPS_APPLICATION."""
+    default = os.pathsep.join(map(str, (BASE_CONFIG, APPLICATIONS / "{application}.yaml")))
+    files = os.environ.get("MLOPS_CONFIG") or default
+    return [Path(file) for file in files.replace("{application}", _application()).split(os.pathsep)]
+
+
+def _application() -> str:
+    return os.environ.get("MLOPS_APPLICATION") or "tagifai"
 
 
 def _named(location: tuple[int | str, ...]) -> str:

@@ -30,7 +30,7 @@ LATEST = "latest_of_worker_"
 def name_of(settings: Settings, uri: str) -> str:
     """Name of the study for a snapshot and for all else that changes the result of its trials."""
     circumstances = settings.model_dump(include={"labels", "split", "search", "threshold"})
-    del circumstances["labels"]["known_tags"]
+    del circumstances["labels"]["known"]
     return f"{snapshot.hash_of(uri)}-{fingerprint.digest([circumstances, fingerprint.code()])}"
 
 

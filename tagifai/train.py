@@ -80,7 +80,7 @@ def candidate(settings: Settings, uri: str, study: str, ingredients: dict[str, A
     identity = {
         "snapshot": snapshot.hash_of(uri),
         **ingredients,
-        "labels": settings.labels.model_dump(exclude={"known_tags"}),
+        "labels": settings.labels.model_dump(exclude={"known"}),
         "split": settings.split.model_dump(),
         "threshold": settings.threshold,
         "code": fingerprint.code(),
