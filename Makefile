@@ -27,6 +27,8 @@ COMPOSE_SOURCE = $(if $(SOURCE),SOURCE_URL=$(if $(filter http%,$(SOURCE)),"$(SOU
 NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
 # The launcher, in its environment on this machine; it imports the settings classes of the services that it starts.
 PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
+# The application that a command is about; the first one unless it is named.
+ABOUT = $(if $(APPLICATION),--application "$(APPLICATION)")
 SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
 
 # Where the commands work: with PLACE=compose in the containers, otherwise on a stack without Docker.
@@ -34,11 +36,11 @@ ifeq ($(PLACE),compose)
 ifneq ($(CONFIG),)
 $(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
 endif
-STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect
+STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect $(ABOUT)
 UP = $(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
   echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
 else
-STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)"
+STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" $(ABOUT)
 READY := setup $(if $(filter bigquery-emulator,$(PLACE)),$(ENV)/emulators/.ready)
 OPTIONS = $(SETTINGS)
 endif
@@ -78,6 +80,11 @@ ifeq ($(PLACE),compose)
 else
 	@$(STACK) predict --input "$(INPUT)" --output "$(OUTPUT)"
 endif
+
+.PHONY: init
+init: setup ## look at DATA=… (one or two files, a folder, URLs) and write config/applications/NAME.yaml; YES=1 does not ask
+	@$(PYTHON_STACK) stack init-application --name "$(NAME)" --data "$(DATA)" --id "$(ID)" --texts "$(TEXTS)" \
+	  --label "$(LABEL)" --date "$(DATE)" $(if $(YES),--yes)
 
 .PHONY: explain
 explain: $(READY) ## write an HTML page about the latest run, or about RUN=…, from source to champion

@@ -18,9 +18,16 @@ from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.nodes import GenericTestNode, SingularTestNode
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 PROJECT = Path(__file__).resolve().parent
+CONFIG = PROJECT.parent / "config"
+FILES = f"{CONFIG / 'base.yaml'}{os.pathsep}{CONFIG / 'applications' / '{application}.yaml'}"
 DATA_TESTS = (GenericTestNode, SingularTestNode)
 FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr)
 # The page of dbt requests these unfilled addresses from its server.
@@ -42,14 +49,52 @@ class Warehouse(BaseModel):
 
 
 class Settings(BaseSettings):
-    """The settings of this file."""
+    """The settings of this file; those of the application are the variables of the dbt project."""
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
+    application: str
+    namespace: str = ""
+    sources: dict[str, Any]
+    columns: dict[str, Any]
+    equal_texts: str
     warehouse: Warehouse
     var: Path = PROJECT.parent / "var"
     # Folder of the documentation; None: docs in dbt's folder of `var`.
     dbt_docs: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables first, then the config files; a later one counts more."""
+        # Where Airflow is not, the variables have everything.
+        files = (os.environ.get("MLOPS_CONFIG") or FILES).replace(
+            "{application}", os.environ.get("MLOPS_APPLICATION") or "tagifai"
+        )
+        merged = YamlConfigSettingsSource(settings_cls, yaml_file=files.split(os.pathsep), deep_merge=True)
+        return named["init_settings"], named["env_settings"], merged
+
+    @property
+    def home(self) -> Path:
+        """The folder of dbt's files."""
+        return self.var / "dbt" / self.application
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Values of the variables that dbt_project.yml explains."""
+        (items, first), *others = self.sources.items()
+        date = self.columns.get("date")
+        kind = first["columns"][date] if date else None
+        return {
+            "prefix": f"{self.namespace}_" if self.namespace else "",
+            "items": items,
+            "labels_source": others[0][0] if others else None,
+            "key": self.columns["id"] or "id",
+            "columns": {"date": None} | self.columns,
+            "date_type": kind["type"] if isinstance(kind, dict) else kind,
+            "equal_texts": self.equal_texts,
+        }
 
 
 class TransformError(Exception):
@@ -67,17 +112,17 @@ def build(home: Path) -> dict[str, Any]:
     """Build and test the models, and write their documentation; if the build fails, the old documentation stays.
 
     Args:
-        home: folder of `target` (dbt's artifacts, kept between runs for partial parsing), `logs` and `docs` (one page
-            that works without a server).
+        home: folder of `target` (dbt's artifacts, kept between runs for partial parsing) and `logs`.
 
     Returns:
-        `models` built and `tests` passed (data and unit tests), `rows` of labeled_projects, `warnings` of tests and of
+        `models` built, data `tests` passed, `rows` of the table of those with a label, `warnings` of tests and of
         the documentation; on BigQuery also `bytes_billed` for models and tests.
 
     Raises:
         TransformError: a model or a test failed, or dbt could not start.
     """
-    ended, _ = _dbt(home, "build")
+    # Unit tests are about the SQL alone; the project's own tests run them.
+    ended, _ = _dbt(home, "build", "--exclude-resource-type", "unit_test")
     if not isinstance(ended.result, RunExecutionResult):
         raise TransformError(
             f"dbt cannot start to build: {_one_line(ended.exception)}. "
@@ -98,7 +143,7 @@ def build(home: Path) -> dict[str, Any]:
         **({"bytes_billed": sum(billed)} if billed else {}),
         "models": sum(result.node.resource_type == "model" for result in results),
         "tests": sum(result.status == NodeStatus.Pass for result in results),
-        "rows": {result.node.name: result for result in results}["labeled_projects"].adapter_response["rows_affected"],
+        "rows": {result.node.name: result for result in results}["labeled"].adapter_response["rows_affected"],
         "warnings": warnings + _write_docs(home),
     }
 
@@ -132,7 +177,7 @@ def main() -> None:
     parser.add_argument("verb", choices=["build", "publish"])
     parser.add_argument("--result", type=Path, required=True, help="file for the JSON object")
     arguments = parser.parse_args()
-    home = Settings().var / "dbt"
+    home = Settings().home
     try:
         facts = {"build": build, "publish": publish}[arguments.verb](home)
     except TransformError as error:
@@ -150,7 +195,7 @@ def _report(home: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """The report of a verb that succeeded; build has no rows in, since it reads several tables."""
     if "models" not in facts:
         published = ", ".join(f"{name} {rows}" for name, rows in facts["rows"].items())
-        rows = facts["rows"]["labeled_projects"]
+        rows = next(iter(facts["rows"].values()))
         return {"rows_in": rows, "rows_out": rows, "note": f"published: {published}"}
     page = _docs(home) / "index.html"
     warnings = {"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[each] for each in facts["warnings"]]}
@@ -167,6 +212,7 @@ def _dbt(home: Path, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
     events: dict[str, Any] = {}
     options = [f"--project-dir={PROJECT}", f"--profiles-dir={PROJECT}"]
     options += [f"--target-path={home / 'target'}", f"--log-path={home / 'logs'}"]
+    options += [f"--vars={json.dumps(Settings().variables)}"]
     runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
     return runner.invoke([*command, *options]), events
 
@@ -190,7 +236,8 @@ def _write_docs(home: Path) -> list[str]:
 
 
 def _docs(home: Path) -> Path:
-    return Settings().dbt_docs or home / "docs"
+    settings = Settings()
+    return (settings.dbt_docs or settings.var / "dbt" / "docs") / settings.application
 
 
 def _is_data_test(result: RunResult) -> bool:

@@ -26,7 +26,8 @@ FOLDERS = {
     "dbt_transforms": "data/dbt_transforms",
     "great_expectations": "data/great_expectations",
 }
-CONFIG = "data/config/base.yaml"
+# The settings of the first application, and those of each.
+CONFIG, APPLICATIONS = "data/config/base.yaml", "data/config/applications/{}.yaml"
 AIRBYTE = "data/airbyte"
 # Nothing calls home, and nothing is written to the mounted folders.
 VARIABLES = {
@@ -77,19 +78,21 @@ class Bundle:
             raise StackError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
 
 
-def build(place: str, config: dict[str, Any]) -> Bundle:
+def build(place: str, config: dict[str, Any], *others: dict[str, Any]) -> Bundle:
     """The bundle of a place.
 
     Args:
         place: its name.
-        config: its merged config.
+        config: the merged config of its first application.
+        others: those of the others.
 
     Raises:
         StackError: git cannot list the files, a file is missing, or Composer would reject a name or a package.
     """
     section = config[_DEPLOY]
-    read = {name: value for name, value in config.items() if name != _DEPLOY}
-    contents = dict(sorted([*_tracked(), *_airbyte(place, config), (CONFIG, _yaml(read))]))
+    read, *more = ({name: value for name, value in each.items() if name != _DEPLOY} for each in (config, *others))
+    own = [(APPLICATIONS.format(each["application"]), _yaml(each)) for each in (read, *more)]
+    contents = dict(sorted([*_tracked(), *_airbyte(place, config), (CONFIG, _yaml(read)), *own]))
     built = Manifest(
         place=place,
         files={path: File.of(content) for path, content in contents.items()},
@@ -100,7 +103,7 @@ def build(place: str, config: dict[str, Any]) -> Bundle:
     )
     problems = [*rules.files(contents), *rules.environment_variables(built.environment_variables)]
     problems += rules.airflow_options(built.airflow_options)
-    _, secret = environment.variables({}, read)
+    secret = {name: value for each in (read, *more) for name, value in environment.variables({}, each)[1].items()}
     secret |= {name: value for name, value in built.environment_variables.items() if environment.is_secret(name, value)}
     remedy = "put it into the Kubernetes Secret that runner.kubernetes.secret names, or into Secret Manager"
     problems += [Problem(f"{name} holds a secret", remedy) for name in secret]

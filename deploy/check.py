@@ -48,12 +48,13 @@ def run(place: str, preinstalled: Path) -> Result:
     Raises:
         ConfigError: there is no such place on Composer, or a setting is wrong.
     """
-    config = placement.config(place, UNKNOWN)
+    configs = placement.configs(place, UNKNOWN)
+    config = configs[0]
     found = list(_settings(place, config))
     if any(each.state == "fail" for each in found):
         return Result(found, is_complete=preinstalled.exists())
     try:
-        bundle = build(place, config)
+        bundle = build(place, *configs)
     except StackError as error:
         found += [Check("bundle", "fail", line) for line in str(error).splitlines()]
         return Result(found, is_complete=preinstalled.exists())

@@ -56,7 +56,7 @@ def packages(
     place: str, environment: str | None, location: str | None, project: str | None, preinstalled: Path | None
 ) -> None:
     """Fetch the list of an environment's own packages, for `check`."""
-    section = placement.config(place)["deploy"]
+    section = placement.configs(place)[0]["deploy"]
     name = environment or section["environment"]
     if not name:
         raise StackError(f"give ENVIRONMENT=NAME, or set deploy.environment in {places.path(place)}")

@@ -95,7 +95,7 @@ def read(target: Target, smoke_source: str) -> tuple[Declared, list[str]]:
         raise StackError(
             f"{_overlay(target)} is missing, which names Airbyte, source and destination: write it, {_GUIDE}"
         )
-    real = _load(target, config["source"], config["warehouse"], unset)
+    real = _load(target, None, config["warehouse"], unset)
     if names := sorted(name for name in unset if name.startswith(_WAREHOUSE)):
         raise StackError(
             f"{_overlay(target)} leaves a destination that reads {', '.join(names)}, which the warehouse here has not:"
@@ -122,9 +122,9 @@ def _words(step: Step) -> str:
     return f"{step.action} {step.kind} {step.name}"
 
 
-def _load(target: Target, source: str, warehouse: dict[str, Any], unset: _Unset) -> Declaration:
+def _load(target: Target, source: str | None, warehouse: dict[str, Any], unset: _Unset) -> Declaration:
     own = {
-        "MLOPS_SOURCE": source,
+        "MLOPS_SOURCE": source or target.config["source"],
         "MLOPS_ARTIFACTS": target.config["artifacts"],
         **{
             f"{_WAREHOUSE}{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
@@ -132,7 +132,8 @@ def _load(target: Target, source: str, warehouse: dict[str, Any], unset: _Unset)
             if value is not None
         },
     }
-    return airbyte.overlaid(target.config, places.presets(target.place), ChainMap(own, os.environ, unset))
+    configs = [config | ({"source": source} if source else {}) for config in target.configs]
+    return airbyte.overlaid(configs, places.presets(target.place), ChainMap(own, os.environ, unset))
 
 
 def _renamed(declaration: Declaration) -> Declaration:

@@ -26,8 +26,10 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def config(place: str, image: str | None = None) -> dict[str, Any]:
-    """The merged config of a place on Composer; the preset itself has examples where a place has values.
+def configs(place: str, image: str | None = None) -> list[dict[str, Any]]:
+    """The merged config of each application of a place on Composer.
+
+    The preset itself has examples where a place has values.
 
     Args:
         place: its name.
@@ -41,12 +43,11 @@ def config(place: str, image: str | None = None) -> dict[str, Any]:
         raise ConfigError(
             f"PLACE={place} is not on Composer: use a place of your own with `preset: {PRESET}` (docs/composer.md)"
         )
-    merged = places.config(place)
-    if place == PRESET:
-        merged = places.overlay(merged, EXAMPLES, places.path(place))
-    merged["runner"]["image"] = merged["runner"]["image"] or image
-    require(merged, places.path(place))
-    return merged
+    found = list(places.configs(place, EXAMPLES if place == PRESET else None).values())
+    for merged in found:
+        merged["runner"]["image"] = merged["runner"]["image"] or image
+        require(merged, places.path(place))
+    return found
 
 
 def problems(config: dict[str, Any], file: Path) -> Iterator[Problem]:

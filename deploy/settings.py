@@ -109,7 +109,12 @@ class Deploy(BaseModel):
 
 
 class Target:
-    """A place with its merged config and the settings of its deploy."""
+    """A place with its merged config and the settings of its deploy.
+
+    Attributes:
+        configs: the merged config of each application.
+        config: of the first one, from which all is read that is not an application's own.
+    """
 
     def __init__(self, place: str):
         """Read config/.
@@ -123,7 +128,8 @@ class Target:
                 f" ({places.path('staging')}) and give its name"
             )
         self.place = place
-        self.config = placement.config(place, UNKNOWN)
+        self.configs = placement.configs(place, UNKNOWN)
+        self.config = self.configs[0]
         if found := list(problems(self.config)):
             raise ConfigError(f"{places.path(place)}: {'; '.join(found)}")
         self.deploy = Deploy.model_validate(self.config["deploy"])
@@ -134,9 +140,10 @@ class Target:
         Raises:
             StackError: the config cannot work on Composer, or the bundle cannot be made.
         """
-        if found := list(placement.problems(self.config, places.path(self.place))):
-            raise StackError("\n".join(found))
-        return build(self.place, self.config)
+        found = [each for config in self.configs for each in placement.problems(config, places.path(self.place))]
+        if found:
+            raise StackError("\n".join(dict.fromkeys(found)))
+        return build(self.place, *self.configs)
 
     @property
     def name(self) -> str:

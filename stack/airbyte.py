@@ -3,13 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from airbyte_declaration.applications import described
 from airbyte_declaration.client import ACTIVE, AirbyteApi, AirbyteError, AirbyteUnavailableError
 from airbyte_declaration.declaration import Address, Declaration, load
 from airbyte_declaration.plan import Plan
@@ -35,23 +36,28 @@ def declared(settings: Settings, place: str | None = None) -> Declaration:
     """
     # What is set for the stack counts more than what the caller's shell says.
     environment = {**os.environ, **common_environment(settings), **task_environment(settings)}
+    environment["MLOPS_SOURCE"] = settings.config["source"]
     if place is None or place == settings.place:
-        return overlaid(settings.config, _overlays(settings), environment)
+        return overlaid(list(settings.configs.values()), _overlays(settings), environment)
     path = ROOT / settings.config["airbyte"]["connections"]
     if not (overlay := path.with_suffix(f".{place}.yaml")).exists():
         known = sorted(each.name.split(".")[-2] for each in path.parent.glob(f"{path.stem}.*.yaml"))
         known = ", ".join([settings.place, *known])
         raise ConfigError(f"{overlay} is missing: create it, or use one of PLACE={known}")
-    return overlaid(settings.config, [place], environment)
+    return overlaid(list(settings.configs.values()), [place], environment)
 
 
-def overlaid(config: dict[str, Any], names: list[str], environment: Mapping[str, str]) -> Declaration:
-    """The declaration that a config names, with those overlays of `names` that exist, filled from an environment.
+def overlaid(configs: Sequence[dict[str, Any]], names: list[str], environment: Mapping[str, str]) -> Declaration:
+    """The declaration for applications with these configs, with those overlays of `names` that exist.
+
+    It is filled from an environment.
 
     Raises:
         DeclarationError: it is wrong.
     """
-    return load(ROOT / config["airbyte"]["connections"], environment, overlays=overlays(config, names))
+    found = overlays(configs[0], names)
+    path = ROOT / configs[0]["airbyte"]["connections"]
+    return load(path, environment, overlays=found, applications=described(configs))
 
 
 def overlays(config: dict[str, Any], names: list[str]) -> list[Path]:

@@ -21,7 +21,7 @@ from stack.place import BasePlace
 from stack.runs import dag_runs, summary
 from stack.runs.airflow_api import AirflowApi
 from stack.runs.job import run_graphs
-from stack.settings import ROOT, Settings, inherited_environment, write_private
+from stack.settings import ROOT, Settings, inherited_environment
 from stack.warehouses import warehouse
 
 # Characters of rows and content that are shown.
@@ -43,12 +43,14 @@ def demonstrate(place: BasePlace) -> bool:
         _good_run(place)
         before = published(settings)
     folder.mkdir(exist_ok=True)
-    for name in settings.config["watch"]["files"]:
-        write_private(folder / name, fetch(source, name))
+    for name in (each["file"] for each in settings.config["sources"].values()):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(fetch(source, name))
     console.print(f"\nBad rows, added to a copy of {escape(source)} in {folder}:", highlight=False)
     _show_rows(_spoil(place, folder), console)
     facts = summary.empty(str(folder), settings.place)
-    spoiled = settings.model_copy(update={"config": settings.config | {"source": str(folder)}})
+    spoiled = settings.changed(source=str(folder))
     restore = [sys.executable, "-m", "stack", "--place", settings.place, "--var", str(settings.var), "airbyte-apply"]
     # Services that keep running would go on loading the bad rows.
     with on_kill(restore) if place.stays else nullcontext():
@@ -82,7 +84,7 @@ def on_kill(command: list[str]) -> Generator[None]:
 def published(settings: Settings) -> dict[str, str]:
     """What consumers read, by name: rows and MD5 of the published tables, and the champion; empty before a good run."""
     found: dict[str, str] = {}
-    for table in settings.config["tables"]["published"].values():
+    for table in settings.tables["published"].values():
         if (digest := warehouse(settings).digest(table)) is None:
             return {}
         found[table] = digest
@@ -97,21 +99,21 @@ def published(settings: Settings) -> dict[str, str]:
     return found | {"champion": f"{name} version {version}"}
 
 
-def fetch(source: str, name: str) -> str:
-    """The text of a file of a source, which is a folder or a URL; a StackError if it cannot be read."""
+def fetch(source: str, name: str) -> bytes:
+    """The content of a file of a source, which is a folder or a URL; a StackError if it cannot be read."""
     if source.startswith("http"):
-        return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().text
+        return httpx.get(f"{source}/{name}", timeout=60, follow_redirects=True).raise_for_status().content
     try:
-        return (Path(source) / name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return (Path(source) / name).read_bytes()
+    except OSError as error:
         raise StackError(f"{source}/{name}: cannot be read ({error}); use another source, SOURCE=…") from None
 
 
 def _spoil(place: BasePlace, folder: Path) -> list[dict[str, Any]]:
     """Let the application add bad rows to the files in a folder; returns these rows, with what is wrong with each."""
-    application, result = place.settings.config["application"], folder / "bad-rows.json"
-    command = [application, "spoil", "--folder", str(folder), "--result", str(result)]
-    if place.run_command(application, *command, services=[]):
+    package, result = place.settings.config["package"], folder / "bad-rows.json"
+    command = [package, "spoil", "--folder", str(folder), "--result", str(result)]
+    if place.run_command(package, *command, services=[]):
         raise StackError(f"`{' '.join(command)}` failed: see above")
     return json.loads(result.read_text(encoding="utf-8"))["rows"]
 
@@ -151,7 +153,7 @@ def _show_gate(settings: Settings, facts: dict[str, Any], console: Console) -> b
     """Open the page of the checkpoint that failed; returns whether there is one."""
     if not facts["dataops"]:
         return False
-    run = dag_runs.read(AirflowApi.of(settings), "dataops", facts["dataops"]["run_id"])
+    run = dag_runs.read(AirflowApi.of(settings), settings.dataops, facts["dataops"]["run_id"])
     for instance, report in run.reports():
         if report.checks and report.checks.failed:
             gate, page = dag_runs.name(instance), f"{report.checks.page}#failed-1"

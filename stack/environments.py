@@ -30,7 +30,7 @@ WEB_PAGES = (
 
 def names(settings: Settings) -> tuple[str, ...]:
     """Names of all locked environments that an instance uses."""
-    return (*NAMES, settings.config["application"], *(["emulators"] if settings.is_emulated else []))
+    return (*NAMES, settings.config["package"], *(["emulators"] if settings.is_emulated else []))
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
@@ -59,7 +59,9 @@ def own_environment(settings: Settings) -> dict[str, str]:
         "SPT_NOENV": "1",
         "MLOPS_VAR": str(settings.var),
         "MLOPS_CONFIG": os.pathsep.join(map(str, settings.config_files)),
-        "MLOPS_SOURCE": settings.config["source"],
+        "MLOPS_APPLICATION": settings.application,
+        "MLOPS_APPLICATIONS": json.dumps(list(settings.configs)),
+        **({"MLOPS_SOURCE": source} if (source := settings.mounted_source) else {}),
         "MLOPS_ARTIFACTS": settings.artifacts,
         "MLOPS_MLFLOW": settings.config["mlflow"] or settings.url("mlflow"),
         "MLOPS_RUNNER__ROOT": str(ENVIRONMENTS),

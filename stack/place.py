@@ -23,7 +23,15 @@ class BasePlace(ABC):
     @classmethod
     @abstractmethod
     def open(
-        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+        cls,
+        name: str,
+        var: Path,
+        console: Console,
+        *,
+        source: str | None,
+        config: Path | None,
+        application: str | None,
+        as_started: bool,
     ) -> "BasePlace":
         """Read the settings of an instance.
 
@@ -33,6 +41,7 @@ class BasePlace(ABC):
             console: where progress is printed.
             source: folder or URL of the source files; None: as configured.
             config: YAML file that overrides config/; None: none.
+            application: name of the one that the command is about; None: the first.
             as_started: use the settings that the instance was last started with.
 
         Raises:

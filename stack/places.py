@@ -7,6 +7,10 @@ from typing import Any
 from stack.settings import ROOT, ConfigError, read
 
 FOLDER = ROOT / "config" / "places"
+BASE = ROOT / "config" / "base.yaml"
+APPLICATIONS = ROOT / "config" / "applications"
+# The setting that only an application's file has: its name.
+APPLICATION = "application"
 # Each preset with the package of stack/ that starts its services; None: they are started elsewhere.
 PRESETS = {
     "embedded": "embedded",
@@ -17,7 +21,7 @@ PRESETS = {
     "composer": None,
 }
 # Sections that take any names, whatever the base has.
-OPEN = ("warehouse.", "deploy.airflow_options.")
+OPEN = ("warehouse.", "deploy.airflow_options.", "slices.patterns.")
 # Names the preset that a place of one's own is laid over.
 PRESET = "preset"
 
@@ -44,15 +48,69 @@ def presets(place: str) -> list[str]:
     return list(dict.fromkeys([_preset(place)[0], place]))
 
 
-def config(place: str) -> dict[str, Any]:
-    """config/base.yaml with the place's preset and, if it is not a preset itself, its own file laid over it.
+def configs(place: str, own: dict[str, Any] | None = None, file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The settings of each application by its name, in the order of the setting `applications`.
+
+    config/base.yaml with the application's file, the place's preset and, if it is not a preset itself, its own file laid
+    over it.
+
+    Args:
+        place: name of the place.
+        own: a user's settings, laid over all of that. With `application` they are those of the one application.
+        file: where `own` is from.
 
     Raises:
-        ConfigError: there is no such place, or a file of it is wrong.
+        ConfigError: there is no such place or application, or a file of it is wrong.
     """
+    base, layers = read(BASE), [*_layers(place), (own or {}, file or path(place))]
+    if own and APPLICATION in own:
+        found = {own[APPLICATION]: (own, file or path(place))}
+    else:
+        names = next((each["applications"] for each, _ in reversed(layers) if "applications" in each), None)
+        found = {name: (application(name), APPLICATIONS / f"{name}.yaml") for name in names or base["applications"]}
+    return {name: _merged(base | {"applications": list(found)}, [one, *layers]) for name, one in found.items()}
+
+
+def plain(place: str) -> dict[str, Any]:
+    """The settings of a place without those of an application; see `configs`."""
+    return _merged(read(BASE), _layers(place))
+
+
+def _layers(place: str) -> list[tuple[dict[str, Any], Path]]:
+    """The settings of a place's preset and of its own file, each with the file."""
     preset, own = _preset(place)
-    merged = overlay(read(ROOT / "config" / "base.yaml"), read(path(preset)), path(preset), extends=True)
-    return overlay(merged, own, path(place)) if own else merged
+    return [(read(path(preset)), path(preset)), (own, path(place))]
+
+
+def _merged(base: dict[str, Any], layers: list[tuple[dict[str, Any], Path]]) -> dict[str, Any]:
+    merged = base
+    for layer, file in layers:
+        kept = {key: value for key, value in layer.items() if key != "applications"}
+        # An application and a preset have sections of their own.
+        is_extending = APPLICATION in layer or file.stem in PRESETS
+        merged = overlay(merged, kept, file, extends=is_extending)
+    return merged
+
+
+def config(place: str) -> dict[str, Any]:
+    """The settings of the first application of a place; see `configs`."""
+    return next(iter(configs(place).values()))
+
+
+def application(name: Any) -> dict[str, Any]:
+    """What the file of an application says.
+
+    Raises:
+        ConfigError: there is no such file, or it is of another application.
+    """
+    file = APPLICATIONS / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(each.stem for each in APPLICATIONS.glob("*.yaml")))
+        raise ConfigError(f"applications: there is no {file}; there are {known}. `make init` writes one")
+    found = read(file)
+    if found.get(APPLICATION) != name:
+        raise ConfigError(f"{file}: application must be {name}, the name of the file, not {found.get(APPLICATION)!r}")
+    return found
 
 
 def path(place: str) -> Path:

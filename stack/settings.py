@@ -5,19 +5,21 @@ import json
 import os
 import secrets
 import socket
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import quote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 import airbyte_local.settings
 import pipeline.settings
+from pipeline.settings import Application
 from stack import strict_yaml
 from stack.home.folders import FOLDERS
 
@@ -58,25 +60,10 @@ class Ports(BaseModel):
     storage: Port | None = None
 
 
-class Tables(BaseModel):
-    """Tables of the warehouse, each name with its schema.table: those that syncs load and those that consumers read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    loaded: dict[str, str]
-    published: dict[str, str]
-
-    @property
-    def all(self) -> dict[str, str]:
-        """All tables."""
-        return self.loaded | self.published
-
-
 class Launcher(BaseModel):
     """The part of the config that the launcher itself reads."""
 
-    application: str
-    tables: Tables
+    package: str
     # URL of an MLflow server elsewhere; "": the stack's own.
     mlflow: str = Field(pattern="^(https?://.+)?$")
     # Columns that differ between any two runs.
@@ -89,7 +76,9 @@ class Settings(BaseModel):
     Attributes:
         place: name of a file of config/places.
         var: folder that everything is written to.
-        config: config/base.yaml, the place's files and the user's, merged.
+        config: of the application that a command is about: config/base.yaml, the application's file, the place's and
+            the user's, merged.
+        configs: of all applications whose graphs Airflow has, by name.
         secrets: password or key by name, made on this machine.
     """
 
@@ -101,17 +90,46 @@ class Settings(BaseModel):
     place: str = "embedded"
     var: Path
     config: dict[str, Any]
+    configs: dict[str, dict[str, Any]] = {}
     ports: Ports
     secrets: dict[str, str]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_configs(cls, given: dict[str, Any]) -> dict[str, Any]:
+        config = given["config"]
+        return given | {"configs": given.get("configs", {}) | {config["application"]: config}}
+
     @property
     def config_files(self) -> list[Path]:
-        """The config files that every process of the stack reads; a later one counts more."""
-        return [self.var / "config.yaml"]
+        """The config files that every process of the stack reads, as MLOPS_CONFIG lists them."""
+        return [self.var / "config.yaml", self.var / "applications" / "{application}.yaml"]
+
+    @property
+    def mounted_source(self) -> str | None:
+        """The one source of all applications, whatever their config says; None: each has its own."""
+        return None
+
+    @property
+    def application(self) -> str:
+        """Name of the application that a command is about."""
+        return self.config["application"]
+
+    def changed(self, **settings: Any) -> Self:
+        """The same with other values of top-level settings of the application that a command is about."""
+        return type(self).model_validate(self._fields() | {"config": self.config | settings})
+
+    def changed_for_all(self, **settings: Any) -> Self:
+        """The same with other values of top-level settings of all applications."""
+        configs = {name: config | settings for name, config in self.configs.items()}
+        return type(self).model_validate(self._fields() | {"config": self.config | settings, "configs": configs})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     @property
     def artifacts(self) -> str:
-        """Root of the artifacts: a folder or the URL of a bucket's folder."""
+        """Root of the artifacts: a folder or the URL of a bucket's folder; an application has a folder there."""
         return self.config["artifacts"] or str(self.var / "artifacts")
 
     @property
@@ -120,9 +138,22 @@ class Settings(BaseModel):
         return self.var / "emulators" / "key.json"
 
     @property
-    def tables(self) -> Tables:
-        """The tables that the launcher counts and compares."""
-        return Tables(**self.config["tables"])
+    def tables(self) -> dict[str, dict[str, str]]:
+        """The tables of the application that the launcher counts and compares: those `loaded`, and the `published`."""
+        return Application(**self.config).tables
+
+    @property
+    def dataops(self) -> str:
+        """Id of the application's DAG dataops."""
+        return self._dag("dataops")
+
+    @property
+    def mlops(self) -> str:
+        """Id of the application's DAG mlops."""
+        return self._dag("mlops")
+
+    def _dag(self, name: str) -> str:
+        return f"{name}{Application(**self.config).suffix}"
 
     @property
     def is_emulated(self) -> bool:
@@ -194,9 +225,14 @@ class Settings(BaseModel):
         server = self.server()
         return f"{driver}://{name}:{self.secrets[name]}@{server['host']}:{server['port']}/{name}"
 
-    def config_text(self) -> str:
-        """The merged config as YAML."""
-        return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+    def config_texts(self) -> dict[Path, str]:
+        """The content of each config file that is written: the merged config of the first application, and of each."""
+        texts = {name: yaml.safe_dump(each, sort_keys=False, allow_unicode=True) for name, each in self.configs.items()}
+        folder = self.var / "applications"
+        first = self.config["applications"][0]
+        return {self.var / "config.yaml": texts[first]} | {
+            folder / f"{name}.yaml": text for name, text in texts.items()
+        }
 
 
 def identity(var: Path) -> str:
@@ -210,14 +246,17 @@ def require(config: dict[str, Any], name: object, *readers: type[BaseModel]) -> 
     Raises:
         ConfigError: a value is not valid; the message begins with `name` and lists all problems.
     """
-    application = f"{config['application']}.settings"
+    package = f"{config['package']}.settings"
     try:
-        others = (airbyte_local.settings.Settings, pipeline.settings.Settings, import_module(application).Settings)
+        others = (airbyte_local.settings.Settings, pipeline.settings.Settings, import_module(package).Settings)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{name}: application: {application}.Settings cannot be imported ({error})") from None
-    problems = [problem for reader in (Launcher, *readers, *others) for problem in _problems(reader, config)]
+        raise ConfigError(f"{name}: package: {package}.Settings cannot be imported ({error})") from None
+    # Otherwise these classes would read files of their own too.
+    with _environment(MLOPS_CONFIG=os.devnull, MLOPS_APPLICATION=str(config["application"])):
+        found = [each for reader in (Launcher, Application, *readers, *others) for each in _problems(reader, config)]
+    problems = list(dict.fromkeys(found))
     if problems:
-        raise ConfigError(f"{name}: {'; '.join(dict.fromkeys(problems))}")
+        raise ConfigError(f"{name}: {'; '.join(problems)}")
 
 
 def inherited_environment() -> dict[str, str]:
@@ -240,6 +279,18 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content or {}, dict):
         raise ConfigError(f"{path}: must hold settings as `name: value`, as config/base.yaml does")
     return content or {}
+
+
+@contextmanager
+def _environment(**variables: str) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:

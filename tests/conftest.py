@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import sql_analysis
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "var" / "env"
@@ -61,6 +62,18 @@ class PostgresServer:
         done = subprocess.run(command, input=sql, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return list(csv.reader(io.StringIO(done.stdout)))
+
+
+def application_config(name: str = "tagifai", **sections: dict) -> dict:
+    """The settings of config/base.yaml with an application's laid over them, and these over both."""
+    config = ROOT / "config"
+    merged = yaml.safe_load((config / "base.yaml").read_text())
+    for over in (yaml.safe_load((config / "applications" / f"{name}.yaml").read_text()), sections):
+        merged = merged | {
+            key: merged[key] | value if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+            for key, value in over.items()
+        }
+    return merged
 
 
 def warehouse_env(database: dict) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, StrictUndefined, TemplateError
 from pydantic import Field, SecretStr, ValidationError
 
 from airbyte_declaration import file_streams
@@ -65,8 +66,16 @@ class Declaration(Section):
     connections: list[Connection]
 
 
-def load(path: Path, variables: Mapping[str, str], *, overlays: Sequence[Path] = ()) -> Declaration:
-    """Read a declaration from a YAML file, and fill in `${NAME}` from `variables`.
+def load(
+    path: Path,
+    variables: Mapping[str, str],
+    *,
+    overlays: Sequence[Path] = (),
+    applications: Sequence[dict[str, Any]] = (),
+) -> Declaration:
+    """Read a declaration from a YAML file, a template of Jinja, and fill in `${NAME}` from `variables`.
+
+    The template knows `applications`, what `applications.described` returns.
 
     Each overlay is merged into it: keys replace keys; sources, destinations and connections are matched by name; a
     configuration for another connector is replaced as a whole.
@@ -74,9 +83,9 @@ def load(path: Path, variables: Mapping[str, str], *, overlays: Sequence[Path] =
     Raises:
         DeclarationError: a file is missing, is not valid YAML or has invalid values; the message lists all errors.
     """
-    content, where = _read(path), " with ".join(map(str, [path, *overlays]))
+    content, where = _read(path, applications), " with ".join(map(str, [path, *overlays]))
     for overlay in overlays:
-        content = _overlaid(content, _read(overlay))
+        content = _overlaid(content, _read(overlay, applications))
     try:
         declaration = Declaration.model_validate(_fill(content, variables, where, key=""))
     except ValidationError as error:
@@ -87,10 +96,14 @@ def load(path: Path, variables: Mapping[str, str], *, overlays: Sequence[Path] =
     return declaration
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, applications: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    # A template of names that are not known is refused; `tojson` gives a form of texts that YAML reads too.
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = environment.from_string(path.read_text(encoding="utf-8")).render(applications=applications)
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TemplateError) as error:
         raise DeclarationError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise DeclarationError(f"{path}: needs workspace, sources, destinations and connections as `name: value`")

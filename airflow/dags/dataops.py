@@ -1,31 +1,23 @@
-"""Load, check and transform the source data into the tables `labeled_projects` and `projects_to_predict`.
+"""Load, check and transform the source data into the table of rows with a label and the table of rows to predict.
 
-Two Airbyte syncs load the source files unchanged; a Great Expectations checkpoint follows each. One `dbt build` creates
+An Airbyte sync loads each source file unchanged; a Great Expectations checkpoint follows. One `dbt build` creates
 candidates of both tables. If the candidates pass their own checkpoints, they are published in one transaction:
-consumers see either the old or the new tables. Publishing updates the asset `labeled_projects`, which starts `mlops`.
+consumers see either the old or the new tables. Publishing updates an asset, which starts `mlops`.
 """
 
 from airflow.sdk import DAG
 
 from pipeline.commands import dbt
-from pipeline.graph import DEFAULTS, LABELED_PROJECTS, dataops_schedule
-from pipeline.settings import Settings
+from pipeline.graph import graphs
 from pipeline.syncs import extract_and_load
 from pipeline.validation import validate
 
-with DAG(
-    "dataops",
-    schedule=dataops_schedule(Settings()),
-    catchup=False,
-    max_active_runs=1,
-    default_args={"owner": "data", **DEFAULTS},
-    doc_md=__doc__,
-    tags=["dataops"],
-):
-    transform = dbt("build", task_id="transform")
-    publish = dbt("publish", task_id="publish", outlets=[LABELED_PROJECTS])
+for graph in graphs():
+    with DAG(schedule=graph.dataops_schedule(), doc_md=__doc__, **graph.arguments("dataops", owner="data")):
+        transform = dbt("build", task_id="transform")
+        publish = dbt("publish", task_id="publish", outlets=[graph.labeled])
 
-    extract_and_load("projects") >> validate("projects") >> transform
-    extract_and_load("tags") >> validate("tags") >> transform
-    transform >> validate("labeled_projects", task_id="validate_transforms") >> publish
-    transform >> validate("projects_to_predict") >> publish
+        for source in graph.settings.sources:
+            extract_and_load(source) >> validate(source) >> transform
+        transform >> validate(graph.settings.labeled, task_id="validate_transforms") >> publish
+        transform >> validate(graph.settings.to_predict) >> publish

@@ -9,21 +9,17 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from pipeline.graph import DEFAULTS, SOURCE
-from pipeline.settings import Settings
+from pipeline.graph import graphs
 
-if Settings().watch.seconds is not None:
-    from pipeline.watch import SourceSensor
+for graph in graphs():
+    if graph.settings.watch.seconds is not None:
+        from pipeline.watch import SourceSensor
 
-    with DAG(
-        "watch",
-        schedule="@continuous",
-        # Without it the second run gets the first run's logical date and is never created (apache/airflow#61405).
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        default_args={"owner": "data", **DEFAULTS},
-        doc_md=__doc__,
-        tags=["dataops"],
-    ):
-        SourceSensor(task_id="wait_for_change", inlets=[SOURCE], outlets=[SOURCE])
+        with DAG(
+            schedule="@continuous",
+            # Without it the second run gets the first run's logical date and is never created (apache/airflow#61405).
+            start_date=datetime(2026, 1, 1, tzinfo=UTC),
+            doc_md=__doc__,
+            **graph.arguments("watch", owner="data"),
+        ):
+            SourceSensor(task_id="wait_for_change", inlets=[graph.source], outlets=[graph.source])

@@ -1,6 +1,6 @@
 {% macro publish() %}
     {% set tables = [] %}
-    {% for name in ('labeled_projects', 'projects_to_predict') %}
+    {% for name in ('labeled', 'to_predict') %}
         {% set candidate = ref(name) %}
         {% set schema = generate_schema_name('marts', none) %}
         {% set published = api.Relation.create(candidate.database, schema, candidate.identifier, type='table') %}

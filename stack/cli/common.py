@@ -24,15 +24,17 @@ FAILURES = (ConfigError, StackError, DeclarationError, AirbyteError, httpx.HTTPE
 
 @dataclass(frozen=True)
 class Chosen:
-    """The name of the place and the folder of the instance that a command was given."""
+    """The name of the place, the folder of the instance and the application that a command was given."""
 
     place: str
     var: Path
+    application: str | None = None
 
     def open(self, *, source: str | None = None, config: Path | None = None, as_started: bool = False) -> BasePlace:
         """The place with the settings of the instance; see BasePlace.open."""
         opened = place_class(self.place).open
-        return opened(self.place, self.var, console, source=source, config=config, as_started=as_started)
+        given = {"source": source, "config": config, "application": self.application, "as_started": as_started}
+        return opened(self.place, self.var, console, **given)
 
 
 config_option = click.option("--config", type=click.Path(path_type=Path), help="YAML file that overrides config/.")

@@ -40,7 +40,8 @@ def _side(chosen: Chosen) -> compare.Side:
         found = warehouse(place.settings)
         tables = {
             name: None if found.count(table) is None else list(found.rows(table))
-            for name, table in place.settings.tables.all.items()
+            for names in place.settings.tables.values()
+            for name, table in names.items()
         }
     return compare.Side(chosen.place, json.loads(file.read_text(encoding="utf-8")), tables)
 

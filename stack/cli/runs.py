@@ -79,9 +79,9 @@ def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> Non
             raise StackError("name both files: make predict INPUT=file.csv OUTPUT=tagged.csv")
         place = chosen.open(as_started=True)
         output = Path(folder, Path(target).name) if to_stdout else Path(target).resolve()
-        application = place.settings.config["application"]
-        command = [application, "predict", "--input", str(Path(source).resolve()), "--output", str(output)]
-        status = place.run_command(application, *command, services=["postgres", "mlflow"])
+        package = place.settings.config["package"]
+        command = [package, "predict", "--input", str(Path(source).resolve()), "--output", str(output)]
+        status = place.run_command(package, *command, services=["postgres", "mlflow"])
         if to_stdout and not status:
             with output.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)

@@ -11,12 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from stack import places
 from stack.checks import Check, amount, describe, holder_of, is_taken, ports_check, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
-from stack.compose.settings import SOURCE, Environment, environment_of, images_of_tasks, require_engine
-from stack.settings import ROOT, ConfigError, read, require
+from stack.compose.settings import (
+    SOURCE,
+    Environment,
+    configs_of,
+    environment_of,
+    images_of_tasks,
+    require_engine,
+)
+from stack.settings import ROOT, ConfigError, require
 
 BASES = ("python:3.11-slim-bookworm", "postgres:17")
 SERVICES = ("airflow", "mlflow", "airbyte", "docs")
@@ -85,7 +91,8 @@ def source(project: Project) -> Check:
     if project.environment.source_url:
         return Check("source", "ok", f"{project.environment.source_url.host}; the first run connects to it")
     folder = project.mounted[SOURCE]
-    files = read(ROOT / "config" / "base.yaml")["watch"]["files"]
+    sources = [source for config in configs_of(project.environment).values() for source in config["sources"].values()]
+    files = [each["file"] for each in sources]
     remedy = f"set SOURCE_FOLDER in .env to the folder of {' and '.join(files)}"
     if not folder.is_dir():
         return Check("source", "fail", f"SOURCE_FOLDER: {folder} is not a folder", remedy)
@@ -148,7 +155,7 @@ def volumes(project: Project) -> Check:
 
 def tasks(project: Project) -> Check:
     """Check that tasks that run in containers of their own have their image, and the scheduler an engine for them."""
-    wanted = images_of_tasks(places.config("compose"))
+    wanted = images_of_tasks(next(iter(configs_of(project.environment).values())))
     given, group = project.environment.docker_socket, project.environment.docker_group
     if not given:
         return Check("tasks", "ok", "run in the scheduler's container")
@@ -191,9 +198,10 @@ def checks() -> Iterator[Check]:
         yield found
     remedy = "fix it; .env.example explains each setting of .env; then the other checks can run"
     try:
-        environment, config = environment_of(ROOT / ".env", os.environ), places.config("compose")
-        require(config, "config/base.yaml")
-        require_engine(config, environment)
+        environment = environment_of(ROOT / ".env", os.environ)
+        for config in configs_of(environment).values():
+            require(config, "config/")
+            require_engine(config, environment)
     except ConfigError as error:
         yield Check("settings", "fail", str(error), remedy)
         return

@@ -38,8 +38,8 @@ MOUNTED = ("airflow/dags", "dbt_transforms", "great_expectations", "config", "ai
 @click.pass_obj
 def init(chosen: Chosen) -> None:
     """Prepare settings, secrets and databases for the services; safe to run again."""
-    application = read(ROOT / "config" / "base.yaml")["application"]
-    for folder in (*MOUNTED, application):
+    package = read(ROOT / "config" / "base.yaml")["package"]
+    for folder in (*MOUNTED, package):
         _require_readable(ROOT / folder)
     settings = load(chosen.var)
     require_layout(settings.var)

@@ -22,12 +22,20 @@ class Place(BasePlace):
 
     @classmethod
     def open(
-        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+        cls,
+        name: str,
+        var: Path,
+        console: Console,
+        *,
+        source: str | None,
+        config: Path | None,
+        application: str | None,
+        as_started: bool,
     ) -> "Place":
         """Read the settings; source and configuration are those of `.env` and config/base.yaml."""
         if source or config:
             raise ConfigError("containers read config/base.yaml and .env: set the source and settings there")
-        return cls(load(var), console)
+        return cls(load(var, application), console)
 
     @property
     def stays(self) -> bool:

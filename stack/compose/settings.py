@@ -30,6 +30,7 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    applications: str = ""
     source_folder: str = "./data/sample"
     source_url: AnyHttpUrl | None = None
 
@@ -87,7 +88,12 @@ class Settings(settings.Settings):
     @property
     def config_files(self) -> list[Path]:
         """Mounted, so that an edit is seen at once."""
-        return [ROOT / "config" / "base.yaml", places.path(self.place)]
+        return [places.BASE, places.APPLICATIONS / "{application}.yaml", places.path(self.place)]
+
+    @property
+    def mounted_source(self) -> str:
+        """The one source of all applications: the folder that is mounted, or a URL."""
+        return self.config["source"]
 
     @property
     def passwords_file(self) -> Path:
@@ -133,8 +139,10 @@ class Settings(settings.Settings):
         return str(url).rstrip("/") if url else None
 
 
-def load(var: Path) -> Settings:
+def load(var: Path, application: str | None = None) -> Settings:
     """Read the settings of this container, where the volume of all data is `var`; missing secrets are created.
+
+    `application` is the one that the command is about; None: the first.
 
     Raises:
         ConfigError: a setting is misspelt or impossible; the message names it.
@@ -143,17 +151,27 @@ def load(var: Path) -> Settings:
     others = _names_of_connections()
     written = _written(CLONE / ".env").items()
     os.environ.update({name: value for name, value in written if name in others and value is not None})
-    config = places.config("compose")
-    config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
-    settings.require(config, "config/base.yaml")
-    require_engine(config, environment)
+    configs = configs_of(environment)
+    for config in configs.values():
+        config["source"] = str(environment.source_url).rstrip("/") if environment.source_url else SOURCE
+        settings.require(config, "config/base.yaml")
+        require_engine(config, environment)
+    name = application or next(iter(configs))
+    if name not in configs:
+        raise ConfigError(f"APPLICATION={name} is none of the applications here: {', '.join(configs)}")
     known = settings.made_secrets(SECRETS / "secrets.json")
     elsewhere = {
         "airbyte_client_secret": environment.airbyte_client_secret,
         "mlflow_admin": environment.mlflow_password,
     }
     known |= {name: secret.get_secret_value() for name, secret in elsewhere.items() if secret}
-    return Settings(var=var, config=config, ports=PORTS, secrets=known, environment=environment)
+    return Settings(var=var, config=configs[name], configs=configs, ports=PORTS, secrets=known, environment=environment)
+
+
+def configs_of(environment: Environment) -> dict[str, dict[str, Any]]:
+    """The merged config of each application that `.env` or config/ names."""
+    named = [name.strip() for name in environment.applications.split(",") if name.strip()]
+    return places.configs("compose", {"applications": named} if named else None)
 
 
 def images_of_tasks(config: dict[str, Any]) -> set[str]:

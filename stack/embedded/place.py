@@ -33,10 +33,19 @@ class Place(BasePlace):
 
     @classmethod
     def open(
-        cls, name: str, var: Path, console: Console, *, source: str | None, config: Path | None, as_started: bool
+        cls,
+        name: str,
+        var: Path,
+        console: Console,
+        *,
+        source: str | None,
+        config: Path | None,
+        application: str | None,
+        as_started: bool,
     ) -> "Place":
         """Read the settings of the instance in `var`."""
-        return cls(load(var, place=name, source=source, config=config, as_started=as_started), console)
+        settings = load(var, place=name, source=source, config=config, application=application, as_started=as_started)
+        return cls(settings, console)
 
     @property
     def stays(self) -> bool:
@@ -87,9 +96,7 @@ class Place(BasePlace):
             return
         doctor.require(stack, self.console)
         # Without services that stay there is no schedule and no watch.
-        watch = self.settings.config["watch"] | {"seconds": None}
-        config = self.settings.config | {"dataops_schedule": None, "watch": watch}
-        self._stack = Stack(self.settings.model_copy(update={"config": config}))
+        self._stack = Stack(self.settings.changed_for_all(dataops_schedule=None, watch={"seconds": None}))
         began = time.monotonic()
         with self.console.status("starting the services"):
             self._stack.start(names, stay=False, begun=begun)
@@ -137,7 +144,7 @@ class Place(BasePlace):
         """The web pages while they are served, and the data docs."""
         names = ("docs", "airflow", "mlflow", "airbyte")
         pages = {name: self.settings.link(name) for name in names} if self.stays else {"web pages": "make up"}
-        docs = self.settings.var / "great_expectations" / "data_docs" / "index.html"
+        docs = self.settings.var / "great_expectations" / "data_docs" / self.settings.application / "index.html"
         return pages | ({"data docs": str(docs)} if docs.exists() else {})
 
 

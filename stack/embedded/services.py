@@ -77,7 +77,7 @@ def services(settings: Settings, *, stay: bool) -> list[Service]:
         ),
         Service(
             "mlflow",
-            command_of(settings.config["application"], "mlflow", "server"),
+            command_of(settings.config["package"], "mlflow", "server"),
             lambda: _answers(health_url(settings, "mlflow")),
             mlflow_environment(settings),
             late=True,

@@ -27,6 +27,7 @@ def load(
     place: str = "embedded",
     source: str | None = None,
     config: Path | None = None,
+    application: str | None = None,
     as_started: bool = False,
 ) -> Settings:
     """Merge the files of config/ for a place, the user's file and `source`; create missing secrets and `var`.
@@ -36,26 +37,53 @@ def load(
         place: name of the place.
         source: folder or http(s) URL, in place of the config's.
         config: YAML file laid over the others, key by key.
+        application: name of the one that the command is about; None: the first.
         as_started: use the settings that the instance was last started with instead of config/.
 
     Raises:
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
-    merged = places.config(place)
-    saved = var / "config.yaml" if as_started and (var / "config.yaml").exists() else None
-    if saved:
-        merged = _restored(merged, kept := read(saved))
-        # Its keys depend on its type.
-        merged = places.overlay(merged, {"warehouse": kept.get("warehouse", {})}, saved)
-    if config:
-        merged = places.overlay(merged, read(config), config)
-    merged["source"] = _absolute(source, Path()) if source else _absolute(merged["source"], ROOT)
-    _complete(merged, place)
-    require(merged, config or saved or "config/", Embedded)
-    pods.complete(merged, var)
+    own = read(config) if config else {}
+    known = _started(var, place) if as_started and places.APPLICATION not in own else {}
+    if known and config:
+        known = {each: places.overlay(merged, own, config) for each, merged in known.items()}
+    known = known or places.configs(place, own, config)
+    name = application or next(iter(known))
+    if name not in known:
+        raise ConfigError(f"APPLICATION={name} is none of the applications here: {', '.join(known)}")
+    for each, merged in known.items():
+        if source and each == name:
+            merged["source"] = _absolute(source, Path())
+        else:
+            merged["source"] = _absolute(merged["source"], ROOT)
+        _complete(merged, place)
+        require(merged, config or "config/", Embedded)
+        pods.complete(merged, var)
     var.mkdir(parents=True, exist_ok=True)
-    known = made_secrets(var / "secrets.json")
-    return Settings(place=place, var=var.resolve(), config=merged, ports=merged["ports"], secrets=known)
+    config_of = known[name]
+    return Settings(
+        place=place,
+        var=var.resolve(),
+        config=config_of,
+        configs=known,
+        ports=config_of["ports"],
+        secrets=made_secrets(var / "secrets.json"),
+    )
+
+
+def _started(var: Path, place: str) -> dict[str, dict[str, Any]]:
+    """The settings of each application with which an instance was last started; none if it never was."""
+    file = var / "config.yaml"
+    if not file.exists():
+        return {}
+    plain, found = places.plain(place), {}
+    for name in read(file).get("applications", []):
+        path = var / "applications" / f"{name}.yaml"
+        saved = read(path)
+        merged = _restored(plain, saved) | {key: value for key, value in saved.items() if key not in plain}
+        # Its keys depend on its type.
+        found[name] = places.overlay(merged, {"warehouse": saved.get("warehouse", {})}, path)
+    return found
 
 
 def _restored(base: Any, saved: Any) -> Any:

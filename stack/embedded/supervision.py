@@ -37,8 +37,10 @@ class Stack(Supervisor):
 
     def is_up_with(self, settings: Settings) -> bool:
         """Whether the running services were started with these settings."""
-        (file,) = self.settings.config_files
-        return file.read_text(encoding="utf-8") == settings.config_text()
+        # A file may be of another version, or be gone.
+        with suppress(FileNotFoundError):
+            return all(file.read_text(encoding="utf-8") == text for file, text in settings.config_texts().items())
+        return False
 
     def start(
         self, names: Collection[str] | None = None, *, stay: bool, begun: Callable[[], None] = lambda: None
@@ -92,8 +94,9 @@ class Stack(Supervisor):
     def _start_supervisor(self, known: list[Service], *, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file in self.settings.config_files:
-            write_private(file, self.settings.config_text())
+        for file, text in self.settings.config_texts().items():
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(file, text)
         (self._run / "stays").unlink(missing_ok=True)
         if stay:
             (self._run / "stays").touch()

@@ -76,10 +76,10 @@ def probe(settings: Settings, console: Console) -> Iterator[Check]:
 def _probed(settings: Settings) -> dict[str, Any]:
     """The facts of the application's command `check` in a pod, or an `error`."""
     config = settings.var / "run" / "doctor.yaml"
-    write_private(config, settings.config_text())
+    write_private(config, settings.config_texts()[settings.var / "config.yaml"])
     variables = common_environment(settings) | airflow_environment(settings)
     variables |= {"PYTHONPATH": DAGS, "MLOPS_CONFIG": str(config), "MLOPS_RUNNER__START_TIMEOUT": str(START)}
-    arguments = [task(settings.config), settings.config["application"], "check"]
+    arguments = [task(settings.config), settings.config["package"], "check"]
     command = command_of("airflow", "python", "-m", "pipeline.runners.probe", *arguments)
     if not Path(command[0]).exists():
         return {"error": f"there is no {command[0]}: `make setup`"}

@@ -36,7 +36,7 @@ def connect(settings: Settings) -> AirflowApi:
     """
     api = AirflowApi.of(settings)
     # An error of an earlier start is listed until its file has been read again.
-    if not _wait_for(lambda: not api.import_errors() and api.has_dag("dataops") and api.has_dag("mlops")):
+    if not _wait_for(lambda: not api.import_errors() and api.has_dag(settings.dataops) and api.has_dag(settings.mlops)):
         why = "; ".join(api.import_errors()) or f"see {settings.var}/logs/airflow-dag-processor.log"
         raise StackError(f"Airflow has not read its DAG files: {why}")
     api.set_variable("airbyte_connections", json.dumps(airbyte.apply(settings)))
@@ -55,17 +55,18 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
     Raises:
         StackError: a run failed or cannot go on, or a DAG is paused.
     """
-    api = connect(settings or place.settings)
+    settings = settings or place.settings
+    api, dags = connect(settings), (settings.dataops, settings.mlops)
     if not place.stays:
         # Nobody else starts runs, so unfinished ones were interrupted.
-        for dag_id in ("dataops", "mlops"):
+        for dag_id in dags:
             api.end_unfinished_runs(dag_id)
-    for dag_id in ("dataops", "mlops"):
+    for dag_id in dags:
         if api.is_paused(dag_id):
             page = f"{'' if place.stays else 'make up, then '}{place.settings.link('airflow')}/dags/{dag_id}"
             raise StackError(f"{dag_id} is paused: unpause it in Airflow ({page}) and run again")
-    run_id = api.trigger("dataops", note=f"make run, source {facts['source']}")
-    for dag_id in ("dataops", "mlops"):
+    run_id = api.trigger(settings.dataops, note=f"make run, source {facts['source']}")
+    for dag_id in dags:
         try:
             state = follow(place, api, dag_id, run_id, console)
         except BaseException:
@@ -82,8 +83,8 @@ def run_graphs(place: BasePlace, facts: dict[str, Any], console: Console, *, set
             first = min(failed, key=lambda each: each["end_date"])
             facts["log"] = place.log(first)
             raise StackError(f"{dag_id}.{dag_runs.name(first)}: {dag_runs.error(api, first)}")
-        if dag_id == "dataops":
-            run_id = triggered_run(api, run_id)
+        if dag_id == settings.dataops:
+            run_id = triggered_run(api, settings, run_id)
             place.wait_until_ready()
     facts["state"] = "success"
 
@@ -121,11 +122,12 @@ def follow(place: BasePlace, api: AirflowApi, dag_id: str, run_id: str, console:
             time.sleep(POLL)
 
 
-def triggered_run(api: AirflowApi, run_id: str) -> str:
+def triggered_run(api: AirflowApi, settings: Settings, run_id: str) -> str:
     """Id of the mlops run that the asset event of this dataops run started; a StackError if it started none."""
-    runs = _wait_for(lambda: [run for dag, run in api.runs_started_by("dataops", run_id) if dag == "mlops"])
+    dataops, mlops = settings.dataops, settings.mlops
+    runs = _wait_for(lambda: [run for dag, run in api.runs_started_by(dataops, run_id) if dag == mlops])
     if not runs:
-        raise StackError(f"the asset event of dataops run {run_id} started no mlops run; is mlops paused?")
+        raise StackError(f"the asset event of {dataops} run {run_id} started no {mlops} run; is {mlops} paused?")
     return runs[0]
 
 

@@ -66,7 +66,7 @@ def gather(settings: Settings, run_id: str | None) -> Facts:
     """Ask Airflow for a run and the one that it started, or that started it; see `write`."""
     api = AirflowApi.of(settings)
     api.patience = PATIENCE
-    dataops, mlops = (run and dag_runs.read(api, *run) for run in _find(api, run_id))
+    dataops, mlops = (run and dag_runs.read(api, *run) for run in _find(api, settings, run_id))
     failures, retries = [], []
     for instance in (each for run in (dataops, mlops) if run for each in run.instances):
         *earlier, last = api.tries(instance) if instance["try_number"] > 1 else [instance]
@@ -86,7 +86,7 @@ def render(place: BasePlace, facts: Facts) -> str:
         facts=facts,
         links=links,
         linked=linked,
-        places=_places(facts, links),
+        places=_places(facts, links, place.settings.application),
         state=next((run.facts["state"] for run in facts.runs if run.facts["state"] != "success"), "success"),
         seconds=dag_runs.seconds([run.facts for run in facts.runs]),
         now=datetime.now(UTC),
@@ -96,21 +96,24 @@ def render(place: BasePlace, facts: Facts) -> str:
     )
 
 
-def _find(api: AirflowApi, run_id: str | None) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+def _find(
+    api: AirflowApi, settings: Settings, run_id: str | None
+) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
     """(DAG id, run id) of a dataops run and of the mlops run that it started, given one of them or none."""
-    last = api.last_runs("dataops", LAST_RUNS)
+    dataops, mlops = settings.dataops, settings.mlops
+    last = api.last_runs(dataops, LAST_RUNS)
     if run_id is None and last:
         run_id = last[0]["dag_run_id"]
-    if run_id and api.has_run("dataops", run_id):
-        started = [run for run in api.runs_started_by("dataops", run_id) if run[0] == "mlops"]
-        return ("dataops", run_id), started[-1] if started else None
-    if run_id and api.has_run("mlops", run_id):
+    if run_id and api.has_run(dataops, run_id):
+        started = [run for run in api.runs_started_by(dataops, run_id) if run[0] == mlops]
+        return (dataops, run_id), started[-1] if started else None
+    if run_id and api.has_run(mlops, run_id):
         # Of events that piled up while another run was at work, the newest has the data.
-        sources = [run for run in api.runs_that_started("mlops", run_id) if run[0] == "dataops"]
-        return sources[-1] if sources else None, ("mlops", run_id)
+        sources = [run for run in api.runs_that_started(mlops, run_id) if run[0] == dataops]
+        return sources[-1] if sources else None, (mlops, run_id)
     known = "".join(f"\n  {run['dag_run_id']} ({run['state']})" for run in last)
     what = f"there is no run {run_id}" if run_id else "there is no run yet: make run"
-    raise StackError(f"{what}; the last runs of dataops are{known}" if known else what)
+    raise StackError(f"{what}; the last runs of {dataops} are{known}" if known else what)
 
 
 def _linked(links: Links, report: reports.Report) -> dict[str, str]:
@@ -119,12 +122,12 @@ def _linked(links: Links, report: reports.Report) -> dict[str, str]:
     return {label: address for label, address in addresses.items() if address}
 
 
-def _places(facts: Facts, links: Links) -> dict[str, str | None]:
+def _places(facts: Facts, links: Links, application: str) -> dict[str, str | None]:
     """Where to look next, by label; None: there is nothing yet."""
     return {
         **{f"Airflow: this run of {run.dag_id}": links.run(run.dag_id, run.run_id) for run in facts.runs},
         "MLflow: experiments and models": links.mlflow,
-        "Data docs": links.file("great_expectations/data_docs/index.html"),
+        "Data docs": links.file(f"great_expectations/data_docs/{application}/index.html"),
         "Logs of services and tasks": links.file("logs"),
         "Summary of the last make run": links.file("summary.json"),
     }

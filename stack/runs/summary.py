@@ -33,7 +33,7 @@ def add(facts: dict[str, Any], run: DagRun, settings: Settings) -> None:
     """Add to the facts what is known of a run: its tasks, their reports, and the rows of the tables now."""
     report = reports.merged(each for _, each in run.reports())
     facts |= {key: value for key, value in report.summary.items() if key not in OWN_KEYS}
-    facts[run.dag_id] = run_facts(run)
+    facts["dataops" if run.dag_id == settings.dataops else "mlops"] = run_facts(run)
     facts["headlines"] = (facts["headlines"] or {}) | report.headlines
     facts["expectations"] = (facts["expectations"] or {}) | expectations(run)
     facts["tables"] = rows(settings)
@@ -66,9 +66,10 @@ def expectations(run: DagRun) -> dict[str, dict[str, int]]:
 
 
 def rows(settings: Settings) -> dict[str, int]:
-    """Rows of each table of the setting `tables` that exists in the warehouse."""
+    """Rows of each table of the application that exists in the warehouse."""
     found = warehouse(settings)
-    counted = {name: found.count(table) for name, table in settings.tables.all.items()}
+    tables = {name: table for names in settings.tables.values() for name, table in names.items()}
+    counted = {name: found.count(table) for name, table in tables.items()}
     return {name: rows for name, rows in counted.items() if rows is not None}
 
 

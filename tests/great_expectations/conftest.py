@@ -1,6 +1,7 @@
 """A real warehouse for the checkpoints."""
 
 import atexit
+import functools
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, PostgresServer, warehouse_env
+from tests.conftest import ROOT, PostgresServer, application_config, warehouse_env
 
 sys.path.insert(0, str(ROOT / "airflow" / "dags"))
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
@@ -34,10 +35,10 @@ class Place:
         """Rows of the last statement, as text."""
         return self.server.psql(self.database, statements)
 
-    def configure(self, section, **settings):
-        """Override settings of a section of the config."""
+    def configure(self, *section, **settings):
+        """Override settings of a section of the config, given by the names on the way to it."""
         config = yaml.safe_load(self.config.read_text())
-        config[section].update(settings)
+        functools.reduce(dict.__getitem__, section, config).update(settings)
         self.config.write_text(yaml.safe_dump(config))
 
     def run(self, checkpoint, file=None):
@@ -58,9 +59,11 @@ def database(postgres):
 def place(postgres, database, tmp_path, monkeypatch):
     """Five good projects with tags in every table."""
     place = Place(postgres, database, tmp_path / "var", tmp_path / "config.yaml")
-    place.config.write_text((ROOT / "config" / "base.yaml").read_text())
-    place.configure("checks", min_projects=5, min_tags=5, min_labeled_projects=5)
-    place.configure("labels", known_tags=KNOWN_TAGS)
+    place.config.write_text(yaml.safe_dump(application_config()))
+    place.configure("checks", min_labeled=5)
+    place.configure("labels", known=KNOWN_TAGS)
+    for source in ("projects", "tags"):
+        place.configure("sources", source, min_rows=5)
     for name, value in warehouse_env(database).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLOPS_CONFIG", str(place.config))

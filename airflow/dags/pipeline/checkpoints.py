@@ -3,16 +3,19 @@
 import argparse
 import sys
 
-TABLE_CHECKPOINTS = ("projects", "tags", "labeled_projects", "projects_to_predict")
+from pipeline.settings import Settings
+
 FILE_CHECKPOINTS = ("snapshot", "predictions")
 
 
 def main() -> None:
     """Run checkpoints and print one line per expectation; the exit status is 1 if an expectation is not met."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.checkpoints", description=main.__doc__)
+    settings = Settings()
+    tables = [*settings.sources, settings.labeled, settings.to_predict]
     files = " and ".join(f"{name}=URI" for name in FILE_CHECKPOINTS)
-    told = f"default: {' '.join(TABLE_CHECKPOINTS)}; {files} check a Parquet file"
-    parser.add_argument("checkpoint", nargs="*", default=TABLE_CHECKPOINTS, help=told)
+    told = f"default: {' '.join(tables)}; {files} check a Parquet file"
+    parser.add_argument("checkpoint", nargs="*", default=tables, help=told)
     # The name of each checkpoint, and the URI of its file or an empty text.
     chosen = [name.partition("=")[::2] for name in parser.parse_args().checkpoint]
     if without := [name for name, uri in chosen if name in FILE_CHECKPOINTS and not uri]:
@@ -32,7 +35,7 @@ def main() -> None:
             lines = [f"  ok      {line}" for line in gate.passed()] + [f"  FAILED  {line}" for line in gate.failures()]
             print(f"checkpoint {gate.name}", *lines, sep="\n", flush=True)
         print(f"data docs: {context.get_docs_sites_urls()[0]['site_url']}")
-    except (GreatExpectationsError, OSError) as error:
+    except (GreatExpectationsError, LookupError, OSError) as error:
         sys.exit(str(error))
     sys.exit(not all(gate.success for gate in gates))
 

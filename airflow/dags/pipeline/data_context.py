@@ -3,13 +3,12 @@
 Importing this module imports Great Expectations, which takes 5 s.
 """
 
-import functools
-import json
+import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import yaml
-from great_expectations.data_context import FileDataContext, store
+from great_expectations.data_context import FileDataContext
 from great_expectations.data_context.data_context.context_factory import set_context
 from great_expectations.datasource.fluent.config import GxConfig
 
@@ -48,38 +47,13 @@ class DataContext(FileDataContext):
         return config
 
 
-# The class must have this name: without a store of this name, Great Expectations uses its own instead of ours.
-class ExpectationsStore(store.ExpectationsStore):
-    """Loads suites from disk and replaces their parameters by our settings.
-
-    `{"$PARAMETER": "checks.min_tags"}` becomes the value of that setting; an expectation whose parameter is null is
-    left out. This happens while loading, since the operator runs a checkpoint without parameters, and a suite that is
-    changed after loading cannot be run. A parameter without a dot is no setting: it comes with the file to check.
-    """
-
-    @functools.cached_property
-    def _settings(self) -> Settings:
-        """Read once: a run of a checkpoint loads its suite eleven times."""
-        return Settings()
-
-    def deserialize(self, value: str) -> dict[str, Any]:
-        """Read a suite.
-
-        Raises:
-            AttributeError: a parameter is not the name of a setting; the message says which.
-        """
-        suite, settings = json.loads(value), self._settings
-        for expectation in suite["expectations"]:
-            expectation["kwargs"] = {name: _bound(kwarg, settings) for name, kwarg in expectation["kwargs"].items()}
-        suite["expectations"] = [each for each in suite["expectations"] if None not in each["kwargs"].values()]
-        return super().deserialize(suite)
-
-
 def open_context() -> DataContext:
     """Open great_expectations/ with our settings as its variables and make it the context of this process."""
     settings = Settings()
     variables, warehouse = {"MLOPS_VAR": str(settings.var)}, settings.warehouse
     configuration = yaml.safe_load((ROOT / DataContext.GX_YML).read_text())
+    _add_tables(configuration["fluent_datasources"]["warehouse"], settings)
+    variables["MLOPS_APPLICATION"] = settings.application
     if isinstance(warehouse, Postgres):
         address = warehouse.model_dump() | {"password": warehouse.password.get_secret_value()}
         # Parts of a URL.
@@ -87,7 +61,7 @@ def open_context() -> DataContext:
     elif warehouse:
         _use_bigquery(configuration["fluent_datasources"]["warehouse"], warehouse)
     if settings.bucket:
-        _use_bucket(configuration, f"{settings.bucket}/great_expectations")
+        _use_bucket(configuration, f"{settings.bucket}/great_expectations", settings.application)
     context = DataContext(yaml.safe_dump(configuration), context_root_dir=ROOT, runtime_environment=variables)
     if isinstance(warehouse, BigQuery):
         # Google's libraries take a second to import.
@@ -96,6 +70,29 @@ def open_context() -> DataContext:
         context.bigquery = bigquery.connect(warehouse)
     set_context(context)
     return context
+
+
+def _add_tables(datasource: dict[str, Any], settings: Settings) -> None:
+    """Add the tables of the application to the data source as assets."""
+    built = (settings.labeled, settings.to_predict)
+    tables = {name: ("raw", {"file": source.file}) for name, source in settings.sources.items()}
+    tables |= {name: ("candidate", {}) for name in built}
+    datasource["assets"] = {
+        name: {
+            "type": "table",
+            "schema_name": f"{settings.prefix}{schema}",
+            "table_name": name,
+            # Which of the source's files is loaded into the table; messages name it.
+            "batch_metadata": metadata,
+            "batch_definitions": {"all": {"id": _id(f"batch {name}")}},
+            "id": _id(f"asset {name}"),
+        }
+        for name, (schema, metadata) in tables.items()
+    }
+
+
+def _id(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 
 def _use_bigquery(datasource: dict[str, Any], warehouse: BigQuery) -> None:
@@ -108,19 +105,18 @@ def _use_bigquery(datasource: dict[str, Any], warehouse: BigQuery) -> None:
         asset["schema_name"] = warehouse.prefix + asset["schema_name"]
 
 
-def _use_bucket(configuration: dict[str, Any], root: str) -> None:
+def _use_bucket(configuration: dict[str, Any], root: str, application: str) -> None:
     """Change the configuration so that results and their pages are in a bucket."""
     backend = {
         "module_name": "pipeline.bucket_store",
         "class_name": "BucketStoreBackend",
         "suppress_store_backend_id": True,
     }
-    configuration["stores"]["validation_results_store"]["store_backend"] = {**backend, "root": f"{root}/validations"}
-    configuration["data_docs_sites"]["local_site"]["store_backend"] = {**backend, "root": f"{root}/data_docs"}
-
-
-def _bound(kwarg: Any, settings: Settings) -> Any:
-    if not isinstance(kwarg, dict) or "." not in kwarg.get("$PARAMETER", ""):
-        return kwarg
-    value = functools.reduce(getattr, kwarg["$PARAMETER"].split("."), settings)
-    return list(value) if isinstance(value, tuple) else value
+    configuration["stores"]["validation_results_store"]["store_backend"] = {
+        **backend,
+        "root": f"{root}/validations/{application}",
+    }
+    configuration["data_docs_sites"]["local_site"]["store_backend"] = {
+        **backend,
+        "root": f"{root}/data_docs/{application}",
+    }

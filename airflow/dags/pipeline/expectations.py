@@ -1,11 +1,7 @@
 """Our own expectations; the suites use them by name, like those of Great Expectations."""
 
-import re
-from typing import Any
-
-from great_expectations.compatibility import pydantic
 from great_expectations.core.suite_parameters import SuiteParameterDict
-from great_expectations.expectations.core import ExpectColumnValuesToMatchRegex
+from great_expectations.expectations.core import ExpectColumnValuesToMatchRegex, ExpectColumnValuesToNotBeInSet
 
 # The characters that dbt's macro `clean` strips; a warehouse's own \s has fewer, depending on its locale.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -17,18 +13,35 @@ class ExpectColumnValuesToNotBeBlank(ExpectColumnValuesToMatchRegex):
     regex: str | SuiteParameterDict = f"[^{_SPACE}]"
 
 
-class ExpectColumnValuesToBeKnown(ExpectColumnValuesToMatchRegex):
-    """Texts are in a set after dbt's cleaning: in lower case, without white space around them. Blank texts are allowed.
+# In these, `value_set` has the values of the column that do not fit, which `label_facts` finds: no database folds case,
+# or removes white space, as Python does.
+
+
+class ExpectColumnValuesToBeKnown(ExpectColumnValuesToNotBeInSet):
+    """Labels have the normal form of a known one.
 
     Args:
-        value_set: the set, in lower case.
+        known: the known labels.
     """
 
-    value_set: list[str]
-    regex: str | SuiteParameterDict = ""
+    known: list[str]
 
-    # Great Expectations' `pydantic` is the interface of version 1.
-    @pydantic.root_validator(skip_on_failure=True)  # pyrefly: ignore[deprecated]
-    def _match_the_set(cls, values: dict[str, Any]) -> dict[str, Any]:  # noqa: N805
-        known = "|".join(map(re.escape, values["value_set"]))
-        return values | {"regex": f"(?i)^[{_SPACE}]*({known})?[{_SPACE}]*$"}
+
+class ExpectColumnValuesToNotBeReserved(ExpectColumnValuesToNotBeInSet):
+    """No label has the normal form of a reserved one.
+
+    Args:
+        reserved: the reserved label.
+    """
+
+    reserved: str
+
+
+class ExpectColumnValuesToBeSingle(ExpectColumnValuesToNotBeInSet):
+    """Values are one label each.
+
+    Args:
+        separator: the text between several labels.
+    """
+
+    separator: str

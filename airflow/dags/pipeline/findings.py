@@ -44,9 +44,10 @@ def subject(expectation: "ExpectationConfiguration") -> str:
 
 def expected(expectation: "ExpectationConfiguration") -> str:
     """The expected bounds and values as `name=value`; empty if the expectation has no such arguments."""
-    # Our own expectations build their regex from the other arguments.
-    domain = ("batch_id", "column", "column_list", "regex")
-    return ", ".join(f"{name}={kwarg}" for name, kwarg in expectation.kwargs.items() if name not in domain)
+    # The regex of our own expectations is of no use to a reader, and their set is that of the values that fail.
+    left_out = {"batch_id", "column", "column_list", "regex"}
+    left_out |= {"value_set"} if expectation.kwargs.keys() & {"known", "reserved", "separator"} else set()
+    return ", ".join(f"{name}={kwarg}" for name, kwarg in expectation.kwargs.items() if name not in left_out)
 
 
 def observed(result: "ExpectationValidationResult") -> str:

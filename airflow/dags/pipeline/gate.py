@@ -11,14 +11,15 @@ from typing import Any
 
 import fsspec
 import pandas as pd
-from great_expectations.checkpoint import CheckpointResult
-from great_expectations.core import ExpectationValidationResult
+import sqlalchemy as sa
+from great_expectations.checkpoint import Checkpoint, CheckpointResult
+from great_expectations.core import ExpectationSuite, ExpectationValidationResult, ValidationDefinition
 from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
 
-from pipeline import findings, reports
+from pipeline import findings, reports, suites
 from pipeline.data_context import DataContext
 from pipeline.reports import Report
-from pipeline.settings import Settings
+from pipeline.settings import BigQuery, Settings
 
 # Failing rows that an error message shows for each expectation.
 EXAMPLES = 5
@@ -30,36 +31,68 @@ class Gate:
     """A checkpoint and, after its run, its result."""
 
     def __init__(self, context: DataContext, name: str, file: str | None = None):
-        """Find a checkpoint of great_expectations/; `file` is the URI of the Parquet file that it reads, if it does.
+        """A checkpoint of the application; `file` is the URI of the Parquet file that it reads, if it does.
 
         Raises:
-            DataContextError: there is no such checkpoint, or a file of great_expectations/ is invalid.
+            LookupError: there is no such checkpoint.
         """
         self.name = name
         self._context = context
-        self._checkpoint = context.checkpoints.get(name)
+        self._settings = Settings()
+        self._suite = _suite_of(self._settings, name)
         self._file = file
         self._bytes_billed: int | None = None
         self._result: CheckpointResult
 
     def run(self, batch_parameters: dict[str, Any] | None = None) -> "Gate":
         """Check the data, store the validation result and update the data docs."""
-        parameters: dict[str, Any] = {}
+        given: dict[str, Any] = {}
+        data: suites.Data
+        client = self._context.bigquery
+        before = client.bytes_billed if client else 0
         if self._file:
             # With nullable types a missing id does not turn the other ids into floats.
             # fsspec has the same credentials as the commands that write; Arrow has a client of its own for buckets.
             filesystem, path = fsspec.url_to_fs(self._file)
             frame = pd.read_parquet(io.BytesIO(filesystem.cat_file(path)), dtype_backend="numpy_nullable")
-            batch_parameters = {"dataframe": frame}
+            batch_parameters, data = {"dataframe": frame}, FrameData(frame)
             # What its writer tells about the rows, such as the values that a column may have.
-            parameters = {str(name): value for name, value in frame.attrs.items()}
-        client = self._context.bigquery
-        before = client.bytes_billed if client else 0
-        self._result = self._checkpoint.run(batch_parameters=batch_parameters, expectation_parameters=parameters)
+            given = {str(name): value for name, value in frame.attrs.items()}
+        else:
+            data = TableData(self._context, self._settings.table_of(self.name), self._settings)
+        self._result = self._checkpoint(data, given).run(batch_parameters=batch_parameters)
         if client and not self._file:
             self._bytes_billed = client.bytes_billed - before
         _update_data_docs(self._context, self._result)
         return self
+
+    def _checkpoint(self, data: "suites.Data", given: dict[str, Any]) -> Checkpoint:
+        """The checkpoint with a suite for this application and these data."""
+        parameters = suites.Parameters(self._settings, self.name, data)
+        expectations = suites.expectations(self._suite, parameters, given)
+        suite = self._context.suites.add(ExpectationSuite(self.name, expectations=expectations))
+        datasource = "artifacts" if self._file else "warehouse"
+        self._asset = self._context.data_sources.get(datasource).get_asset(self.name)
+        batch = self._asset.get_batch_definition("all")
+        definition = self._context.validation_definitions.add(
+            ValidationDefinition(name=self.name, data=batch, suite=suite)
+        )
+        columns = self._settings.columns
+        # By these a failing row is found; a file may hold the key alone.
+        shown = [columns.key, *([] if self.name == "snapshot" else columns.texts[:1])]
+        source = self._settings.sources.get(self.name)
+        if source:
+            shown = [*(name for name in shown if name in source.columns), findings.META]
+        return Checkpoint(
+            name=self.name,
+            validation_definitions=[definition],
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": EXAMPLES,
+                "unexpected_index_column_names": shown,
+                "return_unexpected_index_query": False,
+            },
+        )
 
     @property
     def success(self) -> bool:
@@ -115,7 +148,7 @@ class Gate:
 
     def _data(self) -> str:
         """The table and the file that it is loaded from."""
-        asset = self._checkpoint.validation_definitions[0].asset
+        asset = self._asset
         file = asset.batch_metadata.get("file")
         table = f"{asset.schema_name}.{asset.table_name}" if asset.type == "table" else asset.name
         return f"{table}, loaded from {file}" if file else table
@@ -123,12 +156,84 @@ class Gate:
     def _page(self, key: ValidationResultIdentifier) -> str:
         """URL of a validation result's page: on the docs server if its address is set, otherwise of the file."""
         (site,) = self._context.get_docs_sites_urls(resource_identifier=key, only_if_exists=False)
-        url, data_docs = site["site_url"] or "", Settings().links.data_docs
+        url, data_docs = site["site_url"] or "", self._settings.links.data_docs
         # The docs server serves the pages that are below `var`.
-        return data_docs + url.rpartition("/data_docs/")[2] if data_docs and not Settings().bucket else url
+        return data_docs + url.rpartition("/data_docs/")[2] if data_docs and not self._settings.bucket else url
 
     def _results(self) -> list[ExpectationValidationResult]:
         return [result for suite in self._result.run_results.values() for result in suite.results]
+
+
+class FrameData:
+    """The rows of a file."""
+
+    def __init__(self, frame: pd.DataFrame):
+        self._frame = frame
+
+    def distinct(self, column: str) -> dict[str, int]:
+        """The values of a column, nulls left out, each with its rows."""
+        return self._frame[column].dropna().value_counts().to_dict()
+
+    def published(self, table: str) -> int | None:
+        """None: a file is not compared with tables."""
+
+    def published_labels(self, table: str, column: str) -> list[str]:
+        """Empty: a file is not compared with tables."""
+        return []
+
+
+class TableData:
+    """The rows of a table of the warehouse, `schema.table`."""
+
+    def __init__(self, context: DataContext, table: str, settings: Settings):
+        datasource: Any = context.data_sources.get("warehouse")
+        self._engine = datasource.get_engine()
+        self._table = table
+        self._prefix = settings.warehouse.prefix if isinstance(settings.warehouse, BigQuery) else ""
+
+    def distinct(self, column: str) -> dict[str, int]:
+        """The values of a column, nulls left out, each with its rows."""
+        return self._counts(self._table, column)
+
+    def published(self, table: str) -> int | None:
+        """Rows of a table; None: it is not there."""
+        schema, name = self._parts(table)
+        if not sa.inspect(self._engine).has_table(name, schema):
+            return None
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(self._of(table))).scalar_one()
+
+    def published_labels(self, table: str, column: str) -> list[str]:
+        """The different values of a column of a table that is there."""
+        return list(self._counts(table, column))
+
+    def _counts(self, table: str, column: str) -> dict[str, int]:
+        values: Any = sa.column(column)
+        query = sa.select(values, sa.func.count()).select_from(self._of(table)).where(values.is_not(None))
+        with self._engine.connect() as connection:
+            return {value: rows for value, rows in connection.execute(query.group_by(values))}
+
+    def _of(self, table: str) -> Any:
+        schema, name = self._parts(table)
+        return sa.table(name, schema=schema)
+
+    def _parts(self, table: str) -> tuple[str, str]:
+        schema, _, name = table.partition(".")
+        return f"{self._prefix}{schema}", name
+
+
+def _suite_of(settings: Settings, checkpoint: str) -> str:
+    """The file of great_expectations/expectations for a checkpoint."""
+    known = {
+        **dict.fromkeys(settings.sources, "source"),
+        settings.labeled: "labeled",
+        settings.to_predict: "to_predict",
+        "snapshot": "labeled",
+        "predictions": "predictions",
+    }
+    if checkpoint not in known:
+        raise LookupError(f"there is no checkpoint {checkpoint!r}: {settings.application} has {', '.join(known)}")
+    return known[checkpoint]
 
 
 def _failure(result: ExpectationValidationResult) -> str:
@@ -161,14 +266,15 @@ def _update_data_docs(context: DataContext, result: CheckpointResult) -> None:
                 return
         return
     home = settings.var / "great_expectations"
-    with (home / "lock").open("w") as lock:
+    results, pages = home / "validations" / settings.application, home / "data_docs" / settings.application
+    with (results / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _, expired = _add(context, new)
         for key in expired:
             # Great Expectations leaves empty folders behind.
-            for folder in ("validations", "data_docs/validations"):
+            for folder in (results, pages / "validations"):
                 with suppress(OSError):
-                    home.joinpath(folder, *key.to_tuple()[:-1]).rmdir()
+                    folder.joinpath(*key.to_tuple()[:-1]).rmdir()
 
 
 def _add(

@@ -2,9 +2,12 @@
 
 import os
 import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
@@ -16,8 +19,41 @@ def _project(dags: Path) -> Path:
 
 
 PROJECT = _project(Path(__file__).resolve().parents[1])
+# The variable with the name of the application whose settings are read.
+APPLICATION = "MLOPS_APPLICATION"
+# The config files where MLOPS_CONFIG does not list them.
+FILES = os.pathsep.join(
+    (str(PROJECT / "config" / "base.yaml"), str(PROJECT / "config" / "applications" / "{application}.yaml"))
+)
 # Prefixes of variables that commands do not get, since they hold Airflow's secrets.
 KEPT_FROM_COMMANDS = ("AIRFLOW", "_AIRFLOW", "PYTHON")
+
+
+def config_files(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The config files; a later one counts more. `{application}` in a name stands for the current application."""
+    files = environ.get("MLOPS_CONFIG") or FILES
+    if "{application}" not in files:
+        return files.split(os.pathsep)
+    name = environ.get(APPLICATION) or _first_application(files.split(os.pathsep)[0])
+    return files.replace("{application}", name).split(os.pathsep)
+
+
+@contextmanager
+def current(application: str) -> Generator[None]:
+    """A block in which the settings are those of an application."""
+    before = os.environ.get(APPLICATION)
+    os.environ[APPLICATION] = application
+    try:
+        yield
+    finally:
+        del os.environ[APPLICATION]
+        if before is not None:
+            os.environ[APPLICATION] = before
+
+
+def _first_application(file: str) -> str:
+    with open(file, encoding="utf-8") as content:
+        return yaml.safe_load(content)["applications"][0]
 
 
 class Section(BaseModel):
@@ -31,31 +67,80 @@ def _as_text(quantity: Any) -> Any:
     return str(quantity) if isinstance(quantity, int | float) else quantity
 
 
-def _as_cleaned(tag: str) -> str:
-    cleaned = tag.strip().lower()
-    if tag != cleaned:
-        raise ValueError(f"tags are in lower case, without white space around them: write {cleaned!r}")
-    return tag
+# A name of a table, and a part of names of schemas and graphs, in every warehouse.
+NAME = "^[a-z][a-z0-9_]{0,39}$"
+Name = Annotated[str, Field(pattern=NAME)]
+# Columns that dataops and mlops add to those of the source.
+ADDED = ("is_labeled", "probability", "model_version", "predicted_at")
 
 
-Tag = Annotated[str, AfterValidator(_as_cleaned)]
+class Column(Section):
+    """A column of a source file, and what is expected of its values.
+
+    Attributes:
+        type: how values are loaded; `epoch_…` are numbers of seconds or milliseconds since 1970.
+        required: whether each row needs a value; the id, the first text and a label in a file of its own always do.
+        unique: whether a value may be in one row only; the id always is.
+        min: the smallest number that is allowed.
+        max: the largest one.
+    """
+
+    type: Literal[
+        "text", "integer", "number", "boolean", "timestamp", "timestamp_with_time_zone", "date",
+        "epoch_seconds", "epoch_milliseconds",
+    ]  # fmt: skip
+    required: bool = False
+    unique: bool = False
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_type(cls, given: Any) -> Any:
+        return {"type": given} if isinstance(given, str) else given
+
+
+class Source(Section):
+    """A source file: its name below `source`, options of its connector, its columns, and bounds on its rows."""
+
+    file: str = Field(min_length=1)
+    options: dict[str, Any] = {}
+    min_rows: int = Field(1, ge=0)
+    max_rows: int | None = Field(None, ge=1)
+    columns: dict[str, Column] = Field(min_length=1)
+
+
+class Columns(Section):
+    """What the columns of the source files are for; `config/applications/tagifai.yaml` explains each."""
+
+    id: str | None
+    texts: list[str] = Field(min_length=1)
+    label: str
+    date: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The column of the id; dbt makes one if the source has none."""
+        return self.id or "id"
 
 
 class Labels(Section):
-    """Which tags the gate accepts; only the model uses `classes` and `min_freq`."""
+    """Which labels the gates accept; only the model uses `classes` and `min_freq`."""
 
-    known_tags: list[Tag] | None
-    classes: list[Tag] | None
+    known: list[str] | None
+    classes: list[str] | None
     min_freq: int = Field(ge=1)
+    rest: str = Field(min_length=1)
+    separator: str | None = Field(min_length=1)
+    several: Literal["first", "most_frequent", "stop"]
 
 
 class Checks(Section):
-    """Lower bounds of the Great Expectations suites in rows or distinct tags, and how many results to keep."""
+    """Bounds of the Great Expectations suites, and how many results to keep."""
 
-    min_projects: int = Field(ge=0)
-    min_tags: int = Field(ge=0)
-    min_labeled_projects: int = Field(ge=0)
-    min_distinct_tags: int = Field(ge=0)
+    min_labeled: int = Field(ge=0)
+    min_distinct_labels: int = Field(ge=0)
+    min_share_of_published: float = Field(ge=0, le=1)
     keep_results: int = Field(ge=1)
 
 
@@ -179,7 +264,10 @@ class Types(NamedTuple):
     """Names of a column's type as Great Expectations finds them: the warehouse's, and that in a Parquet file."""
 
     integer: tuple[str, str]
+    number: tuple[str, str]
     timestamp: tuple[str, str]
+    timestamp_with_time_zone: tuple[str, str]
+    date: tuple[str, str]
     text: tuple[str, str]
     boolean: tuple[str, str]
 
@@ -199,7 +287,10 @@ class Postgres(Section):
         """The types of columns that the suites expect."""
         return Types(
             integer=("BIGINT", "Int64Dtype"),
+            number=("NUMERIC", "Float64Dtype"),
             timestamp=("TIMESTAMP WITHOUT TIME ZONE", "datetime64[us]"),
+            timestamp_with_time_zone=("TIMESTAMP WITH TIME ZONE", "datetime64[us, UTC]"),
+            date=("DATE", "date32[day]"),
             text=("TEXT", "StringDtype"),
             boolean=("BOOLEAN", "BooleanDtype"),
         )
@@ -241,7 +332,10 @@ class BigQuery(Section):
         """The types of columns that the suites expect."""
         return Types(
             integer=("INT64", "Int64Dtype"),
+            number=("NUMERIC", "Float64Dtype"),
             timestamp=("DATETIME", "datetime64[us]"),
+            timestamp_with_time_zone=("TIMESTAMP", "datetime64[us, UTC]"),
+            date=("DATE", "date32[day]"),
             text=("STRING", "StringDtype"),
             boolean=("BOOL", "BooleanDtype"),
         )
@@ -272,10 +366,9 @@ class Links(Section):
 
 
 class Watch(Section):
-    """Which `files` of the source are watched, and how many `seconds` lie between two checks; None: no watch."""
+    """How many `seconds` lie between two checks of the source; None: no watch."""
 
     seconds: float | None = Field(gt=0)
-    files: list[str] = Field(min_length=1)
 
 
 class Search(BaseModel):
@@ -290,17 +383,101 @@ class Model(BaseModel):
     name: str
 
 
-class Settings(BaseSettings):
-    """All settings of the DAGs and their checkpoints."""
+class Application(BaseModel):
+    """What config/applications/NAME.yaml says, and the names of tables and graphs that follow from it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    application: Name
+    namespace: str = Field("", pattern=f"{NAME}|^$")
+    source: str
+    sources: dict[Name, Source] = Field(min_length=1, max_length=2)
+    columns: Columns
+    labels: Labels
+    equal_texts: Literal["stop", "first", "all"]
+
+    @model_validator(mode="after")
+    def _columns_are_in_the_sources(self) -> Self:
+        first, columns = next(iter(self.sources)), self.columns
+        for name in [*columns.texts, *filter(None, [columns.date])]:
+            if name not in self.sources[first].columns:
+                raise ValueError(f"columns: {name!r} is not a column of sources.{first}")
+        for name in columns.texts:
+            if self.sources[first].columns[name].type != "text":
+                raise ValueError(f"columns.texts: {name!r} must be of type text in sources.{first}")
+        labelled = [name for name, source in self.sources.items() if columns.label in source.columns]
+        if not labelled or (len(self.sources) > 1 and labelled != [list(self.sources)[1]]):
+            where = list(self.sources)[-1]
+            raise ValueError(f"columns.label: {columns.label!r} must be a column of sources.{where}, and of it alone")
+        if len(self.sources) > 1 and not columns.id:
+            raise ValueError("columns.id: two source files need a column with the id, which joins them")
+        for name, source in self.sources.items():
+            if columns.id and columns.id not in source.columns:
+                raise ValueError(f"columns.id: {columns.id!r} is not a column of sources.{name}")
+        roles = [columns.key, *columns.texts, columns.label, *filter(None, [columns.date])]
+        if twice := [name for name in roles if roles.count(name) > 1]:
+            raise ValueError(f"columns: {twice[0]!r} has two purposes")
+        if taken := [name for name in roles if name.lower() in ADDED]:
+            raise ValueError(f"columns: {taken[0]!r} is the name of a column that is added: rename it in the source")
+        return self
+
+    @property
+    def items(self) -> str:
+        """Name of the source with the texts, and a part of the names of the published tables."""
+        return next(iter(self.sources))
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the source files below `source`."""
+        return [each.file for each in self.sources.values()]
+
+    @property
+    def labeled(self) -> str:
+        """Name of the table of the rows with a label."""
+        return f"labeled_{self.items}"
+
+    @property
+    def to_predict(self) -> str:
+        """Name of the table of all rows."""
+        return f"{self.items}_to_predict"
+
+    @property
+    def prefix(self) -> str:
+        """In front of the names of the application's schemas and connections."""
+        return f"{self.namespace}_" if self.namespace else ""
+
+    @property
+    def suffix(self) -> str:
+        """Behind the names of the application's graphs and assets."""
+        return f"_{self.namespace}" if self.namespace else ""
+
+    @property
+    def tables(self) -> dict[str, dict[str, str]]:
+        """The tables by name: those that syncs `loaded`, and those that are `published` for others."""
+        marts = f"{self.prefix}marts"
+        return {
+            "loaded": {name: f"{self.prefix}raw.{name}" for name in self.sources},
+            "published": {name: f"{marts}.{name}" for name in (self.labeled, self.to_predict, "predictions")},
+        }
+
+    def table_of(self, checkpoint: str) -> str:
+        """The table, as schema.table, that a checkpoint of a table reads."""
+        return f"{self.prefix}{'raw' if checkpoint in self.sources else 'candidate'}.{checkpoint}"
+
+
+class Settings(Application, BaseSettings):
+    """All settings of the graphs of one application and their checkpoints.
+
+    Which one it is, MLOPS_APPLICATION says; without it, the first of `applications`.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="MLOPS_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    source: str
+    applications: list[Name] = Field(min_length=1)
     dataops_schedule: str | None
     watch: Watch
-    labels: Labels
     checks: Checks
     search: Search
     model: Model
@@ -322,8 +499,7 @@ class Settings(BaseSettings):
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment variables first, then the config files; a later one counts more."""
-        files = os.environ.get("MLOPS_CONFIG", str(PROJECT / "config" / "base.yaml")).split(os.pathsep)
-        merged = YamlConfigSettingsSource(settings_cls, yaml_file=files, deep_merge=True)
+        merged = YamlConfigSettingsSource(settings_cls, yaml_file=config_files(), deep_merge=True)
         return named["init_settings"], named["env_settings"], merged
 
     def task_environment(self) -> dict[str, str]:

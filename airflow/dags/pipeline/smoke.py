@@ -1,7 +1,8 @@
-"""Smoke runs: runs with the configuration `{"smoke": true}`, in datasets, a model and a folder of their own.
+"""What a task's settings are about: its application, and its own names in a smoke run.
 
-All tasks run, so everything is tried out; but nothing that others read is published, no champion of theirs is promoted,
-and no asset event starts another DAG.
+A smoke run has the configuration `{"smoke": true}`, and datasets, a model and a folder of its own. All its tasks run, so
+everything is tried out; but nothing that others read is published, no champion of theirs is promoted, and no asset event
+starts another DAG.
 """
 
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from pipeline.settings import BigQuery, Settings
+from pipeline.settings import APPLICATION, BigQuery, Settings
 
 # In front of names.
 PREFIX = "smoke_"
@@ -17,14 +18,15 @@ PREFIX = "smoke_"
 LABEL = "('smoke ' if (dag_run.conf or {}).get('smoke') else '')"
 
 
-def enter(context: Any) -> None:
-    """Before a task of a smoke run: let its settings name what is the smoke run's own; of other tasks nothing changes.
+def enter(context: Any, *, application: str) -> None:
+    """Before a task: let its settings be those of its application and, in a smoke run, name what is the run's own.
 
     Airflow calls this in the task's own process, also when a task continues after it has slept.
 
     Raises:
         AirflowFailException: the warehouse is not BigQuery, whose datasets have a prefix.
     """
+    os.environ[APPLICATION] = application
     if not is_smoke(context):
         return
     settings = Settings()

@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pipeline import reports, smoke
 from pipeline.links import SyncLog
 from pipeline.reports import Report
+from pipeline.settings import Settings
 
 # Our own status of a job that Airbyte no longer has.
 GONE = "gone"
@@ -203,10 +204,11 @@ class Jobs:
         return self._api.cancel_job(request=CancelJobRequest(job_id=job_id)).raw_response.json()
 
 
-def extract_and_load(connection: str) -> SyncOperator:
-    """Task that runs a connection of airbyte/connections.yaml, given by its name, and waits until it has ended."""
+def extract_and_load(source: str) -> SyncOperator:
+    """Task that runs the connection of a source file in airbyte/connections.yaml, and waits until it has ended."""
+    connection = f"{Settings().prefix}{source}"
     return SyncOperator(
-        task_id=f"extract_and_load_{connection}",
+        task_id=f"extract_and_load_{source}",
         # When the task runs, since every Airbyte assigns its own ids; a smoke run has connections of its own.
         connection_id=f"{{{{ var.json.airbyte_connections[{smoke.LABEL} ~ '{connection}'] }}}}",
         wait_seconds=1,

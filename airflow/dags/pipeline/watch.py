@@ -8,8 +8,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from pipeline import source
-from pipeline.graph import SOURCE
-from pipeline.settings import Settings
+from pipeline.settings import Settings, current
 
 # How many events are searched for the latest one.
 LATEST = 100
@@ -24,15 +23,15 @@ class SourceSensor(BaseSensorOperator):
 
     def execute(self, context: Any) -> None:
         """Sleep until the source has changed; without an earlier event, it counts as changed."""
-        events = context["inlet_events"][SOURCE].ascending(False).limit(LATEST)
+        events = context["inlet_events"][self.inlets[0]].ascending(False).limit(LATEST)
         # Ordered by id, since times are out of order if the clock was set back.
         versions = {event.id: event.extra["version"] for event in events if "version" in (event.extra or {})}
         seen = versions[max(versions)] if versions else None
-        self.defer(trigger=SourceTrigger(seen), method_name=self.emit.__name__)
+        self.defer(trigger=SourceTrigger(seen, Settings().application), method_name=self.emit.__name__)
 
     def emit(self, context: Any, event: source.Files) -> None:
         """Emit the event of these files and end."""
-        context["outlet_events"][SOURCE].extra = {"version": source.version(event), "files": event}
+        context["outlet_events"][self.outlets[0]].extra = {"version": source.version(event), "files": event}
 
 
 class SourceTrigger(BaseTrigger):
@@ -42,17 +41,19 @@ class SourceTrigger(BaseTrigger):
     sleeping task checks the source that is set now, and while the watch is switched off it keeps sleeping.
     """
 
-    def __init__(self, seen: str | None):
+    def __init__(self, seen: str | None, application: str):
         super().__init__()
         self.seen = seen
+        self.application = application
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and arguments from which Airflow recreates the trigger."""
-        return f"{__name__}.{type(self).__name__}", {"seen": self.seen}
+        return f"{__name__}.{type(self).__name__}", {"seen": self.seen, "application": self.application}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the files once, when they have changed and are no longer being written."""
-        settings = Settings()
+        with current(self.application):
+            settings = Settings()
         seconds = settings.watch.seconds
         if seconds is None:
             await asyncio.Event().wait()
@@ -62,7 +63,7 @@ class SourceTrigger(BaseTrigger):
             files, was, trouble = None, trouble, ""
             try:
                 # In a thread, so that a slow source does not block the other triggers.
-                files = await asyncio.to_thread(source.look, settings.source, settings.watch.files)
+                files = await asyncio.to_thread(source.look, settings.source, settings.files)
             # Each kind of source raises its own types; the next check may succeed.
             except Exception as error:
                 missing = isinstance(error, FileNotFoundError)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.settings import PROJECT
+from pipeline.settings import config_files
 
 # Where things are in the image.
 HOME = "/opt/mlops"
@@ -59,9 +59,8 @@ def is_secret(name: str, value: str) -> bool:
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
     """The config files laid over each other; a later one counts more."""
-    files = environ.get("MLOPS_CONFIG") or str(PROJECT / "config" / "base.yaml")
     merged: dict[str, Any] = {}
-    for path in files.split(os.pathsep):
+    for path in config_files(environ):
         with open(path, encoding="utf-8") as file:
             merged = _laid_over(merged, yaml.safe_load(file) or {})
     return merged

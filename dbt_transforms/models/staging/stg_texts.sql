@@ -1,0 +1,111 @@
+{{ config(alias='stg_' ~ var('items')) }}
+
+{% set columns = var('columns') %}
+{% set label = var('labels_source') is none %}
+
+with
+
+source as (
+
+    select * from {{ source('raw', 'texts') }}
+
+),
+
+cleaned as (
+
+    select
+        {% if columns.id %}
+        {{ name(columns.id) }},
+        {% endif %}
+        {% if columns.date %}
+        {{ as_timestamp(name(columns.date), var('date_type')) }} as {{ name(columns.date) }},
+        {% endif %}
+        {% if label %}
+        {{ clean(name(columns.label)) }} as {{ name(columns.label) }},
+        {% endif %}
+        {% for text in columns.texts %}
+        {{ clean(name(text)) }} as {{ name(text) }}{{ '' if loop.last else ',' }}
+        {% endfor %}
+
+    from source
+
+),
+
+{% if not columns.id %}
+hashed as (
+
+    select
+        *,
+        {{ hash_of(columns.texts) }} as text_hash
+
+    from cleaned
+
+),
+
+numbered as (
+
+    select
+        *,
+        row_number() over (partition by text_hash order by {{ name(columns.label) }}) as copy_number
+
+    from hashed
+
+),
+
+keyed as (
+
+    select
+        *,
+        case
+            when copy_number = 1 then text_hash
+            else text_hash || '-' || cast(copy_number as {{ dbt.type_string() }})
+        end as {{ name('id') }}
+
+    from numbered
+
+),
+{% else %}
+keyed as (
+
+    select * from cleaned
+
+),
+{% endif %}
+
+{% if var('equal_texts') == 'first' %}
+ranked as (
+
+    select
+        *,
+        row_number() over (partition by {{ names(columns.texts) }} order by {{ name(var('key')) }}) as text_rank
+
+    from keyed
+
+),
+
+distinct_texts as (
+
+    select *
+    from ranked
+    where text_rank = 1
+
+),
+{% endif %}
+
+final as (
+
+    select
+        {{ name(var('key')) }},
+        {% if columns.date %}
+        {{ name(columns.date) }},
+        {% endif %}
+        {% if label %}
+        {{ name(columns.label) }},
+        {% endif %}
+        {{ names(columns.texts) }}
+
+    from {{ 'distinct_texts' if var('equal_texts') == 'first' else 'keyed' }}
+
+)
+
+select * from final

@@ -1,0 +1,82 @@
+"""What the values of each column look like."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Different values that are counted of a column; beyond, it is only known that there are many.
+COUNTED = 200_000
+EXAMPLES = 3
+
+
+@dataclass
+class Column:
+    """The values of a column.
+
+    Attributes:
+        type: as an application's file names it; None: one that it does not know.
+        filled: rows with a value that is not blank.
+        values: rows by value.
+        characters: of all values together.
+        low: the smallest number.
+        high: the largest one.
+    """
+
+    type: str | None
+    filled: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+    words: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    def add(self, value: Any) -> None:
+        """Count a value."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self.low = value if self.low is None else min(self.low, value)
+            self.high = value if self.high is None else max(self.high, value)
+        text = value if isinstance(value, str) else "" if value is None else str(value)
+        if not text.strip():
+            return
+        self.filled += 1
+        self.characters += len(text)
+        self.words += len(text.split())
+        if len(self.values) < COUNTED or text in self.values:
+            self.values[text] += 1
+
+    @property
+    def distinct(self) -> int:
+        """Different values, of more than `COUNTED` a lower bound."""
+        return len(self.values)
+
+    @property
+    def length(self) -> float:
+        """Mean number of characters."""
+        return self.characters / self.filled if self.filled else 0.0
+
+    def is_unique(self, rows: int) -> bool:
+        """Whether each row has a value of its own."""
+        return self.filled == rows > 0 and self.distinct == min(rows, COUNTED)
+
+    def examples(self) -> list[str]:
+        """A few frequent values."""
+        return [value for value, _ in self.values.most_common(EXAMPLES)]
+
+
+@dataclass
+class Profile:
+    """The columns of a file by name, and the number of its rows."""
+
+    columns: dict[str, Column]
+    rows: int = 0
+
+
+def profile(types: dict[str, str | None], rows: Iterable[dict[str, Any]]) -> Profile:
+    """Count the values of all rows."""
+    found = Profile({name: Column(kind) for name, kind in types.items()})
+    for row in rows:
+        found.rows += 1
+        for name, column in found.columns.items():
+            column.add(row.get(name))
+    return found

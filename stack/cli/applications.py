@@ -1,0 +1,54 @@
+"""The command about applications: init."""
+
+import sys
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from stack.applications import files, write
+from stack.applications.profile import Profile, profile
+from stack.applications.proposal import propose
+from stack.cli.common import Chosen, console
+from stack.errors import StackError
+from stack.settings import ROOT
+
+
+@click.command("init-application")
+@click.option("--name", required=True, help="Name of the application, such as tickets.")
+@click.option("--data", required=True, help="One or two files, a folder, or URLs.")
+@click.option("--id", "key", help="Column of the id.")
+@click.option("--texts", help="Columns of the texts, with commas between them.")
+@click.option("--label", help="Column of the label.")
+@click.option("--date", help="Column of the date.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def init_application(
+    chosen: Chosen, name: str, data: str, key: str, texts: str, label: str, date: str, *, yes: bool
+) -> None:
+    """Look at source files and write an application's file for them."""
+    if not name or not data:
+        raise StackError("name the application and its data: make init NAME=tickets DATA=tickets.csv")
+    path = write.path_of(name)
+    found = files.find(data)
+    profiles = {each.name: _profiled(each) for each in found}
+    given = {"id": key, "texts": [each.strip() for each in texts.split(",")] if texts else [], "label": label}
+    proposal = propose(found, list(profiles.values()), given | {"date": date})
+    write.show(proposal, profiles, console)
+    shown = path.relative_to(ROOT)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise StackError("nothing is written without an answer: add YES=1 to accept this, or name the columns")
+        console.print("\nOther columns: ID=… TEXTS=a,b LABEL=… DATE=…")
+        if not click.confirm(f"Write {shown}?", default=True):
+            raise StackError("nothing is written")
+    path.write_text(write.text(name, proposal, profiles), encoding="utf-8")
+    console.print(f"\nWritten: {shown}. Next: make run CONFIG={shown}", highlight=False)
+
+
+def _profiled(file: files.File) -> Profile:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress:
+        progress.add_task(f"reading {file.name}", total=None)
+        return profile(file.types, file.rows())
+
+
+COMMANDS = (init_application,)
