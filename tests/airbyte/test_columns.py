@@ -161,6 +161,11 @@ def test_a_value_that_fits_is_loaded_without_loss(kind, value, loaded):
         (Kind.TIME, "06:43:18+02:00"),
         (Kind.TIMESTAMP, "yesterday"),
         (Kind.TIMESTAMP, "2020-13-01 00:00:00"),
+        # Milliseconds since 1970, which Python reads as 24 October 1712.
+        (Kind.TIMESTAMP, "1712102400000"),
+        (Kind.TIMESTAMP_TZ, "1712102400000"),
+        (Kind.TIMESTAMP, "1712102400"),
+        (Kind.DATE, "17121024.5"),
         (Kind.TIMESTAMP, "2020-02-20T06:43:18Z"),
         (Kind.TIMESTAMP_TZ, "now"),
         (Kind.TIMESTAMP_TZ, "0001-01-01T00:00:00+23:00"),
