@@ -17,7 +17,7 @@ _ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[
 _NO_ZONE = re.compile(r"[+-][0-9]{2}:?[6-9]")
 # Numbers that are no time in digits (20240102, 1530, 153059). Python reads some of them, such as milliseconds since 1970:
 # 1712102400000 as the year 1712.
-_NUMBER = re.compile(r"[+-]?([0-9]{1,3}|[0-9]{5}|[0-9]{7}|[0-9]{9,})([.,][0-9]*)?(E[+-]?[0-9]+)?")
+_NUMBER = re.compile(r"(?!([0-9]{4}|[0-9]{6}|[0-9]{8})$|[0-9]{6}[.,])[+-]?[0-9]+([.,][0-9]*)?(E[+-]?[0-9]+)?")
 # Databases hold the time of zones that are nearer to UTC.
 _FARTHEST = timedelta(hours=16)
 # Times with more than the six digits that all types hold.
