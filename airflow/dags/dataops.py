@@ -7,13 +7,19 @@ consumers see either the old or the new tables. Publishing updates an asset, whi
 
 from airflow.sdk import DAG
 
+from pipeline import parameters
 from pipeline.commands import dbt
 from pipeline.graph import graphs
 from pipeline.syncs import extract_and_load
 from pipeline.validation import validate
 
 for graph in graphs():
-    with DAG(schedule=graph.dataops_schedule(), doc_md=__doc__, **graph.arguments("dataops", owner="data")):
+    with DAG(
+        schedule=graph.dataops_schedule(),
+        params=parameters.DATAOPS,
+        doc_md=__doc__,
+        **graph.arguments("dataops", owner="data"),
+    ):
         transform = dbt("build", task_id="transform")
         publish = dbt("publish", task_id="publish", outlets=[graph.labeled])
 

@@ -9,6 +9,7 @@ transaction, unless newer ones are published already.
 
 from airflow.sdk import DAG
 
+from pipeline import parameters
 from pipeline.commands import tagifai, tagifai_mapped
 from pipeline.graph import graphs
 from pipeline.validation import validate
@@ -21,7 +22,12 @@ PREDICTIONS_FILE = "{{ ti.xcom_pull('predict')['predictions'] }}"
 PREDICTIONS = ["--predictions", PREDICTIONS_FILE, "--predicted-at", "{{ ti.xcom_pull('predict')['predicted_at'] }}"]
 
 for graph in graphs():
-    with DAG(schedule=[graph.labeled], doc_md=__doc__, **graph.arguments("mlops", owner="machine-learning")):
+    with DAG(
+        schedule=[graph.labeled],
+        params=parameters.MLOPS,
+        doc_md=__doc__,
+        **graph.arguments("mlops", owner="machine-learning"),
+    ):
         extract_data = tagifai("extract", task_id="extract_data")
         optimize = tagifai_mapped("optimize", *SNAPSHOT, "--worker", over=range(graph.settings.search.workers))
         train = tagifai("train", *SNAPSHOT, *STUDY)

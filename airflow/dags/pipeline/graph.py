@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
-from pipeline import smoke
+from pipeline import parameters
 from pipeline.settings import Settings, current
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Graph:
                 "retries": runner.retries,
                 "retry_delay": timedelta(seconds=runner.retry_delay),
                 "execution_timeout": timedelta(hours=2),
-                "pre_execute": partial(smoke.enter, application=self.settings.application),
+                "pre_execute": partial(parameters.enter, application=self.settings.application),
             },
         }
 

@@ -1,8 +1,7 @@
-"""What a task's settings are about: its application, and its own names in a smoke run.
+"""Smoke runs: runs with the configuration `{"smoke": true}`, in datasets, a model and a folder of their own.
 
-A smoke run has the configuration `{"smoke": true}`, and datasets, a model and a folder of its own. All its tasks run, so
-everything is tried out; but nothing that others read is published, no champion of theirs is promoted, and no asset event
-starts another DAG.
+All tasks run, so everything is tried out; but nothing that others read is published, no champion of theirs is promoted,
+and no asset event starts another DAG.
 """
 
 import os
@@ -10,7 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from pipeline.settings import APPLICATION, BigQuery, Settings
+from pipeline.settings import BigQuery, Settings
 
 # In front of names.
 PREFIX = "smoke_"
@@ -18,17 +17,12 @@ PREFIX = "smoke_"
 LABEL = "('smoke ' if (dag_run.conf or {}).get('smoke') else '')"
 
 
-def enter(context: Any, *, application: str) -> None:
-    """Before a task: let its settings be those of its application and, in a smoke run, name what is the run's own.
-
-    Airflow calls this in the task's own process, also when a task continues after it has slept.
+def enter(context: Any) -> None:
+    """Let the settings of a task of a smoke run name what is the run's own.
 
     Raises:
         AirflowFailException: the warehouse is not BigQuery, whose datasets have a prefix.
     """
-    os.environ[APPLICATION] = application
-    if not is_smoke(context):
-        return
     settings = Settings()
     if not isinstance(settings.warehouse, BigQuery):
         raise AirflowFailException("a smoke run needs datasets of its own: set warehouse.type: bigquery")

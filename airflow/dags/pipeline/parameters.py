@@ -1,0 +1,81 @@
+"""Parameters of runs: what Airflow's trigger form asks for, and how they change the settings of a run's tasks."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import Param
+from pydantic import ValidationError
+
+from pipeline import smoke
+from pipeline.settings import APPLICATION, Settings
+
+# Settings that a run may have of its own.
+SECTIONS = ("checks", "labels", "search", "slices", "split", "threshold", "train")
+
+CONFIG = Param(
+    {},
+    type="object",
+    title="Config",
+    description_md=(
+        "Settings of this run alone, as in `config/`, from the sections "
+        f'{", ".join(SECTIONS)}. For example `{{"labels": {{"min_freq": 20}}}}`.'
+    ),
+)
+DATAOPS = {
+    "config": CONFIG,
+}
+MLOPS = {
+    "trials": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Trials",
+        description_md="Number of trials of the search. Empty: the setting `search.trials`.",
+    ),
+    "seed": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        title="Seed",
+        description_md="Seed of the search. Empty: the setting `search.seed`.",
+    ),
+    "config": CONFIG,
+}
+
+
+def enter(context: Any, *, application: str) -> None:
+    """Before a task: let its settings be those of its application, with the parameters of its run.
+
+    Airflow calls this in the task's own process, also when a task continues after it has slept.
+
+    Raises:
+        AirflowFailException: the parameter `config` has a setting that a run may not change, or that is wrong.
+    """
+    os.environ[APPLICATION] = application
+    if smoke.is_smoke(context):
+        smoke.enter(context)
+    given = context["params"]
+    searched = {name: value for name in ("trials", "seed") if (value := given.get(name)) is not None}
+    chosen = [("search", searched), *(given.get("config") or {}).items()]
+    if wrong := [name for name, _ in chosen if name not in SECTIONS]:
+        raise AirflowFailException(f"config: a run cannot change {wrong[0]!r}, but {', '.join(SECTIONS)}")
+    os.environ.update(variable for section in chosen for variable in _variables(*section))
+    try:
+        Settings()
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise AirflowFailException(f"config of this run: {told}") from None
+
+
+def _variables(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The environment variables of a setting, one for each value of a section."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _variables(f"{name}__{key}", each)
+        return
+    if value is None:
+        raise AirflowFailException(f"config: {name.replace('__', '.')}: a run cannot set null; use config/ for that")
+    yield f"MLOPS_{name.upper()}", value if isinstance(value, str) else json.dumps(value)
