@@ -181,14 +181,14 @@ def test_predict_links_to_the_version_that_tagged(report):
     assert report("predict", {"rows": 760, "model_version": "4", "mlflow": {}}) == {
         "rows_in": 760,
         "rows_out": 760,
-        "note": "tagged by version 4",
+        "note": "predicted by version 4",
         "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4"},
     }
 
 
 def test_predict_says_how_many_projects_of_the_warehouse_have_no_label(report):
     facts = {"rows": 760, "unlabeled": 1, "model_version": "4", "mlflow": {}}
-    assert report("predict", facts)["note"] == "tagged by version 4; 1 project without a label"
+    assert report("predict", facts)["note"] == "predicted by version 4; 1 row without a label"
 
 
 def test_publish_puts_the_predictions_into_the_summary(report):

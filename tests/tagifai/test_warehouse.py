@@ -23,7 +23,7 @@ def predictions(ids, version="1"):
 @pytest.fixture
 def tables(connected):
     """The tables of the warehouse."""
-    return connect(connected.warehouse, command="test")
+    return connect(connected, command="test")
 
 
 class TestPostgres:
@@ -112,7 +112,7 @@ class TestPostgres:
 
     def test_projects_are_read_with_a_time_later_than_all_predictions_and_none_are_made(self, tables, ids):
         def read():
-            return tables.projects_to_predict(("id", "is_labeled"), lambda: "champion")
+            return tables.to_predict(("id", "is_labeled"), lambda: "champion")
 
         table, looked, first = read()
         assert looked == "champion"
@@ -130,8 +130,8 @@ class TestPostgres:
         looks = iter(range(1000))
 
         def read(_):
-            own = connect(connected.warehouse, command="test")
-            _, looked, time = own.projects_to_predict(("id",), lambda: next(looks))
+            own = connect(connected, command="test")
+            _, looked, time = own.to_predict(("id",), lambda: next(looks))
             return time, looked
 
         with ThreadPoolExecutor(3) as pool:
@@ -142,11 +142,11 @@ class TestPostgres:
     def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(self, tables, sql):
         sql("delete from marts.projects_to_predict where true")
         with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
-            tables.projects_to_predict(("id",), lambda: None)
+            tables.to_predict(("id",), lambda: None)
         sql("drop table marts.projects_to_predict")
         missing = r"marts\.projects_to_predict.* (does not exist).*make run"
         with pytest.raises(TagifaiError, match=missing):
-            tables.projects_to_predict(("id",), lambda: None)
+            tables.to_predict(("id",), lambda: None)
 
 
 class TestBigQuery(TestPostgres):
