@@ -75,6 +75,7 @@ def _bad(rows: Sequence[Row], settings: Settings) -> list[tuple[Row, str]]:
 
 def _unused(ids: Sequence[Any]) -> Iterator[Any]:
     """Further ids of the same kind: the next integers, or texts that begin like the last one."""
+    ids = [each for each in ids if each is not None]
     if all(re.fullmatch("0|-?[1-9][0-9]*", str(each)) for each in ids):
         return map(type(ids[0]), count(max(map(int, ids)) + 1))
     taken = set(ids)

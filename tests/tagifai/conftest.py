@@ -56,6 +56,14 @@ def params():
 
 
 @pytest.fixture(scope="session")
+def fit():
+    """Function that fits a model with parameters to projects."""
+    from tagifai import model
+
+    return partial(model.fit, columns=["title", "description"], label="tag", rest="other")
+
+
+@pytest.fixture(scope="session")
 def best_of_one(params):
     """The findings of a study with one trial of these parameters."""
     trial = {"number": 0, "value": 0.75, "seconds": 1.0, "params": params, "new": True}

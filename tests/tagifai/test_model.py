@@ -12,8 +12,8 @@ TEXTS = ("title", "description")
 
 
 @pytest.fixture(scope="module")
-def fitted(params, projects):
-    return model.fit(params, projects, columns=TEXTS, label="tag", threshold=0.0, rest="other")
+def fitted(fit, params, projects):
+    return fit(params, projects, threshold=0.0)
 
 
 def classifier(threshold):

@@ -17,12 +17,11 @@ from tagifai.predict import _answers, label, predict
 from tagifai.publish import publish
 
 NAME = "tagger"
-LEARNED = {"columns": ["title", "description"], "label": "tag", "rest": "other"}
 
 
 @pytest.fixture(scope="module")
-def fitted(params, projects):
-    return model.fit(params, projects, **LEARNED, threshold=0.0)
+def fitted(fit, params, projects):
+    return fit(params, projects, threshold=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +117,8 @@ def test_the_candidate_lists_what_the_model_can_answer(connected, fitted):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.99])
-def test_below_a_threshold_a_model_can_answer_other(params, projects, threshold):
-    found = _answers(model.fit(params, projects[projects["tag"] != "time-series"], **LEARNED, threshold=threshold))
+def test_below_a_threshold_a_model_can_answer_other(fit, params, projects, threshold):
+    found = _answers(fit(params, projects[projects["tag"] != "time-series"], threshold=threshold))
     assert ("other" in found) == bool(threshold)
 
 
@@ -257,8 +256,8 @@ def test_a_file_without_rows_gives_a_file_without_rows(connected, tmp_path):
     assert (tmp_path / "b.csv").read_text() == "id,tag,probability\n"
 
 
-def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_class(params, projects, settings):
-    careful = model.fit(params, projects, **LEARNED, threshold=0.99)
+def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_class(fit, params, projects, settings):
+    careful = fit(params, projects, threshold=0.99)
     tagged = label(careful, projects, settings.columns)
     assert (tagged["tag"] == "other").any()
     assert tagged["probability"].tolist() == careful.predict_proba(projects).max(axis=1).tolist()
