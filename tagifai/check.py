@@ -22,7 +22,7 @@ def check(settings: Settings) -> dict[str, str | None]:
     # MLflow's client would repeat a request for minutes.
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
     asked = {
-        "warehouse": lambda: warehouse.connect(settings.warehouse, command="check").ask(),
+        "warehouse": lambda: warehouse.connect(settings, command="check").ask(),
         "mlflow": lambda: registry.champion(settings),
         "studies": lambda: _studies(settings),
         "artifacts": lambda: _artifacts(settings),

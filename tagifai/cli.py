@@ -19,8 +19,8 @@ STUDY = click.Option(["--study"], required=True, help="Name that optimize return
 MODEL = click.Option(["--model", "folder"], required=True, help="URI that train returned.")
 WORKER = click.Option(["--worker"], type=int, default=0, show_default=True, help="Number of this worker, from 0.")
 MODULE = click.Argument(["module"], metavar="URI#sha256=HASH")
-INPUT = click.Option(["--input", "source"], help="File with id, title, description: CSV, TSV, JSON Lines or Parquet.")
-OUTPUT = click.Option(["--output", "target"], help="File to write: id, tag, probability; its suffix tells the format.")
+INPUT = click.Option(["--input", "source"], help="File with id and texts: CSV, TSV, JSON Lines or Parquet.")
+OUTPUT = click.Option(["--output", "target"], help="File to write: id, label, probability, as its suffix tells.")
 PREDICTIONS = click.Option(["--predictions", "uri"], required=True, help="URI that predict returned.")
 PREDICTED_AT = click.Option(
     ["--predicted-at"], type=datetime.fromisoformat, required=True, help="Time that predict returned."
@@ -31,21 +31,21 @@ RESULT = click.Option(
 )
 COMMANDS = {
     "check": ("Ask each service that the commands use, and tell what is wrong.", []),
-    "extract": ("Write the labelled projects of the warehouse as a snapshot.", []),
+    "extract": ("Write the labelled rows of the warehouse as a snapshot.", []),
     "optimize": ("Run a worker's share of a snapshot's trials.", [SNAPSHOT, WORKER]),
     "train": ("Fit a model with the best parameters of the study.", [SNAPSHOT, STUDY]),
     "run-module": ("Let a Python file fit a model in an environment of its own.", [MODULE, SNAPSHOT, STUDY]),
     "evaluate": ("Measure a candidate on the held-out rows.", [SNAPSHOT, MODEL]),
     "promote": ("Register a candidate and make it champion if it is no worse.", [SNAPSHOT, MODEL]),
-    "predict": ("Tag all projects of the warehouse, or those of a file, with the champion.", [INPUT, OUTPUT]),
+    "predict": ("Label all rows of the warehouse, or those of a file, with the champion.", [INPUT, OUTPUT]),
     "publish": ("Publish predictions that are checked, unless newer ones are published.", [PREDICTIONS, PREDICTED_AT]),
-    "spoil": ("Append bad rows to projects.csv, to demonstrate the gate that stops them.", [FOLDER]),
+    "spoil": ("Append bad rows to a source file, to demonstrate the gate that stops them.", [FOLDER]),
 }
 
 
 @click.group()
 def main() -> None:
-    """Tag machine-learning projects: title and description in, tag out."""
+    """Classify texts: learn labels from rows that have them, and predict them for all."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("tagifai").setLevel(logging.INFO)
 
@@ -57,7 +57,7 @@ def _run(command: str, result: str | None, **options: Any) -> None:
     """
     if bool(options.get("source")) != bool(options.get("target")):
         raise click.UsageError(
-            "--input and --output go together; without both, the projects of the warehouse are tagged"
+            "--input and --output go together; without both, labels are predicted for the rows of the warehouse"
         )
     from tagifai import artifacts, imports, reports, settings
 

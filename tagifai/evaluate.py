@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tagifai import artifacts, dataset, train
@@ -35,49 +36,54 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
 
 
 def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict[str, Any]:
-    """Metrics of a model on rows (columns `title`, `description`, `tag`) that it was not trained on.
+    """Metrics of a model on rows (columns of the texts and the label) that it was not trained on.
 
     Returns:
         What `scores` returns; `test_rows`; `slices`: `rows` and weighted F1 of each, None for a slice without rows.
     """
     import pandas as pd
 
-    tags, predicted = test["tag"], pd.Series(model.predict(test), index=test.index)
+    columns = settings.columns
+    labels, predicted = test[columns.label], pd.Series(model.predict(test), index=test.index)
     return {
-        **scores(tags, predicted),
+        **scores(labels, predicted),
         "test_rows": len(test),
         "slices": {
             name: {
                 "rows": int(mask.sum()),
-                "f1_weighted": scores(tags[mask], predicted[mask])["f1_weighted"] if mask.any() else None,
+                "f1_weighted": scores(labels[mask], predicted[mask])["f1_weighted"] if mask.any() else None,
             }
-            for name, mask in slices(test, settings.slices).items()
+            for name, mask in slices(test, columns.texts, settings.slices).items()
         },
     }
 
 
-def slices(projects: "pd.DataFrame", bounds: Slices) -> "dict[str, pd.Series]":
-    """For each part of the rows that is evaluated separately a mask over the rows; columns `title`, `description`."""
-    text = projects["title"] + " " + projects["description"]
+def slices(rows: "pd.DataFrame", columns: Sequence[str], bounds: Slices) -> "dict[str, pd.Series]":
+    """For each part of the rows that is evaluated separately a mask over the rows; their texts are in `columns`."""
+    import pandas as pd
+
+    from tagifai.model import join_text
+
+    text = pd.Series(join_text(rows, 1, columns), index=rows.index, dtype=str)
     return {
         "short_text": text.str.split().str.len() < bounds.short_text_words,
         "cnn_or_transformer": text.str.contains(ARCHITECTURES),
     }
 
 
-def scores(tags: "ArrayLike", predicted: "ArrayLike") -> dict[str, Any]:
-    """Compare tags (n) with predicted tags (n), n > 0.
+def scores(labels: "ArrayLike", predicted: "ArrayLike") -> dict[str, Any]:
+    """Compare labels (n) with predicted labels (n), n > 0.
 
     Returns:
-        `f1_weighted`, `precision`, `recall`: means over the classes of `tags`, weighted by their rows; `f1_macro`:
+        `f1_weighted`, `precision`, `recall`: means over the classes of `labels`, weighted by their rows; `f1_macro`:
         unweighted; `per_class`: `precision`, `recall`, `f1`, `rows` of each. A ratio of no rows counts as 0.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
 
-    classes = np.unique(np.asarray(tags, dtype=str))
+    classes = np.unique(np.asarray(labels, dtype=str))
     # Arrays, since no average is asked for, which the type stubs do not tell.
-    by_class: Any = precision_recall_fscore_support(tags, predicted, labels=classes, zero_division=0)
+    by_class: Any = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     precision, recall, f1, rows = by_class
     return {
         "f1_weighted": float(np.average(f1, weights=rows)),

@@ -36,9 +36,10 @@ class Objective:
         Raises:
             TagifaiError: a class has too few rows for the folds.
         """
-        self._space, self._threshold = settings.search.space, settings.threshold
-        self._projects, self._tags = train[["title", "description"]], train["tag"].to_numpy(dtype=str)
-        rows, folds = train["tag"].value_counts(), settings.search.folds
+        self._space, columns = settings.search.space, list(settings.columns.texts)
+        self._options = {"columns": columns, "threshold": settings.threshold, "rest": settings.labels.rest}
+        self._projects, self._tags = train[columns], train[settings.columns.label].to_numpy(dtype=str)
+        rows, folds = train[settings.columns.label].value_counts(), settings.search.folds
         if rows.min() < 2 * folds:
             raise TagifaiError(
                 f"class {rows.idxmin()} has {rows.min()} training rows, {folds} folds need {2 * folds}: "
@@ -59,7 +60,7 @@ class Objective:
         return float(np.mean([self._score(params, fold) for fold in range(len(self._folds))]))
 
     def _score(self, params: dict[str, Any], fold: int) -> float:
-        steps = model.build(params, threshold=self._threshold).named_steps
+        steps = model.build(params, **self._options).named_steps
         vectorizers = [vectorizer for _, vectorizer in steps["features"].transformer_list]
         blocks = [self._features_of(fold, steps["text"], vectorizer) for vectorizer in vectorizers]
         train, test = (hstack(matrices, format="csr") for matrices in zip(*blocks, strict=True))

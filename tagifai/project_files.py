@@ -1,4 +1,4 @@
-"""Files of projects and files of their tags, read and written in pieces; the suffix of a name tells the format."""
+"""Files of rows and files of their labels, read and written in pieces; the suffix of a name tells the format."""
 
 import csv
 import gzip
@@ -6,10 +6,9 @@ import json
 import sys
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from itertools import chain, islice
-from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
@@ -18,14 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagifai.errors import TagifaiError
+from tagifai.settings import Columns
 
-COLUMNS = ("id", "title", "description")
+# The column of the number of each row, from 1, in place of an id.
+ROW = "row"
 # Rows that are in memory at once.
 PIECE = 5_000
 SUFFIXES = ".csv, .tsv, .jsonl or .ndjson, each also with .gz, or .parquet"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _SEPARATORS = {",": "comma", "\t": "tab"}
-_JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson")
 
 
 def kind_of(path: str) -> tuple[str, bool]:
@@ -37,19 +38,21 @@ def kind_of(path: str) -> tuple[str, bool]:
     name = Path(path.lower())
     is_compressed = name.suffix == ".gz"
     kind = Path(name.stem).suffix if is_compressed else name.suffix
-    if kind in (*_DELIMITERS, *_JSON_LINES) or (kind == ".parquet" and not is_compressed):
+    if kind in (*_DELIMITERS, *JSON_LINES) or (kind == ".parquet" and not is_compressed):
         return kind, is_compressed
     raise TagifaiError(f"{path}: the name of the file must end in {SUFFIXES}")
 
 
-def read(source: str) -> Generator[pa.Table]:
-    """Read a file of projects.
+def read(source: str, columns: Columns) -> Generator[pa.Table]:
+    """Read the ids and the texts of a file.
 
-    Names of columns and keys count without white space around them.
+    Names of columns and keys count without white space around them. Every row has all texts, which may be null. If
+    the source has no id, as the settings say, a file may have a column `id`; without it the number of each row, from 1,
+    takes its place as `row`.
 
     Yields:
-        At most `PIECE` rows, in the file's order; at least one table, without rows if the file has none. `id` is text
-        where the file has no types, otherwise of the file's own type; `title` and `description` are texts or null.
+        At most `PIECE` rows, in the file's order; at least one table, without rows if the file has none. The first
+        column is the id: text where the file has no types, otherwise of the file's own type. The texts follow.
 
     Raises:
         TagifaiError: the file is missing, damaged or of another format, lacks a column or has one twice, or has a row
@@ -60,18 +63,21 @@ def read(source: str) -> Generator[pa.Table]:
     kind, is_compressed = kind_of(source)
     try:
         if kind == ".parquet":
-            yield from _parquet_tables(source)
+            yield from _with_ids(_parquet_tables(source, columns), columns.key)
             return
         # An empty line end: the CSV reader itself tells a line break within quotes from the end of a row.
         with (gzip.open if is_compressed else open)(source, "rt", newline="", encoding="utf-8-sig") as file:
-            rows = _json_rows(file, source) if kind in _JSON_LINES else _csv_rows(file, source, _DELIMITERS[kind])
-            yield from _tables(rows)
+            is_json = kind in JSON_LINES
+            names, rows = (
+                _json_rows(file, source, columns) if is_json else _csv_rows(file, source, columns, _DELIMITERS[kind])
+            )
+            yield from _with_ids(_tables(names, rows, columns.key), columns.key)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TagifaiError(f"{source} is damaged or cut off ({error}): compress the original again") from None
     except UnicodeDecodeError as error:
         raise TagifaiError(f"{source} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
     except (pa.ArrowException, ValueError, OSError) as error:
-        remedy = ". It must be a Parquet file with texts as title and description" if kind == ".parquet" else ""
+        remedy = ". It must be a Parquet file" if kind == ".parquet" else ""
         raise TagifaiError(f"{source} cannot be read: {error}{remedy}") from None
 
 
@@ -89,10 +95,10 @@ def write(tables: Iterator[pa.Table], file: BinaryIO, target: str) -> None:
             for table in chain([first], tables):
                 writer.write_table(table)
         return
-    # Without a time, so that the same tags make the same file.
+    # Without a time, so that the same labels make the same file.
     packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if is_compressed else nullcontext(file)
     with packed as binary, TextIOWrapper(binary, encoding="utf-8", newline="") as text:
-        if kind in _JSON_LINES:
+        if kind in JSON_LINES:
             for table in tables:
                 text.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in table.to_pylist())
             return
@@ -105,36 +111,77 @@ def write(tables: Iterator[pa.Table], file: BinaryIO, target: str) -> None:
             writer.writerows(zip(*table.to_pydict().values(), strict=True))
 
 
-def _csv_rows(file: Iterable[str], source: str, delimiter: str) -> Generator[tuple[str, ...]]:
-    """Read all values as text: nothing becomes a number, and `NA` stays a word.
+def _csv_rows(
+    file: Iterable[str], source: str, columns: Columns, delimiter: str
+) -> tuple[list[str], Iterator[tuple[str, ...]]]:
+    """Names and rows, all values as text: nothing becomes a number, and `NA` stays a word.
 
     Raises:
         ValueError: a row does not fit the header; the message names its line.
     """
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(file, delimiter=delimiter, strict=True)
-    rows = filter(None, reader)
+    filled = filter(None, reader)
+    with _quotes_explained(reader):
+        header = next(filled, [])
+    places = _places(header, source, columns)
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        with _quotes_explained(reader):
+            for row in filled:
+                if len(row) != len(header):
+                    raise ValueError(
+                        f"line {reader.line_num} has {len(row)} fields, the header {len(header)}: put double quotes "
+                        f"around a value that holds a {_SEPARATORS[delimiter]} or a line break"
+                    )
+                yield tuple(row[place] for place in places.values())
+
+    return list(places), rows()
+
+
+@contextmanager
+def _quotes_explained(reader: Any) -> Generator[None]:
     try:
-        header = next(rows, [])
-        pick = itemgetter(*_places(header, source))
-        for row in rows:
-            if len(row) != len(header):
-                raise ValueError(
-                    f"line {reader.line_num} has {len(row)} fields, the header {len(header)}: put double quotes "
-                    f"around a value that holds a {_SEPARATORS[delimiter]} or a line break"
-                )
-            yield pick(row)
+        yield
     except csv.Error as error:
         raise ValueError(f'line {reader.line_num}: {error}; write a double quote within a value as ""') from None
 
 
-def _json_rows(file: Iterable[str], source: str) -> Generator[tuple[Any, ...]]:
-    """Read one object a line; empty lines are left out.
+def _json_rows(file: Iterable[str], source: str, columns: Columns) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Names and rows of one object a line; empty lines are left out.
 
     Raises:
         ValueError: a line is no object, or a value has another type; the message names the line.
     """
-    type_of_ids = None
+    objects = _json_objects(file)
+    first = next(objects, None)
+    if first is None:
+        return [columns.key, *columns.texts], iter(())
+    # All lines have an id, or none.
+    names = list(_places([name for name, _ in first[1]], f"{source}: line {first[0]}", columns))
+    has_key = names[0] == columns.key
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        type_of_ids = None
+        for number, pairs in chain([first], objects):
+            places = _places([name for name, _ in pairs], f"{source}: line {number}", columns, has_key=has_key)
+            row = tuple(pairs[place][1] for place in places.values())
+            for name, value in zip(places, row, strict=True):
+                _check(name, value, number, is_key=has_key and name == columns.key)
+            if has_key:
+                type_of_ids = type_of_ids or type(row[0])
+                if type(row[0]) is not type_of_ids:
+                    raise ValueError(
+                        f"line {number}: {columns.key} is {_shown(row[0])}, but the ids before are "
+                        f"{'texts' if type_of_ids is str else 'integers'}: write all alike"
+                    )
+            yield row
+
+    return names, rows()
+
+
+def _json_objects(file: Iterable[str]) -> Generator[tuple[int, tuple[tuple[str, Any], ...]]]:
+    """The number of each line and the pairs of its object."""
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -145,24 +192,16 @@ def _json_rows(file: Iterable[str], source: str) -> Generator[tuple[Any, ...]]:
             reason = getattr(error, "msg", error)
             raise ValueError(f"line {number} is not JSON ({reason}): write one object a line") from None
         if not isinstance(pairs, tuple):
-            raise ValueError(f"line {number} is no object: write one object with id, title, description a line")
-        places = _places([name for name, _ in pairs], f"{source}: line {number}")
-        row = tuple(pairs[place][1] for place in places)
-        _check(row, number)
-        type_of_ids = type_of_ids or type(row[0])
-        if type(row[0]) is not type_of_ids:
-            others = "texts" if type_of_ids is str else "integers"
-            raise ValueError(f"line {number}: id is {_shown(row[0])}, but the ids before are {others}: write all alike")
-        yield row
+            raise ValueError(f"line {number} is no object: write one object with the id and the texts a line")
+        yield number, pairs
 
 
-def _check(row: tuple[Any, ...], number: int) -> None:
-    for name, value in zip(COLUMNS, row, strict=True):
-        is_text = isinstance(value, str) and _is_unicode(value)
-        if name == "id" and not (is_text or (type(value) is int and -(2**63) <= value < 2**63)):
-            raise ValueError(f"line {number}: id is {_shown(value)}: write a text or an integer of 64 bits")
-        if name != "id" and not (is_text or value is None):
-            raise ValueError(f"line {number}: {name} is {_shown(value)}: write a text or null")
+def _check(name: str, value: Any, number: int, *, is_key: bool) -> None:
+    is_text = isinstance(value, str) and _is_unicode(value)
+    if is_key and not (is_text or (type(value) is int and -(2**63) <= value < 2**63)):
+        raise ValueError(f"line {number}: {name} is {_shown(value)}: write a text or an integer of 64 bits")
+    if not is_key and not (is_text or value is None):
+        raise ValueError(f"line {number}: {name} is {_shown(value)}: write a text or null")
 
 
 def _shown(value: object) -> str:
@@ -179,36 +218,73 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _tables(rows: Iterator[tuple[Any, ...]]) -> Generator[pa.Table]:
+def _tables(names: list[str], rows: Iterator[tuple[Any, ...]], key: str) -> Generator[pa.Table]:
     piece = list(islice(rows, PIECE))
     if not piece:
-        yield pa.schema([(name, pa.string()) for name in COLUMNS]).empty_table()
+        yield pa.schema([(name, pa.string()) for name in names]).empty_table()
     while piece:
-        ids, *texts = zip(*piece, strict=True)
-        yield pa.table([pa.array(ids), *(pa.array(each, pa.string()) for each in texts)], COLUMNS)
+        # Only ids may have another type, the same in all rows.
+        values = zip(names, zip(*piece, strict=True), strict=True)
+        yield pa.table([pa.array(each, None if name == key else pa.string()) for name, each in values], names)
         piece = list(islice(rows, PIECE))
 
 
-def _parquet_tables(source: str) -> Generator[pa.Table]:
+def _parquet_tables(source: str, columns: Columns) -> Generator[pa.Table]:
     with pq.ParquetFile(source) as file:
         names = file.schema_arrow.names
-        columns = [names[place] for place in _places(names, source)]
-        pieces = (pa.Table.from_batches([each]) for each in file.iter_batches(PIECE, columns=columns))
+        places = _places(names, source, columns)
+        found = [names[place] for place in places.values()]
+        pieces = (pa.Table.from_batches([each]) for each in file.iter_batches(PIECE, columns=found))
         for piece in chain(pieces, [] if file.metadata.num_rows else [file.schema_arrow.empty_table()]):
-            ids, *texts = (piece[name] for name in columns)
-            yield pa.table([ids, *(each.cast(pa.string()) for each in texts)], COLUMNS)
+            values = (
+                _plain(piece[each], f"{source}: column {name}", is_key=name == columns.key)
+                for name, each in zip(places, found, strict=True)
+            )
+            yield pa.table(list(values), list(places))
 
 
-def _places(names: list[str], where: str) -> list[int]:
-    """Positions of `COLUMNS` among names; `where` begins the message of an error.
+def _plain(values: pa.ChunkedArray, what: str, *, is_key: bool) -> pa.ChunkedArray:
+    """Values of a Parquet file: texts as such, also those of a dictionary, and ids of any type with one value."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if is_text or pa.types.is_null(kind):
+        return values.cast(kind).cast(pa.string())
+    if not is_key or pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        remedy = "text or integers" if is_key else "text"
+        raise TagifaiError(f"{what} has the type {values.type}: convert it to {remedy} before")
+    return values.cast(kind)
+
+
+def _with_ids(tables: Iterable[pa.Table], key: str) -> Generator[pa.Table]:
+    """Put numbers from 1 in front of the rows if they have no ids."""
+    number = 1
+    for table in tables:
+        if key in table.column_names:
+            yield table
+        else:
+            numbers = pa.array(range(number, number + len(table)), pa.int64())
+            yield table.add_column(0, ROW, numbers)
+            number += len(table)
+
+
+def _places(names: list[str], where: str, columns: Columns, *, has_key: bool | None = None) -> dict[str, int]:
+    """Positions among names of the key, if there is one, and of the texts.
+
+    Args:
+        names: of all columns of a file.
+        where: begins the message of an error.
+        columns: what they are for.
+        has_key: whether the key is among the names; None: it need not be if the source has none.
 
     Raises:
         TagifaiError: one is missing, or there twice.
     """
     trimmed, shown = [name.strip() for name in names], ", ".join(map(repr, names)) or "none"
-    if missing := [name for name in COLUMNS if name not in trimmed]:
-        needed = ", ".join(COLUMNS)
-        raise TagifaiError(f"{where} has no column {', '.join(missing)}: it needs {needed} and has {shown}")
-    if twice := [name for name in COLUMNS if trimmed.count(name) > 1]:
+    if has_key is None:
+        has_key = columns.id is not None or columns.key in trimmed
+    wanted = (*([columns.key] if has_key else []), *columns.texts)
+    if missing := [name for name in wanted if name not in trimmed]:
+        raise TagifaiError(f"{where} has no column {', '.join(missing)}: it needs {', '.join(wanted)} and has {shown}")
+    if twice := [name for name in wanted if trimmed.count(name) > 1]:
         raise TagifaiError(f"{where} has column {', '.join(twice)} twice: rename or remove one of {shown}")
-    return [trimmed.index(name) for name in COLUMNS]
+    return {name: trimmed.index(name) for name in wanted}

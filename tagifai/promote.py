@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from tagifai import dataset, registry, train
 from tagifai.evaluate import measure
-from tagifai.model import COLUMNS
 from tagifai.settings import Settings
 from tagifai.split import is_held_out
 
@@ -36,7 +35,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """
     model, facts, test = train.load(folder), train.facts_of(folder), dataset.load(settings, uri).test
     metrics = measure(model, test, settings)
-    example = test[list(COLUMNS)].head(EXAMPLE_ROWS).reset_index(drop=True)
+    example = test[list(settings.columns.texts)].head(EXAMPLE_ROWS).reset_index(drop=True)
     candidate = registry.register(settings, model, facts, metrics, example)
     champion = registry.champion(settings)
     best = metrics["f1_weighted"]

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str, Any]:
-    """Replace marts.predictions in one transaction, unless newer predictions are published.
+    """Replace the published predictions in one transaction, unless newer predictions are published.
 
     Args:
         settings: where the warehouse is.
@@ -20,7 +20,7 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
         predicted_at: the time that `predict` returned with it.
 
     Returns:
-        `rows` of the candidate; `unlabeled`, how many of its projects have no label; its `model_version`; whether it is
+        `rows` of the candidate; `unlabeled`, how many of its rows have no label; its `model_version`; whether it is
         `published`; `bytes_billed` as in warehouse.Tables.
 
     Raises:
@@ -30,8 +30,9 @@ def publish(settings: Settings, *, uri: str, predicted_at: datetime) -> dict[str
 
     content = artifacts.read(uri, missing=f"there are no predictions {uri}: run predict and pass on what it returns")
     candidate = pyarrow.parquet.read_table(io.BytesIO(content))
-    predictions = candidate.select(["id", "tag", "probability", "model_version"])
-    tables = warehouse.connect(settings.warehouse, command="publish")
+    columns = settings.columns
+    predictions = candidate.select([columns.key, columns.label, "probability", "model_version"])
+    tables = warehouse.connect(settings, command="publish")
     published = tables.replace_predictions(predictions, predicted_at)
     logger.info(
         "%d predictions %s", len(predictions), "published" if published else "kept back: newer ones are published"

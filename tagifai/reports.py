@@ -169,7 +169,7 @@ def _predict(settings: Settings, facts: Facts, options: Facts) -> Facts:
         "rows_in": facts["rows"],
         "rows_out": facts["rows"],
         # A file has no labels.
-        "note": f"tagged by version {version}" + (f"; {_unlabeled(facts)}" if "unlabeled" in facts else ""),
+        "note": f"predicted by version {version}" + (f"; {_unlabeled(facts)}" if "unlabeled" in facts else ""),
         "links": {"MLflow champion": _version({"name": settings.model.name, "version": version})},
     }
 
@@ -191,7 +191,7 @@ def _spoil(settings: Settings, facts: Facts, options: Facts) -> Facts:
 
 
 def _unlabeled(facts: Facts) -> str:
-    return f"{_count(facts['unlabeled'], 'project')} without a label"
+    return f"{_count(facts['unlabeled'], 'row')} without a label"
 
 
 def _check(settings: Settings, facts: Facts, options: Facts) -> Facts:

@@ -17,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 # Code that determines what a module gets and what becomes of its model.
 CODE = ("run_module", "modules/source", "modules/environment", "modules/process", "modules/main")
-# Columns of the training rows that a module gets.
-COLUMNS = ("id", "title", "description", "tag")
 # Rows that a module's model must predict before it is stored.
 CHECKED_ROWS = 100
 
@@ -62,10 +60,15 @@ def _fit(
     from tagifai import model
     from tagifai.modules import process
 
-    texts = model.filled(rows)
-    given = rows[list(COLUMNS)].assign(title=texts["title"], description=texts["description"])
+    columns = settings.columns
+    texts, label = list(columns.texts), columns.label
+    given = rows[[columns.key, *texts, label]].copy()
+    given[texts] = model.filled(rows, texts)
     params = {
-        "classes": sorted(set(rows["tag"])),
+        "id": columns.key,
+        "texts": texts,
+        "label": label,
+        "classes": sorted(set(rows[label])),
         "seed": settings.search.seed,
         "threshold": settings.threshold,
         "search": {"trials": found["trials"], "best_value": found["best_value"], "best_params": found["best_params"]},
@@ -74,7 +77,7 @@ def _fit(
         what = f"module {source.uri}: the model {outcome.model}, which Model.run returned,"
         content = fetched(outcome.model, what=what, missing=f"{what} does not exist: write it before")
     fitted = _loaded(source, content)
-    _check(source, fitted, given.head(CHECKED_ROWS), params["classes"])
+    _check(source, fitted, given[texts].head(CHECKED_ROWS), params)
     logger.info("module %s: %s", source.uri, outcome.metrics)
     # What MLflow gets, also if the file changes or goes away.
     copy = f"{settings.artifacts}/modules/{source.sha256}.py"
@@ -91,7 +94,7 @@ def _fit(
             "copy": copy,
         },
     }
-    return model.wrap(fitted, threshold=settings.threshold), facts
+    return model.wrap(fitted, columns=texts, threshold=settings.threshold, rest=settings.labels.rest), facts
 
 
 def _loaded(source: Source, content: bytes) -> Any:
@@ -120,22 +123,25 @@ def _loaded(source: Source, content: bytes) -> Any:
         ) from None
 
 
-def _check(source: Source, fitted: Any, rows: "pd.DataFrame", classes: list[str]) -> None:
+def _check(source: Source, fitted: Any, texts: "pd.DataFrame", params: dict[str, Any]) -> None:
     """Refuse a model that does not give a probability of each of its classes for each row."""
     import numpy as np
 
     try:
-        probabilities = np.asarray(fitted.predict_proba(rows[["title", "description"]]))
+        probabilities = np.asarray(fitted.predict_proba(texts))
         answers = [str(each) for each in fitted.classes_]
     except Exception as error:
         raise TagifaiError(
             f"module {source.uri}: its model does not predict ({type(error).__name__}: {error}): it must be a fitted "
-            "classifier with predict_proba, whose input is a frame with the columns title and description"
+            f"classifier with predict_proba, whose input is a frame with the columns {', '.join(params['texts'])}"
         ) from None
-    if unknown := sorted(set(answers) - set(classes)):
-        raise TagifaiError(f"module {source.uri}: its model answers {', '.join(unknown)}: fit it on the column tag")
-    if probabilities.shape != (len(rows), len(answers)) or not np.allclose(probabilities.sum(axis=1), 1):
+    if unknown := sorted(set(answers) - set(params["classes"])):
         raise TagifaiError(
-            f"module {source.uri}: predict_proba must give one row per project and one probability per class, which "
-            f"add up to 1; it gave the shape {probabilities.shape} for {len(rows)} projects and {len(answers)} classes"
+            f"module {source.uri}: its model answers {', '.join(unknown)}: fit it on the column {params['label']}"
+        )
+    if probabilities.shape != (len(texts), len(answers)) or not np.allclose(probabilities.sum(axis=1), 1):
+        raise TagifaiError(
+            f"module {source.uri}: predict_proba must give one row per row of its input and one probability per "
+            f"class, which add up to 1; it gave the shape {probabilities.shape} for {len(texts)} rows and "
+            f"{len(answers)} classes"
         )

@@ -37,6 +37,8 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "OMP_NUM_THREADS": "1",
 }
+# Columns of the predictions beside those of the source.
+OUR_COLUMNS = {"is_labeled", "probability", "model_version", "predicted_at"}
 
 
 class Section(BaseModel):
@@ -99,6 +101,16 @@ class Columns(Section):
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     label: str
     date: str | None = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        # As BigQuery compares them.
+        names = [each.casefold() for each in (self.key, *self.texts, self.label, *([self.date] if self.date else []))]
+        if twice := sorted({each for each in names if names.count(each) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named twice: a column is for one thing")
+        if ours := sorted(OUR_COLUMNS & {self.key.casefold(), self.texts[0].casefold(), self.label.casefold()}):
+            raise ValueError(f"{', '.join(ours)} is a column of the predictions: rename that of the source")
+        return self
 
     @property
     def key(self) -> str:
@@ -221,6 +233,7 @@ class Settings(BaseSettings):
         var: folder of this machine, where the environments of modules are.
         mlflow: MLflow's tracking URI.
         studies: SQLAlchemy URL of Optuna's PostgreSQL database.
+        equal_texts: what happens if rows have the same texts; `stop`: the gate refuses them.
         threshold: probability below which the answer is `labels.rest`; 0 switches it off.
         git_revision: commit of the code, if it runs outside a git checkout.
     """
@@ -238,6 +251,7 @@ class Settings(BaseSettings):
     mlflow: str
     studies: SecretStr
     labels: Labels
+    equal_texts: str
     split: Split
     search: Search
     train: Train

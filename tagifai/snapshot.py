@@ -1,4 +1,4 @@
-"""A snapshot: the labelled projects at one point in time, as a Parquet file named by its content."""
+"""A snapshot: the labelled rows at one point in time, as a Parquet file named by its content."""
 
 import hashlib
 import io
@@ -6,12 +6,16 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tagifai import artifacts
+from tagifai.settings import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-COLUMNS = ("id", "created_on", "title", "description", "tag")
+
+def columns_of(columns: Columns) -> tuple[str, ...]:
+    """Columns of a snapshot: the key, the date if there is one, the texts, the label."""
+    return (columns.key, *([columns.date] if columns.date else []), *columns.texts, columns.label)
 
 
 def content_hash(table: "pa.Table") -> str:
@@ -45,15 +49,17 @@ def write(table: "pa.Table", root: str) -> tuple[str, str]:
 
 
 def read(uri: str) -> "pd.DataFrame":
-    """Read a snapshot: one row per project, ordered by id, columns `COLUMNS`.
+    """Read a snapshot: one row per key and ordered by it, with the columns that it was written with.
 
     Raises:
         TagifaiError: the file does not exist.
     """
-    import pandas as pd
+    import pyarrow.parquet
 
     missing = f"there is no snapshot {uri}: run extract and pass on the uri that it returns"
-    return pd.read_parquet(io.BytesIO(artifacts.read(uri, missing=missing)))
+    table = pyarrow.parquet.read_table(io.BytesIO(artifacts.read(uri, missing=missing)))
+    # Otherwise integers beside a null become floats.
+    return table.to_pandas(integer_object_nulls=True)
 
 
 def hash_of(uri: str) -> str:

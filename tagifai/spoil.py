@@ -1,52 +1,121 @@
-"""spoil: append bad rows to a copy of the source, to demonstrate the gate that stops them."""
+"""spoil: append bad rows to a copy of a source file, to demonstrate the gate that stops them."""
 
 import csv
+import gzip
 import io
+import json
 import logging
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
-from tagifai import artifacts
+from tagifai import artifacts, project_files
 from tagifai.errors import TagifaiError
 from tagifai.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+DELIMITERS = (",", ";", "\t", "|")
+Row = dict[str, Any]
+
 
 def spoil(settings: Settings, *, folder: str) -> dict[str, Any]:
-    """Append three bad rows to projects.csv in a folder, in one step.
+    """Append a bad row for each rule of the gates to the file with the texts in a folder, in one step.
 
     Returns:
-        `rows`: of each bad row the `id`, the `title` and what is `wrong` with it.
+        `rows`: of each bad row the id, if rows have one, the first text, and what is `wrong` with it.
 
     Raises:
-        TagifaiError: the file is missing, is no UTF-8 text, has no row, or lacks a column.
+        TagifaiError: the file is missing, is no UTF-8 text or Parquet, has no row, or lacks a column.
     """
-    file = f"{folder}/projects.csv"
+    columns, name = settings.columns, next(iter(settings.sources.values()))["file"]
+    file = f"{folder}/{name}"
     content = artifacts.read(file, missing=f"there is no {file}: copy the files of the source to {folder} first")
+    kind, is_compressed = project_files.kind_of(file)
+    shown = [*([columns.id] if columns.id else []), columns.texts[0]]
     try:
-        spoiled, bad = _spoiled(content.decode("utf-8"))
-    except (KeyError, ValueError, IndexError) as error:
+        spoiled, bad = _spoiled(gzip.decompress(content) if is_compressed else content, kind, settings)
+    except (KeyError, ValueError, TypeError, IndexError, OSError, EOFError, csv.Error) as error:
         raise TagifaiError(
-            f"{file} cannot be spoiled ({error}): it must be UTF-8 text with rows and the columns id (a whole number), "
-            "title and description"
+            f"{file} cannot be spoiled ({error}): it must be UTF-8 text or Parquet, with rows and the columns "
+            f"{', '.join([*shown, *columns.texts[1:]])}"
         ) from None
-    artifacts.write(file, spoiled.encode())
+    artifacts.write(file, gzip.compress(spoiled) if is_compressed else spoiled)
     logger.info("%s: %d bad rows appended", file, len(bad))
-    return {"rows": [{"id": row["id"], "title": row["title"], "wrong": wrong} for row, wrong in bad]}
+    return {"rows": [{name: _as_json(row[name]) for name in shown} | {"wrong": wrong} for row, wrong in bad]}
 
 
-def _spoiled(projects: str) -> tuple[str, list[tuple[dict[str, str], str]]]:
-    """The text of projects.csv with bad rows at its end, and these rows, each with what is wrong with it."""
-    reader = csv.DictReader(io.StringIO(projects.removeprefix("\ufeff"), newline=""))
-    rows = list(reader)
+def _as_json(value: Any) -> str | int:
+    return value if isinstance(value, str | int) else str(value)
+
+
+def _bad(rows: Sequence[Row], settings: Settings) -> list[tuple[Row, str]]:
+    """Bad rows, each with what is wrong with it."""
+    columns, label = settings.columns, settings.columns.label
+    key, (title, *others) = columns.id, columns.texts
     first, middle, last = rows[0], rows[len(rows) // 2], rows[-1]
-    free = max(int(row["id"]) for row in rows) + 1
-    bad = [
-        ({**first, "title": "Another title", "description": "Another description."}, "the id of another project"),
-        ({**middle, "id": str(free)}, f"the same project as {middle['id']}"),
-        ({**last, "id": str(free + 1), "title": "", "description": "No title."}, "no title"),
-    ]
-    text = io.StringIO(newline="")
-    text.write(projects if projects.endswith("\n") else f"{projects}\n")
-    csv.DictWriter(text, reader.fieldnames or (), lineterminator="\n").writerows(row for row, _ in bad)
-    return text.getvalue(), bad
+    ids = _unused([row[key] for row in rows]) if key else iter(())
+
+    def fresh(row: Row) -> Row:
+        return {**row, key: next(ids)} if key else row
+
+    bad = []
+    if key:
+        bad.append((first | {name: f"Another {name}" for name in columns.texts}, f"the {key} of another row"))
+    if settings.equal_texts == "stop":
+        bad.append((fresh(middle), f"the same texts as {f'{key} {middle[key]}' if key else 'another row'}"))
+    bad.append((fresh(last) | {title: ""} | dict.fromkeys(others, f"No {title}."), f"no {title}"))
+    # Labels may be in the other file.
+    if settings.labels.known and isinstance(last.get(label), str):
+        texts = {name: f"One more {name}" for name in columns.texts}
+        bad.append((fresh(last) | texts | {label: "no such label"}, f"an unknown {label}"))
+    return bad
+
+
+def _unused(ids: Sequence[Any]) -> Iterator[Any]:
+    """Further ids of the same kind: the next integers, or texts that begin like the last one."""
+    ids = [each for each in ids if each is not None]
+    if all(re.fullmatch("0|-?[1-9][0-9]*", str(each)) for each in ids):
+        return map(type(ids[0]), count(max(map(int, ids)) + 1))
+    taken = set(ids)
+    return (each for number in count(1) if (each := f"{ids[-1]}-{number}") not in taken)
+
+
+def _spoiled(content: bytes, kind: str, settings: Settings) -> tuple[bytes, list[tuple[Row, str]]]:
+    """The content of a file with bad rows at its end, and these rows."""
+    if kind == ".parquet":
+        return _spoiled_parquet(content, settings)
+    text = content.decode("utf-8")
+    if kind in project_files.JSON_LINES:
+        bad = _bad([json.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()], settings)
+        lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row, _ in bad)
+    else:
+        bad, lines = _csv_lines(text, settings)
+    return (text + ("" if text.endswith("\n") else "\n") + lines).encode(), bad
+
+
+def _csv_lines(text: str, settings: Settings) -> tuple[list[tuple[Row, str]], str]:
+    columns = settings.columns
+    needed = {columns.id or columns.texts[0], *columns.texts}
+    for delimiter in DELIMITERS:
+        reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
+        if needed <= {*(names := reader.fieldnames or ())}:
+            break
+    else:
+        raise ValueError(f"its first line is {text.partition(chr(10))[0][:100]!r}")
+    bad, lines = _bad(list(reader), settings), io.StringIO(newline="")
+    end = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
+    csv.DictWriter(lines, names, delimiter=delimiter, lineterminator=end).writerows(row for row, _ in bad)
+    return bad, lines.getvalue()
+
+
+def _spoiled_parquet(content: bytes, settings: Settings) -> tuple[bytes, list[tuple[Row, str]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, spoiled = pq.read_table(io.BytesIO(content)), io.BytesIO()
+    bad = _bad(table.to_pylist(), settings)
+    added = pa.Table.from_pylist([row for row, _ in bad], table.schema)
+    pq.write_table(pa.concat_tables([table, added]), spoiled)
+    return spoiled.getvalue(), bad

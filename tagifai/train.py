@@ -45,7 +45,9 @@ def train(settings: Settings, *, uri: str, study: str) -> dict[str, Any]:
     def fit(rows: "pd.DataFrame", _: str) -> tuple["Pipeline", dict[str, Any]]:
         from tagifai import model
 
-        return model.fit(params, rows, threshold=settings.threshold), {"cv_f1": found["best_value"]}
+        columns, rest = settings.columns, settings.labels.rest
+        options = {"columns": columns.texts, "label": columns.label, "threshold": settings.threshold, "rest": rest}
+        return model.fit(params, rows, **options), {"cv_f1": found["best_value"]}
 
     return candidate(settings, uri, study, {"params": params}, fit)
 

@@ -27,14 +27,14 @@ FOLDS = 3
 
 
 class Model:
-    """Naive Bayes over the hashed words and characters of title and description."""
+    """Naive Bayes over the hashed words and characters of each text."""
 
     def run(self, params):
         """Fit the model on the training rows, and cross-validate its smoothing on them."""
-        projects = pd.read_parquet(params["rows"])
+        rows = pd.read_parquet(params["rows"])
         parts = {
-            f"{name}_{column}": (HashingVectorizer(n_features=FEATURES, alternate_sign=False, **options), column)
-            for column in ("title", "description")
+            f"{name}_{number}": (HashingVectorizer(n_features=FEATURES, alternate_sign=False, **options), column)
+            for number, column in enumerate(params["texts"])
             for name, options in {
                 "words": {"ngram_range": (1, 2)},
                 "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
@@ -42,10 +42,10 @@ class Model:
         }
         features = ColumnTransformer([(name, *part) for name, part in parts.items()])
         # Hashing learns nothing from the rows, so all folds can share its result.
-        hashed = features.fit_transform(projects[["title", "description"]])
+        hashed = features.fit_transform(rows[params["texts"]])
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=params["seed"])
         search = GridSearchCV(MultinomialNB(), {"alpha": ALPHAS}, scoring="f1_weighted", cv=folds)
-        search.fit(hashed, projects["tag"])
+        search.fit(hashed, rows[params["label"]])
         file = Path(params["folder"], "model.skops")
         skops.io.dump(Pipeline([("features", features), ("classifier", search.best_estimator_)]), file)
         return {

@@ -38,6 +38,8 @@ _LIFE = timedelta(days=1)
 _STREAMS = 4
 # Refusals that another try may pass.
 _PASSING = {"rateLimitExceeded", "quotaExceeded", "backendError", "internalError", "jobRateLimitExceeded"}
+# What SQL calls the types of fields that the API answers.
+_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
 
 
 @contextmanager
@@ -82,8 +84,8 @@ class Client:
     def __init__(self, settings: BigQuery, *, command: str):
         self._settings = settings
         self.bytes_billed = 0
-        self._labels = {**settings.labels, "app": "mlops", "task": command}
-        bounds = {"labels": self._labels, "job_timeout_ms": settings.job_timeout * 1000}
+        self.labels = {**settings.labels, "app": "mlops", "task": command}
+        bounds = {"labels": self.labels, "job_timeout_ms": settings.job_timeout * 1000}
         query = bigquery.QueryJobConfig(maximum_bytes_billed=settings.maximum_bytes_billed, **bounds)
         load = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
@@ -105,14 +107,17 @@ class Client:
         """Full name of a table, for SQL in backquotes."""
         return f"{self._settings.project}.{self._settings.prefix}{table}"
 
-    def exists(self, table: str) -> bool:
-        """Whether a table exists; a query on one in a dataset that is missing is answered as forbidden."""
+    def columns(self, table: str) -> dict[str, str]:
+        """Columns of a table with their types; none if it is missing.
+
+        A query on a table in a dataset that is missing would be answered as forbidden.
+        """
         with reported(self._settings):
             try:
-                self._client.get_table(self.name(table), retry=_RETRY)
+                found = self._client.get_table(self.name(table), retry=_RETRY)
             except NotFound:
-                return False
-            return True
+                return {}
+            return {field.name: _SQL_TYPES.get(field.field_type, field.field_type) for field in found.schema}
 
     def query(self, sql: str) -> bigquery.QueryJob:
         """Run a statement to its end."""
@@ -130,6 +135,16 @@ class Client:
 
     def create(self, table: str, schema: Sequence[bigquery.SchemaField], **more: Any) -> None:
         """Create a table and its dataset, if missing; `more` are attributes of the table."""
+        self.create_dataset(table)
+        with reported(self._settings):
+            created = bigquery.Table(self.name(table), schema)
+            created.labels = self.labels
+            for name, value in more.items():
+                setattr(created, name, value)
+            self._client.create_table(created, exists_ok=True, retry=_RETRY)
+
+    def create_dataset(self, table: str) -> None:
+        """Create the dataset of a table, if missing."""
         with reported(self._settings):
             reference = bigquery.TableReference.from_string(self.name(table))
             try:
@@ -138,13 +153,8 @@ class Client:
             except NotFound:
                 dataset = bigquery.Dataset(bigquery.DatasetReference(reference.project, reference.dataset_id))
                 dataset.location = self._settings.location
-                dataset.labels = {name: each for name, each in self._labels.items() if name != "task"}
+                dataset.labels = {name: each for name, each in self.labels.items() if name != "task"}
                 self._client.create_dataset(dataset, exists_ok=True, retry=_RETRY)
-            created = bigquery.Table(reference, schema)
-            created.labels = self._labels
-            for name, value in more.items():
-                setattr(created, name, value)
-            self._client.create_table(created, exists_ok=True, retry=_RETRY)
 
     @contextmanager
     def loaded(self, table: str, rows: pa.Table, schema: Sequence[bigquery.SchemaField]) -> Generator[None]:
@@ -168,7 +178,7 @@ class Client:
         Raises:
             TagifaiError: the table is missing, or more than `maximum_bytes_billed` would be read.
         """
-        if not self.exists(table):
+        if not self.columns(table):
             raise TagifaiError(
                 f"{table} does not exist ({self.name(table)}): run dataops, which publishes the tables (make run), or "
                 "check warehouse.project and warehouse.prefix"

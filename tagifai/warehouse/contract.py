@@ -4,20 +4,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from tagifai.settings import Columns
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-LABELED_PROJECTS = "marts.labeled_projects"
-PROJECTS_TO_PREDICT = "marts.projects_to_predict"
-PREDICTIONS = "marts.predictions"
 
 T = TypeVar("T")
 
 
 class Tables(Protocol):
-    """The published tables.
+    """The published tables, whose names and columns are those of the settings.
 
-    The same rows have the same Arrow types and the same order in every warehouse.
+    The same rows have the same Arrow types and the same order in every warehouse: the key is int64 if its column is of
+    integers, otherwise a text, as are texts and label.
     """
 
     @property
@@ -32,16 +31,16 @@ class Tables(Protocol):
             ServiceError: it does not answer.
         """
 
-    def labeled_projects(self, columns: tuple[str, ...]) -> "pa.Table":
-        """Read columns of all labelled projects, ordered by id.
+    def labeled(self, columns: tuple[str, ...]) -> "pa.Table":
+        """Read columns, among them the key, of all rows with a label, ordered by the key.
 
         Raises:
             ServiceError: the warehouse does not answer.
             TagifaiError: the table is missing or empty.
         """
 
-    def projects_to_predict(self, columns: tuple[str, ...], look: Callable[[], T]) -> "tuple[pa.Table, T, datetime]":
-        """Read columns of all projects, ordered by id, and what `look` returns; with them comes a time.
+    def to_predict(self, columns: tuple[str, ...], look: Callable[[], T]) -> "tuple[pa.Table, T, datetime]":
+        """Read columns, among them the key, of all rows, ordered by the key, and what `look` returns, and a time.
 
         The time is later than all published predictions. Of two calls, also at once, the one with the later time has
         neither older rows nor an older look, unless the clock is set back. `look` may be called several times.
@@ -52,16 +51,32 @@ class Tables(Protocol):
         """
 
     def replace_predictions(self, predictions: "pa.Table", predicted_at: datetime) -> bool:
-        """Replace the rows of marts.predictions, or create it; readers see the old or the new rows, and views stay.
+        """Replace the rows of the published predictions; readers see the old or the new rows, and views stay.
+
+        The table is created if it is missing, and replaced if its columns are others: of another application, or with
+        keys of another type.
 
         Args:
-            predictions: columns `id` int64, `tag` string, `probability` double, `model_version` string.
-            predicted_at: when they were made, as projects_to_predict gave it.
+            predictions: the columns of key and label, `probability` double, `model_version` string.
+            predicted_at: when they were made, as to_predict gave it.
 
         Returns:
             Whether the rows were replaced; newer ones are kept.
 
         Raises:
             ServiceError: the warehouse does not answer.
-            TagifaiError: the warehouse refuses, or two predictions have the same id.
+            TagifaiError: the warehouse refuses, two predictions have the same key, or the table has other columns and
+                a view reads it.
         """
+
+
+def typed(table: "pa.Table", columns: Columns) -> "pa.Table":
+    """A table with the types of `Tables`: the key as int64 or text, texts and label as text; others stay."""
+    import pyarrow as pa
+
+    def type_of(field: pa.Field) -> pa.DataType:
+        if field.name == columns.key and pa.types.is_integer(field.type):
+            return pa.int64()
+        return pa.string() if field.name in (columns.key, *columns.texts, columns.label) else field.type
+
+    return table.cast(pa.schema([pa.field(field.name, type_of(field)) for field in table.schema]))

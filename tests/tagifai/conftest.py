@@ -56,6 +56,14 @@ def params():
 
 
 @pytest.fixture(scope="session")
+def fit():
+    """Function that fits a model with parameters to projects."""
+    from tagifai import model
+
+    return partial(model.fit, columns=["title", "description"], label="tag", rest="other")
+
+
+@pytest.fixture(scope="session")
 def best_of_one(params):
     """The findings of a study with one trial of these parameters."""
     trial = {"number": 0, "value": 0.75, "seconds": 1.0, "params": params, "new": True}
@@ -73,7 +81,8 @@ def projects():
             rows.append({"title": title, "description": description, "tag": tag})
     chance.shuffle(rows)
     ids = range(1, len(rows) + 1)
-    return pd.DataFrame(rows).assign(id=ids, created_on=pd.Timestamp("2020-02-20"))[list(snapshot.COLUMNS)]
+    columns = ["id", "created_on", "title", "description", "tag"]
+    return pd.DataFrame(rows).assign(id=ids, created_on=pd.Timestamp("2020-02-20"))[columns]
 
 
 @pytest.fixture(scope="session")
@@ -190,8 +199,8 @@ def environment(tmp_path):
 
     def environment(settings):
         config = tmp_path / "config.yaml"
-        sections = {"labels", "split", "search", "train", "threshold", "slices", "model"}
-        config.write_text(settings.model_dump_json(include=sections))
+        # The others are environment variables.
+        config.write_text(settings.model_dump_json(exclude={"warehouse", "artifacts", "var", "mlflow", "studies"}))
         warehouse = settings.warehouse.model_dump() | {"password": settings.warehouse.password.get_secret_value()}
         return {
             "PATH": os.environ["PATH"],

@@ -3,6 +3,7 @@ import pytest
 
 from tagifai.evaluate import measure, scores, slices
 
+TEXTS = ["title", "description"]
 TAGS = ["a", "a", "a", "a", "b", "b", "c", "c"]
 PREDICTED = ["a", "a", "a", "b", "b", "c", "c", "other"]
 
@@ -33,7 +34,7 @@ def test_slices_are_short_texts_and_texts_about_cnns_or_transformers(settings):
         ("GPT", "a large TRANSFORMER, explained in many words for all"),
         ("CNNBC", "news that are not about networks of any kind"),
     ]
-    masks = slices(pd.DataFrame(texts, columns=["title", "description"]), settings.slices)
+    masks = slices(pd.DataFrame(texts, columns=TEXTS), TEXTS, settings.slices)
     assert {name: mask.tolist() for name, mask in masks.items()} == {
         "short_text": [False, True, False, False, False, False],
         "cnn_or_transformer": [True, False, False, True, True, False],

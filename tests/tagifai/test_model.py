@@ -8,20 +8,22 @@ from sklearn.dummy import DummyClassifier
 from tagifai import model
 from tagifai.model import ThresholdClassifier
 
+TEXTS = ("title", "description")
+
 
 @pytest.fixture(scope="module")
-def fitted(params, projects):
-    return model.fit(params, projects, threshold=0.0)
+def fitted(fit, params, projects):
+    return fit(params, projects, threshold=0.0)
 
 
 def classifier(threshold):
     """Always 70 % a, 30 % b."""
     prior = DummyClassifier(strategy="prior")
-    return ThresholdClassifier(prior, threshold).fit(np.zeros((10, 1)), np.array(["a"] * 7 + ["b"] * 3))
+    return ThresholdClassifier(prior, threshold, "the rest").fit(np.zeros((10, 1)), np.array(["a"] * 7 + ["b"] * 3))
 
 
-@pytest.mark.parametrize(("threshold", "answer"), [(0.0, "a"), (0.7, "a"), (0.71, "other")])
-def test_below_the_threshold_the_answer_is_other(threshold, answer):
+@pytest.mark.parametrize(("threshold", "answer"), [(0.0, "a"), (0.7, "a"), (0.71, "the rest")])
+def test_below_the_threshold_the_answer_is_the_rest(threshold, answer):
     fitted = classifier(threshold)
     assert fitted.predict(np.zeros((2, 1))).tolist() == [answer, answer]
     assert fitted.predict_proba(np.zeros((1, 1)))[0] == pytest.approx([0.7, 0.3])
@@ -33,18 +35,21 @@ def test_the_model_learns_the_tags(fitted, projects):
     assert fitted.classes_.tolist() == sorted(projects["tag"].unique())
 
 
-def test_a_title_counts_as_often_as_it_is_repeated():
+def test_the_first_text_counts_as_often_as_it_is_repeated_and_the_others_once():
     frame = pd.DataFrame({"title": ["T"], "description": ["D"]})
-    assert model.join_text(frame, 1).tolist() == ["T D"]
-    assert model.join_text(frame, 3).tolist() == ["T T T D"]
+    assert model.join_text(frame, 1, TEXTS).tolist() == ["T D"]
+    assert model.join_text(frame, 3, TEXTS).tolist() == ["T T T D"]
+    frame = pd.DataFrame({"a b": ["x", "y"], "Ö": [None, "2"], 'c"': ["u", "v"], "other": [1, 2]})
+    assert model.join_text(frame, 2, ["Ö", 'c"', "a b"]).tolist() == ["  u x", "2 2 v y"]
+    assert model.join_text(frame, 2, ["a b"]).tolist() == ["x x", "y y"]
 
 
 def test_a_missing_text_is_an_empty_one(fitted):
     frame = pd.DataFrame({"title": ["T", None], "description": [None, "D"]})
-    assert model.join_text(frame, 1).tolist() == ["T ", " D"]
+    assert model.join_text(frame, 1, TEXTS).tolist() == ["T ", " D"]
     assert len(fitted.predict(frame)) == 2
 
 
 def test_an_unfitted_vectoriser_is_unfitted_after_saving(params):
-    unfitted = model.build(params, threshold=0.0)["features"].transformer_list[0][1]
+    unfitted = model.build(params, columns=TEXTS, threshold=0.0, rest="other")["features"].transformer_list[0][1]
     assert not hasattr(pickle.loads(pickle.dumps(unfitted)), "vocabulary_")

@@ -188,7 +188,9 @@ def test_the_objective_is_the_cross_validated_score_of_the_model_itself(make_sea
     changes = [{"title_repeats": 5}, {"char_ngram_max": 2}, {"max_df": 0.1}, {"char_max_features": 30}]
     for change in ({}, *changes, {"word_ngram_max": 2}, {"c": 0.1}):
         trial = optuna.trial.FixedTrial(params | change)
-        pipeline = model.build(suggest(trial, settings.search.space), threshold=0.0)
+        pipeline = model.build(
+            suggest(trial, settings.search.space), columns=["title", "description"], threshold=0.0, rest="other"
+        )
         scores = cross_val_score(pipeline, train, train["tag"].to_numpy(str), cv=folds, scoring="f1_weighted")
         found.append(objective(trial))
         assert found[-1] == pytest.approx(scores.mean())

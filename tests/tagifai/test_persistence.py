@@ -15,8 +15,8 @@ from tagifai.errors import TagifaiError
 
 
 @pytest.fixture(scope="module", params=[{}, {"word_ngram_max": 2, "max_df": 0.4, "title_repeats": 2}], ids=["a", "b"])
-def fitted(request, params, projects):
-    return model.fit(params | request.param, projects, threshold=0.1)
+def fitted(request, fit, params, projects):
+    return fit(params | request.param, projects, threshold=0.1)
 
 
 def test_a_loaded_model_equals_the_saved_one_and_saving_does_not_change_it(fitted, projects):

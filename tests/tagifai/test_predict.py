@@ -13,15 +13,15 @@ from sklearn.dummy import DummyClassifier
 
 from tagifai import imports, model, persistence, registry
 from tagifai.errors import TagifaiError
-from tagifai.predict import _answers, predict, tag
+from tagifai.predict import _answers, label, predict
 from tagifai.publish import publish
 
 NAME = "tagger"
 
 
 @pytest.fixture(scope="module")
-def fitted(params, projects):
-    return model.fit(params, projects, threshold=0.0)
+def fitted(fit, params, projects):
+    return fit(params, projects, threshold=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_the_candidate_lists_what_the_model_can_answer(connected, fitted):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.99])
-def test_below_a_threshold_a_model_can_answer_other(params, projects, threshold):
-    found = _answers(model.fit(params, projects[projects["tag"] != "time-series"], threshold=threshold))
+def test_below_a_threshold_a_model_can_answer_other(fit, params, projects, threshold):
+    found = _answers(fit(params, projects[projects["tag"] != "time-series"], threshold=threshold))
     assert ("other" in found) == bool(threshold)
 
 
@@ -137,7 +137,7 @@ def test_the_candidate_shows_projects_without_one_prediction_and_predictions_wit
     postgres.psql(warehouse, "delete from marts.projects_to_predict where id > 3")
     postgres.psql(warehouse, "update marts.projects_to_predict set title = chr(64 + id::int)")
     wrong = pd.DataFrame({"id": ids, "tag": "mlops", "probability": 0.5})
-    monkeypatch.setattr("tagifai.predict.tag", lambda model, projects: wrong)
+    monkeypatch.setattr("tagifai.predict.label", lambda model, rows, columns: wrong)
     candidate = pd.read_parquet(predict(connected)["predictions"])
     last = candidate[list(row)].astype(object).where(candidate[list(row)].notna(), None).iloc[-1]
     assert last.to_dict() == row
@@ -256,9 +256,9 @@ def test_a_file_without_rows_gives_a_file_without_rows(connected, tmp_path):
     assert (tmp_path / "b.csv").read_text() == "id,tag,probability\n"
 
 
-def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_class(params, projects):
-    careful = model.fit(params, projects, threshold=0.99)
-    tagged = tag(careful, projects)
+def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_class(fit, params, projects, settings):
+    careful = fit(params, projects, threshold=0.99)
+    tagged = label(careful, projects, settings.columns)
     assert (tagged["tag"] == "other").any()
     assert tagged["probability"].tolist() == careful.predict_proba(projects).max(axis=1).tolist()
 
@@ -333,10 +333,10 @@ def test_progress_is_one_line_on_a_terminal_and_a_line_now_and_then_elsewhere(
     monkeypatch.setattr("tagifai.predict.PROGRESS", 3)
     (tmp_path / "a.csv").write_text("id,title,description\n" + "1,T,D\n" * 9)
     rows(tmp_path / "a.csv", tmp_path / "b.csv")
-    assert caplog.messages[:-1] == ["4 rows tagged so far", "6 rows tagged so far", "9 rows tagged so far"]
+    assert caplog.messages[:-1] == ["4 rows predicted so far", "6 rows predicted so far", "9 rows predicted so far"]
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     rows(tmp_path / "a.csv", tmp_path / "b.csv")
-    assert capsys.readouterr().err.split("\r")[-2] == "9 rows tagged"
+    assert capsys.readouterr().err.split("\r")[-2] == "9 rows predicted"
 
 
 @pytest.mark.parametrize("link", ["same", "spelling", "symlink", "hardlink"])

@@ -1,4 +1,4 @@
-"""What is read of a file of projects, and what is said of one that cannot be read."""
+"""What is read of a file of rows, and what is said of one that cannot be read."""
 
 import gzip
 from io import BytesIO
@@ -6,18 +6,23 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tagifai import project_files
 from tagifai.errors import TagifaiError
+from tagifai.settings import Columns
 
+PROJECTS = Columns(id="id", texts=["title", "description"], label="tag")
+NOTES = Columns(id=None, texts=["note"], label="kind")
 HEADER = b"id,title,description\n"
 OBJECT = b'{"id": 1, "title": "T", "description": "D"}\n'
 NO_TEXT = BytesIO()
 pq.write_table(pa.table({"id": [1], "title": [[1]], "description": ["D"]}), NO_TEXT)
 
 
-def rows_of(path):
-    return [tuple(row.values()) for table in project_files.read(str(path)) for row in table.to_pylist()]
+def rows_of(path, columns=PROJECTS):
+    return [tuple(row.values()) for table in project_files.read(str(path), columns) for row in table.to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,7 @@ def test_values_are_read_as_they_are(tmp_path, name, content, rows):
         ("a.csv", HEADER + b"1,T,D\n2,T,D,E\n", r"a\.csv cannot be read: line 3 has 4 fields"),
         ("a.csv", HEADER + b"1,T,D\n2,T\n", r"a\.csv cannot be read: line 3 has 2 fields"),
         ("a.tsv", HEADER.replace(b",", b"\t") + b"1\tT\n", r"a\.tsv cannot be read: line 2 has 2 fields.* a tab or"),
-        ("a.jsonl", OBJECT + b"[1]\n", r"a\.jsonl cannot be read: line 2 is no object: write one object with id"),
+        ("a.jsonl", OBJECT + b"[1]\n", r"a\.jsonl cannot be read: line 2 is no object: write one object with the id"),
         ("a.jsonl", OBJECT + b'{"id": 1\n', r"a\.jsonl cannot be read: line 2 is not JSON \(Expecting ',' delimiter\)"),
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl cannot be read: line 1 is not JSON \(maximum recursion"),
         (
@@ -80,7 +85,7 @@ def test_values_are_read_as_they_are(tmp_path, name, content, rows):
         ("a.csv.gz", gzip.compress(HEADER)[:-5] + b"wrong", r"a\.csv\.gz is damaged or cut off \(CRC check failed"),
         ("a.tsv.gz", gzip.compress(HEADER)[:10] + b"\xff" * 20, r"a\.tsv\.gz is damaged or cut off \(Error -3"),
         ("a.parquet", b"no parquet", r"a\.parquet cannot be read: .*must be a Parquet file"),
-        ("a.parquet", NO_TEXT.getvalue(), r"a\.parquet cannot be read: .*list.*with texts as title and description"),
+        ("a.parquet", NO_TEXT.getvalue(), r"a\.parquet: column title has the type list<.*: convert it to text before"),
         ("a.parquet.gz", b"", r"a\.parquet\.gz: the name of the file must end in \.csv, "),
         ("a.txt", HEADER, r"a\.txt: the name of the file must end in \.csv, .* or \.parquet"),
     ],
@@ -113,5 +118,92 @@ def test_a_compressed_file_is_the_same_each_time_it_is_written(tmp_path):
 def test_written_texts_are_read_as_they_were(tmp_path, name):
     texts = ["a\rb", "a\nb", "a\r\n", 'say "a"', "a,b", "a\tb", " ", "", "ü🤗"]
     with (tmp_path / name).open("wb") as file:
-        project_files.write(iter([pa.table([texts] * 3, project_files.COLUMNS)]), file, name)
+        project_files.write(iter([pa.table([texts] * 3, ["id", "title", "description"])]), file, name)
     assert rows_of(tmp_path / name) == [(text,) * 3 for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "more,note \n,x\n,\n,y\n"),
+        ("a.tsv", 'note\tmore\nx\t1\n""\t2\ny\t3\n'),
+        ("a.jsonl", '{"note": "x"}\n{"note": ""}\n{"note": "y", "id": 7}\n'),
+    ],
+)
+def test_without_an_id_rows_are_numbered_across_pieces(tmp_path, monkeypatch, name, content):
+    monkeypatch.setattr(project_files, "PIECE", 2)
+    (tmp_path / name).write_text(content)
+    tables = list(project_files.read(str(tmp_path / name), NOTES))
+    assert [table.column_names for table in tables] == [["row", "note"]] * 2
+    assert rows_of(tmp_path / name, NOTES) == [(1, "x"), (2, ""), (3, "y")]
+
+
+def test_without_an_id_in_the_source_a_file_may_still_have_one(tmp_path):
+    (tmp_path / "a.csv").write_text("note,id\nx,007\n")
+    (tmp_path / "a.jsonl").write_text('{"id": 7, "note": "x"}\n{"note": "y"}\n')
+    pq.write_table(pa.table({"note": ["x"], "id": [7]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"note": ["x"]}), tmp_path / "b.parquet")
+    assert rows_of(tmp_path / "a.csv", NOTES) == [("007", "x")]
+    assert rows_of(tmp_path / "a.parquet", NOTES) == [(7, "x")]
+    assert rows_of(tmp_path / "b.parquet", NOTES) == [(1, "x")]
+    with pytest.raises(TagifaiError, match=r"a\.jsonl: line 2 has no column id: it needs id, note and has 'note'"):
+        rows_of(tmp_path / "a.jsonl", NOTES)
+
+
+def test_columns_have_the_names_of_the_settings(tmp_path):
+    columns = Columns(id="Ticket No.", texts=["Betreff", 'say "x"', "a.b"], label="Grüße")
+    table = pa.table({"a.b": ["c"], 'say "x"': ["b"], "Betreff": ["a"], "Ticket No.": ["-1"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text('a.b,"say ""x""",Betreff,Ticket No.\nc,b,a,-1\n')
+    assert rows_of(tmp_path / "a.parquet", columns) == rows_of(tmp_path / "a.csv", columns) == [("-1", "a", "b", "c")]
+    (tmp_path / "a.csv").write_text("Ticket No.,Betreff,a.b\n")
+    with pytest.raises(TagifaiError, match=r"has no column say \"x\": it needs Ticket No\., Betreff, say \"x\", a\.b"):
+        rows_of(tmp_path / "a.csv", columns)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+def test_text_columns_of_parquet_of_any_kind_are_text(tmp_path, kind):
+    texts = pa.array(["000123", None]).cast(kind)
+    pq.write_table(pa.table({"id": texts, "title": texts, "description": texts}), tmp_path / "a.parquet")
+    (table,) = project_files.read(str(tmp_path / "a.parquet"), PROJECTS)
+    assert table.schema.types == [pa.string()] * 3
+    assert rows_of(tmp_path / "a.parquet") == [("000123",) * 3, (None,) * 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "remedy"),
+    [
+        ("title", pa.array([1]), "int64: convert it to text before"),
+        ("description", pa.array([b"a"]), "binary: convert it to text before"),
+        ("title", pa.array([1]).dictionary_encode(), "dictionary<.*: convert it to text before"),
+        ("id", pa.array([b"a"]), "binary: convert it to text or integers before"),
+        ("id", pa.array([{"a": 1}]), "struct<.*: convert it to text or integers before"),
+    ],
+)
+def test_a_column_of_another_type_is_named_with_what_to_do(tmp_path, column, values, remedy):
+    columns = {"id": pa.array([1]), "title": pa.array(["T"]), "description": pa.array(["D"])} | {column: values}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(TagifaiError, match=rf"a\.parquet: column {column} has the type {remedy}"):
+        rows_of(tmp_path / "a.parquet")
+
+
+# Of any characters but half ones, which no file can have.
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.one_of(st.lists(TEXTS, min_size=1), st.lists(INTEGERS, min_size=1)),
+    st.sampled_from(["csv", "tsv", "jsonl", "parquet"]),
+)
+@example(["000123", "-1", "1e5", "NA", "123e4567-e89b-12d3-a456-426614174000"], "csv")
+@example([4611686018427387905, -(2**63)], "jsonl")
+def test_ids_and_texts_of_any_kind_are_read_as_they_were_written(tmp_path_factory, ids, kind):
+    path = tmp_path_factory.mktemp("files") / f"a.{kind}"
+    texts = [str(each) for each in ids]
+    with path.open("wb") as file:
+        project_files.write(iter([pa.table([ids, texts, texts], ["id", "title", "description"])]), file, path.name)
+    found = texts if kind in ("csv", "tsv") else ids
+    assert rows_of(path) == list(zip(found, texts, texts, strict=True))

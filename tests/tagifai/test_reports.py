@@ -181,14 +181,14 @@ def test_predict_links_to_the_version_that_tagged(report):
     assert report("predict", {"rows": 760, "model_version": "4", "mlflow": {}}) == {
         "rows_in": 760,
         "rows_out": 760,
-        "note": "tagged by version 4",
+        "note": "predicted by version 4",
         "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4"},
     }
 
 
-def test_predict_says_how_many_projects_of_the_warehouse_have_no_label(report):
+def test_predict_says_how_many_rows_of_the_warehouse_have_no_label(report):
     facts = {"rows": 760, "unlabeled": 1, "model_version": "4", "mlflow": {}}
-    assert report("predict", facts)["note"] == "tagged by version 4; 1 project without a label"
+    assert report("predict", facts)["note"] == "predicted by version 4; 1 row without a label"
 
 
 def test_publish_puts_the_predictions_into_the_summary(report):
@@ -198,7 +198,7 @@ def test_publish_puts_the_predictions_into_the_summary(report):
         "rows_out": 1760,
         "note": "published in one transaction",
         "headlines": {
-            "predictions": "1,760 by version 4, published in one transaction; 12 projects without a label",
+            "predictions": "1,760 by version 4, published in one transaction; 12 rows without a label",
         },
         "summary": {"predictions": facts},
     }

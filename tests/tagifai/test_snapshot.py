@@ -55,7 +55,7 @@ def test_the_same_content_is_not_written_again(table, tmp_path):
 
 def test_a_snapshot_is_read_as_it_was_written(projects, uri):
     read = snapshot.read(uri)
-    assert list(read.columns) == list(snapshot.COLUMNS)
+    assert list(read.columns) == list(projects.columns)
     assert read["id"].tolist() == projects["id"].tolist()
     assert read["description"].tolist() == projects["description"].tolist()
 

@@ -1,5 +1,9 @@
 import csv
+import gzip
+import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tagifai.errors import TagifaiError
@@ -42,13 +46,13 @@ def test_there_is_one_bad_row_for_each_rule_of_the_gate(spoiled):
     assert [each for each in set(texts) if texts.count(each) > 1] == [("Title, 3", "Description 3.")]
     assert [row["id"] for row in rows if not row["title"]] == ["7"]
     assert facts["rows"] == [
-        {"id": "1", "title": "Another title", "wrong": "the id of another project"},
-        {"id": "6", "title": "Title, 3", "wrong": "the same project as 3"},
+        {"id": "1", "title": "Another title", "wrong": "the id of another row"},
+        {"id": "6", "title": "Title, 3", "wrong": "the same texts as id 3"},
         {"id": "7", "title": "", "wrong": "no title"},
     ]
 
 
-@pytest.mark.parametrize("text", ["id,title,description\n", "name\nx\n", "id,title,description\nx,T,D\n", ""])
+@pytest.mark.parametrize("text", ["id,title,description\n", "name\nx\n", "id,title\n1,T\n", ""])
 def test_a_file_that_cannot_be_spoiled_is_named_and_stays_as_it_is(settings, tmp_path, text):
     file = tmp_path / "projects.csv"
     file.write_text(text)
@@ -60,3 +64,78 @@ def test_a_file_that_cannot_be_spoiled_is_named_and_stays_as_it_is(settings, tmp
 def test_a_missing_file_is_named(settings, tmp_path):
     with pytest.raises(TagifaiError, match=r"there is no .*projects\.csv: copy the files"):
         spoil(settings, folder=str(tmp_path))
+
+
+TICKETS = {"id": "Ticket", "texts": ["Betreff", "Text, lang"], "label": "queue", "date": None}
+ROWS = [
+    {"queue": "billing", "Text, lang": f"Text {each}", "Betreff": f"B; {each}", "Ticket": f"00{each}"} for each in "123"
+]
+
+
+@pytest.fixture
+def spoil_tickets(make_settings, tmp_path):
+    """Function that spoils a file of tickets with some settings changed; returns its content and what spoil returned."""
+
+    def spoil_tickets(name, content, **changes):
+        sources = {"sources": {"tickets": {"file": name, "columns": {}}, "others": {"file": "none", "columns": {}}}}
+        labels = {"labels": {"known": ["billing"], "min_freq": 20}}
+        (tmp_path / name).write_bytes(content)
+        settings = make_settings(**{"columns": TICKETS} | labels | changes)
+        facts = spoil(settings.model_copy(update=sources), folder=str(tmp_path))
+        return (tmp_path / name).read_bytes(), facts["rows"]
+
+    return spoil_tickets
+
+
+BAD = [
+    {"Ticket": "001", "Betreff": "Another Betreff", "wrong": "the Ticket of another row"},
+    {"Ticket": "003-1", "Betreff": "B; 2", "wrong": "the same texts as Ticket 002"},
+    {"Ticket": "003-2", "Betreff": "", "wrong": "no Betreff"},
+    {"Ticket": "003-3", "Betreff": "One more Betreff", "wrong": "an unknown queue"},
+]
+
+
+@pytest.mark.parametrize(("delimiter", "end"), [(";", "\r\n"), ("\t", "\n"), ("|", "\n"), (",", "\n")])
+def test_a_csv_file_keeps_its_delimiter_its_header_and_its_line_ends(spoil_tickets, tmp_path, delimiter, end):
+    with (tmp_path / "made").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ROWS[0], delimiter=delimiter, lineterminator=end)
+        writer.writeheader()
+        writer.writerows(ROWS)
+    content = (tmp_path / "made").read_bytes()
+    spoiled, bad = spoil_tickets("t.csv", content)
+    assert spoiled.startswith(content)
+    assert spoiled.count(end.encode()) == 8
+    rows = list(csv.DictReader(spoiled.decode().splitlines(), delimiter=delimiter))
+    assert [(row["Ticket"], row["Betreff"]) for row in rows[3:]] == [(row["Ticket"], row["Betreff"]) for row in bad]
+    assert (bad, rows[6]["queue"]) == (BAD, "no such label")
+
+
+def test_json_lines_and_parquet_get_the_same_rows(spoil_tickets, tmp_path):
+    lines = "".join(f"{json.dumps(row)}\n" for row in ROWS).encode()
+    spoiled, bad = spoil_tickets("t.jsonl.gz", gzip.compress(lines))
+    rows = [json.loads(line) for line in gzip.decompress(spoiled).splitlines()]
+    assert (rows[:3], bad) == (ROWS, BAD)
+    table = pa.Table.from_pylist(ROWS)
+    table = table.set_column(0, "queue", table["queue"].dictionary_encode())
+    pq.write_table(table, tmp_path / "made")
+    _, bad = spoil_tickets("t.parquet", (tmp_path / "made").read_bytes())
+    found = pq.read_table(tmp_path / "t.parquet")
+    assert (found.schema, found.to_pylist(), bad) == (table.schema, rows, BAD)
+
+
+def test_only_rows_that_are_wrong_for_the_application_are_made(spoil_tickets):
+    columns = TICKETS | {"id": None, "texts": ["Betreff"]}
+    content = b'{"Betreff": "x"}\n{"Betreff": "y"}'
+    spoiled, bad = spoil_tickets("t.jsonl", content, columns=columns, equal_texts="all")
+    assert spoiled == content + b'\n{"Betreff": ""}\n'
+    assert bad == [{"Betreff": "", "wrong": "no Betreff"}]
+    _, bad = spoil_tickets("t.jsonl", content, columns=columns)
+    assert [row["wrong"] for row in bad] == ["the same texts as another row", "no Betreff"]
+
+
+def test_integers_of_64_bits_stay_exact_beside_a_null(spoil_tickets, tmp_path):
+    rows = {"Ticket": [4611686018427387905, None], "Betreff": ["x", "y"], "Text, lang": ["", None]}
+    pq.write_table(pa.table(rows), tmp_path / "made")
+    _, bad = spoil_tickets("t.parquet", (tmp_path / "made").read_bytes())
+    found = pq.read_table(tmp_path / "t.parquet")["Ticket"].to_pylist()
+    assert found == [*rows["Ticket"], rows["Ticket"][0], 4611686018427387906, 4611686018427387907]

@@ -9,6 +9,7 @@ import pytest
 from tagifai import snapshot
 from tagifai.errors import ServiceError, TagifaiError
 from tagifai.extract import extract
+from tagifai.settings import Columns
 from tagifai.warehouse import connect
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -23,7 +24,7 @@ def predictions(ids, version="1"):
 @pytest.fixture
 def tables(connected):
     """The tables of the warehouse."""
-    return connect(connected.warehouse, command="test")
+    return connect(connected, command="test")
 
 
 class TestPostgres:
@@ -112,7 +113,7 @@ class TestPostgres:
 
     def test_projects_are_read_with_a_time_later_than_all_predictions_and_none_are_made(self, tables, ids):
         def read():
-            return tables.projects_to_predict(("id", "is_labeled"), lambda: "champion")
+            return tables.to_predict(("id", "is_labeled"), lambda: "champion")
 
         table, looked, first = read()
         assert looked == "champion"
@@ -130,8 +131,8 @@ class TestPostgres:
         looks = iter(range(1000))
 
         def read(_):
-            own = connect(connected.warehouse, command="test")
-            _, looked, time = own.projects_to_predict(("id",), lambda: next(looks))
+            own = connect(connected, command="test")
+            _, looked, time = own.to_predict(("id",), lambda: next(looks))
             return time, looked
 
         with ThreadPoolExecutor(3) as pool:
@@ -142,15 +143,130 @@ class TestPostgres:
     def test_missing_or_empty_projects_to_predict_are_an_error_that_says_what_to_run(self, tables, sql):
         sql("delete from marts.projects_to_predict where true")
         with pytest.raises(TagifaiError, match=r"marts\.projects_to_predict in .* is empty: run dataops"):
-            tables.projects_to_predict(("id",), lambda: None)
+            tables.to_predict(("id",), lambda: None)
         sql("drop table marts.projects_to_predict")
         missing = r"marts\.projects_to_predict.* (does not exist).*make run"
         with pytest.raises(TagifaiError, match=missing):
-            tables.projects_to_predict(("id",), lambda: None)
+            tables.to_predict(("id",), lambda: None)
+
+    # Key, two texts, label.
+    NAMES = ('Ticket "No."', "Betreff", "select", "Größe (cm)")
+    TYPES = ("text", "bigint")
+    BACKSLASH, QUOTE = "\\", "''"
+    IDS = (
+        ["000123", "-1", "123e4567-e89b-12d3-a456-426614174000", "9223372036854775808", "ü 🤗", " ", "'; \\"],
+        [-(2**63), -1, 4611686018427387905, 9007199254740993, 2**63 - 1],
+    )
+
+    @staticmethod
+    def quoted(name):
+        return '"' + name.replace('"', '""') + '"'
+
+    @pytest.fixture
+    def own(self, connected):
+        """The tables of an application with other names."""
+        key, *texts, label = self.NAMES
+        columns = Columns(id=key, texts=texts, label=label)
+        return connect(connected.model_copy(update={"columns": columns, "sources": {"tickets": {}}}), command="test")
+
+    @pytest.mark.parametrize("kind", [0, 1], ids=["text", "integers"])
+    def test_columns_have_the_names_of_the_application_and_ids_stay_exact(self, own, sql, kind):
+        key, first, second, label = map(self.quoted, self.NAMES)
+        text, of_key = self.TYPES[0], self.TYPES[kind]
+        columns = f"{key} {of_key}, {first} {text}, {second} {text}"
+        sql(f"create table marts.tickets_to_predict ({columns}, is_labeled bool)")
+        sql(f"create table marts.labeled_tickets ({columns}, {label} {text})")
+        ids = sorted(self.IDS[kind], key=lambda each: each.encode() if isinstance(each, str) else each)
+        values = (
+            ids if kind else ["'" + each.replace("\\", self.BACKSLASH).replace("'", self.QUOTE) + "'" for each in ids]
+        )
+        sql(
+            f"insert into marts.tickets_to_predict values {', '.join(f'({each}, null, null, true)' for each in values)}"
+        )
+        sql(f"insert into marts.labeled_tickets select {key}, {first}, {second}, 'ß' from marts.tickets_to_predict")
+        table, _, time = own.to_predict((*self.NAMES[:3], "is_labeled"), lambda: None)
+        assert table.column_names == [*self.NAMES[:3], "is_labeled"]
+        assert table.schema.types == [pa.int64() if kind else pa.string(), pa.string(), pa.string(), pa.bool_()]
+        assert table[0].to_pylist() == ids
+        assert own.labeled(self.NAMES)[3].to_pylist() == ["ß"] * len(ids)
+        facts = {self.NAMES[3]: ["ü"] * len(ids), "probability": [0.5] * len(ids), "model_version": ["1"] * len(ids)}
+        for _ in range(2):
+            assert own.replace_predictions(pa.table({self.NAMES[0]: table[0], **facts}), time)
+        rows = sql(f"select {key}, {label}, model_version from marts.predictions")
+        assert sorted([str(each) for each in row] for row in rows) == sorted([str(each), "ü", "1"] for each in ids)
+
+    def test_predictions_with_other_columns_or_other_ids_take_the_place_of_the_published_ones(
+        self, tables, own, sql, ids
+    ):
+        key, _, _, label = self.NAMES
+        others = {label: ["a"], "probability": [0.5], "model_version": ["1"]}
+        assert tables.replace_predictions(predictions([1, 2]), NOW)
+        assert own.replace_predictions(pa.table({key: ["x"], **others}), NOW)
+        assert own.replace_predictions(pa.table({key: [7], **others}), NOW + timedelta(seconds=1))
+        assert [int(each) for (each,) in sql(f"select {self.quoted(key)} from marts.predictions")] == [7]
+        # Newer ones are kept here too.
+        assert not tables.replace_predictions(predictions([3]), NOW)
+        assert tables.replace_predictions(predictions([4, 5]), NOW + timedelta(seconds=2))
+        assert ids() == [4, 5]
+
+
+class TestOnlyPostgres:
+    """What BigQuery does not have."""
+
+    @pytest.fixture
+    def connected(self, make_settings, warehouse):
+        return make_settings(warehouse={"type": "postgres", **warehouse})
+
+    @pytest.fixture
+    def sql(self, postgres, warehouse):
+        return lambda statements: postgres.psql(warehouse, statements)
+
+    def test_predictions_with_other_columns_that_a_view_reads_stay_and_the_error_names_the_view(self, connected, sql):
+        tables = connect(connected, command="test")
+        tables.replace_predictions(predictions([1]), NOW)
+        sql("create view marts.mine as select * from marts.predictions")
+        with pytest.raises(
+            TagifaiError, match=r"has other columns \(id bigint, .*view marts\.mine.*Drop what reads it"
+        ):
+            tables.replace_predictions(predictions(["x"]), NOW)
+        assert sql("select id from marts.mine") == [["1"]]
+
+    def test_the_predictions_of_an_application_are_in_its_own_schema(self, connected, sql):
+        own = connect(connected.model_copy(update={"namespace": "tickets"}), command="test")
+        assert own.replace_predictions(predictions([1]), NOW)
+        assert sql("select id, to_regclass('marts.predictions') is null from tickets_marts.predictions") == [["1", "t"]]
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "read"),
+        [
+            ("uuid", "123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+            ("numeric", "18446744073709551616.0", "18446744073709551616.0"),
+            ("smallint", "-7", -7),
+            ("char(3)", "a", "a"),
+            ("date", "2026-01-02", "2026-01-02"),
+        ],
+    )
+    def test_ids_of_other_types_are_text(self, connected, sql, kind, value, read):
+        sql(f"alter table marts.labeled_projects alter id type {kind} using null, alter tag type int using 3")
+        sql(
+            "delete from marts.labeled_projects where title is distinct from (select max(title) from marts.labeled_projects)"
+        )
+        sql(f"update marts.labeled_projects set id = '{value}'")
+        table = connect(connected, command="test").labeled(("id", "tag"))
+        assert set(table["id"].to_pylist()) == {read}
+        assert set(table["tag"].to_pylist()) == {"3"}
 
 
 class TestBigQuery(TestPostgres):
     """On the stand-in, with the tables as dbt publishes them."""
+
+    NAMES = ("Ticket No", "Betreff", "select", "Größe")
+    TYPES = ("string", "int64")
+    BACKSLASH, QUOTE = r"\\", r"\'"
+
+    @staticmethod
+    def quoted(name):
+        return f"`{name}`"
 
     @pytest.fixture
     def project(self, make_project, projects, monkeypatch):
