@@ -59,7 +59,7 @@ def params():
 def best_of_one(params):
     """The findings of a study with one trial of these parameters."""
     trial = {"number": 0, "value": 0.75, "seconds": 1.0, "params": params, "new": True}
-    return {"trials": 1, "best_value": 0.75, "best_params": params, "train_rows": 120, "history": [trial]}
+    return {"trials": 1, "best_value": 0.75, "best_params": params, "train_rows": 120, "notes": [], "history": [trial]}
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +190,7 @@ def environment(tmp_path):
 
     def environment(settings):
         config = tmp_path / "config.yaml"
-        sections = {"labels", "split", "search", "train", "threshold", "slices", "model"}
+        sections = {"sources", "columns", "labels", "split", "search", "train", "threshold", "slices", "model"}
         config.write_text(settings.model_dump_json(include=sections))
         warehouse = settings.warehouse.model_dump() | {"password": settings.warehouse.password.get_secret_value()}
         return {
