@@ -32,7 +32,7 @@ def load(make_settings, save_snapshot, tmp_path, quick):
 
     def load(rows, split=None, **labels):
         space = {name: [each] for name, each in quick.items()} | {"c": [quick["c"]] * 2}
-        settings = make_settings(labels=labels, split=split or {}, search={"space": space})
+        settings = make_settings(labels=labels, split=split or {}, search={"folds": 3, "space": space})
         return settings, dataset.load(settings, save_snapshot(rows, tmp_path))
 
     return load
