@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tagifai import artifacts, dataset, train
-from tagifai.settings import Settings, Slices
+from tagifai.labels import normal_form
+from tagifai.settings import SHORT_TEXT, Settings, Slices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
-# Texts of the slice `cnn_or_transformer`.
-ARCHITECTURES = r"(?i)\bcnns?\b|convolution|convnet|transformer"
+# Characters of scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer and smaller ones of South-East
+# Asia, Chinese and Japanese.
+UNSPACED = re.compile(
+    "[\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua980-\ua9ff\uaa60-\uaadf"
+    "\u3005-\u3007\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff]"
+)
 
 
 def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Measure a candidate on a snapshot's held-out rows and write metrics.json beside it.
 
     Returns:
-        What `measure` returns; `mlflow`: the name of the registered `model`.
+        What `measure` returns; `data`: the facts of dataset.load; `mlflow`: the name of the registered `model`.
 
     Raises:
         TagifaiError: the snapshot or the model is missing.
     """
-    metrics = measure(train.load(folder), dataset.load(settings, uri).test, settings)
+    model, data = train.load(folder), dataset.load(settings, uri)
+    logger.info("measuring on %s held-out rows", f"{len(data.test):,}")
+    metrics = measure(model, data.test, settings) | {"data": data.facts}
     artifacts.write(f"{folder}/{METRICS_FILE}", json.dumps(metrics, indent=2).encode())
     logger.info("weighted F1 %.4f on %d held-out rows", metrics["f1_weighted"], metrics["test_rows"])
     return metrics | {"mlflow": {"model": settings.model.name}}
@@ -38,6 +47,8 @@ def evaluate(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
 def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict[str, Any]:
     """Metrics of a model on rows (columns of the texts and the label) that it was not trained on.
 
+    An answer is right in any spelling of the label: the model may be older than the spelling that is shown today.
+
     Returns:
         What `scores` returns; `test_rows`; `slices`: `rows` and weighted F1 of each, None for a slice without rows.
     """
@@ -45,6 +56,8 @@ def measure(model: "Pipeline", test: "pd.DataFrame", settings: Settings) -> dict
 
     columns = settings.columns
     labels, predicted = test[columns.label], pd.Series(model.predict(test), index=test.index)
+    shown = {normal_form(label): label for label in labels.unique()}
+    predicted = predicted.map({each: shown.get(normal_form(each), each) for each in predicted.unique()})
     return {
         **scores(labels, predicted),
         "test_rows": len(test),
@@ -64,10 +77,19 @@ def slices(rows: "pd.DataFrame", columns: Sequence[str], bounds: Slices) -> "dic
 
     from tagifai.model import join_text
 
-    text = pd.Series(join_text(rows, 1, columns), index=rows.index, dtype=str)
+    text = pd.Series(join_text(rows, 1, columns), index=rows.index, dtype=object)
+
+    def is_short(text: str) -> bool:
+        spaced, characters = UNSPACED.subn(" ", text)
+        return len(spaced.split()) / bounds.short_text_words + characters / bounds.short_text_characters < 1
+
     return {
-        "short_text": text.str.split().str.len() < bounds.short_text_words,
-        "cnn_or_transformer": text.str.contains(ARCHITECTURES),
+        SHORT_TEXT: text.map(is_short),
+        # Not by pandas, which may hand the pattern to an engine with other rules.
+        **{
+            name: text.map(lambda each, found=re.compile(pattern).search: bool(found(each)))
+            for name, pattern in bounds.patterns.items()
+        },
     }
 
 

@@ -19,12 +19,17 @@ class Trial(TypedDict):
 
 
 class Findings(TypedDict):
-    """What a study has found; `history` has all complete trials in the order of their numbers."""
+    """What a study has found.
+
+    `train_rows` are those that a trial uses; `notes` has a sentence if they are not all, and if a worker was stopped by
+    its time budget; `history` has all complete trials in the order of their numbers.
+    """
 
     trials: int
     best_value: float
     best_params: dict[str, Any]
     train_rows: int
+    notes: list[str]
     history: list[Trial]
 
 

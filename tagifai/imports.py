@@ -30,7 +30,7 @@ def skops_io() -> ModuleType:
     """
     no_types = ModuleType("skops.io._trusted_types")
     no_types.__getattr__ = lambda name: []
-    # Hypothesis asks every module for its file.
+    # Hypothesis looks for the file of each module.
     no_types.__file__ = None
     sys.modules.setdefault(no_types.__name__, no_types)
     import skops.io

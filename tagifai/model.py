@@ -12,6 +12,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
+# Folds of the calibration; each class needs a row in each.
+FOLDS = 3
+
 
 class NgramVectorizer(TfidfVectorizer):
     """TF-IDF that stores its n-grams as one array: skops takes seconds to write a dictionary."""
@@ -48,7 +51,8 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, features: Any, labels: Any) -> Self:
         """Fit the classifier on features (n, m) and labels (n)."""
-        self.classifier_ = clone(self.classifier).fit(features, labels)
+        rows = _enough(labels)
+        self.classifier_ = clone(self.classifier).fit(features[rows], labels[rows])
         self.classes_ = self.classifier_.classes_
         return self
 
@@ -64,6 +68,12 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):
         """Labels (n) for probabilities (n, classes)."""
         labels = self.classes_[probabilities.argmax(axis=1)]
         return np.where(probabilities.max(axis=1) < self.threshold, self.rest, labels)
+
+
+def _enough(labels: np.ndarray) -> np.ndarray:
+    """All rows, those of classes with too few for the calibration several times."""
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.repeat(np.arange(len(labels)), np.ceil(FOLDS / counts).astype(int)[classes])
 
 
 def join_text(rows: pd.DataFrame, title_repeats: int, columns: Sequence[str]) -> np.ndarray:
@@ -132,7 +142,7 @@ def build(params: dict[str, Any], *, columns: Sequence[str], threshold: float, r
     vectorizers: list[tuple[str, Any]] = [("words", words), ("characters", characters)]
     # Logistic regression's weighted F1 is lower by 0.01 on some 600 short texts, and it fits no faster.
     svm = LinearSVC(C=params["c"], class_weight="balanced", random_state=0)
-    calibrated = CalibratedClassifierCV(svm, cv=3, ensemble=False)
+    calibrated = CalibratedClassifierCV(svm, cv=FOLDS, ensemble=False)
     joined = {"title_repeats": params["title_repeats"], "columns": list(columns)}
     return Pipeline(
         [

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from tagifai import dataset, registry, train
 from tagifai.evaluate import measure
+from tagifai.model import columns_of
 from tagifai.settings import Settings
-from tagifai.split import is_held_out
+from tagifai.split import held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +21,9 @@ EXAMPLE_ROWS = 3
 def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Compare candidate and champion on the held-out rows; if the candidate is not worse, it becomes the champion.
 
-    If the champion was trained with another split, only the rows that both splits hold out are compared. A candidate is
-    registered once, however often this runs, and an interrupted call can be repeated.
+    If the champion was trained with another split, only the rows that both splits hold out are compared. One that reads
+    other columns than `columns.texts`, as those of older code do, which held rows out by their ids, is replaced. A
+    candidate is registered once, however often this runs, and an interrupted call can be repeated.
 
     Returns:
         `candidate`: `name`, `version`, `f1_weighted`, `f1_macro`, `precision`, `recall`, `test_rows`, `cv_f1`,
@@ -46,9 +48,11 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
         decision, reason = "kept", f"version {champion.version} is already the champion: model and data are unchanged"
     elif (rows := _held_out_of(champion, test, settings)).empty:
         decision, reason = "promoted", f"version {champion.version} was trained on all of the current held-out rows"
+    elif (read := columns_of(loaded := registry.load(settings, champion))) != [*settings.columns.texts]:
+        decision, reason = "promoted", f"version {champion.version} reads {', '.join(read) or 'other columns'}"
     else:
         score = measure(model, rows, settings)["f1_weighted"]
-        rival = measure(registry.load(settings, champion), rows, settings)
+        rival = measure(loaded, rows, settings)
         previous = {"version": str(champion.version), **{name: rival[name] for name in shown}}
         best = rival["f1_weighted"]
         decision = "promoted" if score >= best else "kept"
@@ -86,4 +90,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
 def _held_out_of(champion: "ModelVersion", test: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
     """The held-out rows that the champion has not been trained on; all if its split is the current one or unknown."""
     split = registry.split_of(settings, champion) or settings.split
-    return test[[is_held_out(each, **split.model_dump()) for each in test["id"]]]
+    if split == settings.split:
+        # Also where too few rows are held out by their hashes alone.
+        return test
+    return test[held_out(test, texts=settings.columns.texts, **split.model_dump())]

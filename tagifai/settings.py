@@ -39,6 +39,8 @@ LIBRARY_ENVIRONMENT = {
 }
 # Columns of the predictions beside those of the source.
 OUR_COLUMNS = {"is_labeled", "probability", "model_version", "predicted_at"}
+# Name of the slice of short texts.
+SHORT_TEXT = "short_text"
 
 
 class Section(BaseModel):
@@ -155,9 +157,14 @@ class Space(Section):
 
 
 class Search(Section):
-    """The Optuna study; `workers` processes share its trials."""
+    """The Optuna study; `workers` processes share its trials.
+
+    Attributes:
+        minutes: a worker's time from its first complete trial to its last one; None: no limit.
+    """
 
     trials: PositiveInt
+    minutes: Annotated[float, Field(gt=0)] | None
     workers: int = Field(ge=1, le=16)
     folds: int = Field(ge=3)
     seed: int = Field(ge=0)
@@ -196,10 +203,32 @@ class Train(Section):
     keep_environments: PositiveInt
 
 
+def _as_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression of Python: {error}") from None
+    return pattern
+
+
 class Slices(Section):
-    """Bounds of the evaluation's slices."""
+    """The evaluation's slices.
+
+    Attributes:
+        short_text_words: words from which on a text is not short.
+        short_text_characters: the same for characters of scripts without spaces between words.
+        patterns: regular expressions by the name of the slice whose texts they are found in.
+    """
 
     short_text_words: PositiveInt
+    short_text_characters: PositiveInt
+    patterns: dict[str, Annotated[str, AfterValidator(_as_pattern)]]
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if SHORT_TEXT in self.patterns:
+            raise ValueError(f"patterns must not have the name {SHORT_TEXT}, which is a slice already")
+        return self
 
 
 def _as_registrable(name: str) -> str:

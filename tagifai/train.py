@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tagifai import artifacts, dataset, findings, fingerprint, persistence, snapshot
+from tagifai.dataset import Dataset
 from tagifai.errors import TagifaiError
 from tagifai.findings import Findings
 from tagifai.settings import Settings
-from tagifai.split import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def candidate(settings: Settings, uri: str, study: str, ingredients: dict[str, A
     """Fit a candidate and write it to models/FINGERPRINT, unless it exists there.
 
     Args:
-        settings: `labels`, `split` and `threshold` are part of the fingerprint, like the snapshot and our code.
+        settings: `columns`, `labels`, `split` and `threshold` are part of the fingerprint, as are snapshot and code.
         uri: the snapshot.
         study: the study whose findings the model is made with.
         ingredients: what else determines the model; part of the fingerprint and of the facts.
@@ -84,6 +84,7 @@ def candidate(settings: Settings, uri: str, study: str, ingredients: dict[str, A
         **ingredients,
         "labels": settings.labels.model_dump(exclude={"known"}),
         "split": settings.split.model_dump(),
+        "columns": settings.columns.model_dump(include={"texts", "label"}, mode="json"),
         "threshold": settings.threshold,
         "code": fingerprint.code(),
     }
@@ -92,10 +93,12 @@ def candidate(settings: Settings, uri: str, study: str, ingredients: dict[str, A
     if artifacts.exists(f"{folder}/{FACTS_FILE}"):
         logger.info("model %s exists already", folder)
     else:
-        sides = dataset.load(settings, uri)
-        fitted, facts = fit(sides.train, name)
+        data = dataset.load(settings, uri)
+        logger.info("fitting on %s rows", f"{len(data.train):,}")
+        fitted, facts = fit(data.train, name)
         trials = findings.read(settings, study)["trials"]
-        _write(folder, fitted, identity | facts | _counts(sides) | {"study": study, "trials": trials})
+        counts = _counts(data, settings.columns.label)
+        _write(folder, fitted, identity | facts | counts | {"data": data.facts, "study": study, "trials": trials})
     return facts_of(folder) | {"model": folder, "mlflow": {"model": settings.model.name}}
 
 
@@ -103,8 +106,9 @@ def facts_of(folder: str) -> dict[str, Any]:
     """Facts about a candidate.
 
     Returns:
-        `fingerprint`, `snapshot`, `study`, `params`, `labels`, `split`, `threshold`, `code`, `cv_f1`, `trials`,
-        `classes` (rows by class), `train_rows`, `test_rows`. If a module made it, also `module`, `metrics` and
+        `fingerprint`, `snapshot`, `study`, `params`, `columns` (`texts` and `label`), `labels`, `split`, `threshold`,
+        `code`, `cv_f1`, `trials`, `classes` (rows by class), `train_rows`, `test_rows`; `data`: the facts of
+        dataset.load. If a module made it, also `module`, `metrics` and
         `search`; then `params` is empty, and `cv_f1` None unless it is one of its metrics.
 
     Raises:
@@ -129,13 +133,13 @@ def _read(folder: str, name: str) -> bytes:
     return artifacts.read(f"{folder}/{name}", missing=missing)
 
 
-def _counts(sides: Split) -> dict[str, Any]:
+def _counts(data: Dataset, label: str) -> dict[str, Any]:
     import pandas as pd
 
     return {
-        "classes": pd.concat(sides)["tag"].value_counts().to_dict(),
-        "train_rows": len(sides.train),
-        "test_rows": len(sides.test),
+        "classes": pd.concat([data.train, data.test])[label].value_counts().to_dict(),
+        "train_rows": len(data.train),
+        "test_rows": len(data.test),
     }
 
 

@@ -67,7 +67,7 @@ def fit():
 def best_of_one(params):
     """The findings of a study with one trial of these parameters."""
     trial = {"number": 0, "value": 0.75, "seconds": 1.0, "params": params, "new": True}
-    return {"trials": 1, "best_value": 0.75, "best_params": params, "train_rows": 120, "history": [trial]}
+    return {"trials": 1, "best_value": 0.75, "best_params": params, "train_rows": 120, "notes": [], "history": [trial]}
 
 
 @pytest.fixture(scope="session")

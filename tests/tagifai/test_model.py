@@ -53,3 +53,17 @@ def test_a_missing_text_is_an_empty_one(fitted):
 def test_an_unfitted_vectoriser_is_unfitted_after_saving(params):
     unfitted = model.build(params, columns=TEXTS, threshold=0.0, rest="other")["features"].transformer_list[0][1]
     assert not hasattr(pickle.loads(pickle.dumps(unfitted)), "vocabulary_")
+
+
+@pytest.mark.parametrize("counts", [(20, 1), (20, 2, 1), (1, 1), (3, 2)])
+def test_a_class_of_one_row_can_be_trained_and_its_row_is_recognised(params, counts):
+    labels = [f"class{number}" for number, count in enumerate(counts) for _ in range(count)]
+    rows = pd.DataFrame({"subject": [f"about {label} text{row}" for row, label in enumerate(labels)], "label": labels})
+    fitted = model.fit(params, rows, columns=["subject"], label="label", threshold=0.0, rest="rest")
+    assert fitted.predict(rows).tolist() == labels
+    assert fitted.predict_proba(rows).sum(axis=1) == pytest.approx(1)
+
+
+def test_only_rows_of_classes_with_too_few_are_repeated_for_the_calibration():
+    labels = np.array(["a", "b", "c", "a", "a", "b"])
+    assert model._enough(labels).tolist() == [0, 1, 1, 2, 2, 2, 3, 4, 5, 5]

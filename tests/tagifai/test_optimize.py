@@ -1,18 +1,23 @@
 import multiprocessing
 import os
+import re
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier
+from types import SimpleNamespace
 
 import optuna
+import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from tagifai import dataset, findings, model
+from tagifai import objective as objective_module
+from tagifai import study as study_module
 from tagifai.errors import TagifaiError
-from tagifai.objective import Objective, suggest
+from tagifai.objective import Objective, sample, suggest
 from tagifai.optimize import optimize
 from tagifai.study import name_of, open_study
 
@@ -172,10 +177,12 @@ def test_settings_that_change_the_objective_start_another_study(make_search, mak
         make_settings(labels={"min_freq": 30}),
         make_settings(split={"seed": 1}),
         make_settings(threshold=0.2),
+        make_settings(columns={"texts": ["description", "title"]}),
     ]
     names = {name_of(each, uri) for each in [base, *other]} | {name_of(base, "/elsewhere/abc.parquet")}
-    assert len(names) == 8
+    assert len(names) == 9
     assert name_of(make_settings(slices={"short_text_words": 3}), uri) == name_of(base, uri)
+    assert name_of(make_search(minutes=5), uri) == name_of(base, uri)
 
 
 def test_the_objective_is_the_cross_validated_score_of_the_model_itself(make_search, params, uri):
@@ -188,41 +195,144 @@ def test_the_objective_is_the_cross_validated_score_of_the_model_itself(make_sea
     changes = [{"title_repeats": 5}, {"char_ngram_max": 2}, {"max_df": 0.1}, {"char_max_features": 30}]
     for change in ({}, *changes, {"word_ngram_max": 2}, {"c": 0.1}):
         trial = optuna.trial.FixedTrial(params | change)
-        pipeline = model.build(
-            suggest(trial, settings.search.space), columns=["title", "description"], threshold=0.0, rest="other"
-        )
+        options = {"columns": settings.columns.texts, "threshold": 0.0, "rest": "other"}
+        pipeline = model.build(suggest(trial, settings.search.space), **options)
         scores = cross_val_score(pipeline, train, train["tag"].to_numpy(str), cv=folds, scoring="f1_weighted")
         found.append(objective(trial))
         assert found[-1] == pytest.approx(scores.mean())
     assert len(set(found)) == len(found)
 
 
-def blanked(projects, rows):
-    return projects.assign(**{name: projects[name].mask(rows, "nothing") for name in ("title", "description")})
-
-
-def test_held_out_rows_change_nothing(make_search, projects, save_snapshot, tmp_path):
+def test_labels_of_held_out_rows_change_nothing(make_search, projects, save_snapshot, tmp_path):
     settings = make_search(trials=1, workers=1, space={"c": (1.0, 1.0), "word_ngram_max": (1,)})
     held_out = projects["id"].isin(dataset.load(settings, save_snapshot(projects, tmp_path)).test["id"])
+
+    def shuffled(rows):
+        tags = projects.loc[rows, "tag"].sample(frac=1, random_state=1).to_numpy()
+        return projects.assign(tag=projects["tag"].mask(rows, pd.Series(tags, index=projects.index[rows])))
+
     scores = [
         optimize(settings, uri=save_snapshot(each, tmp_path), worker=0)["best_value"]
-        for each in (projects, blanked(projects, held_out), blanked(projects, ~held_out))
+        for each in (projects, shuffled(held_out), shuffled(~held_out))
     ]
     assert scores[0] == scores[1] != scores[2]
 
 
-def test_a_class_with_too_few_rows_for_the_folds_is_named(make_search, uri):
-    with pytest.raises(
-        TagifaiError, match=r"class other has \d+ training rows, 8 folds need 16: raise labels\.min_freq"
-    ):
-        optimize(make_search(folds=8), uri=uri, worker=0)
+def labeled(*counts):
+    """Rows with so many of each class."""
+    tags = [f"class {number}" for number, count in enumerate(counts) for _ in range(count)]
+    return pd.DataFrame({"title": [f"text {row}" for row in range(len(tags))], "description": "", "tag": tags})
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds"), [((20, 3, 2, 1, 1), 3), ((20, 5), 3), ((2, 2, 1), 2), ((2, 1), 2), ((40, 1), 3)]
+)
+def test_each_fold_trains_all_classes_and_each_row_of_classes_with_two_or_more_is_scored_once(settings, counts, folds):
+    rows = labeled(*counts)
+    objective = Objective(rows, settings)
+    scored = Counter()
+    for inside, outside in objective._folds:
+        assert set(rows["tag"].iloc[inside]) == set(rows["tag"])
+        assert not set(inside) & set(outside)
+        scored.update(outside)
+    assert len(objective._folds) == folds
+    assert scored == dict.fromkeys(rows.index[rows["tag"].map(rows["tag"].value_counts()) > 1], 1)
+
+
+def test_rows_of_which_each_is_of_another_class_are_an_error(settings):
+    with pytest.raises(TagifaiError, match=r"each of the 3 training rows is of another class: raise labels\.min_freq"):
+        Objective(labeled(1, 1, 1), settings)
+
+
+def test_trials_use_a_sample_with_two_rows_of_each_class_that_does_not_depend_on_their_order(settings, monkeypatch):
+    monkeypatch.setattr(objective_module, "MAX_ROWS", 50)
+    rows = labeled(200, 30, 2, 1)
+    found = sample(rows, settings)
+    assert (len(found), Objective(rows, settings).rows) == (50, 50)
+    assert found["tag"].value_counts()[["class 2", "class 3"]].tolist() == [2, 1]
+    assert list(found.index) == sorted(found.index)
+    again = sample(rows.sample(frac=1, random_state=1), settings)
+    assert set(again["title"]) == set(found["title"])
+    assert sample(found, settings) is found
+
+
+def test_trials_on_a_sample_are_told(make_search, uri, monkeypatch):
+    monkeypatch.setattr(objective_module, "MAX_ROWS", 90)
+    settings = make_search(trials=1, workers=1)
+    facts = optimize(settings, uri=uri, worker=0)
+    rows = len(dataset.load(settings, uri).train)
+    assert facts["notes"] == [f"a trial used 90 of {rows} training rows"]
+    assert findings.read(settings, facts["study"])["train_rows"] == 90
+
+
+@pytest.fixture
+def a_minute_a_fold(monkeypatch):
+    """Each of the three folds of a trial takes a minute of the clock that the search looks at."""
+    clock, score = SimpleNamespace(now=0.0), Objective._score
+    clock.monotonic = lambda: clock.now
+
+    def score_slowly(self, params, fold):
+        value = score(self, params, fold)
+        clock.now += 60
+        return value
+
+    monkeypatch.setattr(Objective, "_score", score_slowly)
+    for module in (objective_module, study_module):
+        monkeypatch.setattr(module, "time", clock)
+
+
+def test_the_search_stops_at_its_time_budget_which_counts_from_the_first_complete_trial(
+    make_search, uri, states, a_minute_a_fold
+):
+    settings = make_search(trials=8, workers=1, minutes=4)
+    facts = optimize(settings, uri=uri, worker=0)
+    # The second trial takes three minutes, the third stops after two folds.
+    assert states() == {"COMPLETE": 2, "PRUNED": 1}
+    assert (facts["trials"], facts["run"]) == (2, 2)
+    assert facts["notes"] == ["search.minutes (4) stopped worker 0 after 2 trials"]
+    assert findings.read(settings, facts["study"])["notes"] == facts["notes"]
+
+
+def test_however_short_the_budget_is_there_is_a_complete_trial(make_search, uri, a_minute_a_fold):
+    assert optimize(make_search(trials=8, workers=1, minutes=0.1), uri=uri, worker=0)["trials"] == 1
+
+
+def test_a_study_that_its_budget_stopped_is_reused_and_continues_only_with_more_minutes(
+    make_search, uri, states, a_minute_a_fold
+):
+    def again(minutes):
+        return optimize(make_search(trials=8, workers=1, minutes=minutes), uri=uri, worker=0)
+
+    first = again(4)
+    for minutes in (4, 3):
+        assert again(minutes) == first | {"run": 0, "reused": True}
+    # Four of the seven minutes are used up, and a complete trial is there.
+    more = again(7)
+    assert (more["study"], more["run"], more["trials"]) == (first["study"], 1, 3)
+    assert more["notes"] == ["search.minutes (7) stopped worker 0 after 3 trials"]
+    rest = again(None)
+    assert (rest["run"], rest["trials"], rest["notes"]) == (5, 8, [])
+    assert states() == {"COMPLETE": 8, "PRUNED": 2}
+    assert again(1)["reused"]
+
+
+def test_the_log_tells_what_is_run_and_how_long_it_takes(make_search, uri, a_minute_a_fold, caplog):
+    caplog.set_level("INFO", "tagifai")
+    settings = make_search(trials=3, workers=1, minutes=4)
+    optimize(settings, uri=uri, worker=0)
+    rows = len(dataset.load(settings, uri).train)
+    start, first, second, end = [text for text in caplog.messages if text.startswith("worker 0")]
+    assert start.startswith(f"worker 0: 3 trials on {rows} of {rows} training rows")
+    assert re.match(r"worker 0, trial 1 of 3: F1 0\.\d+ in \d+ s, about \d+ s left, with {", first)
+    assert re.match(r"worker 0, trial 2 of 3: ", second)
+    assert end == "worker 0 stops: search.minutes (4) are over"
 
 
 def test_trials_that_cannot_be_fitted_are_pruned_and_not_run_again(
     make_search, projects, save_snapshot, tmp_path, states
 ):
     # Each n-gram is in all texts, so those in at most 40 % are none.
-    uri = save_snapshot(projects.assign(title="same", description="text"), tmp_path)
+    uri = save_snapshot(projects.assign(title=[*map("same ".__mul__, projects["id"])], description="text"), tmp_path)
     settings = make_search(trials=8, workers=1, space={"max_df": (0.4, 1.0)})
     facts = optimize(settings, uri=uri, worker=0)
     ended = states()
@@ -233,11 +343,13 @@ def test_trials_that_cannot_be_fitted_are_pruned_and_not_run_again(
     assert states() == ended
 
 
-@pytest.mark.parametrize(("text", "reason"), [("same", "all n-grams of words are in more than 40%"), ("!", "no words")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("same ", "all n-grams of words are in more than 40%"), ("!", "no words")]
+)
 def test_when_no_trial_can_be_fitted_one_sentence_says_why(
     make_search, projects, save_snapshot, tmp_path, text, reason
 ):
-    uri = save_snapshot(projects.assign(title=text, description=text), tmp_path)
+    uri = save_snapshot(projects.assign(title=[*map(text.__mul__, projects["id"])], description=text), tmp_path)
     settings = make_search(trials=2, workers=1, space={"max_df": (0.4,)})
     with pytest.raises(TagifaiError, match=rf"no trial could be fitted: .*{reason}.* change search\.space"):
         optimize(settings, uri=uri, worker=0)

@@ -201,6 +201,16 @@ def test_a_champion_trained_on_all_held_out_rows_is_replaced(connected, uri, goo
     assert facts["reason"] == "version 1 was trained on all of the current held-out rows"
 
 
+@pytest.mark.parametrize(("read", "told"), [(["title"], "title"), ([], "other columns")])
+def test_a_champion_that_reads_other_columns_is_replaced(connected, uri, good, bad, monkeypatch, read, told):
+    """One of older code, which held rows out by their ids, does not tell which columns it reads."""
+    promote(connected, uri=uri, folder=good)
+    monkeypatch.setattr("tagifai.promote.columns_of", lambda _: read)
+    facts = promote(connected, uri=uri, folder=bad)
+    assert (facts["decision"], facts["previous"]) == ("promoted", None)
+    assert facts["reason"] == f"version 1 reads {told}"
+
+
 def test_a_champion_without_a_run_is_compared_on_all_held_out_rows(connected, uri, good, bad, monkeypatch):
     promote(connected, uri=uri, folder=good)
     version = registry.champion(connected)

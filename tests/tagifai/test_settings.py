@@ -72,6 +72,12 @@ def test_settings_cannot_be_changed(configure):
         ({"search__space__c": [1.0, 0.1]}, "search.space: .*c must be .lowest, highest."),
         ({"search__space__max_df": []}, "search.space.max_df: .*at least 1 item"),
         ({"search__trials": 1}, r"search: .*trials \(1\) must not be fewer than workers \(2\)"),
+        ({"search__minutes": 0}, "search.minutes: Input should be greater than 0"),
+        (
+            {"slices__patterns": {"a": "("}},
+            r"slices.patterns.a: .*'\(' is not a regular expression of Python: missing",
+        ),
+        ({"slices__patterns": {"short_text": "a"}}, "slices: .*patterns must not have the name short_text"),
         ({"threshold": 1.5}, "threshold: Input should be less than 1"),
         (
             {"model__name": "C# tickets"},

@@ -39,8 +39,10 @@ def test_the_candidate_has_the_best_parameters_and_records_how_it_was_made(searc
         "mlops": 30,
         "other": 10,
     }
-    sides = dataset.load(settings, uri)
-    assert (facts["train_rows"], facts["test_rows"]) == (len(sides.train), len(sides.test))
+    data = dataset.load(settings, uri)
+    assert (facts["train_rows"], facts["test_rows"]) == (len(data.train), len(data.test))
+    assert facts["columns"] == {"texts": ["title", "description"], "label": "tag"}
+    assert facts["data"] == data.facts
     assert facts["model"] == f"{settings.artifacts}/models/{facts['fingerprint']}"
     assert json.loads(Path(facts["model"], "model.json").read_text()) == {
         name: value for name, value in facts.items() if name not in ("model", "mlflow")
@@ -80,7 +82,8 @@ def test_evaluate_writes_the_metrics_of_the_held_out_rows_beside_the_model(searc
     folder = train.train(settings, uri=uri, study=study["study"])["model"]
     metrics = evaluate(settings, uri=uri, folder=folder)
     assert metrics.pop("mlflow") == {"model": settings.model.name}
-    test = dataset.load(settings, uri).test
+    _, test, facts = dataset.load(settings, uri)
+    assert metrics["data"] == facts
     accuracy = (train.load(folder).predict(test) == test["tag"]).mean()
     assert metrics["recall"] == pytest.approx(accuracy)
     assert metrics["test_rows"] == len(test)
