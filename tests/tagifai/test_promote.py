@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import mlflow
@@ -17,6 +18,8 @@ from tagifai.evaluate import measure
 from tagifai.promote import promote
 from tagifai.settings import Split
 from tagifai.snapshot import COLUMNS, hash_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -147,6 +150,58 @@ def test_mlflow_serves_the_registered_model(connected, uri, good, projects):
     assert served.predict(projects[["title", "description"]]).tolist() == expected.predict(projects).tolist()
     loaded = registry.load(connected, registry.champion(connected))
     assert (loaded.predict_proba(projects) == expected.predict_proba(projects)).all()
+
+
+ELSEWHERE = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+import tagifai.model
+answers = model.predict(model.input_example)
+sure = model.get_raw_model().predict_proba(model.input_example)
+print(json.dumps([tagifai.model.__file__, list(model.input_example.columns), answers.tolist(), sure.tolist()]))
+"""
+
+
+def used_elsewhere(settings, folder, python, *preamble):
+    """What a program of another team gets from the champion; it knows MLflow and nothing of ours."""
+    program = [*python, "-c", "\n".join([*preamble, ELSEWHERE])]
+    arguments = [settings.mlflow, f"models:/{settings.model.name}@champion"]
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "HOME": str(folder), "PATH": os.environ["PATH"]}
+    done = subprocess.run([*program, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check_use_elsewhere(settings, folder, uri, used):
+    code, columns, answers, sure = used
+    assert Path(code).parts[-3:] == ("code", "tagifai", "model.py")
+    assert columns == list(settings.columns.texts)
+    model, rows = train.load(folder), dataset.load(settings, uri).test.head(len(answers))
+    assert answers == model.predict(rows).tolist()
+    assert sure == pytest.approx(model.predict_proba(rows))
+
+
+def test_the_champion_brings_the_code_that_it_needs(connected, uri, good, tmp_path):
+    promote(connected, uri=uri, folder=good)
+    # Without the .pth file by which this environment finds the checkout.
+    packages = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})"
+    used = used_elsewhere(connected, tmp_path, [sys.executable, "-I", "-S"], packages)
+    check_use_elsewhere(connected, good, uri, used)
+
+
+@pytest.mark.slow
+def test_the_champion_works_in_an_environment_of_its_own_requirements(connected, uri, good, tmp_path):
+    promote(connected, uri=uri, folder=good)
+    mlflow.set_tracking_uri(connected.mlflow)
+    requirements = mlflow.pyfunc.get_model_dependencies(f"models:/{connected.model.name}@champion")
+    uv, environment = str(ROOT / "var" / "env" / "uv" / "bin" / "uv"), str(tmp_path / "environment")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", environment, "--requirements", requirements]
+    subprocess.run(install, cwd=tmp_path, check=True)
+    used = used_elsewhere(connected, tmp_path, [f"{environment}/bin/python", "-I"])
+    check_use_elsewhere(connected, good, uri, used)
 
 
 def test_promoting_the_same_candidate_again_changes_nothing(connected, uri, good, client):
