@@ -294,11 +294,20 @@ clean: ## stop the stack and delete its folder, var/ or VAR=…; with PLACE=bigq
 	  $(STACK) down; $(if $(filter-out embedded compose,$(PLACE)),$(STACK) clean-warehouse $(if $(YES),--yes);) fi
 	@rm -rf "$(VAR)"
 
+# Stops where the environment $1 is that of another checkout, which it names in its scripts: it has the other's code, and
+# to update it would change the other's.
+OWN = for each in $(ENV)/$1/bin/activate; do [ ! -e "$$each" ] || grep -qF "$(CURDIR)/$(ENV)/" "$$each" || \
+  { echo "$(ENV) is a link to, or a copy of, the environments of another checkout," \
+  "$$(sed -n 's/^VIRTUAL_ENV=//p' "$$each" | head -1): delete it with" \
+  "\`rm $$([ -L var ] && echo var || echo "-r $(ENV)")\`, then run the command again" >&2; exit 1; }; done
+
 .PHONY: setup
 setup: ## create or update the environments (other commands do it themselves)
+	@$(call OWN,*)
 	@$(MAKE) --silent --jobs $(ENVIRONMENTS:%=$(ENV)/%/.ready)
 
 $(UV): requirements/uv.txt
+	@$(call OWN,uv)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed and $(PYTHON) is another: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || \
@@ -314,6 +323,7 @@ $(UV): requirements/uv.txt
 # Also what only tests use, which make would otherwise take for intermediate and delete.
 .PRECIOUS: $(ENV)/%/.ready
 $(ENV)/%/.ready: requirements/%.txt | $(UV)
+	@$(call OWN,$*)
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(ENV)/$*
 	@$(UV) pip sync --quiet --require-hashes $(or $(SYNC_$*),--compile-bytecode) --python $(ENV)/$*/bin/python $<
 	@$(INSTALL_$*)

@@ -20,11 +20,13 @@ HEALTH = {
     "bigquery": "/healthz",
     "storage": "/_internal/healthcheck",
 }
-# The web pages that the home page lists: service, name, purpose.
+# MLflow's page of all experiments in its view for model training; it opens in the one for GenAI otherwise.
+MLFLOW_PAGE = "/#/experiments?workflowType=machine_learning"
+# The web pages that the home page lists: service, path, name, purpose.
 WEB_PAGES = (
-    ("airflow", "Airflow", "runs and their tasks"),
-    ("mlflow", "MLflow", "experiments, models and the champion"),
-    ("airbyte", "Airbyte", "connections, syncs and their logs"),
+    ("airflow", "", "Airflow", "runs and their tasks"),
+    ("mlflow", MLFLOW_PAGE, "MLflow", "experiments, models and the champion"),
+    ("airbyte", "", "Airbyte", "connections, syncs and their logs"),
 )
 
 
@@ -190,8 +192,13 @@ def health_url(settings: Settings, service: str) -> str:
 def docs_environment(settings: Settings) -> dict[str, str]:
     """Environment variables of the home page and docs server."""
     pages = [
-        {"name": name, "url": settings.link(service), "health": health_url(settings, service), "purpose": purpose}
-        for service, name, purpose in WEB_PAGES
+        {
+            "name": name,
+            "url": settings.link(service) + path,
+            "health": health_url(settings, service),
+            "purpose": purpose,
+        }
+        for service, path, name, purpose in WEB_PAGES
     ]
     return {
         "MLOPS_VAR": str(settings.var),

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXAMPLE_ROWS = 3
-
 
 def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """Compare candidate and champion on the held-out rows; if the candidate is not worse, it becomes the champion.
@@ -37,8 +35,7 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
     """
     model, facts, test = train.load(folder), train.facts_of(folder), dataset.load(settings, uri).test
     metrics = measure(model, test, settings)
-    example = test[list(settings.columns.texts)].head(EXAMPLE_ROWS).reset_index(drop=True)
-    candidate = registry.register(settings, model, facts, metrics, example)
+    candidate = registry.register(settings, model, facts, metrics, test, uri=uri)
     champion = registry.champion(settings)
     best = metrics["f1_weighted"]
     shown, previous = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows"), None
@@ -61,6 +58,9 @@ def promote(settings: Settings, *, uri: str, folder: str) -> dict[str, Any]:
             f"{best:.4f} of version {champion.version} on the same {len(rows)} held-out rows"
             f"{' of both splits' if len(rows) < len(test) else ''}"
         )
+    if champion is None or champion.version != candidate.version:
+        # Before the alias: if this is interrupted, the next call decides and records again.
+        registry.record(settings, candidate, decision=decision, reason=reason)
     if champion is None or decision == "promoted":
         registry.make_champion(settings, candidate)
         champion, best = candidate, metrics["f1_weighted"]

@@ -4,9 +4,12 @@ Every function raises a ServiceError if MLflow does not answer.
 """
 
 import hashlib
+import json
 import logging
 import re
+import shutil
 import subprocess
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
@@ -18,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from tagifai import artifacts, persistence
+from tagifai import artifacts, fingerprint, persistence
 from tagifai.errors import ServiceError
 from tagifai.settings import Settings, Split, prepare_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models.model import ModelInfo
     from sklearn.pipeline import Pipeline
@@ -35,6 +38,13 @@ FINGERPRINT = "fingerprint"
 MODEL_FILE = "model.skops"
 # Characters of a metric's name that MLflow takes.
 MAX_NAME = 250
+# Characters of a tag, and of a model's name in that of its run, that a person still reads and MLflow takes.
+MAX_TAG, MAX_TITLE = 5000, 200
+EXAMPLE_ROWS = 3
+# Modules of this package that a model's own code is in, which travels with the model.
+MODEL_CODE = ("__init__", "labels", "model")
+# Rows of both sides of the split as data sets: the fact with their number, and what MLflow calls their use.
+SIDES = (("training", "train_rows", "training"), ("held-out", "test_rows", "evaluation"))
 
 
 def champion(settings: Settings) -> "ModelVersion | None":
@@ -72,7 +82,13 @@ def split_of(settings: Settings, version: "ModelVersion") -> Split | None:
 
 
 def register(
-    settings: Settings, model: "Pipeline", facts: dict[str, Any], metrics: dict[str, Any], example: "pd.DataFrame"
+    settings: Settings,
+    model: "Pipeline",
+    facts: dict[str, Any],
+    metrics: dict[str, Any],
+    rows: "pd.DataFrame",
+    *,
+    uri: str,
 ) -> "ModelVersion":
     """Log the model in a new run and register it as a version, unless there is one with its fingerprint.
 
@@ -81,29 +97,26 @@ def register(
         model: the fitted candidate.
         facts: what `train.facts_of` returns.
         metrics: what `evaluate.measure` returns.
-        example: a few rows of its input.
+        rows: of the snapshot; the texts of the first ones are logged as the example of an input.
+        uri: the snapshot.
 
     Returns:
         The version with that fingerprint.
     """
-    name, fingerprint = settings.model.name, facts[FINGERPRINT]
+    name, own = settings.model.name, facts[FINGERPRINT]
     with _mlflow(settings) as mlflow:
-        if version := _find(mlflow, name, fingerprint):
+        client = mlflow.MlflowClient()
+        if version := _find(mlflow, name, own):
             return version
         experiment = mlflow.set_experiment(name).experiment_id
-        client = mlflow.MlflowClient()
-        for left_behind in client.search_runs([experiment], f"tags.{FINGERPRINT} = '{fingerprint}'"):
+        for left_behind in client.search_runs([experiment], f"tags.{FINGERPRINT} = '{own}'"):
             # A run that crashed before it registered a version, and its model.
             for logged in left_behind.outputs.model_outputs if left_behind.outputs else ():
                 client.delete_logged_model(logged.model_id)
             client.delete_run(left_behind.info.run_id)
-        tags = {
-            FINGERPRINT: fingerprint,
-            "snapshot": facts["snapshot"],
-            "study": facts["study"],
-            "git_revision": settings.git_revision or _git_revision(),
-        }
-        with mlflow.start_run(run_name=fingerprint, tags=tags):
+        tags = _tags(settings, facts)
+        with mlflow.start_run(run_name=f"{name[:MAX_TITLE]} candidate {own[:6]}", tags=tags) as run:
+            client.log_inputs(run.info.run_id, _datasets(mlflow, settings, facts, rows, uri))
             split = {f"split_{name}": setting for name, setting in facts["split"].items()}
             mlflow.log_params(facts["params"] | split | {name: facts[name] for name in ("threshold", "trials")})
             module = facts.get("module")
@@ -112,13 +125,31 @@ def register(
                 source = artifacts.read(module["copy"], missing=f"{module['copy']} is missing: run train again")
                 mlflow.log_text(source.decode(), "module.py")
                 mlflow.log_text("\n".join(module["packages"]), "module-packages.txt")
+            example = rows[list(settings.columns.texts)].head(EXAMPLE_ROWS).reset_index(drop=True)
             logged = _log_model(mlflow, model, example, requirements=_requirements(module), tags=tags)
             # After the model, which would otherwise request the history of each metric.
             mlflow.log_metrics(_metrics(facts, metrics), model_id=logged.model_id)
             mlflow.log_dict(metrics, "metrics.json")
         # The version comes last: if it exists, its run is complete.
         version = mlflow.register_model(logged.model_uri, name, tags=tags)
-        return _find(mlflow, name, fingerprint) or version
+        return _find(mlflow, name, own) or version
+
+
+def record(settings: Settings, version: "ModelVersion", *, decision: str, reason: str) -> None:
+    """Tell what the gate decided about a version: in its tags, in its description and in the name of its run."""
+    name, number, texts = version.name, str(version.version), ", ".join(settings.columns.texts)
+    description = (
+        f"{decision.capitalize()}: {reason}.\n\n"
+        f'`model = mlflow.pyfunc.load_model("models:/{name}/{number}")`; `model.predict(frame)` gives the '
+        f"{settings.columns.label} of each row of a frame with {texts}, and "
+        "`model.get_raw_model().predict_proba(frame)` the probabilities of its `classes_`."
+    )
+    with _mlflow(settings) as mlflow:
+        client = mlflow.MlflowClient()
+        client.update_run(version.run_id, name=f"{name[:MAX_TITLE]} version {number}")
+        client.update_model_version(name, number, description)
+        for key, value in {"decision": decision, "reason": reason}.items():
+            client.set_model_version_tag(name, number, key, value)
 
 
 def make_champion(settings: Settings, version: "ModelVersion") -> None:
@@ -184,19 +215,67 @@ def _requirements(module: dict[str, Any] | None) -> list[str]:
     return list((ours | pinned).values())
 
 
+def _tags(settings: Settings, facts: dict[str, Any]) -> dict[str, str]:
+    """What a run, its model and its version record beside parameters and metrics."""
+    labels = {f"labels_{name}": setting for name, setting in facts["labels"].items() if setting is not None}
+    tags = {
+        **{name: facts[name] for name in (FINGERPRINT, "snapshot", "study", "train_rows", "test_rows")},
+        **labels,
+        "git_revision": settings.git_revision or _git_revision(),
+    }
+    return {
+        name: (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:MAX_TAG]
+        for name, value in tags.items()
+    }
+
+
+def _datasets(
+    mlflow: ModuleType, settings: Settings, facts: dict[str, Any], rows: "pd.DataFrame", uri: str
+) -> "list[DatasetInput]":
+    """Both sides of the split as MLflow shows data sets; made from what is known, without reading the rows again."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    table, scheme = settings.labeled.rpartition(".")[2], uri.partition("://")[0] if "://" in uri else "local"
+    # MLflow keeps the first of two data sets with the same name and digest.
+    digest = fingerprint.digest({name: facts[name] for name in ("snapshot", "labels", "split")})
+    with warnings.catch_warnings(action="ignore"):
+        # That integer columns could have nulls one day.
+        columns = mlflow.models.infer_signature(rows.head(EXAMPLE_ROWS)).inputs.to_dict()
+    return [
+        DatasetInput(
+            Dataset(
+                name=f"{table} {side} rows",
+                digest=digest,
+                source_type=scheme,
+                source=json.dumps({"uri": uri}),
+                schema=json.dumps({"mlflow_colspec": columns}),
+                profile=json.dumps({"num_rows": facts[counted]}),
+            ),
+            [InputTag("mlflow.data.context", use)],
+        )
+        for side, counted, use in SIDES
+    ]
+
+
 def _log_model(
     mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *, requirements: list[str], tags: dict[str, str]
 ) -> "ModelInfo":
-    return mlflow.sklearn.log_model(
-        model,
-        name="model",
-        tags=tags,
-        signature=mlflow.models.infer_signature(example, model.predict(example)),
-        input_example=example,
-        # Otherwise MLflow would load the model in another process to find them.
-        pip_requirements=requirements,
-        skops_trusted_types=persistence.trusted_types(persistence.dumps(model)),
-    )
+    with TemporaryDirectory() as folder:
+        package = Path(folder) / __package__
+        package.mkdir()
+        for module in MODEL_CODE:
+            shutil.copy(Path(__file__).with_name(f"{module}.py"), package)
+        return mlflow.sklearn.log_model(
+            model,
+            name="model",
+            tags=tags,
+            signature=mlflow.models.infer_signature(example, model.predict(example)),
+            input_example=example,
+            # Otherwise MLflow would load the model in another process to find them.
+            pip_requirements=requirements,
+            code_paths=[str(package)],
+            skops_trusted_types=persistence.trusted_types(persistence.dumps(model)),
+        )
 
 
 def _metrics(facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]:

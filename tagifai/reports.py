@@ -16,6 +16,8 @@ from tagifai.settings import Settings
 Facts = dict[str, Any]
 # Trials shown, best first.
 SHOWN_TRIALS = 50
+# MLflow's UI opens in its view for GenAI otherwise, which lacks half of a training run.
+VIEW = "?workflowType=machine_learning"
 METRICS = ("f1_weighted", "f1_macro", "precision", "recall")
 
 
@@ -127,8 +129,8 @@ def _promote(settings: Settings, facts: Facts, options: Facts) -> Facts:
     decision, reason = facts["decision"], facts["reason"]
     experiment = f"mlflow:/#/experiments/{place['experiment']}"
     links = {
-        "MLflow run": f"{experiment}/runs/{place['run']}",
-        "MLflow experiment": experiment,
+        "MLflow run": f"{experiment}/runs/{place['run']}{VIEW}",
+        "MLflow experiment": f"{experiment}{VIEW}",
         "MLflow model": _version(candidate),
     }
     if champion["version"] != candidate["version"]:
@@ -215,7 +217,7 @@ def _decided(decision: str) -> str:
 
 
 def _version(model: Facts) -> str:
-    return f"mlflow:/#/models/{quote(model['name'], safe='')}/versions/{model['version']}"
+    return f"mlflow:/#/models/{quote(model['name'], safe='')}/versions/{model['version']}{VIEW}"
 
 
 def _scores(scores: Facts) -> list[Any]:

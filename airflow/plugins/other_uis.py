@@ -24,7 +24,8 @@ class OtherUis(AirflowPlugin):
     external_views = [  # noqa: RUF012 - the base class declares a list
         {"name": name, "href": base.rstrip("/") + path, "destination": "nav", **embedded}
         for name, base, path, embedded in (
-            ("MLflow", links.mlflow, "", {}),
+            # Its view for model training; it opens in the one for GenAI otherwise.
+            ("MLflow", links.mlflow, "/#/experiments?workflowType=machine_learning", {}),
             ("Data docs", links.docs, "/data-docs/", {"url_route": "data-docs"}),
             ("dbt docs", links.docs, "/dbt-docs/", {"url_route": "dbt-docs"}),
             ("Airbyte", links.airbyte, "", {}),

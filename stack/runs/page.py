@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
+from stack.environments import MLFLOW_PAGE
 from stack.errors import StackError
 from stack.place import BasePlace
 from stack.runs import dag_runs, reports, steps
@@ -126,7 +127,7 @@ def _places(facts: Facts, links: Links, application: str) -> dict[str, str | Non
     """Where to look next, by label; None: there is nothing yet."""
     return {
         **{f"Airflow: this run of {run.dag_id}": links.run(run.dag_id, run.run_id) for run in facts.runs},
-        "MLflow: experiments and models": links.mlflow,
+        "MLflow: experiments and models": links.mlflow + MLFLOW_PAGE,
         "Data docs": links.file(f"great_expectations/data_docs/{application}/index.html"),
         "Logs of services and tasks": links.file("logs"),
         "Summary of the last make run": links.file("summary.json"),

@@ -65,7 +65,7 @@ def link(monkeypatch):
 
 def test_the_navigation_has_the_uis_whose_addresses_are_set(views, uis):
     assert {name: view["href"] for name, view in views().items()} == {
-        "MLflow": "http://localhost:5000",
+        "MLflow": "http://localhost:5000/#/experiments?workflowType=machine_learning",
         "Data docs": "http://localhost:8082/data-docs/",
         "dbt docs": "http://localhost:8082/dbt-docs/",
         "Airbyte": "https://airbyte.test",
@@ -117,10 +117,10 @@ def test_tasks_that_run_dbt_link_its_docs_even_if_they_fail(uis, link):
     [
         (
             MADE,
-            "http://localhost:5000/#/experiments/1/runs/0a1b",
-            "http://localhost:5000/#/models/a%20model/versions/3",
+            "http://localhost:5000/#/experiments/1/runs/0a1b?workflowType=machine_learning",
+            "http://localhost:5000/#/models/a%20model/versions/3?workflowType=machine_learning",
         ),
-        ({"model": "tagifai"}, "", "http://localhost:5000/#/models/tagifai"),
+        ({"model": "tagifai"}, "", "http://localhost:5000/#/models/tagifai?workflowType=machine_learning"),
         ({}, "", ""),
     ],
 )

@@ -34,6 +34,8 @@ class Checkout:
             shutil.copy(ROOT / file, folder / file)
         # A bundle has what git knows.
         subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+        # As old as they are there, or else the environments that are linked would be set up again.
+        shutil.copytree(ROOT / "requirements", folder / "requirements", dirs_exist_ok=True)
         (folder / "var").mkdir()
         (folder / "var" / "env").symlink_to(ROOT / "var" / "env")
         self.folder = folder

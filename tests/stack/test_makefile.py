@@ -1,5 +1,6 @@
 """What targets of the Makefile hand on, and what they refuse."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -9,11 +10,11 @@ from stack.embedded.settings import load
 from stack.settings import ROOT, inherited_environment
 
 
-def make(*words):
+def make(*words, cwd=ROOT):
     """A finished target; its output is text."""
     # Of an outer make, what it was called with is not meant for this one.
     environment = {k: v for k, v in inherited_environment().items() if not k.startswith(MAKE_VARIABLES)}
-    return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(["make", *words], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,55 @@ def test_clean_deletes_no_folder_that_is_not_the_stack_s(tmp_path):
     assert refused.returncode
     assert "is not an instance of the stack" in refused.stderr
     assert (tmp_path / "mine").exists()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Function that makes a checkout, with the environment `stack` but for its packages."""
+
+    def checkout(name):
+        folder = tmp_path / name
+        shutil.copytree(ROOT / "requirements", folder / "requirements")
+        (folder / "config").mkdir()
+        shutil.copy(ROOT / "Makefile", folder)
+        scripts = folder / "var" / "env" / "stack" / "bin"
+        scripts.mkdir(parents=True)
+        (scripts / "activate").write_text(f"VIRTUAL_ENV='{scripts.parent}'\n")
+        return folder
+
+    return checkout
+
+
+def everything(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("target", ["setup", "var/env/stack/.ready"])
+@pytest.mark.parametrize(
+    ("how", "remedy"), [("copy", "rm -r var/env"), ("link var", "rm var"), ("link environment", "rm -r var/env")]
+)
+def test_environments_of_another_checkout_are_left_alone(checkout, target, how, remedy):
+    first, second = checkout("first"), checkout("second")
+    shutil.rmtree(second / "var")
+    if how == "copy":
+        shutil.copytree(first / "var", second / "var")
+    elif how == "link var":
+        (second / "var").symlink_to(first / "var")
+    else:
+        (second / "var" / "env").mkdir(parents=True)
+        (second / "var" / "env" / "stack").symlink_to(first / "var" / "env" / "stack")
+    (second / "var" / "env" / "uv" / "bin").mkdir(parents=True)
+    (second / "var" / "env" / "uv" / "bin" / "uv").touch()
+    before = everything(first)
+    refused = make(target, cwd=second)
+    assert refused.returncode
+    assert f"another checkout, '{first}/var/env/stack': delete it with `{remedy}`, then run" in refused.stderr
+    assert everything(first) == before
+
+
+def test_the_environments_of_a_var_on_another_disk_are_its_own(checkout, tmp_path):
+    own = checkout("own")
+    (own / "var").rename(tmp_path / "disk")
+    (own / "var").symlink_to(tmp_path / "disk")
+    # To set up would only now begin.
+    assert "another checkout" not in make("var/env/stack/.ready", "PYTHON=false", cwd=own).stderr

@@ -1,9 +1,11 @@
+import json
 import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import mlflow
@@ -15,7 +17,9 @@ from tagifai.errors import TagifaiError
 from tagifai.evaluate import measure
 from tagifai.promote import promote
 from tagifai.settings import Split
-from tagifai.snapshot import hash_of
+from tagifai.snapshot import COLUMNS, hash_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -85,13 +89,23 @@ def test_the_first_candidate_becomes_champion_and_its_version_records_how_it_was
         "snapshot": hash_of(uri),
         "study": f"{hash_of(uri)}-by-hand",
         "git_revision": "0123abc",
+        "train_rows": str(train.facts_of(good)["train_rows"]),
+        "test_rows": str(expected["test_rows"]),
+        "labels_min_freq": "20",
+        "labels_rest": "other",
+        "labels_several": "stop",
+        "decision": "promoted",
+        "reason": "there was no champion",
     }
+    assert version.description.startswith("Promoted: there was no champion.")
     run = client.get_run(version.run_id)
+    assert run.info.run_name == f"{connected.model.name} version 1"
     assert client.get_experiment(run.info.experiment_id).name == connected.model.name
     assert run.data.params["c"] == "1.0"
     assert run.data.metrics["f1_weighted"] == pytest.approx(expected["f1_weighted"])
     assert run.data.metrics["f1_of_mlops"] == pytest.approx(expected["per_class"]["mlops"]["f1"])
-    assert version.tags.items() <= run.data.tags.items()
+    logged_with_it = {name: value for name, value in version.tags.items() if name not in ("decision", "reason")}
+    assert logged_with_it.items() <= run.data.tags.items()
     assert facts["mlflow"] == {
         "experiment": run.info.experiment_id,
         "run": run.info.run_id,
@@ -100,16 +114,30 @@ def test_the_first_candidate_becomes_champion_and_its_version_records_how_it_was
     }
     assert facts["git_revision"] == "0123abc"
     report = reports.REPORTS["promote"](connected, facts, {"uri": uri, "folder": good})
+    experiment = f"mlflow:/#/experiments/{run.info.experiment_id}"
     assert report["links"] == {
-        "MLflow run": f"mlflow:/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
-        "MLflow experiment": f"mlflow:/#/experiments/{run.info.experiment_id}",
-        "MLflow model": f"mlflow:/#/models/{connected.model.name}/versions/1",
+        "MLflow run": f"{experiment}/runs/{run.info.run_id}?workflowType=machine_learning",
+        "MLflow experiment": f"{experiment}?workflowType=machine_learning",
+        "MLflow model": f"mlflow:/#/models/{connected.model.name}/versions/1?workflowType=machine_learning",
     }
     assert "git revision 0123abc" in report["sections"][0]["text"]
     (logged,) = run.outputs.model_outputs
     logged = client.get_logged_model(logged.model_id)
     assert logged.params == run.data.params
     assert {metric.key: metric.value for metric in logged.metrics} == run.data.metrics
+
+
+def test_both_sides_of_the_split_are_data_sets_of_the_run(connected, uri, good, client):
+    run = client.get_run(promote(connected, uri=uri, folder=good)["mlflow"]["run"])
+    found = {each.tags[0].value: each for each in run.inputs.dataset_inputs}
+    rows = {use: json.loads(each.dataset.profile)["num_rows"] for use, each in found.items()}
+    facts = train.facts_of(good)
+    assert rows == {"training": facts["train_rows"], "evaluation": facts["test_rows"]}
+    for use, side in (("training", "training"), ("evaluation", "held-out")):
+        assert found[use].dataset.name == f"labeled_projects {side} rows"
+        assert mlflow.data.get_source(found[use]).uri == uri
+        columns = json.loads(found[use].dataset.schema)["mlflow_colspec"]
+        assert [column["name"] for column in columns] == list(COLUMNS)
 
 
 def test_mlflow_serves_the_registered_model(connected, uri, good, projects):
@@ -124,12 +152,65 @@ def test_mlflow_serves_the_registered_model(connected, uri, good, projects):
     assert (loaded.predict_proba(projects) == expected.predict_proba(projects)).all()
 
 
+ELSEWHERE = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+import tagifai.model
+answers = model.predict(model.input_example)
+sure = model.get_raw_model().predict_proba(model.input_example)
+print(json.dumps([tagifai.model.__file__, list(model.input_example.columns), answers.tolist(), sure.tolist()]))
+"""
+
+
+def used_elsewhere(settings, folder, python, *preamble):
+    """What a program of another team gets from the champion; it knows MLflow and nothing of ours."""
+    program = [*python, "-c", "\n".join([*preamble, ELSEWHERE])]
+    arguments = [settings.mlflow, f"models:/{settings.model.name}@champion"]
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "HOME": str(folder), "PATH": os.environ["PATH"]}
+    done = subprocess.run([*program, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check_use_elsewhere(settings, folder, uri, used):
+    code, columns, answers, sure = used
+    assert Path(code).parts[-3:] == ("code", "tagifai", "model.py")
+    assert columns == list(settings.columns.texts)
+    model, rows = train.load(folder), dataset.load(settings, uri).test.head(len(answers))
+    assert answers == model.predict(rows).tolist()
+    assert sure == pytest.approx(model.predict_proba(rows))
+
+
+def test_the_champion_brings_the_code_that_it_needs(connected, uri, good, tmp_path):
+    promote(connected, uri=uri, folder=good)
+    # Without the .pth file by which this environment finds the checkout.
+    packages = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})"
+    used = used_elsewhere(connected, tmp_path, [sys.executable, "-I", "-S"], packages)
+    check_use_elsewhere(connected, good, uri, used)
+
+
+@pytest.mark.slow
+def test_the_champion_works_in_an_environment_of_its_own_requirements(connected, uri, good, tmp_path):
+    promote(connected, uri=uri, folder=good)
+    mlflow.set_tracking_uri(connected.mlflow)
+    requirements = mlflow.pyfunc.get_model_dependencies(f"models:/{connected.model.name}@champion")
+    uv, environment = str(ROOT / "var" / "env" / "uv" / "bin" / "uv"), str(tmp_path / "environment")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", environment, "--requirements", requirements]
+    subprocess.run(install, cwd=tmp_path, check=True)
+    used = used_elsewhere(connected, tmp_path, [f"{environment}/bin/python", "-I"])
+    check_use_elsewhere(connected, good, uri, used)
+
+
 def test_promoting_the_same_candidate_again_changes_nothing(connected, uri, good, client):
     first = promote(connected, uri=uri, folder=good)
     again = promote(connected, uri=uri, folder=good)
     assert again["decision"] == "kept"
     assert "version 1 is already the champion" in again["reason"]
     assert (again["candidate"], again["champion"]) == (first["candidate"], first["champion"])
+    assert client.get_model_version(connected.model.name, "1").tags["decision"] == "promoted"
     assert versions(client, connected) == [1]
 
 
@@ -137,6 +218,9 @@ def test_a_worse_candidate_is_registered_but_does_not_become_champion(connected,
     promote(connected, uri=uri, folder=good)
     facts = promote(connected, uri=uri, folder=bad)
     assert facts["decision"] == "kept"
+    told = client.get_model_version(connected.model.name, "2")
+    assert (told.tags["decision"], told.tags["reason"]) == ("kept", facts["reason"])
+    assert told.description.startswith(f"Kept: {facts['reason']}.")
     assert facts["candidate"]["f1_weighted"] < facts["champion"]["f1_weighted"]
     expected = measure(train.load(good), dataset.load(connected, uri).test, connected)
     shown = ("f1_weighted", "f1_macro", "precision", "recall", "test_rows")
@@ -225,8 +309,7 @@ def test_a_champion_without_a_run_is_compared_on_all_held_out_rows(connected, ur
 def test_the_next_call_completes_a_promotion_that_crashed_before_the_alias_was_set(connected, uri, good, client):
     rows = dataset.load(connected, uri).test
     metrics = measure(train.load(good), rows, connected)
-    example = rows[["title", "description"]].head(1)
-    registry.register(connected, train.load(good), train.facts_of(good), metrics, example)
+    registry.register(connected, train.load(good), train.facts_of(good), metrics, rows, uri=uri)
     assert registry.champion(connected) is None
     assert promote(connected, uri=uri, folder=good)["decision"] == "promoted"
     assert champion(client, connected) == "1"

@@ -147,9 +147,9 @@ def test_promote_compares_candidate_and_champion(report, folder):
         "champion": "a b version 3, f1_weighted 0.927; candidate promoted: no lower",
     }
     assert made["links"] == {
-        "MLflow run": "mlflow:/#/experiments/7/runs/r3",
-        "MLflow experiment": "mlflow:/#/experiments/7",
-        "MLflow model": "mlflow:/#/models/a%20b/versions/3",
+        "MLflow run": "mlflow:/#/experiments/7/runs/r3?workflowType=machine_learning",
+        "MLflow experiment": "mlflow:/#/experiments/7?workflowType=machine_learning",
+        "MLflow model": "mlflow:/#/models/a%20b/versions/3?workflowType=machine_learning",
     }
     assert made["summary"] == {
         "candidate": {"version": "3", **METRICS, "test_rows": 164, "trials": 20, "cv_f1": 0.894},
@@ -172,7 +172,7 @@ def test_a_candidate_that_is_not_promoted_is_called_so_and_the_champion_has_a_li
     made = report("promote", promoted(decision="kept", champion=champion, previous=None), uri="…", folder=folder)
     assert made["note"] == "version 3 not promoted"
     assert made["headlines"]["champion"] == "a b version 2, f1_weighted 0.950; candidate kept: no lower"
-    assert made["links"]["MLflow champion"] == "mlflow:/#/models/a%20b/versions/2"
+    assert made["links"]["MLflow champion"] == "mlflow:/#/models/a%20b/versions/2?workflowType=machine_learning"
     assert made["sections"][0]["text"].startswith("Not promoted: no lower. Champion now: a b version 2. ")
     assert len(made["sections"][0]["rows"]) == 1
 
@@ -182,7 +182,7 @@ def test_predict_links_to_the_version_that_tagged(report):
         "rows_in": 760,
         "rows_out": 760,
         "note": "predicted by version 4",
-        "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4"},
+        "links": {"MLflow champion": "mlflow:/#/models/tagifai/versions/4?workflowType=machine_learning"},
     }
 
 

@@ -11,6 +11,9 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from pipeline.settings import Settings
 
+# MLflow's UI opens in its view for GenAI otherwise, which lacks half of a training run.
+VIEW = "?workflowType=machine_learning"
+
 
 class SyncLog(BaseOperatorLink):
     """The log of the job on the Airbyte service's page."""
@@ -55,7 +58,9 @@ class MlflowRun(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """URL of the run's page."""
         mlflow, made = Settings().links.mlflow, _made(ti_key)
-        return f"{mlflow}/#/experiments/{made['experiment']}/runs/{made['run']}" if mlflow and "run" in made else ""
+        if not mlflow or "run" not in made:
+            return ""
+        return f"{mlflow}/#/experiments/{made['experiment']}/runs/{made['run']}{VIEW}"
 
 
 class MlflowModel(BaseOperatorLink):
@@ -69,7 +74,7 @@ class MlflowModel(BaseOperatorLink):
         if not mlflow or "model" not in made:
             return ""
         version = f"/versions/{made['version']}" if "version" in made else ""
-        return f"{mlflow}/#/models/{quote(made['model'], safe='')}{version}"
+        return f"{mlflow}/#/models/{quote(made['model'], safe='')}{version}{VIEW}"
 
 
 def _made(ti_key: Any) -> dict[str, str]:

@@ -126,7 +126,7 @@ def test_links_lead_to_every_ui(page, settings, recording):
     assert links["post_ledger"] == f"{airflow}/dags/dataops/runs/{dataops}/tasks/post_ledger?try_number=1"
     assert links["search[1]"] == f"{airflow}/dags/mlops/runs/{mlops}/tasks/search/mapped/1?try_number=1"
     assert links["Airflow: this run of mlops"] == f"{airflow}/dags/mlops/runs/{mlops}"
-    assert links["MLflow: experiments and models"] == mlflow
+    assert links["MLflow: experiments and models"] == f"{mlflow}/#/experiments?workflowType=machine_learning"
     assert links["MLflow run"] == f"{mlflow}/#/experiments/7/runs/r4"
     assert links["Model"] == f"{mlflow}/#/models/duns/versions/4"
     assert links["Sync log"] == f"{airbyte}/jobs/7/log"
