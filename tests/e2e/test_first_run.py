@@ -60,7 +60,7 @@ def test_the_output_has_a_line_per_task_and_the_champion(first_run):
     for dag_id, tasks in (("dataops", DATAOPS), ("mlops", MLOPS)):
         for task in tasks:
             assert f"✓ {dag_id}.{task}" in first_run.stdout
-    assert "1 project without a label" in first_run.stdout
+    assert "1 row without a label" in first_run.stdout
     assert "champion" in first_run.stdout
 
 

@@ -197,7 +197,8 @@ def test_a_module_gets_the_training_rows_and_the_search_but_no_held_out_row_and_
     rows = dataset.load(settings, options["uri"]).train
     assert seen["rows"] == rows[["id", "title", "description", "tag"]].to_dict("list")
     params = seen["params"]
-    assert set(params) == {"rows", "folder", "classes", "seed", "threshold", "search"}
+    assert set(params) == {"rows", "folder", "id", "texts", "label", "classes", "seed", "threshold", "search"}
+    assert (params["id"], params["texts"], params["label"]) == ("id", ["title", "description"], "tag")
     assert params["classes"] == sorted(set(rows["tag"]))
     assert params["search"]["best_value"] == 0.75
     assert seen["at"] == params["folder"]

@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
-from tagifai import imports, model, persistence
+from tagifai import imports, persistence
 from tagifai.errors import TagifaiError
 
 

@@ -2,6 +2,7 @@ import csv
 import gzip
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -11,10 +12,11 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.dummy import DummyClassifier
 
-from tagifai import imports, model, persistence, registry
+from tagifai import imports, persistence, registry
 from tagifai.errors import TagifaiError
 from tagifai.predict import _answers, label, predict
 from tagifai.publish import publish
+from tagifai.settings import Columns
 
 NAME = "tagger"
 
@@ -376,3 +378,64 @@ def test_a_failure_leaves_the_old_output(settings, tmp_path):
     with pytest.raises(TagifaiError, match="does not exist"):
         predict(settings, source=str(tmp_path / "gone.csv"), target=str(target))
     assert target.read_text() == "old"
+
+
+TICKETS = Columns(id=None, texts=["Betreff", "Text, lang"], label="Größe")
+
+
+@pytest.fixture
+def tickets(make_settings, fit, params, projects, warehouse, postgres, monkeypatch):
+    """Settings of an application with other columns and text ids, whose champion is already loaded, and its model."""
+    settings = make_settings(warehouse={"type": "postgres", **warehouse})
+    settings = settings.model_copy(update={"columns": TICKETS, "sources": {"tickets": {}}, "namespace": "t"})
+    names = {"title": "Betreff", "description": "Text, lang", "tag": "Größe"}
+    texts = list(TICKETS.texts)
+    model = fit(params, projects.rename(columns=names), columns=texts, label="Größe", rest="sonst", threshold=0.3)
+    monkeypatch.setattr(registry, "champion", lambda settings: SimpleNamespace(name="tickets", version=3))
+    monkeypatch.setattr(registry, "load", lambda settings, champion: model)
+    monkeypatch.setattr(registry, "place", lambda settings, champion: {})
+    postgres.psql(
+        warehouse,
+        """
+        create schema t_marts;
+        create table t_marts.tickets_to_predict (id text, "Betreff" text, "Text, lang" text, is_labeled boolean);
+        insert into t_marts.tickets_to_predict values
+            ('000123', 'image pixels', null, true), ('-9', 'bert tokens', 'language', false), ('', 'x', null, false);
+        """,
+    )
+    return settings, model
+
+
+def test_the_candidate_and_the_predictions_have_the_columns_of_the_application(tickets, postgres, warehouse):
+    settings, model = tickets
+    facts = predict(settings)
+    assert (facts["rows"], facts["unlabeled"]) == (3, 2)
+    candidate = pd.read_parquet(facts["predictions"])
+    assert list(candidate) == ["id", "Betreff", "is_labeled", "Größe", "probability", "model_version"]
+    assert candidate["id"].tolist() == ["", "-9", "000123"]
+    assert candidate["Größe"].tolist()[1:] == ["natural-language-processing", "computer-vision"]
+    assert candidate.attrs["tags"] == sorted([*model.classes_, "sonst"])
+    assert published(settings, facts)["published"]
+    found = postgres.psql(warehouse, "select id, \"Größe\" from t_marts.predictions where id = '000123'")
+    assert found == [["000123", "computer-vision"]]
+
+
+def test_a_file_without_ids_gets_the_number_of_each_row(tickets, tmp_path, monkeypatch):
+    monkeypatch.setattr("tagifai.project_files.PIECE", 2)
+    (tmp_path / "a.csv").write_text('"Text, lang",Betreff\n,image pixels\nlanguage,bert tokens\n,image faces\n')
+    assert predict(tickets[0], source=str(tmp_path / "a.csv"), target=str(tmp_path / "b.jsonl"))["rows"] == 3
+    answers = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert [list(each) for each in answers] == [["row", "Größe", "probability"]] * 3
+    assert [(each["row"], each["Größe"]) for each in answers] == [
+        (1, "computer-vision"),
+        (2, "natural-language-processing"),
+        (3, "computer-vision"),
+    ]
+
+
+def test_a_champion_that_reads_other_columns_is_named_with_what_to_do(tickets):
+    columns = TICKETS.model_copy(update={"texts": ("Betreff",)})
+    with pytest.raises(
+        TagifaiError, match=r"version 3 .* reads Betreff, Text, lang, and columns\.texts has Betreff: train"
+    ):
+        predict(tickets[0].model_copy(update={"columns": columns}))

@@ -20,10 +20,12 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def configure(monkeypatch, tmp_path):
-    """Function that writes config/base.yaml with some values changed, and sets the environment."""
+    """Function that writes config/base.yaml and the application's file with some values changed, and sets the environment."""
 
     def configure(environment=ENVIRONMENT, **values):
         config = yaml.safe_load(settings.BASE_CONFIG.read_text())
+        for name, value in yaml.safe_load((settings.APPLICATIONS / "tagifai.yaml").read_text()).items():
+            config[name] = {**config.get(name, {}), **value} if isinstance(value, dict) else value
         for name, value in values.items():
             *path, last = name.split("__")
             section = config
@@ -129,3 +131,16 @@ def test_an_error_message_names_a_missing_or_broken_config_file(monkeypatch, tmp
     file.write_text("labels: [")
     with pytest.raises(TagifaiError, match=r"mine\.yaml is not YAML"):
         settings.load()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"texts": ["title", "Tag"]}, "tag is named twice: a column is for one thing"),
+        ({"id": None, "texts": ["ID"]}, "id is named twice"),
+        ({"label": "Probability"}, "probability is a column of the predictions: rename that of the source"),
+    ],
+)
+def test_columns_with_names_that_cannot_be_told_apart_are_refused(columns, message):
+    with pytest.raises(ValidationError, match=message):
+        settings.Columns(**{"id": "id", "texts": ["title"], "label": "tag"} | columns)
