@@ -323,7 +323,7 @@ def test_the_log_tells_what_is_run_and_how_long_it_takes(make_search, uri, a_min
     rows = len(dataset.load(settings, uri).train)
     start, first, second, end = [text for text in caplog.messages if text.startswith("worker 0")]
     assert start.startswith(f"worker 0: 3 trials on {rows} of {rows} training rows")
-    assert re.match(r"worker 0, trial 1 of 3: F1 0\.\d+ in \d+ s, about \d+ s left, with {", first)
+    assert re.match(r"worker 0, trial 1 of 3: F1 [01]\.\d+ in \d+ s, about \d+ s left, with {", first)
     assert re.match(r"worker 0, trial 2 of 3: ", second)
     assert end == "worker 0 stops: search.minutes (4) are over"
 
