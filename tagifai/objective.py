@@ -35,9 +35,9 @@ class OutOfTime(optuna.TrialPruned):
 class Objective:
     """Cross-validated weighted F1 of a trial's parameters on the training rows.
 
-    All trials share the same folds, and trials with the same vectoriser share its features of a fold, as far as there is
-    room. The n-grams of a text are the same in all folds, so they are counted once. A class with one row is trained in
-    each fold, not scored.
+    All trials share the same folds, and trials with the same vectoriser share its features of a fold, as far as there
+    is room. The n-grams of a text are the same in all folds, so they are counted once. A class with one row is trained
+    in each fold, not scored.
 
     Attributes:
         rows: how many rows a trial uses.
@@ -55,7 +55,11 @@ class Objective:
             TagifaiError: no class has two rows.
         """
         self._space, columns = settings.search.space, settings.columns
-        self._options = {"columns": columns.texts, "threshold": settings.threshold, "rest": settings.labels.rest}
+        self._options: dict[str, Any] = {
+            "columns": columns.texts,
+            "threshold": settings.threshold,
+            "rest": settings.labels.rest,
+        }
         train = sample(train, settings)
         self.rows = len(train)
         self.deadline: float | None = None
