@@ -103,7 +103,7 @@ class Objective:
             if not len(kept):
                 share = f"{params['max_df']:.0%} of the texts"
                 raise optuna.TrialPruned(f"all n-grams of {_named(params)} are in more than {share}")
-            features = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
+            features: tuple[Matrix, Matrix] = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
             self._cached += sum(matrix.nnz for matrix in features)
             if self._cached > MAX_CACHED:
                 self._features.clear()
