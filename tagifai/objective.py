@@ -24,6 +24,8 @@ Matrix = Any
 
 # Training rows of a trial at most: more take minutes a trial and hardly change which parameters are best.
 MAX_ROWS = 20_000
+# Numbers in the features that are kept for later trials, of 12 bytes each.
+MAX_CACHED = 50_000_000
 
 
 class OutOfTime(optuna.TrialPruned):
@@ -33,8 +35,9 @@ class OutOfTime(optuna.TrialPruned):
 class Objective:
     """Cross-validated weighted F1 of a trial's parameters on the training rows.
 
-    All trials share the same folds, and trials with the same vectoriser share its features of a fold. The n-grams of a
-    text are the same in all folds, so they are counted once. A class with one row is trained in each fold, not scored.
+    All trials share the same folds, and trials with the same vectoriser share its features of a fold, as far as there
+    is room. The n-grams of a text are the same in all folds, so they are counted once. A class with one row is trained
+    in each fold, not scored.
 
     Attributes:
         rows: how many rows a trial uses.
@@ -52,13 +55,19 @@ class Objective:
             TagifaiError: no class has two rows.
         """
         self._space, columns = settings.search.space, settings.columns
-        self._options = {"columns": columns.texts, "threshold": settings.threshold, "rest": settings.labels.rest}
+        self._options: dict[str, Any] = {
+            "columns": columns.texts,
+            "threshold": settings.threshold,
+            "rest": settings.labels.rest,
+        }
         train = sample(train, settings)
-        self.rows, self.deadline = len(train), None
+        self.rows = len(train)
+        self.deadline: float | None = None
         self._texts, self._labels = train[list(columns.texts)], train[columns.label].to_numpy(dtype=str)
         self._folds = _folds(self._labels, settings)
         self._counts: dict[tuple[str, str], Matrix] = {}
         self._features: dict[tuple[int, str, str], tuple[Matrix, Matrix]] = {}
+        self._cached = 0
 
     def __call__(self, trial: optuna.trial.BaseTrial) -> float:
         """Mean over the folds, 0 to 1.
@@ -94,7 +103,12 @@ class Objective:
             if not len(kept):
                 share = f"{params['max_df']:.0%} of the texts"
                 raise optuna.TrialPruned(f"all n-grams of {_named(params)} are in more than {share}")
-            self._features[key] = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
+            features: tuple[Matrix, Matrix] = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
+            self._cached += sum(matrix.nnz for matrix in features)
+            if self._cached > MAX_CACHED:
+                self._features.clear()
+                self._cached = 0
+            self._features[key] = features
         return self._features[key]
 
     def _counts_of(self, joiner: FunctionTransformer, params: dict[str, Any]) -> Matrix:

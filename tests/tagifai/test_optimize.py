@@ -185,7 +185,11 @@ def test_settings_that_change_the_objective_start_another_study(make_search, mak
     assert name_of(make_search(minutes=5), uri) == name_of(base, uri)
 
 
-def test_the_objective_is_the_cross_validated_score_of_the_model_itself(make_search, params, uri):
+@pytest.mark.parametrize("cached", [objective_module.MAX_CACHED, 100])
+def test_the_objective_is_the_cross_validated_score_of_the_model_itself_also_without_room_for_features(
+    make_search, params, uri, monkeypatch, cached
+):
+    monkeypatch.setattr(objective_module, "MAX_CACHED", cached)
     space = {"title_repeats": (1, 5), "char_ngram_max": (2, 3), "max_df": (0.1, 1.0), "char_max_features": (30, 1000)}
     settings = make_search(space=space)
     train = dataset.load(settings, uri).train
@@ -323,7 +327,7 @@ def test_the_log_tells_what_is_run_and_how_long_it_takes(make_search, uri, a_min
     rows = len(dataset.load(settings, uri).train)
     start, first, second, end = [text for text in caplog.messages if text.startswith("worker 0")]
     assert start.startswith(f"worker 0: 3 trials on {rows} of {rows} training rows")
-    assert re.match(r"worker 0, trial 1 of 3: F1 0\.\d+ in \d+ s, about \d+ s left, with {", first)
+    assert re.match(r"worker 0, trial 1 of 3: F1 [01]\.\d+ in \d+ s, about \d+ s left, with {", first)
     assert re.match(r"worker 0, trial 2 of 3: ", second)
     assert end == "worker 0 stops: search.minutes (4) are over"
 
