@@ -335,6 +335,7 @@ SYNC_terraform := --no-compile-bytecode
 
 # Install the application into its environment; built by the locked uv-build.
 INSTALL_tagifai = $(UV) pip install --quiet --no-deps --no-index --no-build-isolation \
-  --python $(ENV)/tagifai/bin/python --editable .
+  --python $(ENV)/tagifai/bin/python --editable . && $(ENV)/tagifai/bin/python requirements/mlflow_ui.py
+$(ENV)/tagifai/.ready: requirements/mlflow_ui.py
 # Compiles the analyser once: half a minute of processor time.
 INSTALL_zetasql = $(ENV)/zetasql/bin/python tests/sql/analyser.py </dev/null

@@ -261,7 +261,7 @@ def _log_model(
     mlflow: ModuleType, model: "Pipeline", example: "pd.DataFrame", *, requirements: list[str], tags: dict[str, str]
 ) -> "ModelInfo":
     with TemporaryDirectory() as folder:
-        package = Path(folder) / __package__
+        package = Path(folder) / "tagifai"
         package.mkdir()
         for module in MODEL_CODE:
             shutil.copy(Path(__file__).with_name(f"{module}.py"), package)

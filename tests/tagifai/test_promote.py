@@ -20,6 +20,7 @@ from tagifai.settings import Split
 from tagifai.snapshot import COLUMNS, hash_of
 
 ROOT = Path(__file__).resolve().parents[2]
+UI = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
 
 
 @pytest.fixture
@@ -352,6 +353,7 @@ def promote_and_die(step, settings, uri, folder):
         "after PUT model.skops",
         "before POST mlflow/model-versions/create",
         "after POST mlflow/model-versions/create",
+        "after POST mlflow/model-versions/set-tag",
         "before POST mlflow/registered-models/alias",
         "after POST mlflow/registered-models/alias",
     ],
@@ -430,6 +432,16 @@ def test_mlflow_takes_a_metric_of_any_label_and_no_two_have_the_same_name(connec
             mlflow.log_metrics({name: float(number) for number, name in enumerate(names.values())})
     assert client.get_run(run.info.run_id).data.metrics == {name: float(n) for n, name in enumerate(names.values())}
     assert registry.metric_name("f1_of_natural-language-processing") == "f1_of_natural-language-processing"
+
+
+def test_mlflow_s_page_starts_with_model_training_and_without_the_note_on_usage_statistics(mlflow_url):
+    page = requests.get(mlflow_url, timeout=60).text
+    for key, value in (("workflowType", r'"\"machine_learning\""'), ("telemetry.info.alert.dismissed", '"true"')):
+        assert page.count(f'"mlflow.{key}_v1": {value}') == 1
+        # The names by which the UI knows them.
+        assert any(f'"mlflow.{key}"' in script.read_text("utf-8") for script in UI.glob("main.*.js"))
+    # Else they would come after the UI has read them.
+    assert page.index("localStorage") < page.index("src=")
 
 
 def test_mlflow_sends_no_usage_statistics():
