@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from tagifai.settings import Labels
 
-OTHER = "other"
 # As in dbt_transforms/macros/clean.sql: Unicode's white space, the zero-width space and the byte-order mark.
 WHITE_SPACE = (
     "\t\n\u000b\u000c\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b"

@@ -116,15 +116,15 @@ def edit(stack):
 
 
 def test_an_edit_takes_effect_without_a_rebuild(stack, edit):
-    edit("airflow/dags/dataops.py", 'tags=["dataops"]', 'tags=["dataops", "edited"]')
+    edit("airflow/dags/pipeline/graph.py", '"tags": [name, ', '"tags": ["edited", name, ')
     with stack.airflow() as airflow:
         wait_until(lambda: "edited" in [tag["name"] for tag in airflow.get("/dags/dataops").json()["tags"]])
-    edit("config/base.yaml", "min_freq: 50", "min_freq: 51")
-    edit("tagifai/labels.py", 'OTHER = "other"', 'OTHER = "another"')
-    code = "from tagifai import labels, settings; print(labels.OTHER, settings.load().labels.min_freq)"
+    edit("config/applications/tagifai.yaml", "min_freq: 50", "min_freq: 51")
+    edit("tagifai/labels.py", "NAMED = 10", "NAMED = 11")
+    code = "from tagifai import labels, settings; print(labels.NAMED, settings.load().labels.min_freq)"
     python = "/opt/mlops/var/env/tagifai/bin/python"
     seen = stack.compose("exec", "-T", "airflow-scheduler", "entrypoint", python, "-c", code).stdout
-    assert seen.split()[-2:] == ["another", "51"]
+    assert seen.split()[-2:] == ["11", "51"]
 
 
 def test_after_a_kill_of_every_service_a_run_triggered_by_rest_ends_with_the_same_tables_and_champion(stack, first_run):

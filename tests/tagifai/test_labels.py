@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import labels as gates
 from tagifai.labels import WHITE_SPACE, classify, normal_form, notes
 from tagifai.settings import Labels
 
@@ -46,6 +47,11 @@ def test_the_normal_form_is_that_of_itself_and_of_all_canonical_forms_with_blank
 )
 def test_spellings_that_differ_in_case_canonical_form_and_blanks_have_one_normal_form(spellings):
     assert len({normal_form(each) for each in spellings}) == 1
+
+
+@given(st.text(max_size=300))
+def test_the_gates_have_the_same_normal_form(label):
+    assert gates.normal_form(label) == normal_form(label)
 
 
 def test_labels_that_differ_otherwise_have_different_normal_forms():

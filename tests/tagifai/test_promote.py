@@ -17,7 +17,7 @@ from tagifai.errors import TagifaiError
 from tagifai.evaluate import measure
 from tagifai.promote import promote
 from tagifai.settings import Split
-from tagifai.snapshot import COLUMNS, hash_of
+from tagifai.snapshot import columns_of, hash_of
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
@@ -138,7 +138,7 @@ def test_both_sides_of_the_split_are_data_sets_of_the_run(connected, uri, good, 
         assert found[use].dataset.name == f"labeled_projects {side} rows"
         assert mlflow.data.get_source(found[use]).uri == uri
         columns = json.loads(found[use].dataset.schema)["mlflow_colspec"]
-        assert [column["name"] for column in columns] == list(COLUMNS)
+        assert [column["name"] for column in columns] == list(columns_of(connected.columns))
 
 
 def test_mlflow_serves_the_registered_model(connected, uri, good, projects):
