@@ -52,13 +52,20 @@ def _best_trial(settings: Settings, facts: Facts, options: Facts) -> Facts:
     trials, run = found["trials"], sum(trial["new"] for trial in found["history"])
     study = {"name": name, "trials": trials, "run": run, "reused": run == 0}
     told = f"{run} run now" if run else "all reused from an earlier run"
+    notes = [*facts["data"]["notes"], *found["notes"]]
+    headlines = {"trials": f"{trials}, {told}"} | ({"to know": "; ".join(notes)} if notes else {})
     return {
         "rows_in": facts["train_rows"],
         "note": f"the best of {_count(trials, 'trial')}, cross-validated F1 {found['best_value']:.3f}",
-        "headlines": {"trials": f"{trials}, {told}"},
-        "sections": [_trials(study, facts["snapshot"], found)],
+        "headlines": headlines,
+        "sections": [*_notes(notes), _trials(study, facts["snapshot"], found)],
         "summary": {"study": study},
     }
+
+
+def _notes(notes: list[str]) -> list[Facts]:
+    rows = [[f"{note[:1].upper()}{note[1:]}."] for note in notes]
+    return [{"title": "To know about the data and the search", "columns": ["Note"], "rows": rows}] if notes else []
 
 
 def _trials(study: Facts, snapshot: str, found: Findings) -> Facts:

@@ -30,10 +30,11 @@ def report(settings):
 def train_report(settings, report):
     """Function that gives the report of train for a study with some trials."""
 
-    def train_report(*trials):
+    def train_report(*trials, notes=(), searched=()):
         found = {"trials": len(trials), "best_value": max(each["value"] for each in trials), "best_params": {}}
-        findings.write(settings, "s-1", {**found, "train_rows": 596, "history": list(trials)})
-        return report("train", {"train_rows": 596, "snapshot": SNAPSHOT}, study="s-1", uri="…")
+        findings.write(settings, "s-1", {**found, "train_rows": 596, "history": list(trials), "notes": list(searched)})
+        facts = {"train_rows": 596, "snapshot": SNAPSHOT, "data": {"notes": list(notes)}}
+        return report("train", facts, study="s-1", uri="…")
 
     return train_report
 
@@ -53,6 +54,12 @@ def test_every_command_has_a_report():
 def test_extract_names_the_snapshot(report):
     facts = {"snapshot": SNAPSHOT, "uri": "…", "rows": 760}
     assert report("extract", facts) == {"rows_in": 760, "rows_out": 760, "note": "snapshot 0123456789ab"}
+
+
+def test_train_tells_what_to_know_about_the_data_and_the_search(train_report):
+    made = train_report(trial(0, 0.9), notes=["classes that no row has: x"], searched=["the budget is over"])
+    assert made["headlines"]["to know"] == "classes that no row has: x; the budget is over"
+    assert made["sections"][0]["rows"] == [["Classes that no row has: x."], ["The budget is over."]]
 
 
 @pytest.mark.parametrize(("run", "note"), [(10, "10 trials run"), (1, "1 trial run"), (0, "no trial was left to run")])
