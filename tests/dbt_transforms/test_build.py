@@ -15,9 +15,9 @@ PUBLISHED = "select * from marts.labeled_projects order by id"
 @pytest.fixture(scope="module")
 def builds(sources):
     """Builds and their outcome: one that cannot write its page, two that fail on bad rows, one that succeeds."""
-    seen, docs = SimpleNamespace(), sources.var / "dbt" / "docs"
+    seen, docs = SimpleNamespace(), sources.var / "dbt" / "docs" / "tagifai"
     files = sorted((ROOT / "dbt_transforms").rglob("*"))
-    docs.parent.mkdir()
+    docs.parent.mkdir(parents=True)
     docs.touch()
     seen.without_page = sources.run("build")
 
@@ -29,7 +29,9 @@ def builds(sources):
     sources.sql("insert into raw.tags (id, tag) values (1, 'mlops')")
     sources.sql("insert into raw.tags (id, tag) select null, 'mlops' from generate_series(1, 7)")
     seen.message = sources.fail("build", status=1)
-    seen.duplicates = sources.sql(Path(re.search(r"in (\S+unique_stg_tags_id\S+) finds", seen.message)[1]).read_text())
+    seen.duplicates = sources.sql(
+        Path(re.search(r"in (\S+unique_stg_labels__id_\S+) finds", seen.message)[1]).read_text()
+    )
     seen.after = sources.sql(CANDIDATE), sources.sql(PUBLISHED)
     seen.page = (docs / "index.html").read_text()
 
@@ -39,12 +41,18 @@ def builds(sources):
         insert into raw.tags (id, tag) values (4, 'mlops'), (5, 'mlops'), (6, ' ');
     """)
     seen.blank = sources.fail("build", status=1)
-    seen.log = (sources.var / "dbt" / "logs" / "dbt.log").read_text()
+    seen.log = (sources.home / "logs" / "dbt.log").read_text()
 
     sources.sql("delete from raw.projects where id > 3; delete from raw.tags where id between 4 and 6")
     seen.facts = sources.run("build")
+    seen.unit_tests = sources.dbt("test", "--select", "test_type:unit")
     seen.made = sorted(set((ROOT / "dbt_transforms").rglob("*")) - set(files))
     return seen
+
+
+def test_the_unit_tests_of_the_models_pass(builds):
+    assert {name: result.message for name, result in builds.unit_tests.items() if result.status != "pass"} == {}
+    assert len(builds.unit_tests) == 6
 
 
 def test_the_candidate_is_the_tagged_projects_with_clean_texts(builds, sources):

@@ -1,8 +1,8 @@
 """What a task's settings are about: its application, and its own names in a smoke run.
 
-A smoke run has the configuration `{"smoke": true}`, and datasets, a model and a folder of its own. All its tasks run, so
-everything is tried out; but nothing that others read is published, no champion of theirs is promoted, and no asset event
-starts another DAG.
+A smoke run has the configuration `{"smoke": true}`, and datasets, a model and a folder of its own. All its tasks run,
+so everything is tried out; but nothing that others read is published, no champion of theirs is promoted, and no asset
+event starts another DAG.
 """
 
 import os
