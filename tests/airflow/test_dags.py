@@ -237,7 +237,8 @@ from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 bag = DagBag({str(DAGS / "dataops.py")!r}, bundle_path=Path({str(DAGS)!r}))
-Path(sys.argv[1]).write_text(json.dumps({{name: DagSerialization.to_dict(dag) for name, dag in bag.dags.items()}}))
+made = {{name: DagSerialization.to_dict(dag) for name, dag in bag.dags.items()}}
+Path(sys.argv[1]).write_text(json.dumps(made, sort_keys=True))
 """
     environment, found = os.environ | {"PYTHONPATH": str(DAGS)}, []
     for number in range(2):

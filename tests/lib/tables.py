@@ -42,6 +42,12 @@ class Kind:
             [value or "" for value in row] for row in warehouse.sql(f"select {texts} from {self.prefix}{table}")
         )
 
+    def numbers(self, count):
+        """A `from` with the numbers `n` from 1 on."""
+        return (
+            f"from unnest(generate_array(1, {count})) as n" if self.types else f"from generate_series(1, {count}) as n"
+        )
+
     def name(self, column):
         """A quoted name."""
         return f"{self.quote}{column.replace(self.quote, 2 * self.quote)}{self.quote}"
