@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.artifacts.schemas.run import RunExecutionResult, RunResult
@@ -68,10 +69,12 @@ class Settings(BaseSettings):
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment variables first, then the config files; a later one counts more."""
-        # Where Airflow is not, the variables have everything.
-        files = (os.environ.get("MLOPS_CONFIG") or FILES).replace(
-            "{application}", os.environ.get("MLOPS_APPLICATION") or "tagifai"
-        )
+        files = os.environ.get("MLOPS_CONFIG") or FILES
+        # Where Airflow is not, there are no files, and the variables have everything.
+        base = Path(files.split(os.pathsep)[0])
+        if "{application}" in files and base.exists():
+            name = os.environ.get("MLOPS_APPLICATION") or yaml.safe_load(base.read_text())["applications"][0]
+            files = files.replace("{application}", name)
         merged = YamlConfigSettingsSource(settings_cls, yaml_file=files.split(os.pathsep), deep_merge=True)
         return named["init_settings"], named["env_settings"], merged
 

@@ -4,12 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-DAGS = Path(__file__).resolve().parents[2] / "airflow" / "dags"
+from tests.conftest import ROOT, application_config
+
+DAGS = ROOT / "airflow" / "dags"
 GRAPHS = {
     "dataops": {
         "extract_and_load_projects": {"validate_projects"},
@@ -34,6 +35,28 @@ GRAPHS = {
     },
     "watch": {"wait_for_change": set()},
 }
+# A second application, with one source file.
+TICKETS = {
+    "application": "tickets",
+    "namespace": "tickets",
+    "source": "data",
+    "sources": {"tickets": {"file": "tickets.csv", "columns": {"Headline Text": "text", "Thema": "text"}}},
+    "columns": {"id": None, "texts": ["Headline Text"], "label": "Thema"},
+    "search": {"workers": 3},
+    "model": {"name": "tickets"},
+}
+TICKETS_GRAPHS = {
+    "dataops_tickets": {
+        "extract_and_load_tickets": {"validate_tickets"},
+        "validate_tickets": {"transform"},
+        "transform": {"validate_transforms", "validate_tickets_to_predict"},
+        "validate_transforms": {"publish"},
+        "validate_tickets_to_predict": {"publish"},
+        "publish": set(),
+    },
+    "mlops_tickets": GRAPHS["mlops"],
+    "watch_tickets": GRAPHS["watch"],
+}
 OWNERS = {"dataops": "data", "mlops": "machine-learning", "watch": "data"}
 
 
@@ -55,12 +78,11 @@ def load(name):
 
 @pytest.fixture
 def configure(monkeypatch, tmp_path):
-    """Function that overrides settings of config/base.yaml."""
-    base = yaml.safe_load((DAGS.parents[1] / "config" / "base.yaml").read_text())
+    """Function that overrides settings of the example application."""
     path = tmp_path / "config.yaml"
 
     def override(**settings):
-        path.write_text(yaml.safe_dump(base | settings))
+        path.write_text(yaml.safe_dump(application_config(**settings), sort_keys=False))
         monkeypatch.setenv("MLOPS_CONFIG", str(path))
 
     return override
@@ -149,6 +171,83 @@ def test_loading_the_dags_imports_neither_great_expectations_nor_without_the_wat
     imported = set(done.stdout.split())
     assert "great_expectations_provider" in imported
     assert not {"great_expectations", "pandas", "pipeline.gate", "pipeline.watch", "pipeline.source"} & imported
+
+
+@pytest.fixture
+def applications(monkeypatch, tmp_path, watched):
+    """The example application and a second one."""
+    files = {name: tmp_path / f"{name}.yaml" for name in ("base", "tagifai", "tickets")}
+    base = yaml.safe_load((ROOT / "config" / "base.yaml").read_text()) | {"applications": ["tagifai", "tickets"]}
+    files["base"].write_text(yaml.safe_dump(base, sort_keys=False))
+    files["tagifai"].write_text((ROOT / "config" / "applications" / "tagifai.yaml").read_text())
+    files["tickets"].write_text(yaml.safe_dump(TICKETS, sort_keys=False))
+    monkeypatch.setenv("MLOPS_CONFIG", f"{files['base']}{os.pathsep}{tmp_path / '{application}.yaml'}")
+    return files
+
+
+def test_each_application_has_its_graphs(applications):
+    graphs = {
+        dag.dag_id: {task.task_id: task.downstream_task_ids for task in dag.tasks}
+        for name in GRAPHS
+        for dag in read(name).values()
+    }
+    assert graphs == GRAPHS | TICKETS_GRAPHS
+
+
+def test_the_graphs_of_a_second_application_have_its_checkpoints_connections_assets_and_settings(applications):
+    from airflow.sdk import Asset
+
+    dataops, mlops = (read(name)[f"{name}_tickets"] for name in ("dataops", "mlops"))
+    checkpoints = {task.task_id: task.checkpoint for task in dataops.tasks if hasattr(task, "checkpoint")}
+    assert checkpoints == {
+        "validate_tickets": "tickets",
+        "validate_transforms": "labeled_tickets",
+        "validate_tickets_to_predict": "tickets_to_predict",
+    }
+    assert "~ 'tickets_tickets']" in dataops.get_task("extract_and_load_tickets").connection_id
+    assert dataops.get_task("publish").outlets == [Asset("tickets_labeled_tickets")]
+    assert mlops.timetable.asset_condition.objects == (Asset("tickets_labeled_tickets"),)
+    assert dataops.schedule.asset_condition.objects == (Asset("tickets_source"),)
+    assert len(mlops.get_task("optimize").expand_input.value["command"]) == 3
+
+
+def test_a_task_has_the_settings_of_its_application_whatever_is_first(applications, monkeypatch):
+    from types import SimpleNamespace
+
+    from pipeline.settings import Settings
+
+    # Set back after the test.
+    monkeypatch.setenv("MLOPS_APPLICATION", "tagifai")
+    task = read("dataops")["dataops_tickets"].get_task("validate_tickets")
+    task._pre_execute_hook({"dag_run": SimpleNamespace(conf=None), "task": task})
+    assert (Settings().application, Settings().labeled) == ("tickets", "labeled_tickets")
+    monkeypatch.delenv("MLOPS_APPLICATION")
+    assert Settings().application == "tagifai"
+
+
+def test_the_settings_of_an_application_are_over_when_its_graphs_are_made(applications):
+    read("dataops")
+    assert "MLOPS_APPLICATION" not in os.environ
+
+
+def test_two_processes_make_the_same_of_a_file(applications):
+    code = f"""
+import json, sys
+from pathlib import Path
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag({str(DAGS / "dataops.py")!r}, bundle_path=Path({str(DAGS)!r}))
+made = {{name: DagSerialization.to_dict(dag) for name, dag in bag.dags.items()}}
+Path(sys.argv[1]).write_text(json.dumps(made, sort_keys=True))
+"""
+    environment, found = os.environ | {"PYTHONPATH": str(DAGS)}, []
+    for number in range(2):
+        file = applications["base"].with_name(f"{number}.json")
+        subprocess.run([sys.executable, "-c", code, file], env=environment, check=True, capture_output=True)
+        found.append(file.read_text())
+    assert found[0] == found[1]
+    # Of an object in memory.
+    assert " at 0x" not in found[0]
 
 
 def test_the_search_is_mapped_over_the_configured_number_of_workers(configure):

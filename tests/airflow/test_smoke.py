@@ -21,13 +21,17 @@ BIGQUERY |= {"maximum_bytes_billed": "1", "job_timeout": "1"}
 @pytest.fixture
 def on_bigquery(monkeypatch):
     """Settings of a place on BigQuery, in the environment of this test alone."""
-    for name in ("MLOPS_MODEL__NAME", "MLOPS_SEARCH__TRIALS"):
+    for name in ("MLOPS_APPLICATION", "MLOPS_MODEL__NAME", "MLOPS_SEARCH__TRIALS"):
         # Restored at the end, whatever the code sets.
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
     for name, value in BIGQUERY.items():
         monkeypatch.setenv(f"MLOPS_WAREHOUSE__{name.upper()}", value)
     monkeypatch.setenv("MLOPS_ARTIFACTS", "gs://ours/mlops")
+
+
+def enter(context):
+    smoke.enter(context, application="tagifai")
 
 
 def context_of(conf, outlets=("an asset",)):
@@ -37,12 +41,12 @@ def context_of(conf, outlets=("an asset",)):
 @pytest.mark.parametrize("conf", [None, {}, {"smoke": False}])
 def test_other_runs_keep_their_settings_and_their_asset_events(on_bigquery, conf):
     before, context = Settings(), context_of(conf)
-    smoke.enter(context)
+    enter(context)
     assert (Settings(), context["task"].outlets) == (before, ["an asset"])
 
 
 def test_a_smoke_run_has_datasets_a_model_and_a_folder_of_its_own(on_bigquery):
-    smoke.enter(context_of({"smoke": True}))
+    enter(context_of({"smoke": True}))
     settings = Settings()
     assert settings.warehouse.prefix == "staging_smoke_"
     assert (settings.model.name, settings.artifacts) == ("smoke_tagifai", "gs://ours/mlops/smoke")
@@ -65,14 +69,14 @@ def test_a_command_in_a_pod_has_each_setting_of_the_warehouse_for_dbt():
 
 def test_entering_twice_in_one_process_is_entering_once(on_bigquery):
     for _ in range(2):
-        smoke.enter(context_of({"smoke": True}))
+        enter(context_of({"smoke": True}))
     assert Settings().warehouse.prefix == "staging_smoke_"
     assert Settings().artifacts == "gs://ours/mlops/smoke"
 
 
 def test_a_smoke_run_causes_no_asset_event(on_bigquery):
     context = context_of({"smoke": True})
-    smoke.enter(context)
+    enter(context)
     assert context["task"].outlets == []
 
 
@@ -80,8 +84,9 @@ def test_a_smoke_run_on_another_warehouse_fails_at_once(monkeypatch):
     postgres = {"type": "postgres", "host": "h", "port": "1", "database": "d", "user": "u", "password": "p"}
     for name, value in postgres.items():
         monkeypatch.setenv(f"MLOPS_WAREHOUSE__{name.upper()}", value)
+    monkeypatch.setenv("MLOPS_APPLICATION", "tagifai")
     with pytest.raises(AirflowFailException, match="needs datasets of its own"):
-        smoke.enter(context_of({"smoke": True}))
+        enter(context_of({"smoke": True}))
 
 
 @pytest.mark.parametrize("name", ["dataops", "mlops"])
@@ -91,7 +96,7 @@ def test_every_task_of_the_graphs_enters_the_smoke_run(name):
     for task in DagBag(str(DAGS / f"{name}.py"), bundle_path=DAGS).dags[name].tasks:
         arguments = getattr(task, "partial_kwargs", None)
         entered = arguments["pre_execute"] if arguments else task._pre_execute_hook
-        assert entered.__name__ == "enter", task.task_id
+        assert (entered.func, entered.keywords) == (smoke.enter, {"application": "tagifai"}), task.task_id
 
 
 @pytest.mark.parametrize(("conf", "found"), [(None, "1"), ({}, "1"), ({"smoke": True}, "2")])

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.conftest import ROOT, PostgresServer, warehouse_env
+from tests.conftest import ROOT, PostgresServer, application_config, warehouse_env
 
 TRANSFORM = ROOT / "dbt_transforms" / "transform.py"
 _spec = importlib.util.spec_from_file_location("transform", TRANSFORM)
@@ -29,6 +30,18 @@ class Warehouse:
     database: dict
     var: Path
     folder: Path
+    application: str = "tagifai"
+
+    @property
+    def home(self):
+        """The folder of dbt's files."""
+        return self.var / "dbt" / self.application
+
+    def configure(self, name, **sections):
+        """Make an application with these sections in place of the example's the current one."""
+        self.application = name
+        config = application_config() | {"application": name, **sections}
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def sql(self, statements):
         """Rows of the last statement, as text."""
@@ -37,7 +50,18 @@ class Warehouse:
     @property
     def environment(self):
         """Environment variables of the command."""
-        return {**warehouse_env(self.database), "MLOPS_VAR": str(self.var)}
+        return {**self.warehouse, **self.config, "MLOPS_VAR": str(self.var)}
+
+    @property
+    def warehouse(self):
+        """Environment variables that say where the warehouse is."""
+        return warehouse_env(self.database)
+
+    @property
+    def config(self):
+        """Environment variables that say which settings count."""
+        own = self.folder / "config.yaml"
+        return {"MLOPS_CONFIG": str(own)} if own.exists() else {}
 
     def start(self, verb):
         """Start the command as a process, outside the repository; its result goes to a file."""
@@ -45,17 +69,26 @@ class Warehouse:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, env=os.environ | self.environment, cwd=self.folder, **pipes)
 
+    @contextlib.contextmanager
+    def here(self):
+        """A block in which this process is like the command's; gives its patch."""
+        with pytest.MonkeyPatch.context() as patch, contextlib.chdir(self.folder):
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            yield patch
+
+    def dbt(self, *command):
+        """Results of a command of dbt, by the name of their node."""
+        with self.here():
+            ended, _ = transform._dbt(self.home, *command)
+        assert ended.exception is None
+        return {result.node.name: result for result in ended.result.results}
+
     def call(self, verb):
         """Run the command in this process, which has dbt imported already; returns its status and its errors."""
         result, errors = self.folder / f"{verb}.json", io.StringIO()
         result.unlink(missing_ok=True)
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            contextlib.chdir(self.folder),
-            contextlib.redirect_stderr(errors),
-        ):
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
+        with self.here() as patch, contextlib.redirect_stderr(errors):
             patch.setattr(sys, "argv", ["transform.py", verb, "--result", str(result)])
             try:
                 transform.main()
@@ -78,7 +111,7 @@ class Warehouse:
     def failure(self, verb, errors):
         """Message of a run that failed, given what it wrote to stderr."""
         assert "Traceback" not in errors
-        result, log = self.result(verb), str(self.var / "dbt" / "logs" / "dbt.log")
+        result, log = self.result(verb), str(self.home / "logs" / "dbt.log")
         message = errors.splitlines()[-1]
         assert result == {"error": message, "report": {"note": message, "links": {"dbt log": log}}}
         return message

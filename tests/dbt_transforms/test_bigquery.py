@@ -64,8 +64,8 @@ class Warehouse(PostgresWarehouse):
         return self.project.sql(statements)
 
     @property
-    def environment(self):
-        return {**self.project.environment, "MLOPS_VAR": str(self.var)}
+    def warehouse(self):
+        return self.project.environment
 
 
 def fill(project):
@@ -143,11 +143,17 @@ def test_published_tables_have_the_partitions_clusters_and_labels_of_the_candida
 
 def test_the_commands_report_the_same_as_on_postgres_and_the_bytes_billed(bigquery):
     build, again, publish, _ = bigquery.told
-    assert (build["models"], build["tests"], build["rows"]) == (4, 23, 8)
-    assert {key: again[key] for key in ("models", "tests", "rows")} == {"models": 4, "tests": 23, "rows": 8}
+    assert (build["models"], build["tests"], build["rows"]) == (4, 15, 8)
+    assert {key: again[key] for key in ("models", "tests", "rows")} == {"models": 4, "tests": 15, "rows": 8}
     assert publish["rows"] == {"labeled_projects": 8, "projects_to_predict": 10}
     assert "bytes_billed" not in build | publish
     assert all(isinstance(told["report"]["bytes_billed"], int) for told in bigquery.told)
+
+
+def test_the_unit_tests_of_the_models_pass(bigquery):
+    tests = bigquery.dbt("test", "--select", "test_type:unit")
+    assert {name: result.message for name, result in tests.items() if result.status != "pass"} == {}
+    assert len(tests) == 6
 
 
 def test_a_view_on_a_published_table_lives_on(bigquery):

@@ -15,9 +15,9 @@ PUBLISHED = "select * from marts.labeled_projects order by id"
 @pytest.fixture(scope="module")
 def builds(sources):
     """Builds and their outcome: one that cannot write its page, two that fail on bad rows, one that succeeds."""
-    seen, docs = SimpleNamespace(), sources.var / "dbt" / "docs"
+    seen, docs = SimpleNamespace(), sources.var / "dbt" / "docs" / "tagifai"
     files = sorted((ROOT / "dbt_transforms").rglob("*"))
-    docs.parent.mkdir()
+    docs.parent.mkdir(parents=True)
     docs.touch()
     seen.without_page = sources.run("build")
 
@@ -29,7 +29,9 @@ def builds(sources):
     sources.sql("insert into raw.tags (id, tag) values (1, 'mlops')")
     sources.sql("insert into raw.tags (id, tag) select null, 'mlops' from generate_series(1, 7)")
     seen.message = sources.fail("build", status=1)
-    seen.duplicates = sources.sql(Path(re.search(r"in (\S+unique_stg_tags_id\S+) finds", seen.message)[1]).read_text())
+    seen.duplicates = sources.sql(
+        Path(re.search(r"in (\S+unique_stg_labels__id_\S+) finds", seen.message)[1]).read_text()
+    )
     seen.after = sources.sql(CANDIDATE), sources.sql(PUBLISHED)
     seen.page = (docs / "index.html").read_text()
 
@@ -39,17 +41,23 @@ def builds(sources):
         insert into raw.tags (id, tag) values (4, 'mlops'), (5, 'mlops'), (6, ' ');
     """)
     seen.blank = sources.fail("build", status=1)
-    seen.log = (sources.var / "dbt" / "logs" / "dbt.log").read_text()
+    seen.log = (sources.home / "logs" / "dbt.log").read_text()
 
     sources.sql("delete from raw.projects where id > 3; delete from raw.tags where id between 4 and 6")
     seen.facts = sources.run("build")
+    seen.unit_tests = sources.dbt("test", "--select", "test_type:unit")
     seen.made = sorted(set((ROOT / "dbt_transforms").rglob("*")) - set(files))
     return seen
 
 
+def test_the_unit_tests_of_the_models_pass(builds):
+    assert {name: result.message for name, result in builds.unit_tests.items() if result.status != "pass"} == {}
+    assert len(builds.unit_tests) == 6
+
+
 def test_the_candidate_is_the_tagged_projects_with_clean_texts(builds, sources):
     assert sources.sql(CANDIDATE) == [
-        ["1", "2020-02-20 06:43:18", "Graph nets", "Two\n\nlines", "mlops"],
+        ["1", "2020-02-20 06:43:18", "Graph nets", "Two\n\nlines", "MLOps"],
         ["2", "2020-02-21 00:00:00", "Überblick", "B", "computer-vision"],
     ]
 
@@ -62,11 +70,9 @@ def test_all_projects_are_to_predict_also_without_a_tag(builds, sources):
     ]
 
 
-@pytest.mark.parametrize("column", ["title", "description", "tag"])
-def test_a_blank_text_of_a_labelled_project_stops_the_build(builds, column):
-    assert f"Failure in test not_null_labeled_projects_{column} " in builds.log
-    # Of five, with the two of projects_to_predict.
-    assert builds.blank.endswith(" And 2 more.")
+@pytest.mark.parametrize("test", ["labeled__title_", "labeled__tag_", "to_predict__title_"])
+def test_a_blank_first_text_or_label_stops_the_build(builds, test):
+    assert f"Failure in test not_null_{test} " in builds.log
 
 
 def test_a_build_makes_the_candidates_and_their_views_and_nothing_else(builds, sources):
@@ -84,22 +90,22 @@ def test_a_build_makes_the_candidates_and_their_views_and_nothing_else(builds, s
 
 
 def test_a_build_returns_and_reports_what_it_made_with_its_warnings(builds, sources):
-    # 17 data tests and 6 unit tests, one of which warns of the tag without project.
-    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (4, 22, 2)
+    # Of 15 tests, one warns of the tag without project.
+    assert (builds.facts["models"], builds.facts["tests"], builds.facts["rows"]) == (4, 14, 2)
     (warning,) = builds.facts["warnings"]
-    assert "relationships_stg_tags" in warning
+    assert "relationships_stg_labels" in warning
     assert "Got 1 result" in warning
     assert builds.facts["report"] == {
         "rows_out": 2,
-        "note": "4 dbt models; 22 dbt tests passed",
-        "links": {"dbt docs": str(sources.var / "dbt" / "docs" / "index.html")},
+        "note": "4 dbt models; 14 dbt tests passed",
+        "links": {"dbt docs": str(sources.var / "dbt" / "docs" / "tagifai" / "index.html")},
         "sections": [{"title": "Warnings of dbt", "columns": ["Warning"], "rows": [[warning]]}],
     }
 
 
 def test_a_failed_test_stops_the_build_and_leaves_the_tables_as_they_were(builds):
     said = (
-        "test unique_stg_tags_id failed: Got 1 result, configured to fail if != 0, such as unique_field 1, n_records 2."
+        "test unique_stg_labels__id_ failed: Got 1 result, configured to fail if != 0, such as unique_field 1, n_records 2."
     )
     assert said in builds.message
     assert builds.duplicates == [["1", "2"]]
@@ -107,7 +113,7 @@ def test_a_failed_test_stops_the_build_and_leaves_the_tables_as_they_were(builds
 
 
 def test_a_failed_test_shows_five_rows_at_most(builds):
-    assert "test not_null_stg_tags_id failed: Got 7 results" in builds.message
+    assert "test not_null_stg_labels__id_ failed: Got 7 results" in builds.message
     assert builds.message.count("id null") == 5
 
 
@@ -123,7 +129,7 @@ def test_a_warehouse_that_does_not_answer_is_named(warehouse):
 
 
 def test_the_documentation_is_one_page_that_holds_the_project_and_the_tables_it_made(builds, sources):
-    docs = sources.var / "dbt" / "docs"
+    docs = sources.var / "dbt" / "docs" / "tagifai"
     assert os.listdir(docs) == ["index.html"]
     # The two artifacts within the page: what the project says, and what the warehouse has.
     text = (docs / "index.html").read_text()
@@ -132,10 +138,10 @@ def test_the_documentation_is_one_page_that_holds_the_project_and_the_tables_it_
     assert text[end:].startswith(",catalog:")
     catalog = json.JSONDecoder().raw_decode(text, end + len(",catalog:"))[0]
     assert manifest["metadata"]["send_anonymous_usage_stats"] is False
-    table = "model.transforms.labeled_projects"
+    table = "model.transforms.labeled"
     assert manifest["nodes"][table]["description"]
     assert catalog["nodes"][table]["columns"]["created_on"]["type"] == "timestamp without time zone"
-    assert catalog["sources"].keys() == {"source.transforms.raw.projects", "source.transforms.raw.tags"}
+    assert catalog["sources"].keys() == {"source.transforms.raw.texts", "source.transforms.raw.labels"}
 
 
 def test_the_documentation_of_an_earlier_build_stays_if_a_build_fails(builds):

@@ -31,6 +31,11 @@ class Place:
     var: Path
     config: Path
 
+    @property
+    def warehouse(self):
+        """Environment variables that say where the warehouse is."""
+        return warehouse_env(self.database)
+
     def sql(self, statements):
         """Rows of the last statement, as text."""
         return self.server.psql(self.database, statements)
@@ -39,7 +44,17 @@ class Place:
         """Override settings of a section of the config, given by the names on the way to it."""
         config = yaml.safe_load(self.config.read_text())
         functools.reduce(dict.__getitem__, section, config).update(settings)
-        self.config.write_text(yaml.safe_dump(config))
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    @property
+    def results(self):
+        """The folder of validation results."""
+        return self.var / "great_expectations" / "validations" / "tagifai"
+
+    @property
+    def docs(self):
+        """The folder of the data docs."""
+        return self.var / "great_expectations" / "data_docs" / "tagifai"
 
     def run(self, checkpoint, file=None):
         """Run a checkpoint in this process."""
@@ -55,23 +70,31 @@ def database(postgres):
     return postgres.database()
 
 
-@pytest.fixture
-def place(postgres, database, tmp_path, monkeypatch):
-    """Five good projects with tags in every table."""
-    place = Place(postgres, database, tmp_path / "var", tmp_path / "config.yaml")
-    place.config.write_text(yaml.safe_dump(application_config()))
+def write_config(place):
+    """The example application with bounds for five rows."""
+    place.config.write_text(yaml.safe_dump(application_config(), sort_keys=False))
     place.configure("checks", min_labeled=5)
     place.configure("labels", known=KNOWN_TAGS)
     for source in ("projects", "tags"):
         place.configure("sources", source, min_rows=5)
-    for name, value in warehouse_env(database).items():
+
+
+def environment_of(place):
+    """Environment variables of a process in a place."""
+    return place.warehouse | {"MLOPS_CONFIG": str(place.config), "MLOPS_VAR": str(place.var)}
+
+
+@pytest.fixture
+def place(postgres, database, tmp_path, monkeypatch):
+    """Five good projects with tags in every table."""
+    place = Place(postgres, database, tmp_path / "var", tmp_path / "config.yaml")
+    write_config(place)
+    for name, value in environment_of(place).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MLOPS_CONFIG", str(place.config))
-    monkeypatch.setenv("MLOPS_VAR", str(place.var))
     # Open connections of an earlier test would keep its tables from being dropped.
     place.sql(f"""
         select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid();
-        drop schema if exists raw, candidate cascade;
+        drop schema if exists raw, candidate, marts cascade;
         create schema raw;
         create schema candidate;
         create table raw.projects (

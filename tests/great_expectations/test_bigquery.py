@@ -3,10 +3,9 @@
 import pytest
 from bigquery_testing import Project
 
-from tests.conftest import ROOT
 from tests.great_expectations import test_suites as suites
-from tests.great_expectations.conftest import KNOWN_TAGS
 from tests.great_expectations.conftest import Place as PostgresPlace
+from tests.great_expectations.conftest import environment_of, write_config
 
 META = "_airbyte_raw_id string, _airbyte_extracted_at timestamp, _airbyte_meta json"
 
@@ -17,6 +16,10 @@ class Place(PostgresPlace):
     def __init__(self, project: Project, var, config):
         super().__init__(None, None, var, config)
         self.project = project
+
+    @property
+    def warehouse(self):
+        return self.project.environment
 
     def sql(self, statements):
         return self.project.sql(statements)
@@ -36,13 +39,9 @@ def project(make_project):
 def place(project, tmp_path, monkeypatch):
     """Five good projects with tags in every table, as in PostgreSQL."""
     place = Place(project, tmp_path / "var", tmp_path / "config.yaml")
-    place.config.write_text((ROOT / "config" / "base.yaml").read_text())
-    place.configure("checks", min_projects=5, min_tags=5, min_labeled_projects=5)
-    place.configure("labels", known_tags=KNOWN_TAGS)
-    for name, value in project.environment.items():
+    write_config(place)
+    for name, value in environment_of(place).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MLOPS_CONFIG", str(place.config))
-    monkeypatch.setenv("MLOPS_VAR", str(place.var))
     place.sql(f"""
         create or replace table ada_raw.projects
             (id int64, created_on datetime, title string, description string, {META});

@@ -35,7 +35,7 @@ def test_a_checkpoint_that_passes_returns_its_result(place, validate):
     result = instance.pushed["return_value"]
     assert result["success"] is True
     (validation,) = result["validation_results"]
-    assert validation["statistics"]["successful_expectations"] == 9
+    assert validation["statistics"]["successful_expectations"] == 11
     assert Path(validation["result_url"].removeprefix("file://")).is_file()
 
 
@@ -56,10 +56,10 @@ def test_a_checkpoint_that_passes_reports_its_rows_and_expectations(place, valid
     assert report == {
         "rows_in": 5,
         "rows_out": 5,
-        "note": "9 of 9 expectations met",
+        "note": "11 of 11 expectations met",
         "links": {"data docs": validation["result_url"]},
     }
-    assert (checks["page"], checks["failed"], len(checks["passed"])) == (validation["result_url"], [], 9)
+    assert (checks["page"], checks["failed"], len(checks["passed"])) == (validation["result_url"], [], 11)
     assert checks["passed"][0] == {
         "subject": "expect_table_row_count_to_be_between()",
         "expected": "min_value=5",
@@ -94,7 +94,7 @@ def test_a_checkpoint_that_could_not_check_reports_the_exception(place, validate
     error, xcoms = failed(validate("tags"))
     assert type(error) is AirflowException
     report = xcoms["report"]
-    assert report["note"] == "0 of 9 expectations met"
+    assert report["note"] == "0 of 11 expectations met"
     assert "rows_in" not in report
     assert 'relation "raw.tags" does not exist' in report["checks"]["failed"][0]["exception"]
 
@@ -120,7 +120,7 @@ def test_a_checkpoint_that_fails_says_why_and_returns_its_result_too(place, vali
     error, xcoms = failed(validate("tags"))
     assert type(error) is AirflowFailException
     head, *lines = str(error).splitlines()
-    said = "checkpoint tags: 2 of 9 expectations failed on raw.tags, loaded from tags.csv, see file://"
+    said = "checkpoint tags: 2 of 11 expectations failed on raw.tags, loaded from tags.csv, see file://"
     assert head.startswith(said)
     assert len(lines) == 2
     assert "id 4, tag null" in str(error)

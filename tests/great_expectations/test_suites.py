@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 ROWS = "expect_table_row_count_to_be_between()"
+EQUAL = "expect_texts_to_differ(title, description)"
 PAIR = "expect_compound_columns_to_be_unique(title, description)"
 UNIQUE = "expect_column_values_to_be_unique(id)"
-KNOWN = "expect_column_values_to_be_in_set(tag)"
+KNOWN = "expect_column_values_to_be_known(tag)"
+IN_SET = "expect_column_values_to_be_in_set(tag)"
 DISTINCT = "expect_column_unique_value_count_to_be_between(tag)"
 
 
@@ -33,11 +35,14 @@ def unfit(column, value):
 # A change of the good table, the one expectation that then fails, and parts of its message.
 PROJECTS = [
     ("delete from {} where id > 2", ROWS, ["expected min_value=5, found 2.", "load the whole source"]),
-    ("update {} set id = 3 where id = 4", UNIQUE, ["found 2 of 5 rows", "id 3", "Keep one row per id"]),
+    ("update {} set id = 3 where id = 4", UNIQUE, ["found 2 of 5 rows", "id 3", "Keep one row per `id`"]),
     (
         "update {} set title = 'Title 3', description = 'Text 3' where id = 4",
-        PAIR,
-        ["found 2 of 5 rows", "title 'Title 3', description 'Text 3'; title 'Title 3'", "The same project twice"],
+        EQUAL,
+        [
+            "found 2 of 5 rows failing, such as id 3, title 'Title 3', description 'Text 3'; id 4, title 'Title 3'",
+            "Two rows with the same texts",
+        ],
     ),
     (
         "update {} set id = null where id = 4",
@@ -92,10 +97,10 @@ RAW_TAGS = [
     ("update {} set tag = ' ' where id = 4", text("tag"), ["id 4, tag ' '"]),
     (
         "update {} set tag = 'unheard-of' where id = 4",
-        "expect_column_values_to_be_known(tag)",
-        ["expected value_set=['mlops', 'computer-vision'], found 1 of", "id 4, tag 'unheard-of'", "labels.known_tags"],
+        KNOWN,
+        ["expected known=['mlops', 'computer-vision'], found 1 of", "id 4, tag 'unheard-of'", "labels.known"],
     ),
-    ("update {} set tag = 'mlops2' where id = 4", "expect_column_values_to_be_known(tag)", ["tag 'mlops2'"]),
+    ("update {} set tag = 'mlops2' where id = 4", KNOWN, ["tag 'mlops2'"]),
     (unfit("id", "9" * 20), there("id"), [f"tag 'mlops', id null, in the source '{'9' * 20}'"]),
 ]
 LABELED = [
@@ -106,7 +111,7 @@ LABELED = [
     (
         "update {} set tag = 'unheard-of' where id = 4",
         KNOWN,
-        ["expected value_set=['mlops', 'computer-vision']", "id 4, tag 'unheard-of'", "labels.known_tags"],
+        ["expected known=['mlops', 'computer-vision']", "title 'Title 4', tag 'unheard-of'", "labels.known"],
     ),
 ]
 TO_PREDICT = [
@@ -146,7 +151,7 @@ def write_predictions(folder, *changed):
     return str(folder / "predictions.parquet")
 
 
-COUNTS = [("projects", 13), ("tags", 9), ("labeled_projects", 15), ("projects_to_predict", 11)]
+COUNTS = [("projects", 13), ("tags", 11), ("labeled_projects", 15), ("projects_to_predict", 11)]
 
 
 @pytest.mark.parametrize(("checkpoint", "expectations"), COUNTS)
@@ -194,7 +199,7 @@ def test_predictions_of_every_project_by_one_version_with_its_tags_pass(place, t
         ([(3, "title", None)], there("title"), "id 4, title null"),
         ([(3, "id", None)], there("id"), "title 'Title', id null"),
         ([(3, "id", 3)], UNIQUE, "found 2 of 5 rows failing, such as title 'Title', id 3; "),
-        ([(3, "tag", "unheard-of")], KNOWN, "expected value_set=['mlops', 'other'], found 1 of 5 rows failing"),
+        ([(3, "tag", "unheard-of")], IN_SET, "expected value_set=['mlops', 'other'], found 1 of 5 rows failing"),
         ([(3, "probability", None)], there("probability"), "id 4, title 'Title', probability null"),
         ([(3, "probability", 1.01)], "expect_column_values_to_be_between(probability)", "probability 1.01"),
         ([(3, "probability", -0.01)], "expect_column_values_to_be_between(probability)", "probability -0.01"),
@@ -210,7 +215,7 @@ def test_wrong_predictions_fail_their_expectation(place, tmp_path, changed, expe
 
 def test_without_known_tags_every_tag_passes(place):
     place.sql("update candidate.labeled_projects set tag = 'unheard-of' where id = 4")
-    place.configure("labels", known_tags=None)
+    place.configure("labels", known=None)
     gate = place.run("labeled_projects")
     assert gate.success
     assert KNOWN not in gate.passed()
@@ -222,20 +227,20 @@ def test_a_raw_tag_is_known_in_any_case_and_with_white_space_around_it(place):
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "bound"),
+    ("checkpoint", "section", "bound"),
     [
-        ("projects", "min_projects"),
-        ("tags", "min_tags"),
-        ("labeled_projects", "min_labeled_projects"),
-        ("projects_to_predict", "min_projects"),
-        ("tags", "min_distinct_tags"),
+        ("projects", ["sources", "projects"], "min_rows"),
+        ("tags", ["sources", "tags"], "min_rows"),
+        ("labeled_projects", ["checks"], "min_labeled"),
+        ("projects_to_predict", ["sources", "projects"], "min_rows"),
+        ("tags", ["checks"], "min_distinct_labels"),
     ],
 )
-def test_bounds_come_from_the_config_when_the_checkpoint_runs(place, checkpoint, bound):
-    place.configure("checks", **{bound: 6})
+def test_bounds_come_from_the_config_when_the_checkpoint_runs(place, checkpoint, section, bound):
+    place.configure(*section, **{bound: 6})
     (failure,) = place.run(checkpoint).failures()
     found = int(re.search(r"expected min_value=6, found (\d)\.", failure)[1])
-    place.configure("checks", **{bound: found})
+    place.configure(*section, **{bound: found})
     assert place.run(checkpoint).success
 
 

@@ -206,8 +206,8 @@ CASES = [
         put(b"\n13,natural-language-processing", b"\n13,sourdough"),
         VALIDATE_TAGS,
         "expectations failed on raw.tags, loaded from tags.csv, see file://",
-        "expect_column_values_to_be_known(tag): expected value_set=['natural-language-processing', 'computer-vis",
-        "id 13, tag 'sourdough'. Correct the tag in the source, or add it to `labels.known_tags` in the config.",
+        "expect_column_values_to_be_known(tag): expected known=['natural-language-processing', 'computer-vis",
+        "id 13, tag 'sourdough'. Correct the label in the source, or add it to `labels.known` in the config.",
     ),
     case(
         "a project with two tags",
@@ -217,7 +217,7 @@ CASES = [
         "expectations failed on raw.tags, loaded from tags.csv, see file://",
         "expect_column_values_to_be_unique(id): found 2 of",
         "tag 'mlops', id 13",
-        "Keep one row per id",
+        "Keep one row per `id`",
     ),
     case(
         "only one class",

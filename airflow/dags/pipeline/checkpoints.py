@@ -23,6 +23,7 @@ def main() -> None:
 
     # Importing Great Expectations takes 5 s; --help and wrong arguments are answered before.
     from great_expectations.exceptions import GreatExpectationsError
+    from sqlalchemy.exc import SQLAlchemyError
 
     from pipeline.data_context import open_context
     from pipeline.gate import Gate
@@ -35,7 +36,7 @@ def main() -> None:
             lines = [f"  ok      {line}" for line in gate.passed()] + [f"  FAILED  {line}" for line in gate.failures()]
             print(f"checkpoint {gate.name}", *lines, sep="\n", flush=True)
         print(f"data docs: {context.get_docs_sites_urls()[0]['site_url']}")
-    except (GreatExpectationsError, LookupError, OSError) as error:
+    except (GreatExpectationsError, SQLAlchemyError, ValueError, LookupError, OSError) as error:
         sys.exit(str(error))
     sys.exit(not all(gate.success for gate in gates))
 

@@ -1,8 +1,16 @@
 """Our own expectations; the suites use them by name, like those of Great Expectations."""
 
-from great_expectations.core.suite_parameters import SuiteParameterDict
-from great_expectations.expectations.core import ExpectColumnValuesToMatchRegex, ExpectColumnValuesToNotBeInSet
+from typing import Any, ClassVar
 
+from great_expectations.core.suite_parameters import SuiteParameterDict
+from great_expectations.expectations.core import (
+    ExpectColumnValuesToMatchRegex,
+    ExpectColumnValuesToNotBeInSet,
+    UnexpectedRowsExpectation,
+)
+
+# Failing rows that a result shows.
+EXAMPLES = 5
 # The characters that dbt's macro `clean` strips; a warehouse's own \s has fewer, depending on its locale.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
 
@@ -45,3 +53,20 @@ class ExpectColumnValuesToBeSingle(ExpectColumnValuesToNotBeInSet):
     """
 
     separator: str
+
+
+class ExpectTextsToDiffer(UnexpectedRowsExpectation):
+    """No two rows have the same texts; the result has examples with their ids, which compound uniqueness lacks on SQL.
+
+    Args:
+        column_list: the columns of the texts.
+    """
+
+    column_list: list[str]
+    metric_dependencies: ClassVar[tuple[str, ...]] = (*UnexpectedRowsExpectation.metric_dependencies, "table.row_count")
+
+    def _validate(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The result in the form of an expectation on a column."""
+        rows, count = (metrics[f"unexpected_rows_query.{name}"] for name in ("table", "row_count"))
+        found = {"element_count": metrics["table.row_count"], "unexpected_count": count}
+        return {"success": count == 0, "result": {**found, "partial_unexpected_index_list": rows[:EXAMPLES]}}

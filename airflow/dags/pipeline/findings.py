@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-# Longer texts are cut after this many characters.
-SHOWN = 100
+# Longer texts are cut after this many characters, longer lists after this many values.
+SHOWN, LISTED = 100, 20
 # Airbyte's column with the changes that a sync made to a row, and the column of an example that is made from it.
 META = "_airbyte_meta"
 SOURCE = "in the source"
@@ -47,7 +47,9 @@ def expected(expectation: "ExpectationConfiguration") -> str:
     # The regex of our own expectations is of no use to a reader, and their set is that of the values that fail.
     left_out = {"batch_id", "column", "column_list", "regex"}
     left_out |= {"value_set"} if expectation.kwargs.keys() & {"known", "reserved", "separator"} else set()
-    return ", ".join(f"{name}={kwarg}" for name, kwarg in expectation.kwargs.items() if name not in left_out)
+    # Its SQL has the column names.
+    left_out |= {"unexpected_rows_query"} if "column_list" in expectation.kwargs else set()
+    return ", ".join(f"{name}={cut(kwarg)}" for name, kwarg in expectation.kwargs.items() if name not in left_out)
 
 
 def observed(result: "ExpectationValidationResult") -> str:
@@ -61,7 +63,7 @@ def observed(result: "ExpectationValidationResult") -> str:
 def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
     """Rows that fail, as values by column: first the columns that identify the row; long texts are cut, nulls None."""
     found, columns = result.result, _columns(configuration(result))
-    # Compound uniqueness has no ids on SQL; without ids in the checkpoint's result format, values have no names.
+    # Without ids in the checkpoint's result format, values have no names.
     rows = found.get("partial_unexpected_index_list") or found.get("partial_unexpected_list") or []
     named = [cut(row if isinstance(row, dict) else {columns[0]: row}) for row in rows]
     sources = [_source(row.pop(META, None), columns) for row in named]
@@ -81,12 +83,15 @@ def exception(result: "ExpectationValidationResult") -> str:
 
 
 def cut(value: Any) -> Any:
-    """The same value with long texts cut, also inside dictionaries and lists."""
+    """The same value with long texts and lists cut, also inside dictionaries and lists."""
     if isinstance(value, str):
         return value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
     if isinstance(value, dict):
         return {key: cut(each) for key, each in value.items()}
-    return [cut(each) for each in value] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    more = [f"and {len(value) - LISTED:,} more"] if len(value) > LISTED else []
+    return [*map(cut, value[:LISTED]), *more]
 
 
 def _source(meta: Any, columns: list[str]) -> str | None:

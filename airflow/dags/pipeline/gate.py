@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from great_expectations.checkpoint import Checkpoint, CheckpointResult
 from great_expectations.core import ExpectationSuite, ExpectationValidationResult, ValidationDefinition
 from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from pipeline import findings, reports, suites
 from pipeline.data_context import DataContext
+from pipeline.expectations import EXAMPLES
 from pipeline.reports import Report
 from pipeline.settings import BigQuery, Settings
 
-# Failing rows that an error message shows for each expectation.
-EXAMPLES = 5
 # How often the index of a bucket is written again, since others have added results meanwhile.
 REBUILDS = 10
 
@@ -69,7 +69,7 @@ class Gate:
     def _checkpoint(self, data: "suites.Data", given: dict[str, Any]) -> Checkpoint:
         """The checkpoint with a suite for this application and these data."""
         parameters = suites.Parameters(self._settings, self.name, data)
-        expectations = suites.expectations(self._suite, parameters, given)
+        expectations = suites.expectations(self._suite, parameters, given) + self._own_expectations()
         suite = self._context.suites.add(ExpectationSuite(self.name, expectations=expectations))
         datasource = "artifacts" if self._file else "warehouse"
         self._asset = self._context.data_sources.get(datasource).get_asset(self.name)
@@ -77,12 +77,9 @@ class Gate:
         definition = self._context.validation_definitions.add(
             ValidationDefinition(name=self.name, data=batch, suite=suite)
         )
-        columns = self._settings.columns
-        # By these a failing row is found; a file may hold the key alone.
-        shown = [columns.key, *([] if self.name == "snapshot" else columns.texts[:1])]
-        source = self._settings.sources.get(self.name)
-        if source:
-            shown = [*(name for name in shown if name in source.columns), findings.META]
+        shown = suites.identifying(self._settings, self.name)
+        if self.name in self._settings.sources:
+            shown.append(findings.META)
         return Checkpoint(
             name=self.name,
             validation_definitions=[definition],
@@ -93,6 +90,22 @@ class Gate:
                 "return_unexpected_index_query": False,
             },
         )
+
+    def _own_expectations(self) -> list[dict[str, Any]]:
+        """Those that the application's file adds to the suite of a source file."""
+        source = self._settings.sources.get(self.name)
+        own = [each.model_dump(exclude_none=True) for each in source.expectations] if source else []
+        for number, each in enumerate(own, start=1):
+            try:
+                ExpectationConfiguration(**each).to_domain_obj()
+            # Great Expectations has no common type for what is wrong with an expectation.
+            except Exception as error:
+                where = f"sources.{self.name}.expectations, number {number}, {each['type']}"
+                raise ValueError(
+                    f"{where}: {' '.join(str(error).split())}. Correct it in the file of config/applications: type and "
+                    "kwargs are in the words of Great Expectations"
+                ) from error
+        return own
 
     @property
     def success(self) -> bool:
@@ -181,6 +194,9 @@ class FrameData:
         """Empty: a file is not compared with tables."""
         return []
 
+    def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
+        """None: a file has no SQL."""
+
 
 class TableData:
     """The rows of a table of the warehouse, `schema.table`."""
@@ -192,8 +208,14 @@ class TableData:
         self._prefix = settings.warehouse.prefix if isinstance(settings.warehouse, BigQuery) else ""
 
     def distinct(self, column: str) -> dict[str, int]:
-        """The values of a column, nulls left out, each with its rows."""
-        return self._counts(self._table, column)
+        """The values of a column, nulls left out, each with its rows; empty if the column is not there."""
+        schema, name = self._parts(self._table)
+        try:
+            names = {each["name"] for each in sa.inspect(self._engine).get_columns(name, schema)}
+        # The expectations meet the same error, and report it.
+        except sa.exc.NoSuchTableError:
+            return {}
+        return self._counts(self._table, column) if column in names else {}
 
     def published(self, table: str) -> int | None:
         """Rows of a table; None: it is not there."""
@@ -206,6 +228,22 @@ class TableData:
     def published_labels(self, table: str, column: str) -> list[str]:
         """The different values of a column of a table that is there."""
         return list(self._counts(table, column))
+
+    def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
+        """SQL of the rows whose texts another row has too, nulls being equal; `{batch}` stands for the table.
+
+        Rows without the first text are not among them, since another expectation finds these.
+        """
+        named, given = [self._quoted(name) for name in texts], [self._quoted(name) for name in shown]
+        copies = sa.func.count().over(partition_by=named).label("rows_with_these_texts")
+        counted = sa.select(*given, copies).select_from(sa.text("{batch}")).subquery("counted")
+        failing = sa.select(*given).select_from(counted).where(counted.c[copies.name] > sa.literal_column("1"))
+        return str(failing.where(named[0].is_not(None)).order_by(*named))
+
+    def _quoted(self, column: str) -> Any:
+        """The name of a column in a query that Great Expectations fills in, and that SQLAlchemy then reads."""
+        name = self._engine.dialect.identifier_preparer.quote_identifier(column)
+        return sa.literal_column(name.replace("{", "{{").replace("}", "}}").replace(":", "\\:"))
 
     def _counts(self, table: str, column: str) -> dict[str, int]:
         values: Any = sa.column(column)

@@ -100,14 +100,40 @@ class Column(Section):
         return {"type": given} if isinstance(given, str) else given
 
 
+class Expectation(Section):
+    """An expectation in the words of Great Expectations; `notes` says what to do if it is not met."""
+
+    type: str = Field(pattern="^(expect_[a-z0-9_]+|unexpected_rows_expectation)$")
+    kwargs: dict[str, Any] = {}
+    description: str | None = None
+    notes: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that it is about."""
+        one = [self.kwargs[name] for name in ("column", "column_A", "column_B") if name in self.kwargs]
+        return [*one, *self.kwargs.get("column_list", []), *self.kwargs.get("column_set", [])]
+
+
 class Source(Section):
-    """A source file: its name below `source`, options of its connector, its columns, and bounds on its rows."""
+    """A source file: its name below `source`, options of its connector, its columns, bounds on its rows, and checks."""
 
     file: str = Field(min_length=1)
     options: dict[str, Any] = {}
     min_rows: int = Field(1, ge=0)
     max_rows: int | None = Field(None, ge=1)
     columns: dict[str, Column] = Field(min_length=1)
+    expectations: list[Expectation] = []
+
+    @model_validator(mode="after")
+    def _expectations_are_about_its_columns(self) -> Self:
+        for number, each in enumerate(self.expectations, start=1):
+            if other := [name for name in each.columns if name not in self.columns]:
+                raise ValueError(
+                    f"expectations, number {number}, {each.type}: {other[0]!r} is not one of `columns`: "
+                    f"{', '.join(self.columns)}"
+                )
+        return self
 
 
 class Columns(Section):
@@ -261,15 +287,15 @@ class Runner(Section):
 
 
 class Types(NamedTuple):
-    """Names of a column's type as Great Expectations finds them: the warehouse's, and that in a Parquet file."""
+    """Names of a column's type as Great Expectations finds them: the warehouse's, and last that in a Parquet file."""
 
-    integer: tuple[str, str]
-    number: tuple[str, str]
-    timestamp: tuple[str, str]
-    timestamp_with_time_zone: tuple[str, str]
-    date: tuple[str, str]
-    text: tuple[str, str]
-    boolean: tuple[str, str]
+    integer: tuple[str, ...]
+    number: tuple[str, ...]
+    timestamp: tuple[str, ...]
+    timestamp_with_time_zone: tuple[str, ...]
+    date: tuple[str, ...]
+    text: tuple[str, ...]
+    boolean: tuple[str, ...]
 
 
 class Postgres(Section):
@@ -332,7 +358,8 @@ class BigQuery(Section):
         """The types of columns that the suites expect."""
         return Types(
             integer=("INT64", "Int64Dtype"),
-            number=("NUMERIC", "Float64Dtype"),
+            # NUMERIC is that of another Airbyte.
+            number=("BIGNUMERIC", "NUMERIC", "Float64Dtype"),
             timestamp=("DATETIME", "datetime64[us]"),
             timestamp_with_time_zone=("TIMESTAMP", "datetime64[us, UTC]"),
             date=("DATE", "date32[day]"),

@@ -1,8 +1,8 @@
 """The suites of great_expectations/expectations with the values of an application and of the data at hand.
 
-`{"$PARAMETER": "checks.min_labeled"}` becomes the value of that attribute of `Parameters`: an expectation with a null is
-left out, and one whose `column` becomes a list is repeated for each of its columns. A parameter without a dot comes with
-the file that is checked. `{column}` in texts is the name of the column.
+`{"$PARAMETER": "checks.min_labeled"}` becomes the value of that attribute of `Parameters`: an expectation with a null
+is left out, and one whose `column` becomes a list is repeated for each of its columns. A parameter without a dot comes
+with the file that is checked. `{column}` in texts is the name of the column.
 """
 
 import functools
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.labels import normal_form
-from pipeline.settings import PROJECT, Column, Settings, Source
+from pipeline.settings import PROJECT, Settings, Source
 
 if TYPE_CHECKING:
     from pipeline.settings import Types
@@ -33,6 +33,9 @@ class Data(Protocol):
 
     def published_labels(self, table: str, column: str) -> list[str]:
         """The different values of a column of a table that is there."""
+
+    def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
+        """SQL of the rows whose texts another row has too, with the columns `shown`; None: the rows are not in SQL."""
 
 
 class Parameters:
@@ -60,7 +63,7 @@ class SourceParameters:
         self._types, self._source, self._columns = _types(settings), source, settings.columns
         self.min_rows, self.max_rows = source.min_rows, source.max_rows
         texts = [name for name in settings.columns.texts if name in source.columns]
-        self.single_text, self.joint_texts = _texts(settings, texts)
+        self.texts = texts or None
         self.label = settings.columns.label if settings.columns.label in source.columns else None
         # A file of labels has one in each row.
         always = [settings.columns.id, *texts[:1], *([self.label] if len(settings.sources) > 1 else [])]
@@ -115,11 +118,14 @@ class TableParameters:
         columns, sources = settings.columns, settings.sources
         first = sources[settings.items]
         self.min_rows, self.first_text = first.min_rows, columns.texts[0]
-        self.single_text, self.joint_texts = _texts(settings, columns.texts)
+        self.texts = columns.texts
         filled = [name for name in columns.texts if first.columns[name].required or name == self.first_text]
         self.required = [columns.key, *filled]
-        types, key = _types(settings), first.columns.get(columns.key, Column(type="text")).type
-        found = {columns.key: types[key], **dict.fromkeys(columns.texts, types["text"])}
+        types = _types(settings)
+        found = {
+            columns.key: types[first.columns[columns.id].type if columns.id else "text"],
+            **dict.fromkeys(columns.texts, types["text"]),
+        }
         if with_label:
             if columns.date:
                 found[columns.date] = types["timestamp"]
@@ -133,17 +139,32 @@ class DataParameters:
     """What is found in the data, each as soon as a suite asks for it."""
 
     def __init__(self, settings: Settings, checkpoint: str, data: Data):
-        self._settings, self._data = settings, data
+        self._settings, self._data, self._checkpoint = settings, data, checkpoint
         published = settings.tables["published"]
         is_first = checkpoint == settings.items
         self._table = published[settings.to_predict if is_first else settings.labeled]
         self._labeled = published[settings.labeled]
+        self._must_differ = settings.equal_texts == "stop"
 
     @property
     def separator(self) -> str | None:
         """The text that must not be in a label; None: it may."""
         labels = self._settings.labels
         return labels.separator if labels.several == "stop" else None
+
+    @property
+    def equal_texts(self) -> str | None:
+        """SQL of the rows whose texts another row has too; None: rows may have the same texts, or are not in SQL."""
+        texts, shown = self._settings.columns.texts, identifying(self._settings, self._checkpoint)
+        source = self._settings.sources.get(self._checkpoint)
+        if not self._must_differ or (source and texts[0] not in source.columns):
+            return None
+        return self._data.equal_texts(texts, list(dict.fromkeys([*shown, *texts])))
+
+    @property
+    def texts_of_file(self) -> list[str] | None:
+        """The columns of the texts, which must differ; None: rows may have the same texts, or are not in a file."""
+        return self._settings.columns.texts if self._must_differ and self._checkpoint == "snapshot" else None
 
     @property
     def several(self) -> list[str]:
@@ -208,6 +229,18 @@ def expectations(suite: str, parameters: Parameters, given: dict[str, Any]) -> l
     return [each for expectation in found for each in _filled(expectation, parameters, given)]
 
 
+def identifying(settings: Settings, checkpoint: str) -> list[str]:
+    """Columns by which a reader finds a failing row: the id, if there is one, and the first text or the label."""
+    columns, source = settings.columns, settings.sources.get(checkpoint)
+    if checkpoint == "snapshot":
+        # Its reader looks the ids up.
+        return [columns.key]
+    if not source:
+        return [columns.key, columns.texts[0]]
+    named = [columns.id, columns.texts[0] if columns.texts[0] in source.columns else columns.label]
+    return [name for name in named if name]
+
+
 def _filled(expectation: dict[str, Any], parameters: Parameters, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
     found = _value(expectation["kwargs"], parameters, given)
     for kwargs in found if isinstance(found, list) else [found]:
@@ -241,13 +274,6 @@ def _value(value: Any, parameters: Parameters, given: dict[str, Any]) -> Any:
         return given[name]
     found = functools.reduce(getattr, name.split("."), parameters)
     return list(found) if isinstance(found, tuple) else found
-
-
-def _texts(settings: Settings, texts: list[str]) -> tuple[str | None, list[str] | None]:
-    """The one text column, or several, whose rows must differ; both None if rows may have the same texts."""
-    if settings.equal_texts != "stop" or not texts:
-        return None, None
-    return (texts[0], None) if len(texts) == 1 else (None, list(texts))
 
 
 def _types(settings: Settings) -> "dict[str, tuple[str, ...]]":

@@ -3,7 +3,7 @@
 {# Without effect on PostgreSQL. A query on some months or labels then reads only these. #}
 {{ config(
     alias='labeled_' ~ var('items'),
-    partition_by={'field': columns.date, 'data_type': 'datetime', 'granularity': 'month'} if columns.date else none,
+    partition_by={'field': name(columns.date), 'data_type': 'datetime', 'granularity': 'month'} if columns.date else none,
     cluster_by=[name(columns.label), key],
 ) }}
 

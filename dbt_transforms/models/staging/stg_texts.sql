@@ -46,7 +46,12 @@ numbered as (
 
     select
         *,
-        row_number() over (partition by text_hash order by {{ name(columns.label) }}) as copy_number
+        {# A hash, since the warehouses sort texts differently. #}
+        row_number() over (
+            partition by text_hash
+            order by {{ hash_of([columns.label]) }}{% for date in [columns.date] if date %}, {{ name(date) }}{% endfor %}
+
+        ) as copy_number
 
     from hashed
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.render.renderer import site_builder
 from jinja2 import Environment, PackageLoader
@@ -30,6 +31,22 @@ class SiteBuilder(site_builder.SiteBuilder):
             section.build(resource_identifiers=resource_identifiers)
         _, links = self.site_index_builder.build(build_index=build_index)
         return self.get_resource_url(only_if_exists=False), links
+
+
+class IndexBuilder(site_builder.DefaultSiteIndexBuilder):
+    """An index of the results and of their suites, whose store is the memory of the process that ran them."""
+
+    def _add_expectations_to_index_links(self, index_links_dict: Any, skip_and_clean_missing: bool) -> None:
+        """Add the suites that have pages, after the pages of those without results are removed."""
+        pages = self.target_store.store_backends[ExpectationSuiteIdentifier]
+        listed = pages.list_keys()
+        # Looked up later than the pages: another process may be adding a result, and then the page of its suite.
+        results = self.data_context.validation_results_store.list_keys()
+        used = {key.expectation_suite_identifier.to_tuple() for key in results}
+        for key in listed:
+            if key not in used:
+                pages.remove_key(key)
+        super()._add_expectations_to_index_links(index_links_dict, skip_and_clean_missing=False)
 
 
 class IndexRenderer:
@@ -102,7 +119,7 @@ def _checked(result: "ExpectationValidationResult") -> dict[str, Any]:
 
 
 def _expected(expectation: ExpectationConfiguration) -> dict[str, Any]:
-    kwargs = {name: kwarg for name, kwarg in expectation.kwargs.items() if name != "batch_id"}
+    kwargs = {name: findings.cut(kwarg) for name, kwarg in expectation.kwargs.items() if name != "batch_id"}
     return {
         "subject": findings.subject(expectation),
         "sentence": expectation.description or _rendered(expectation.type, json.dumps(kwargs, sort_keys=True)),
