@@ -21,26 +21,37 @@ COMPOSER := composer-3.1.7 composer-3.3.1
 # PyPI has no interpreters.
 export UV_PYTHON_DOWNLOADS := never
 
-# A source given on the command line overrides `.env`.
-COMPOSE_SOURCE = $(if $(SOURCE),SOURCE_URL=$(if $(filter http%,$(SOURCE)),"$(SOURCE)", SOURCE_FOLDER="$(SOURCE)"))
+# A source and an application given on the command line override `.env`.
+COMPOSE_SETTINGS = $(if $(CONFIGURED),APPLICATIONS="$(CONFIGURED)" )$(if $(SOURCE),SOURCE_URL=$(if \
+  $(filter http%,$(SOURCE)),"$(SOURCE)", SOURCE_FOLDER="$(SOURCE)"))
 # Compose does not notice by itself that it is in a pipe.
 NO_TTY = $$([ -t 0 ] && [ -t 1 ] || echo --no-TTY)
 # The launcher, in its environment on this machine; it imports the settings classes of the services that it starts.
 PYTHON_STACK := PYTHONPATH=airflow/dags:airbyte $(ENV)/stack/bin/python -m
 # The application that a command is about; the first one unless it is named.
-ABOUT = $(if $(APPLICATION),--application "$(APPLICATION)")
+ABOUT = $(if $(APPLICATION), --application "$(APPLICATION)")
 SETTINGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(CONFIG),--config "$(CONFIG)")
 
 # Where the commands work: with PLACE=compose in the containers, otherwise on a stack without Docker.
 ifeq ($(PLACE),compose)
 ifneq ($(CONFIG),)
-$(error CONFIG=… does not reach the containers: edit config/base.yaml, which they read)
+# The containers read an application's file by its name, and the folder or URL of its files is what they mount or load.
+CONFIGURED := $(patsubst config/applications/%.yaml,%,$(filter config/applications/%.yaml,\
+  $(patsubst ./%,%,$(patsubst $(CURDIR)/%,%,$(CONFIG)))))
+ifeq ($(CONFIGURED),)
+$(error CONFIG=$(CONFIG) does not reach the containers, only CONFIG=config/applications/NAME.yaml does: edit config/base.yaml, which they read)
 endif
-STACK = $(COMPOSE_SOURCE) docker compose run --rm --no-deps connect $(ABOUT)
-UP = $(COMPOSE_SOURCE) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
+ifeq ($(wildcard $(CONFIG)),)
+$(error CONFIG=$(CONFIG) does not exist: `make init` writes one)
+endif
+HASH := \#
+SOURCE := $(or $(SOURCE),$(shell sed -n 's/^source: *//p' $(CONFIG) | sed 's/ *$(HASH).*//' | tr -d "\"'"))
+endif
+STACK = $(COMPOSE_SETTINGS) docker compose run --rm --no-deps connect$(ABOUT)
+UP = $(COMPOSE_SETTINGS) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \
   echo "make doctor PLACE=compose looks for the reason" >&2; exit 1; }
 else
-STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" $(ABOUT)
+STACK = $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)"$(ABOUT)
 READY := setup $(if $(filter bigquery-emulator,$(PLACE)),$(ENV)/emulators/.ready)
 OPTIONS = $(SETTINGS)
 endif
@@ -65,8 +76,8 @@ help: ## print this list
 	@echo
 	@echo "Commands work on the stack without Docker, with PLACE=compose on the containers, or on another PLACE of"
 	@echo "config/places; logs, shell, psql, images, backup, restore and nuke are for the containers only. run, up, demo-failure"
-	@echo "and airbyte-… take SOURCE=folder-or-URL and, without Docker, CONFIG=file.yaml. predict takes INPUT=file and"
-	@echo "OUTPUT=file. See README.md."
+	@echo "and airbyte-… take SOURCE=folder-or-URL and CONFIG=file.yaml, with Docker a file of config/applications. predict takes"
+	@echo "INPUT=file and OUTPUT=file. See README.md."
 
 .PHONY: run
 run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and print a summary
@@ -76,7 +87,7 @@ run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and pri
 .PHONY: predict
 predict: $(READY) ## tag the rows of INPUT=file with the champion and write OUTPUT=file
 ifeq ($(PLACE),compose)
-	@docker/predict "$(INPUT)" "$(OUTPUT)"
+	@$(COMPOSE_SETTINGS) docker/predict "$(INPUT)" "$(OUTPUT)"$(ABOUT)
 else
 	@$(STACK) predict --input "$(INPUT)" --output "$(OUTPUT)"
 endif
@@ -120,7 +131,7 @@ diff-places: setup ## compare the latest runs of places A=… and B=…: DAG fil
 
 .PHONY: doctor
 doctor: $(ENV)/stack/.ready ## check this machine and explain how to fix problems
-	@$(COMPOSE_SOURCE) $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" doctor \
+	@$(COMPOSE_SETTINGS) $(PYTHON_STACK) stack --place "$(PLACE)" --var "$(VAR)" doctor \
 	  $(if $(CONFIG),--config "$(CONFIG)")
 
 .PHONY: airbyte-plan airbyte-apply

@@ -1,19 +1,23 @@
-"""Airflow of an environment: the import of the DAGs, and the smoke run of both graphs."""
+"""Airflow of an environment: the import of the DAGs, and the smoke runs of the graphs of each application."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from http import HTTPStatus
+from typing import Any
 
 import httpx
+import yaml
 
+from deploy.bundle import APPLICATIONS
 from deploy.gcloud import Gcloud
 from deploy.manifest import Manifest
 from stack.errors import StackError
 from stack.runs.airflow_api import PATIENCE as LONG_PATIENCE
 from stack.runs.airflow_api import AirflowApi
 
-# The DAGs of both graphs, in the order of their smoke runs.
+# The DAG files of both graphs, and how the ids of their DAGs begin, in the order of their smoke runs.
 GRAPHS = ("dataops", "mlops")
 # Seconds between two looks, at first and at most.
 FIRST_PAUSE = 0.5
@@ -21,6 +25,18 @@ LONGEST_PAUSE = 10
 # Seconds that a check waits for Airflow.
 PATIENCE = 5
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+def suffixes(configs: Iterable[dict[str, Any]]) -> list[str]:
+    """What is behind the ids of the DAGs of each application."""
+    return [f"_{namespace}" if (namespace := config.get("namespace")) else "" for config in configs]
+
+
+def suffixes_of(manifest: Manifest, bundle: Callable[[str], str]) -> list[str]:
+    """The same for the applications of a manifest; see `Airflow.wait_for_import`."""
+    paths = [path for path in manifest.files if fnmatchcase(path, APPLICATIONS.format("*"))]
+    # A bundle of an earlier version has one application.
+    return suffixes(yaml.safe_load(bundle(path)) for path in paths) or [""]
 
 
 class Airflow:
@@ -32,15 +48,19 @@ class Airflow:
         self._gcloud = gcloud
         self._api = AirflowApi(url, _GoogleToken(gcloud, token), trust_env="127.0.0.1" not in url)
 
-    def check(self) -> None:
+    def check(self, suffixes: Sequence[str]) -> None:
         """Check that Airflow accepts this caller and that no DAG of the graphs is paused, as far as Airflow answers.
+
+        Args:
+            suffixes: what is behind the ids of the DAGs of each application.
 
         Raises:
             StackError: it refuses the caller, or one is paused.
         """
         self._api.patience = PATIENCE
         try:
-            paused = [name for name in GRAPHS if self._api.has_dag(name) and self._api.is_paused(name)]
+            dags = [f"{name}{suffix}" for suffix in suffixes for name in GRAPHS]
+            paused = [dag_id for dag_id in dags if self._api.has_dag(dag_id) and self._api.is_paused(dag_id)]
         except httpx.HTTPError as error:
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _REFUSALS:
                 raise StackError(
@@ -68,7 +88,12 @@ class Airflow:
         Raises:
             StackError: a file cannot be imported, or the time is over.
         """
-        texts = {name: bundle(f"dags/{name}.py") for name in GRAPHS if f"dags/{name}.py" in manifest.files}
+        texts = {
+            f"{name}{suffix}": bundle(f"dags/{name}.py")
+            for suffix in suffixes_of(manifest, bundle)
+            for name in GRAPHS
+            if f"dags/{name}.py" in manifest.files
+        }
         ours = [path for path in manifest.files if path.startswith("dags/")]
         self._api.patience = PATIENCE
         for seconds in _looks():
@@ -86,30 +111,40 @@ class Airflow:
             if seconds > limit:
                 raise StackError(f"Airflow has not read {', '.join(waiting)} within {limit:g} s: look at {self.url}")
 
-    def smoke(self, number: str, limit: float, progress: Callable) -> None:
-        """Run both graphs as smoke runs, or take up those of this number.
+    def smoke(self, suffixes: Sequence[str], number: str, limit: float, progress: Callable) -> None:
+        """Run both graphs of each application as smoke runs, or take up those of this number.
+
+        Args:
+            suffixes: what is behind the ids of the DAGs of each application.
+            number: of this deploy.
+            limit: seconds that both graphs of an application may take.
+            progress: gets the seconds since the beginning and what is waited for.
 
         Raises:
             StackError: one failed or the time is over; the message names the task and its error.
         """
         self._api.patience = LONG_PATIENCE
-        looks = _looks()
-        for dag_id in GRAPHS:
-            run_id = self._api.trigger(dag_id, "smoke run of a deploy", run_id=f"smoke__{number}", conf={"smoke": True})
-            state = "queued"
-            for seconds in looks:
-                state = self._api.run(dag_id, run_id)["state"]
-                if state in ("success", "failed"):
-                    break
-                progress(seconds, f"the smoke run of {dag_id}, {state}")
-                if seconds > limit:
-                    self._api.fail(dag_id, run_id)
-                    raise StackError(
-                        f"the smoke run {run_id} of {dag_id} was {state} after {limit:g} s and was ended: look at"
-                        f" {self.url}, or raise deploy.smoke.timeout"
-                    )
-            if state == "failed":
-                raise StackError(f"the smoke run {run_id} of {dag_id} failed: {self._reason(dag_id, run_id)}")
+        for suffix in suffixes:
+            looks = _looks()
+            for name in GRAPHS:
+                self._smoke(f"{name}{suffix}", number, looks, limit, progress)
+
+    def _smoke(self, dag_id: str, number: str, looks: Iterator[float], limit: float, progress: Callable) -> None:
+        run_id = self._api.trigger(dag_id, "smoke run of a deploy", run_id=f"smoke__{number}", conf={"smoke": True})
+        state = "queued"
+        for seconds in looks:
+            state = self._api.run(dag_id, run_id)["state"]
+            if state in ("success", "failed"):
+                break
+            progress(seconds, f"the smoke run of {dag_id}, {state}")
+            if seconds > limit:
+                self._api.fail(dag_id, run_id)
+                raise StackError(
+                    f"the smoke run {run_id} of {dag_id} was {state} after {limit:g} s and was ended: look at"
+                    f" {self.url}, or raise deploy.smoke.timeout"
+                )
+        if state == "failed":
+            raise StackError(f"the smoke run {run_id} of {dag_id} failed: {self._reason(dag_id, run_id)}")
 
     def _check_imports(self, paths: list[str], since: datetime) -> None:
         for file, message, tried in self._api.failed_imports():

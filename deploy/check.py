@@ -50,7 +50,7 @@ def run(place: str, preinstalled: Path) -> Result:
     """
     configs = placement.configs(place, UNKNOWN)
     config = configs[0]
-    found = list(_settings(place, config))
+    found = list(_settings(place, configs))
     if any(each.state == "fail" for each in found):
         return Result(found, is_complete=preinstalled.exists())
     try:
@@ -78,15 +78,17 @@ def _of(name: str, problems: Iterable[Problem], fine: str) -> Iterator[Check]:
     yield from found or [Check(name, "ok", fine)]
 
 
-def _settings(place: str, config: dict[str, Any]) -> Iterator[Check]:
+def _settings(place: str, configs: list[dict[str, Any]]) -> Iterator[Check]:
     fine = "nothing in them is of another machine"
     if place == placement.PRESET:
         fine += "; examples stand for the values of a place of your own"
     examples = dict.fromkeys(("project", "location", "environment"), "example") if place == placement.PRESET else {}
-    problems = list(placement.problems(config, places.path(place)))
-    deployed = config | {"deploy": config["deploy"] | examples}
-    problems += [each.at(places.path(place)) for each in settings.problems(deployed)]
-    yield from _of("settings", problems, fine)
+    problems = []
+    for config in configs:
+        problems += placement.problems(config, places.path(place))
+        deployed = config | {"deploy": config["deploy"] | examples}
+        problems += [each.at(places.path(place)) for each in settings.problems(deployed)]
+    yield from _of("settings", dict.fromkeys(problems), fine)
 
 
 def _bundle(bundle: Bundle, config: dict[str, Any]) -> Iterator[Check]:

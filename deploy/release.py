@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from deploy import files, images, secrets
 from deploy import manifest as manifests
+from deploy.airflow import suffixes, suffixes_of
 from deploy.bucket import APPLIED, POINTER, STORE, Object, Pointer, md5
 from deploy.declaration import Declared, declared
 from deploy.environment import KINDS
@@ -20,12 +21,11 @@ from deploy.gcloud import GcloudError, TokenError
 from deploy.lock import LockError
 from deploy.manifest import Manifest
 from deploy.session import Progress, Session
-from deploy.settings import UNKNOWN
+from deploy.settings import SAMPLE, UNKNOWN
 from stack.cli.common import FAILURES
 from stack.errors import StackError
 from stack.settings import ROOT
 
-SAMPLE = ROOT / "data" / "sample"
 # Where the smoke run finds the sample in the bucket.
 SMOKE_SOURCE = "data/smoke"
 
@@ -49,7 +49,7 @@ def ready(session: Session) -> Ready:
     session.check_lock()
     airbyte = declared(target, target.deploy.smoke.source or session.bucket.url(SMOKE_SOURCE))
     values = secrets.require(target, secrets.Secrets(session.gcloud))
-    session.airflow.check()
+    session.airflow.check(suffixes(target.configs))
     return Ready(airbyte, values)
 
 
@@ -81,10 +81,7 @@ def deploy(session: Session, folder: Path, needs: Ready) -> None:
             if session.is_changed or session.left or session.kept.pointer.current != wanted.id:
                 session.begin("import of the DAGs and smoke run", touches=True)
                 if not session.gcloud.is_dry:
-                    _wait_for_import(session, wanted, since, lambda path: (folder / path).read_text(encoding="utf-8"))
-                    session.airflow.check()
-                    with Progress(session.console) as progress:
-                        session.airflow.smoke(f"{wanted.id}__{plan.started}", target.deploy.smoke.timeout, progress)
+                    _try_out(session, wanted, folder, since, f"{wanted.id}__{plan.started}")
                 _point(session, _ahead(session.kept.pointer, wanted.id))
         except (LockError, TokenError) as error:
             raise _left(session, error) from None
@@ -277,6 +274,19 @@ def _switch(session: Session, wanted: Manifest, hashes: dict[str, str], objects:
         # By the bucket's clock: what was noted before the deletion.
         last = max(last, session.noted())
     return last
+
+
+def _try_out(session: Session, wanted: Manifest, folder: Path, since: datetime, number: str) -> None:
+    """Wait until Airflow has read the DAGs of a bundle in a folder, and run their smoke runs."""
+
+    def content(path: str) -> str:
+        return (folder / path).read_text(encoding="utf-8")
+
+    _wait_for_import(session, wanted, since, content)
+    applications = suffixes_of(wanted, content)
+    session.airflow.check(applications)
+    with Progress(session.console) as progress:
+        session.airflow.smoke(applications, number, session.target.deploy.smoke.timeout, progress)
 
 
 def _wait_for_import(session: Session, wanted: Manifest, since: datetime, content: Callable[[str], str]) -> None:

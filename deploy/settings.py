@@ -10,8 +10,10 @@ from deploy.bundle import Bundle, build
 from deploy.problem import Problem
 from stack import places
 from stack.errors import StackError
-from stack.settings import ConfigError
+from stack.settings import ROOT, ConfigError
 
+# What a smoke run loads, unless another source is set.
+SAMPLE = ROOT / "data" / "sample"
 # Stands for the image of a place with a registry until it is pushed.
 UNKNOWN = f"unknown@sha256:{'0' * 64}"
 
@@ -49,7 +51,7 @@ class Smoke(BaseModel):
 
     Attributes:
         source: folder or URL of its source files; None: data/sample, which the deploy puts into the bucket.
-        timeout: seconds that both graphs may take together.
+        timeout: seconds that both graphs of an application may take together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -130,8 +132,8 @@ class Target:
         self.place = place
         self.configs = placement.configs(place, UNKNOWN)
         self.config = self.configs[0]
-        if found := list(problems(self.config)):
-            raise ConfigError(f"{places.path(place)}: {'; '.join(found)}")
+        if found := [each for config in self.configs for each in problems(config)]:
+            raise ConfigError(f"{places.path(place)}: {'; '.join(dict.fromkeys(found))}")
         self.deploy = Deploy.model_validate(self.config["deploy"])
 
     def bundle(self) -> Bundle:
@@ -162,5 +164,12 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 f"{where}: {each['msg'].removeprefix('Value error, ')}{found}", "see config/places/composer.yaml"
             )
+    if not config["deploy"]["smoke"]["source"] and (lacking := places.lacking(config, SAMPLE)):
+        remedy = "set it to a folder or URL with a few rows of the source files of all applications"
+        yield Problem(f"deploy.smoke.source: {SAMPLE.relative_to(ROOT)} has no {lacking[0]}", remedy)
+    if f"{config['namespace']}_".startswith(SMOKE) or config["model"]["name"].startswith(SMOKE):
+        yield Problem(
+            f"{config['application']}: namespace and model.name begin with {SMOKE}, as those of smoke runs do", "rename"
+        )
     if (config["runner"]["image"] == UNKNOWN) != bool(config["deploy"]["registry"]):
         yield Problem("set runner.image, by its digest, or deploy.registry, to which each deploy pushes", "not both")

@@ -41,9 +41,8 @@ def declare(
         ],
     }
     path.write_text(json.dumps(declaration, indent=1), encoding="utf-8")  # JSON is YAML
-    config = settings.config
-    own = config["airbyte"] | {"connections": str(path), **airbyte}
-    return settings.model_copy(update={"config": config | {"airbyte": own}})
+    own = settings.config["airbyte"] | {"connections": str(path), **airbyte}
+    return settings.changed_for_all(airbyte=own)
 
 
 def files(name: str, pattern: Path, schema: dict[str, Any]) -> dict[str, Any]:

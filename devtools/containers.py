@@ -14,9 +14,10 @@ import httpx
 
 from devtools.instance import MAKE_VARIABLES
 from devtools.ports import free_port
+from stack import places
 from stack.errors import StackError
 from stack.runs.airflow_api import AirflowApi
-from stack.settings import ROOT, Ports, Settings, inherited_environment, read
+from stack.settings import ROOT, Ports, Settings, inherited_environment
 
 UIS = ("airflow", "mlflow", "airbyte", "docs")
 # Seconds: longest run of dataops or mlops on a busy machine, with restarts; longest restart of a service; between two
@@ -30,7 +31,7 @@ class ContainerInstance:
     Attributes:
         folder: the copy, which may be edited.
         source: folder of the source files.
-        config: of the copy, as it was made.
+        config: of its first application, as it was made.
         ports: of the UIs on 127.0.0.1.
     """
 
@@ -43,7 +44,7 @@ class ContainerInstance:
         # The containers run as another user.
         folder.chmod(0o755)
         self.folder, self.source = folder, source
-        self.config = read(folder / "config" / "base.yaml")
+        self.config = places.config("compose")
         self.ports = {name: free_port() for name in UIS}
         given = {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         project = f"mlops-{secrets.token_hex(4)}"

@@ -46,6 +46,7 @@ class Instance:
         self._files = source_files(chosen)
         self.source.mkdir()
         for name, text in self._files.items():
+            (self.source / name).parent.mkdir(parents=True, exist_ok=True)
             write_private(self.source / name, text)
         ports = {name: free_port() for name in chosen["ports"]}
         own = chosen | {"source": str(self.source), "ports": ports}
@@ -103,8 +104,9 @@ def start(command: list[str], environment: dict[str, str], output: IO[str]) -> s
 
 
 def source_files(config: dict[str, Any]) -> dict[str, str]:
-    """Text of each source file by name, in the order of the setting `watch.files`; errors as of fetch."""
-    return {name: fetch(config["source"], name) for name in config["watch"]["files"]}
+    """Text of each source file by name, in the order of the setting `sources`; errors as of fetch."""
+    files = [source["file"] for source in config["sources"].values()]
+    return {name: fetch(config["source"], name).decode("utf-8-sig") for name in files}
 
 
 def renewed(text: str, number: int) -> str:

@@ -64,11 +64,40 @@ def configs(place: str, own: dict[str, Any] | None = None, file: Path | None = N
     """
     base, layers = read(BASE), [*_layers(place), (own or {}, file or path(place))]
     if own and APPLICATION in own:
-        found = {own[APPLICATION]: (own, file or path(place))}
+        found = {str(own[APPLICATION]): (own, file or path(place))}
     else:
-        names = next((each["applications"] for each, _ in reversed(layers) if "applications" in each), None)
-        found = {name: (application(name), APPLICATIONS / f"{name}.yaml") for name in names or base["applications"]}
-    return {name: _merged(base | {"applications": list(found)}, [one, *layers]) for name, one in found.items()}
+        names, where = next(
+            (each["applications"], where) for each, where in [*reversed(layers), (base, BASE)] if "applications" in each
+        )
+        if not names or not isinstance(names, list):
+            raise ConfigError(f"{where}: applications must list files of config/applications, such as [tagifai]")
+        found = {str(name): (application(name), APPLICATIONS / f"{name}.yaml") for name in names}
+    merged = {name: _merged(base | {"applications": list(found)}, [one, *layers]) for name, one in found.items()}
+    _require_distinct(merged)
+    return merged
+
+
+def lacking(config: dict[str, Any], folder: Path) -> list[str]:
+    """Names of the source files of an application, or patterns of names, that a folder has not."""
+    files = [source["file"].lstrip("/") for source in config["sources"].values()]
+    return [name for name in files if not (folder / name).exists() and not any(folder.glob(name))]
+
+
+def _require_distinct(configs: dict[str, dict[str, Any]]) -> None:
+    """Refuse two applications of one name for schemas and graphs, or for models; wrong types are left to `require`."""
+    owners: dict[tuple[str, str], str] = {}
+    for name, config in configs.items():
+        model = config.get("model")
+        values = {
+            "namespace": config.get("namespace", ""),
+            "model.name": model.get("name") if isinstance(model, dict) else None,
+        }
+        for setting, value in values.items():
+            if value is not None and (other := owners.setdefault((setting, str(value)), name)) != name:
+                raise ConfigError(
+                    f"applications: {other} and {name} have the same {setting}, {value!r}: give each its own, in "
+                    f"{APPLICATIONS / f'{name}.yaml'}"
+                )
 
 
 def plain(place: str) -> dict[str, Any]:

@@ -60,10 +60,17 @@ class Ports(BaseModel):
     storage: Port | None = None
 
 
+class Model(BaseModel):
+    """The registered model."""
+
+    name: str
+
+
 class Launcher(BaseModel):
     """The part of the config that the launcher itself reads."""
 
     package: str
+    model: Model
     # URL of an MLflow server elsewhere; "": the stack's own.
     mlflow: str = Field(pattern="^(https?://.+)?$")
     # Columns that differ between any two runs.
@@ -234,6 +241,12 @@ class Settings(BaseModel):
             folder / f"{name}.yaml": text for name, text in texts.items()
         }
 
+    def write_config(self) -> None:
+        """Write these files."""
+        for file, text in self.config_texts().items():
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(file, text)
+
 
 def identity(var: Path) -> str:
     """Ten digits by which the instance in `var` differs from all others, also from those of other machines."""
@@ -294,12 +307,16 @@ def _environment(**variables: str) -> Generator[None]:
 
 
 def _problems(reader: type[BaseModel], config: dict[str, Any]) -> list[str]:
-    """Errors of a settings class in the config; missing values are set elsewhere."""
+    """Errors of a settings class in the config; what it lacks is set elsewhere, unless the launcher reads it."""
     try:
         reader(**{name: value for name, value in config.items() if name in reader.model_fields})
     except ValidationError as error:
-        wrong = [each for each in error.errors() if each["type"] != "missing"]
-        return [f"{_name(each['loc'])}: {each['msg']}{_found(each)}" for each in wrong]
+        wrong = [each for each in error.errors() if each["type"] != "missing" or reader in (Launcher, Application)]
+        # What an error of several settings together says names them.
+        return [
+            f"{_name(each['loc'])}: {each['msg']}{_found(each)}" if each["loc"] else each["msg"].partition(", ")[2]
+            for each in wrong
+        ]
     return []
 
 
@@ -311,7 +328,7 @@ def _name(location: tuple[int | str, ...]) -> str:
 
 def _found(error: ErrorDetails) -> str:
     """The wrong value, where the message does not say enough; a name that is not known may have any, also a secret."""
-    has_said = error["type"] in ("value_error", "extra_forbidden") or isinstance(error["input"], dict | list)
+    has_said = error["type"] in ("value_error", "extra_forbidden", "missing") or isinstance(error["input"], dict | list)
     # YAML takes yes, no, 1 and 2020-02-20 for other things than texts.
     remedy = ": put it in quotes" if error["type"] == "string_type" and error["input"] is not None else ""
     return "" if has_said else f", not {error['input']!r}{remedy}"

@@ -92,7 +92,8 @@ def _run(instance: ContainerInstance) -> float:
 def _edit_dag(instance: ContainerInstance, tag: str) -> None:
     """Give dataops another tag, and wait until Airflow has it."""
     file = instance.folder / "airflow" / "dags" / "dataops.py"
-    file.write_text((ROOT / "airflow" / "dags" / "dataops.py").read_text().replace('["dataops"]', f'["{tag}"]'))
+    text, own = (ROOT / "airflow" / "dags" / "dataops.py").read_text(), 'graph.arguments("dataops", owner="data")'
+    file.write_text(text.replace(own, f'({own} | {{"tags": ["{tag}"]}})'))
     airflow = instance.airflow()
     wait_until(lambda: tag in [each["name"] for each in airflow.get("/dags/dataops").json()["tags"]], seconds=RESTART)
 

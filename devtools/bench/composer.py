@@ -48,7 +48,7 @@ def measure(options: Options) -> Generator[Row]:
             yield from _row("check", seconds)
             with status(f"composer: the bundle, {number} of {rounds}"), TemporaryDirectory() as folder:
                 began = time.monotonic()
-                build(placement.PRESET, placement.config(placement.PRESET)).write(Path(folder) / "bundle")
+                build(placement.PRESET, *placement.configs(placement.PRESET)).write(Path(folder) / "bundle")
                 seconds["bundle"].append(time.monotonic() - began)
             yield from _row("bundle", seconds)
             with status(f"composer: a first deploy and an unchanged one, {number} of {rounds}"):

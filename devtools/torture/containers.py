@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from devtools.containers import RUN, ContainerInstance
 from devtools.torture.example import CHANGE_BY_RUN, SCORE
 from devtools.torture.moments import Outcome, all_tasks, choose, strike_at
+from pipeline.settings import Application
 
 SERVICES = (
     *("postgres", "airbyte", "mlflow", "docs"),
@@ -50,8 +51,8 @@ class ContainerTorture:
         return Outcome(strikes, missed, time.monotonic() - began, error, faults)
 
     def _digests(self) -> dict[str, str]:
-        """Rows and digest of each table of the setting `tables`."""
-        groups = self._instance.config["tables"].values()
+        """Rows and digest of each table of the application."""
+        groups = Application(**self._instance.config).tables.values()
         columns = ", ".join(f"'{name}'" for name in CHANGE_BY_RUN)
         tables = [table for group in groups for table in group.values()]
         return {table: self._instance.psql(DIGEST.format(table=table, columns=columns)) for table in tables}

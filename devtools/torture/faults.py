@@ -43,7 +43,7 @@ def _model(instance: Instance) -> Iterator[str]:
 def _runs(settings: Settings) -> Iterator[str]:
     """Check that no DAG run is left unfinished."""
     api = AirflowApi.of(settings)
-    for dag_id in ("dataops", "mlops"):
+    for dag_id in (settings.dataops, settings.mlops):
         runs = api.last_runs(dag_id, limit=100)
         if found := [run["dag_run_id"] for run in runs if run["state"] in ("running", "queued")]:
             yield f"unfinished runs of {dag_id}: {', '.join(found)}"

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,8 +21,11 @@ _OPTIONS = {
     ".tsv": {"csv": {"delimiter": "\\t"}},
     ".jsonl": {"format": "jsonl"},
     ".ndjson": {"format": "jsonl"},
+    ".json": {"format": "jsonl"},
     ".parquet": {"format": "parquet"},
 }
+# Names of other tables and checks of an application.
+_TAKEN = ("predictions", "snapshot", "transforms")
 # By the JSON schema of a column; anything else is no column of an application.
 _TYPES = {
     ("string", None, None): "text",
@@ -55,10 +59,11 @@ class File:
     def table(self) -> str:
         """A name for its table."""
         stem = re.sub(
-            r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", "", self.name.rsplit("/", 1)[-1], flags=re.IGNORECASE
+            r"\.(csv|tsv|jsonl|ndjson|json|parquet)(\.gz)?$", "", self.name.rsplit("/", 1)[-1], flags=re.IGNORECASE
         )
         named = re.sub(r"\W+", "_", stem.lower(), flags=re.ASCII).strip("_")[:40]
-        return named if re.match("[a-z]", named) else f"data_{named}".rstrip("_")[:40]
+        is_free = re.match("[a-z]", named) and named not in _TAKEN
+        return named if is_free else f"data_{named}".rstrip("_")[:40]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All rows; texts as the file has them.
@@ -99,7 +104,8 @@ def find(data: str) -> list[File]:
             f"DATA={data} names {len(places)} files, and an application has one or two: name them, "
             "DATA=texts.csv or DATA='texts.csv labels.csv'"
         )
-    return [_look(*_parts(each)) for each in places]
+    root = _root(places)
+    return [_look(root, each.removeprefix(root).lstrip("/")) for each in places]
 
 
 def _places(name: str) -> list[str]:
@@ -117,9 +123,14 @@ def _is_source(name: str) -> bool:
     return Path(name.lower().removesuffix(".gz")).suffix in _OPTIONS
 
 
-def _parts(place: str) -> tuple[str, str]:
-    root, _, name = place.rpartition("/")
-    return root, name
+def _root(places: list[str]) -> str:
+    """The folder or base URL that all files are below."""
+    parts = [place.split("/")[:-1] for place in places]
+    # Of a URL, the scheme and the server at least.
+    root = "/".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False)))
+    if any("://" in place for place in places) and not re.match(".+://.", root):
+        raise StackError(f"{' and '.join(places)} are in different places: copy them into one folder")
+    return root
 
 
 def _look(root: str, name: str) -> File:
@@ -160,7 +171,8 @@ def _messages(*arguments: str) -> Iterator[dict[str, Any]]:
         for line in process.stdout:
             message = json.loads(line)
             if message["type"] == "TRACE" and "error" in message["trace"]:
-                raise StackError(message["trace"]["error"]["message"])
+                # Where the file is not named, the stream is.
+                raise StackError(re.sub("^stream file: ", "DATA: ", message["trace"]["error"]["message"]))
             yield message
     if process.returncode:
         raise StackError(f"`{' '.join(command)}` failed with exit status {process.returncode}")

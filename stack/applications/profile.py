@@ -1,5 +1,6 @@
 """What the values of each column look like."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,6 +9,13 @@ from typing import Any
 # Different values that are counted of a column; beyond, it is only known that there are many.
 COUNTED = 200_000
 EXAMPLES = 3
+
+
+def text_of(value: Any) -> str:
+    """A value as a column of texts has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 @dataclass
@@ -19,7 +27,7 @@ class Column:
         filled: rows with a value that is not blank.
         values: rows by value.
         characters: of all values together.
-        low: the smallest number.
+        low: the smallest whole number.
         high: the largest one.
     """
 
@@ -28,22 +36,30 @@ class Column:
     values: Counter[str] = field(default_factory=Counter)
     characters: int = 0
     words: int = 0
-    low: float | None = None
-    high: float | None = None
+    low: int | None = None
+    high: int | None = None
 
     def add(self, value: Any) -> None:
         """Count a value."""
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            self.low = value if self.low is None else min(self.low, value)
-            self.high = value if self.high is None else max(self.high, value)
-        text = value if isinstance(value, str) else "" if value is None else str(value)
+        text = text_of(value)
         if not text.strip():
             return
+        if self.type == "integer":
+            self._add_whole(text.strip())
         self.filled += 1
         self.characters += len(text)
         self.words += len(text.split())
         if len(self.values) < COUNTED or text in self.values:
             self.values[text] += 1
+
+    def _add_whole(self, text: str) -> None:
+        # Types are told by the first rows; what a later one adds, such as 007, may be no number.
+        if not re.fullmatch("0|-?[1-9][0-9]*", text):
+            self.type = "text"
+            return
+        whole = int(text)
+        self.low = whole if self.low is None else min(self.low, whole)
+        self.high = whole if self.high is None else max(self.high, whole)
 
     @property
     def distinct(self) -> int:

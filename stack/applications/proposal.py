@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.labels import normal_form
 from pipeline.settings import ADDED
 from stack.applications.files import File
-from stack.applications.profile import Column, Profile
+from stack.applications.profile import Column, Profile, text_of
 from stack.errors import StackError
 
 LABELS = re.compile(
@@ -80,11 +80,22 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
     Raises:
         StackError: a named column is missing, or a role cannot be told; the message says how to name it.
     """
+    if empty := [file.name for file, each in zip(files, profiles, strict=True) if not each.rows]:
+        raise StackError(f"{empty[0]} has no rows")
     known = {name: column for each in profiles for name, column in each.columns.items()}
     named = [*filter(None, [given.get("id"), given.get("label"), given.get("date")]), *(given.get("texts") or [])]
     if lacking := [name for name in named if name not in known]:
-        raise StackError(f"there is no column {lacking[0]!r}: the files have {', '.join(known)}")
+        raise StackError(f"there is no column {lacking[0]!r}: {names(files)} have {', '.join(known)}")
+    if odd := [name for name in named if known[name].type is None]:
+        raise StackError(
+            f"column {odd[0]!r} has lists, objects or values of several types: name another, or rewrite it"
+        )
     label = given.get("label") or _label(profiles, set(named))
+    if not given.get("label") and label in known[label].values:
+        raise StackError(
+            f"{label!r} is the name of a column and a value in it: give {names(files)} a first row with the names of the "
+            f"columns, or say LABEL={label}"
+        )
     order = list(range(len(files)))
     if len(files) == 2:
         with_label = [number for number in order if label in profiles[number].columns]
@@ -308,7 +319,7 @@ def _count_texts(found: Proposal) -> None:
     """Equal texts, by another look at the rows."""
     roles, seen, twice, example = found.roles, set(), 0, ""
     for row in found.sources[0].rows():
-        texts = tuple((row.get(name) or "").strip() for name in roles.texts)
+        texts = tuple(text_of(row.get(name)).strip() for name in roles.texts)
         if hash(texts) in seen:
             twice += 1
             example = example or (str(row.get(roles.id)) if roles.id else texts[0][:40])

@@ -1,6 +1,7 @@
 """Shows a proposal, and writes it as a file of config/applications."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.settings import NAME
+from stack import strict_yaml
 from stack.applications.profile import Profile
 from stack.applications.proposal import Proposal, names
 from stack.errors import StackError
 from stack.places import APPLICATIONS
 from stack.settings import ROOT
 
+# How names begin that PostgreSQL keeps for itself, or smoke runs have.
+TAKEN = ("pg", "smoke")
+# What YAML takes for the end of a line, or refuses.
+UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 # Characters of an example, and labels that are shown.
 SHOWN = 40
 LABELS = 8
@@ -28,14 +34,14 @@ def path_of(name: str) -> Path:
     Raises:
         StackError: the name is not possible, or there is such a file.
     """
-    if not re.fullmatch(NAME.strip("^$"), name):
+    if not re.fullmatch(NAME.strip("^$"), name) or name.split("_")[0] in TAKEN:
         raise StackError(
             f"NAME={name} is not possible: use up to 40 small letters, digits and _, a letter first, such as "
-            "NAME=tickets"
+            f"NAME=tickets, but not {' or '.join(f'{each}_…' for each in TAKEN)}"
         )
     file = APPLICATIONS / f"{name}.yaml"
     if file.exists():
-        raise StackError(f"{file.relative_to(ROOT)} exists: edit it, delete it, or give another NAME")
+        raise StackError(f"{os.path.relpath(file)} exists: edit it, delete it, or give another NAME")
     return file
 
 
@@ -82,14 +88,14 @@ def text(name: str, found: Proposal, profiles: dict[str, Profile]) -> str:
             "min_rows": rows // 2,
             "max_rows": rows * 100,
             "columns": {column: _column(column, kind, found) for column, kind in types.items()},
-            "ignored": ", ".join(sorted(set(profiles[file.name].columns) - set(types))),
+            "ignored": _line(", ".join(sorted(set(profiles[file.name].columns) - set(types)))),
         }
         for file, table, rows, types in zip(found.sources, _tables(found), found.rows, found.types, strict=True)
     ]
     root = found.sources[0].root
     inside = not root.startswith("http") and Path(root).is_relative_to(ROOT)
     return environment.get_template("application.j2").render(
-        about=f"Classifies the texts of {names(found.sources)}.",
+        about=_line(f"Classifies the texts of {names(found.sources)}."),
         name=name,
         source=str(Path(root).relative_to(ROOT)) if inside else root,
         sources=sources,
@@ -133,11 +139,14 @@ def _yaml(value: Any) -> str:
     """A value in a form that YAML reads as the same value, whatever it looks like."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z_/.][\w/. -]*\w", value, re.ASCII) and not _is_word(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def _is_word(value: str) -> bool:
     """Whether YAML takes a text for another value."""
-    import yaml
+    return strict_yaml.load(value) != value
 
-    return yaml.safe_load(value) != value
+
+def _line(text: str) -> str:
+    """A text in one line, for a comment."""
+    return UNSEEN.sub(" ", " ".join(text.split()))

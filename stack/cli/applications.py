@@ -1,5 +1,6 @@
 """The command about applications: init."""
 
+import os
 import sys
 
 import click
@@ -10,7 +11,6 @@ from stack.applications.profile import Profile, profile
 from stack.applications.proposal import propose
 from stack.cli.common import Chosen, console
 from stack.errors import StackError
-from stack.settings import ROOT
 
 
 @click.command("init-application")
@@ -34,7 +34,7 @@ def init_application(
     given = {"id": key, "texts": [each.strip() for each in texts.split(",")] if texts else [], "label": label}
     proposal = propose(found, list(profiles.values()), given | {"date": date})
     write.show(proposal, profiles, console)
-    shown = path.relative_to(ROOT)
+    shown = os.path.relpath(path)
     if not yes:
         if not sys.stdin.isatty():
             raise StackError("nothing is written without an answer: add YES=1 to accept this, or name the columns")

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from stack import places
 from stack.checks import Check, amount, describe, holder_of, is_taken, ports_check, show_all
 from stack.compose.checks import AGAIN, BUILD, DISK, LAYOUT_FILE, MEMORY, cluster_problem, layout_problem
 from stack.compose.engine import compose, docker, engine, finished
@@ -91,12 +92,12 @@ def source(project: Project) -> Check:
     if project.environment.source_url:
         return Check("source", "ok", f"{project.environment.source_url.host}; the first run connects to it")
     folder = project.mounted[SOURCE]
-    sources = [source for config in configs_of(project.environment).values() for source in config["sources"].values()]
-    files = [each["file"] for each in sources]
+    configs = configs_of(project.environment).values()
+    files = list(dict.fromkeys(source["file"] for config in configs for source in config["sources"].values()))
     remedy = f"set SOURCE_FOLDER in .env to the folder of {' and '.join(files)}"
     if not folder.is_dir():
         return Check("source", "fail", f"SOURCE_FOLDER: {folder} is not a folder", remedy)
-    if lacking := [name for name in files if not (folder / name).exists()]:
+    if lacking := list(dict.fromkeys(name for config in configs for name in places.lacking(config, folder))):
         return Check("source", "fail", f"SOURCE_FOLDER: {folder} has no {' and no '.join(lacking)}", remedy)
     if closed := closed_to_others(folder):
         found = f"SOURCE_FOLDER: {closed} cannot be read by the containers' user"
@@ -211,7 +212,7 @@ def checks() -> Iterator[Check]:
     if done.returncode:
         yield Check("settings", "fail", f"Compose: {done.stderr.strip()}", remedy)
         return
-    yield Check("settings", "ok", ".env and config/base.yaml hold no unknown and no impossible setting")
+    yield Check("settings", "ok", ".env and config/ hold no unknown and no impossible setting")
     if facts:
         project = Project(environment, json.loads(done.stdout), facts)
         yield from (check(project) for check in FULL)

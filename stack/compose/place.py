@@ -32,9 +32,9 @@ class Place(BasePlace):
         application: str | None,
         as_started: bool,
     ) -> "Place":
-        """Read the settings; source and configuration are those of `.env` and config/base.yaml."""
+        """Read the settings; source and configuration are those of `.env` and config/."""
         if source or config:
-            raise ConfigError("containers read config/base.yaml and .env: set the source and settings there")
+            raise ConfigError("containers read config/ and .env: set the source and settings there")
         return cls(load(var, application), console)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
+from stack import places
 from stack.checks import GB, Check, describe, instance_of, show, show_all
 from stack.embedded.machine import clock, disk, docker, inodes, memory, ports, python, tools
 from stack.embedded.settings import load
@@ -71,13 +72,13 @@ def database(stack: Stack) -> Check:
 def folder(stack: Stack) -> Check:
     """Check that this user owns and can write the instance's folders."""
     var = stack.settings.var
-    places = [var, *(each for each in var.iterdir() if each.name != "postgres")]
+    folders = [var, *(each for each in var.iterdir() if each.name != "postgres")]
     remedy = f"sudo chown -R {pwd.getpwuid(os.geteuid()).pw_name} {var}"
-    if closed := [each for each in places if not os.access(each, os.R_OK | os.W_OK)]:
+    if closed := [each for each in folders if not os.access(each, os.R_OK | os.W_OK)]:
         return Check("folder", "fail", f"{closed[0]} cannot be written", remedy)
     # Pods of root's instance write to one of them.
     owners = {os.geteuid(), *([USER] if types(stack.settings.config) else [])}
-    if foreign := [each for each in places if each.stat().st_uid not in owners]:
+    if foreign := [each for each in folders if each.stat().st_uid not in owners]:
         found = f"{foreign[0]} belongs to user {foreign[0].stat().st_uid}, who may be unable to read what you write"
         return Check("folder", "warn", found, remedy)
     return Check("folder", "ok", f"{var} belongs to this user and can be written")
@@ -112,8 +113,19 @@ def environments(stack: Stack) -> Check:
     return Check("environments", "ok", f"{', '.join(every)} hold the locked packages")
 
 
+def sources(stack: Stack) -> Check:
+    """Check that folders with source files have those of their applications."""
+    configs = stack.settings.configs
+    folders = {name: Path(config["source"]) for name, config in configs.items() if "://" not in config["source"]}
+    for name, folder in folders.items():
+        if lacking := places.lacking(configs[name], folder):
+            found = f"{folder} has no {' and no '.join(lacking)}, which {name} reads"
+            return Check("sources", "fail", found, "correct `source` or `file` in its file of config/applications")
+    return Check("sources", "ok", "; ".join(f"{name} reads {config['source']}" for name, config in configs.items()))
+
+
 QUICK: tuple[Callable[[Stack], Check], ...] = (tools, ports, memory, disk, inodes, clock, path, scripts, database)
-FULL = (python, *QUICK, folder, locks, environments, docker)
+FULL = (python, *QUICK, sources, folder, locks, environments, docker)
 
 
 def look(console: Console, *, place: str, var: Path, config: Path | None) -> bool:
@@ -124,7 +136,7 @@ def look(console: Console, *, place: str, var: Path, config: Path | None) -> boo
 def _checks(place: str, var: Path, config: Path | None, console: Console) -> Iterator[Check]:
     try:
         stack = Stack(load(var, place=place, config=config))
-        yield Check("settings", "ok", f"valid; the source is {stack.settings.config['source']}")
+        yield Check("settings", "ok", f"valid; applications: {', '.join(stack.settings.configs)}")
         yield from (check(stack) for check in FULL)
         if stack.settings.config["warehouse"]["type"] == "bigquery" and not stack.settings.is_emulated:
             # Importing Google's libraries takes a second.

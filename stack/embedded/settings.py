@@ -45,6 +45,7 @@ def load(
     """
     own = read(config) if config else {}
     known = _started(var, place) if as_started and places.APPLICATION not in own else {}
+    saved = var / "applications" if known and not config else None
     if known and config:
         known = {each: places.overlay(merged, own, config) for each, merged in known.items()}
     known = known or places.configs(place, own, config)
@@ -57,7 +58,7 @@ def load(
         else:
             merged["source"] = _absolute(merged["source"], ROOT)
         _complete(merged, place)
-        require(merged, config or "config/", Embedded)
+        require(merged, config or (saved / f"{each}.yaml" if saved else "config/"), Embedded)
         pods.complete(merged, var)
     var.mkdir(parents=True, exist_ok=True)
     config_of = known[name]
@@ -76,9 +77,11 @@ def _started(var: Path, place: str) -> dict[str, dict[str, Any]]:
     file = var / "config.yaml"
     if not file.exists():
         return {}
+    paths = {name: var / "applications" / f"{name}.yaml" for name in read(file).get("applications", [])}
+    if not all(path.exists() for path in paths.values()):
+        return {}
     plain, found = places.plain(place), {}
-    for name in read(file).get("applications", []):
-        path = var / "applications" / f"{name}.yaml"
+    for name, path in paths.items():
         saved = read(path)
         merged = _restored(plain, saved) | {key: value for key, value in saved.items() if key not in plain}
         # Its keys depend on its type.

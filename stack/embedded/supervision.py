@@ -94,9 +94,7 @@ class Stack(Supervisor):
     def _start_supervisor(self, known: list[Service], *, stay: bool) -> None:
         for folder in (self._run, self._logs, self.settings.var / "airflow", self.settings.var / "artifacts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file, text in self.settings.config_texts().items():
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-            write_private(file, text)
+        self.settings.write_config()
         (self._run / "stays").unlink(missing_ok=True)
         if stay:
             (self._run / "stays").touch()

@@ -2,14 +2,15 @@
 
 import pytest
 import yaml
-from airbyte_testing import ROOT, connection_of
+from airbyte_testing import ROOT, applications, connection_of
+from jinja2 import Template
 from stored_connection import stored
 
 from airbyte_declaration import column_types, declaration
+from airbyte_declaration.applications import SCHEMAS, described
 
 SHIPPED = ROOT / "airbyte" / "connections.yaml"
 VARIABLES = {
-    "MLOPS_SOURCE": "/files",
     "MLOPS_WAREHOUSE__HOST": "localhost",
     "MLOPS_WAREHOUSE__PORT": "5433",
     "MLOPS_WAREHOUSE__DATABASE": "warehouse",
@@ -18,12 +19,15 @@ VARIABLES = {
 }
 
 
+FILES = applications("/files")
+
+
 @pytest.fixture
 def load(tmp_path):
-    """Loads the shipped declaration after a change to its content."""
+    """Loads the shipped declaration of the example application after a change to its content."""
 
     def changed(change=lambda content: None):
-        content = yaml.safe_load(SHIPPED.read_text())
+        content = yaml.safe_load(Template(SHIPPED.read_text()).render(applications=FILES))
         change(content)
         path = tmp_path / "connections.yaml"
         path.write_text(yaml.safe_dump(content))
@@ -33,7 +37,7 @@ def load(tmp_path):
 
 
 def test_the_shipped_declaration_loads_both_files_into_the_schema_raw():
-    declared = declaration.load(SHIPPED, VARIABLES)
+    declared = declaration.load(SHIPPED, VARIABLES, applications=FILES)
     urls = [stream["url"] for stream in declared.sources[0].configuration["streams"]]
     assert urls == ["/files/projects.csv", "/files/tags.csv"]
     assert [c.name for c in declared.connections] == ["projects", "tags"]
@@ -49,7 +53,7 @@ def laid_over(tmp_path):
     def load(overlay):
         path = tmp_path / "connections.cloud.yaml"
         path.write_text(yaml.safe_dump(overlay))
-        return declaration.load(SHIPPED, VARIABLES, overlays=[path])
+        return declaration.load(SHIPPED, VARIABLES, overlays=[path], applications=FILES)
 
     return load
 
@@ -69,7 +73,7 @@ def test_an_overlay_changes_only_what_it_names(laid_over):
             "connections": [{"name": "tags", "status": "inactive"}],
         }
     )
-    base = declaration.load(SHIPPED, VARIABLES)
+    base = declaration.load(SHIPPED, VARIABLES, applications=FILES)
     assert declared.airbyte.client_secret.get_secret_value() == "the-password"
     assert declared.workspace.name == "other"
     assert [source.name for source in declared.sources] == ["files", "more"]
@@ -86,11 +90,68 @@ def test_an_overlay_with_another_connector_replaces_the_configuration_as_a_whole
 
 def test_a_variable_that_is_not_set_is_reported_with_file_and_key():
     with pytest.raises(declaration.DeclarationError) as error:
-        declaration.load(SHIPPED, {name: value for name, value in VARIABLES.items() if name != "MLOPS_SOURCE"})
+        given = {name: value for name, value in VARIABLES.items() if name != "MLOPS_WAREHOUSE__HOST"}
+        declaration.load(SHIPPED, given, applications=FILES)
     message = str(error.value)
     assert str(SHIPPED) in message
-    assert "sources.0.configuration.streams.0.url" in message
-    assert "MLOPS_SOURCE" in message
+    assert "destinations.0.configuration.host" in message
+    assert "MLOPS_WAREHOUSE__HOST" in message
+
+
+def test_each_application_has_a_source_a_destination_and_connections_with_its_namespace_in_their_names():
+    both = [*FILES, *applications("/other", namespace="tickets")]
+    declared = declaration.load(SHIPPED, VARIABLES, applications=both)
+    assert [each.name for each in declared.sources] == ["files", "tickets_files"]
+    assert [each.name for each in declared.destinations] == ["warehouse", "tickets_warehouse"]
+    assert [each.configuration["schema"] for each in declared.destinations] == ["raw", "tickets_raw"]
+    connections = [(each.name, each.source, each.destination) for each in declared.connections]
+    assert connections == [
+        ("projects", "files", "warehouse"),
+        ("tags", "files", "warehouse"),
+        ("tickets_projects", "tickets_files", "tickets_warehouse"),
+        ("tickets_tags", "tickets_files", "tickets_warehouse"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yes", "a: b", "- x", "#x", "it's", 'say "hi"', "\\", "a\nb", "<b>&", "née 😀", " blanks ", "{{ x }}", "{% x %}"],
+)
+def test_files_columns_and_options_arrive_as_an_application_names_them(text):
+    source = {"file": f"{text}.csv", "options": {"csv": {"null": text}}, "columns": {text: "text"}}
+    known = described([{"source": "/files", "sources": {"one": source}}])
+    ((stream,),) = (
+        each.configuration["streams"] for each in declaration.load(SHIPPED, VARIABLES, applications=known).sources
+    )
+    assert stream["url"] == f"/files/{text}.csv"
+    assert stream["csv"] == {"null": text}
+    assert stream["json_schema"]["properties"] == {text: {"type": "string"}}
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_type_of_an_application_s_column_is_one_that_the_service_knows(kind):
+    source = {"file": "a.csv", "columns": {"a": {"type": kind, "required": True}}}
+    ((one,),) = (each["sources"] for each in described([{"source": "/files/", "sources": {"one": source}}]))
+    assert one["url"] == "/files/a.csv"
+    assert column_types.faults(one["json_schema"]) == []
+
+
+def test_two_connections_of_one_name_are_refused():
+    one = {"source": "/files", "sources": {"tickets_texts": {"file": "a.csv", "columns": {"a": "text"}}}}
+    other = {
+        "source": "/files",
+        "namespace": "tickets",
+        "sources": {"texts": {"file": "a.csv", "columns": {"a": "text"}}},
+    }
+    with pytest.raises(declaration.DeclarationError, match="tickets_texts is used twice"):
+        declaration.load(SHIPPED, VARIABLES, applications=described([one, other]))
+
+
+def test_a_name_that_the_template_does_not_know_is_reported(tmp_path):
+    path = tmp_path / "connections.yaml"
+    path.write_text("workspace: {name: {{ aplications }}}")
+    with pytest.raises(declaration.DeclarationError, match="'aplications' is undefined"):
+        declaration.load(path, {})
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def write_place(tmp_path, monkeypatch, overlay):
 
     def write(**changes):
         (folder / "staging.yaml").write_text(yaml.safe_dump(merged(PLACE, changes)))
-        return placement.config("staging", PLACE["runner"]["image"])
+        return placement.configs("staging", PLACE["runner"]["image"])[0]
 
     return write
 

@@ -128,6 +128,7 @@ def test_neither_ignored_nor_unknown_files_are_in_the_bundle_and_the_unknown_are
         "dags/pipeline/__init__.py",
         "data/airbyte/connections.staging.yaml",
         "data/airbyte/connections.yaml",
+        "data/config/applications/tagifai.yaml",
         "data/config/base.yaml",
         "plugins/ui.py",
     ]

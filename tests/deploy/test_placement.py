@@ -16,18 +16,18 @@ def test_a_place_as_the_documents_show_it_is_fine(write_place):
 
 
 def test_the_preset_is_fine_with_its_examples():
-    assert problems(placement.config("composer")) == []
+    assert problems(placement.configs("composer")[0]) == []
 
 
 @pytest.mark.parametrize("place", ["embedded", "kubernetes"])
 def test_a_place_that_is_not_on_composer_is_refused(place):
     with pytest.raises(ConfigError, match="preset: composer"):
-        placement.config(place)
+        placement.configs(place)
 
 
 def test_a_place_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="is not a place"):
-        placement.config("nowhere")
+        placement.configs("nowhere")
 
 
 def test_a_missing_project_is_refused(write_place):

@@ -46,7 +46,7 @@ def test_both_graphs_run_from_the_mounted_folders_and_write_nothing_there(tmp_pa
     # There is no cluster in this test: commands run in the virtual environments instead of pods.
     runner = {"type": "venv", "root": str(ENVIRONMENTS), "project": str(ROOT)}
     config = places.overlay(
-        placement.config("composer"), {**own, "mlflow": settings.url("mlflow")}, places.path("composer")
+        placement.configs("composer")[0], {**own, "mlflow": settings.url("mlflow")}, places.path("composer")
     )
     bundle = build("composer", config)
     home = tmp_path / "home" / "airflow"

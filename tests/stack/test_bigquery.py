@@ -105,7 +105,7 @@ def test_doctor_does_not_wait_for_a_bigquery_that_is_away(settings, away):
 def test_clean_of_a_bigquery_that_is_away_is_an_error_that_says_so(tmp_path, away, monkeypatch):
     (tmp_path / "mine.yaml").write_text("warehouse: {project: shop}")
     started = load(tmp_path / "var", place="bigquery", config=tmp_path / "mine.yaml")
-    (started.var / "config.yaml").write_text(started.config_text())
+    started.write_config()
     monkeypatch.setattr(clients, "bigquery_client", lambda _: away)
     done = CliRunner().invoke(main, ["--place", "bigquery", "--var", str(started.var), "clean-warehouse", "--yes"])
     assert done.exit_code == 1

@@ -63,8 +63,8 @@ def settings(warehouse):
         config = {  # noqa: RUF012
             "model": {"name": "tagifai"},
             "warehouse": {"type": "postgres"},
-            "tables": {"published": {"labels": "marts.labeled_projects", "predictions": "marts.predictions"}},
         }
+        tables = {"published": {"labels": "marts.labeled_projects", "predictions": "marts.predictions"}}  # noqa: RUF012
         mlflow_user = None
 
         def url(self, service):
@@ -117,7 +117,7 @@ def test_published_is_what_consumers_read_whatever_order_it_lies_in(settings, wa
 def test_nothing_is_published_without_a_champion_and_a_broken_registry_is_no_answer(settings, warehouse, champion):
     with connected(warehouse) as connection:
         connection.execute("create schema marts")
-        for table in settings.config["tables"]["published"].values():
+        for table in settings.tables["published"].values():
             connection.execute(f"create table {table} as select 1 as id")
     champion[:] = [404, {}]
     assert demo.published(settings) == {}

@@ -34,7 +34,36 @@ def test_a_source_goes_to_every_command_of_compose(source, given):
 def test_a_configuration_is_refused_where_it_would_not_count():
     refused = make("run", "PLACE=compose", "CONFIG=mine.yaml")
     assert refused.returncode
-    assert "edit config/base.yaml" in refused.stderr
+    assert "only CONFIG=config/applications/NAME.yaml does: edit config/base.yaml" in refused.stderr
+
+
+@pytest.mark.parametrize("target", ["run", "up", "predict", "demo-failure", "explain", "validate", "doctor"])
+@pytest.mark.parametrize(
+    "config", ["config/applications/tagifai.yaml", ROOT / "config" / "applications" / "tagifai.yaml"]
+)
+def test_containers_get_the_name_and_the_source_of_an_application_s_file(target, config):
+    shown = make("--dry-run", target, "PLACE=compose", f"CONFIG={config}").stdout
+    assert 'APPLICATIONS="tagifai" SOURCE_URL= SOURCE_FOLDER="data/sample" ' in shown
+
+
+def test_a_source_of_the_command_line_counts_more_than_that_of_an_application_s_file():
+    given = ("PLACE=compose", "CONFIG=config/applications/tagifai.yaml", "SOURCE=https://files.test/data")
+    assert (
+        'APPLICATIONS="tagifai" SOURCE_URL="https://files.test/data" docker' in make("--dry-run", "up", *given).stdout
+    )
+
+
+def test_an_application_s_file_that_is_not_there_is_refused():
+    refused = make("--dry-run", "up", "PLACE=compose", "CONFIG=config/applications/nothing.yaml")
+    assert refused.returncode
+    assert "does not exist: `make init` writes one" in refused.stderr
+
+
+@pytest.mark.parametrize("place", ["embedded", "compose"])
+def test_commands_are_about_the_application_that_is_named(place):
+    for target in ("run", "predict", "explain", "validate", "demo-failure"):
+        shown = make("--dry-run", target, f"PLACE={place}", "APPLICATION=tickets", "INPUT=a.csv", "OUTPUT=b.csv").stdout
+        assert ' --application "tickets"' in shown
 
 
 @pytest.mark.parametrize("target", ["run", "up", "status", "predict"])
@@ -49,7 +78,7 @@ def test_clean_keeps_the_folder_of_datasets_that_it_cannot_delete_and_tells_what
     (tmp_path / "mine.yaml").write_text(f"warehouse: {{project: shop, keyfile: {tmp_path}/key.json}}")
     var = tmp_path / "var"
     started = load(var, place="bigquery", config=tmp_path / "mine.yaml")
-    (var / "config.yaml").write_text(started.config_text())
+    started.write_config()
     refused = make("clean", "PLACE=bigquery", f"VAR={var}")
     assert refused.returncode
     assert "there are no Google credentials (" in refused.stdout

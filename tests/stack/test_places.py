@@ -32,7 +32,8 @@ def test_every_preset_has_a_file_that_says_where_commands_run_and_what_the_wareh
     config = places.config(place)
     assert config["runner"]["type"] in ("venv", "kubernetes")
     assert config["warehouse"]["type"] in ("postgres", "bigquery")
-    assert config["labels"] == yaml.safe_load((ROOT / "config" / "base.yaml").read_text())["labels"]
+    assert config["search"] == yaml.safe_load((ROOT / "config" / "base.yaml").read_text())["search"]
+    assert config["application"] == "tagifai"
 
 
 def test_a_place_of_ones_own_changes_what_it_names_and_keeps_the_rest_of_its_preset(own):
@@ -168,7 +169,7 @@ def test_the_emulated_bucket_can_be_used_with_postgresql_and_the_emulators_witho
 def test_commands_after_the_start_use_the_warehouse_that_it_was_given(make):
     address = {"host": "db.example", "database": "shop", "user": "mlops"}
     started = make("embedded", warehouse=address)
-    (started.var / "config.yaml").write_text(started.config_text())
+    started.write_config()
     assert make("embedded", as_started=True).config["warehouse"] == {"type": "postgres", **address}
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from airbyte_declaration.applications import described
 from airbyte_declaration.declaration import load
 from deploy import declaration
 from pipeline.settings import Runner
@@ -39,7 +40,8 @@ def shown(file):
 def test_its_overlay_of_airbyte_replaces_source_and_destination(tmp_path):
     overlay = tmp_path / "connections.staging.yaml"
     overlay.write_text(shown("airbyte/connections.staging.yaml"))
-    declaration = load(ROOT / "airbyte" / "connections.yaml", VARIABLES, overlays=[overlay])
+    applications = described([places.config("composer") | {"source": "any"}])
+    declaration = load(ROOT / "airbyte" / "connections.yaml", VARIABLES, overlays=[overlay], applications=applications)
     types = [
         each.configuration.get("sourceType") or each.configuration["destinationType"]
         for each in (*declaration.sources, *declaration.destinations)
@@ -82,7 +84,7 @@ def test_a_load_reads_the_real_schema_and_the_smoke_run_the_one_with_a_few_rows(
         monkeypatch.setenv(name, "any")
     config = places.config("staging") | {"source": schema}
     config["warehouse"] |= {"project": "ours"}
-    declared = declaration.declared(SimpleNamespace(place="staging", config=config), few)
+    declared = declaration.declared(SimpleNamespace(place="staging", config=config, configs=[config]), few)
     schemas = [each.sources[0].configuration["schemas"] for each in (declared.real, declared.smoke)]
     assert schemas == [["public"], ["smoke"]]
 

@@ -4,11 +4,7 @@ import json
 import stat
 
 import pytest
-import yaml
-from pydantic import ValidationError
 
-import pipeline.settings
-import tagifai.settings
 from stack import settings as module
 from stack.embedded.settings import load
 from stack.settings import ROOT, ConfigError, made_secrets
@@ -21,10 +17,10 @@ def overlay(folder, text):
 
 
 def test_an_overlay_replaces_single_settings_and_keeps_the_rest(tmp_path):
-    base = yaml.safe_load((ROOT / "config" / "base.yaml").read_text())
+    before = load(tmp_path / "var").config
     settings = load(tmp_path / "var", config=overlay(tmp_path, "labels: {min_freq: 7}\nports: {airflow: 9080}"))
-    assert settings.config["labels"] == base["labels"] | {"min_freq": 7}
-    assert settings.config["search"] == base["search"]
+    assert settings.config["labels"] == before["labels"] | {"min_freq": 7}
+    assert settings.config["search"] == before["search"]
     assert settings.ports.airflow == 9080
     assert settings.ports.mlflow == 5000
 
@@ -49,16 +45,21 @@ def test_a_source_that_nothing_here_can_load_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lables: {min_freq: 7}", "there is no setting `lables`; known here: source, "),
-        ("labels: {minfreq: 7}", "there is no setting `labels.minfreq`; known here: known_tags, classes, min_freq"),
-        ("labels: 7", "`labels` holds settings of its own: known_tags, classes, min_freq"),
+        ("lables: {min_freq: 7}", "there is no setting `lables`; known here: applications, "),
+        ("labels: {minfreq: 7}", "there is no setting `labels.minfreq`; known here: known, classes, min_freq"),
+        ("labels: 7", "`labels` holds settings of its own: known, classes, min_freq"),
         ("ports: {airflow: 80}", "ports.airflow: Input should be greater than or equal to 1024, not 80"),
         ("search: {folds: 1}", "search.folds: Input should be greater than or equal to 3, not 1"),
-        ("checks: {min_tags: many}", "checks.min_tags: Input should be a valid integer"),
+        ("checks: {min_labeled: many}", "checks.min_labeled: Input should be a valid integer"),
         ("airbyte: {job_timeout: 0}", "airbyte.job_timeout: Input should be greater than or equal to 1, not 0"),
         ("labels: {classes: [yes]}", "labels.classes.0: Input should be a valid string, not True: put it in quotes"),
         ("labels: {classes: [a, 1]}", "labels.classes.1: Input should be a valid string, not 1: put it in quotes"),
-        ("labels: {classes: [NLP]}", "labels.classes.0: Value error, tags are in lower case, without white space"),
+        (
+            "labels: {known: [2020-01-01]}",
+            "labels.known.0: Input should be a valid string, not datetime.date(2020, 1, 1)",
+        ),
+        ("labels: {several: last}", "labels.several: Input should be 'first', 'most_frequent' or 'stop', not 'last'"),
+        ("columns: {label: kind}", "columns.label: 'kind' must be a column of sources.tags"),
         (
             "labels:\n  min_freq: 7\n  min_freq: 8",
             "is not valid YAML: `min_freq` stands in line 2 and in line 3: leave one",
@@ -87,16 +88,6 @@ def test_a_wrong_overlay_is_refused_by_file_and_setting(tmp_path, text, message)
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("reader", [pipeline.settings.Labels, tagifai.settings.Labels])
-@pytest.mark.parametrize("name", ["known_tags", "classes"])
-@pytest.mark.parametrize("tag", ["NLP", " nlp"])
-def test_a_tag_that_no_row_can_have_is_refused_with_the_one_to_write(reader, name, tag):
-    good = {"known_tags": ["nlp"], "classes": ["nlp"], "min_freq": 1}
-    reader(**good)
-    with pytest.raises(ValidationError, match=f"{name}.0\n.*write 'nlp'"):
-        reader(**good | {name: [tag]})
-
-
 def test_an_overlay_that_is_missing_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load(tmp_path / "var", config=tmp_path / "nowhere.yaml")
@@ -107,28 +98,28 @@ def save(tmp_path):
     """Function that changes the settings as they were started with, and saves them."""
 
     def save(change):
-        saved = load(tmp_path / "var").config
-        change(saved)
-        (tmp_path / "var" / "config.yaml").write_text(yaml.safe_dump(saved))
+        settings = load(tmp_path / "var")
+        change(settings.config)
+        settings.write_config()
 
     return save
 
 
 def test_what_another_version_saved_holds_as_far_as_this_one_knows_it(tmp_path, save):
     def change(saved):
-        del saved["labels"]["min_freq"], saved["ports"]["mlflow"]
-        saved["labels"] |= {"gone": 1, "known_tags": ["mlops"]}
+        del saved["labels"]["rest"], saved["ports"]["mlflow"]
+        saved["labels"] |= {"gone": 1, "known": ["mlops"]}
         saved |= {"gone": {"too": 1}, "slices": 8, "threshold": {"low": 0.5}}
 
     now = load(tmp_path / "var").config
     save(change)
     restored = load(tmp_path / "var", as_started=True).config
-    assert restored == now | {"labels": now["labels"] | {"known_tags": ["mlops"]}}
+    assert restored == now | {"labels": now["labels"] | {"known": ["mlops"]}}
 
 
 def test_a_saved_setting_that_is_impossible_now_is_named_with_its_file(tmp_path, save):
     save(lambda saved: saved["search"].update(folds=1))
-    with pytest.raises(ConfigError, match=r"var/config\.yaml: search\.folds: Input should be greater"):
+    with pytest.raises(ConfigError, match=r"var/applications/tagifai\.yaml: search\.folds: Input should be greater"):
         load(tmp_path / "var", as_started=True)
 
 

@@ -13,11 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import yaml
 
 LIB = Path(__file__).resolve().parent
 ROOT = LIB.parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "airbyte")]
 
+from airbyte_declaration.applications import described  # noqa: E402
 from airbyte_declaration.client import AirbyteApi  # noqa: E402
 from airbyte_declaration.declaration import load  # noqa: E402
 from airbyte_declaration.plan import Plan  # noqa: E402
@@ -27,6 +29,12 @@ PYTHON = ROOT / "var" / "env" / "airbyte" / "bin" / "python"
 PYTHONPATH = [str(ROOT / "airbyte"), str(LIB)]
 CLIENT = {"client_id": "the-client", "client_secret": "the-secret"}
 NUMBERS = {"type": "object", "properties": {"id": {"type": "integer"}, "text": {"type": "string"}}}
+
+
+def applications(source, **changes):
+    """What a declaration's templates know of the example application, with its files in a folder."""
+    config = yaml.safe_load((ROOT / "config" / "applications" / "tagifai.yaml").read_text())
+    return described([config | {"source": str(source)} | changes])
 
 
 def wait_until(condition, *, seconds=120.0):
@@ -202,7 +210,8 @@ class Service:
     def plan(self, path, **options):
         """The plan of a declaration for this service."""
         api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
-        declaration = load(Path(path), self.environment)
+        known = applications(self.environment["MLOPS_SOURCE"])
+        declaration = load(Path(path), self.environment, applications=known)
         return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
 
     def apply(self, path, **options):

@@ -33,13 +33,13 @@ class NoStack:
 def test_a_stack_that_does_not_stay_serves_no_schedule_and_no_watch(tmp_path, monkeypatch):
     monkeypatch.setattr(place, "Stack", NoStack)
     monkeypatch.setattr(place.doctor, "require", lambda *_: None)
-    (tmp_path / "mine.yaml").write_text("watch: {seconds: 5, files: [projects.csv]}")
+    (tmp_path / "mine.yaml").write_text("watch: {seconds: 5}")
     settings = load(tmp_path / "var", config=tmp_path / "mine.yaml")
     with place.Place(settings, Console()).running():
         started, stay = NoStack.started
     assert not stay
     assert started.config["dataops_schedule"] is None
-    assert started.config["watch"] == {"seconds": None, "files": ["projects.csv"]}
+    assert started.config["watch"] == {"seconds": None}
     assert started.config["search"] == settings.config["search"]
 
 

@@ -265,7 +265,8 @@ def use_runner(monkeypatch):
     config = places.config("compose")
 
     def use(**values):
-        monkeypatch.setattr(places, "config", lambda place: config | {"runner": config["runner"] | values})
+        changed = {"tagifai": config | {"runner": config["runner"] | values}}
+        monkeypatch.setattr(places, "configs", lambda *_: changed)
 
     return use
 
@@ -279,9 +280,9 @@ def test_tasks_in_containers_without_an_engine_are_told_with_the_settings(docker
 
 def test_a_wrong_setting_of_the_config_is_told(docker, monkeypatch):
     config = places.config("compose") | {"model": {"name": "C# tickets"}}
-    monkeypatch.setattr(places, "config", lambda place: config)
+    monkeypatch.setattr(places, "configs", lambda *_: {"tagifai": config})
     check = checked(compose_doctor.checks())["settings"]
-    assert (check.state, check.found[:29]) == ("fail", "config/base.yaml: model.name:")
+    assert (check.state, check.found[:20]) == ("fail", "config/: model.name:")
 
 
 def test_an_engine_that_no_task_needs_is_told(docker, project):

@@ -57,7 +57,7 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant(refused, monkeypatc
 def test_every_unknown_name_is_told_and_one_that_is_like_none_too(refused):
     told = refused("QWXYZ=1", "MLFLOW_PROT=1")
     assert "no setting QWXYZ; there is no setting MLFLOW_PROT (did you mean MLFLOW_PORT?)" in told
-    assert ".env.example lists all: SOURCE_FOLDER, SOURCE_URL, AIRFLOW_PORT" in told
+    assert ".env.example lists all: APPLICATIONS, SOURCE_FOLDER, SOURCE_URL, AIRFLOW_PORT" in told
 
 
 @pytest.mark.parametrize(

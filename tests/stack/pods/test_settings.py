@@ -64,7 +64,7 @@ def test_no_image_is_needed_where_nothing_runs_in_a_pod(tmp_path):
 
 def test_the_cluster_stays_the_callers_of_the_start_whatever_is_current_later(make, kubeconfig, monkeypatch):
     settings = make()
-    (settings.var / "config.yaml").write_text(settings.config_text())
+    settings.write_config()
     monkeypatch.delenv("KUBECONFIG")
     for each in (settings, make(as_started=True)):
         found = each.config["runner"]["kubernetes"]

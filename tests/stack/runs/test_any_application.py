@@ -6,27 +6,16 @@ from pathlib import Path
 
 import jinja2
 import pytest
-import yaml
 
+from pipeline.settings import Application
+from stack import places
 from stack.settings import ROOT
 
 FILES = [path for path in sorted((ROOT / "stack").rglob("*")) if path.suffix in (".py", ".j2", ".js", ".css")]
+CONFIG = places.config("embedded")
 # Names that the launcher has for things of its own.
 COMMANDS = {"predict": "make predict", "validate": "make validate"}
 IDENTIFIERS = {"title": "of a section of a report"}
-
-
-def read(path):
-    return yaml.safe_load((ROOT / path).read_text())
-
-
-def nested(value, key):
-    """Each value of a key, however deep in the lists and dictionaries of a document."""
-    if isinstance(value, list):
-        return [each for child in value for each in nested(child, key)]
-    if not isinstance(value, dict):
-        return []
-    return [each for name, child in value.items() for each in ([child] if name == key else nested(child, key))]
 
 
 def tasks():
@@ -34,26 +23,29 @@ def tasks():
     found = set()
     for dag_id in ("dataops", "mlops"):
         for call in ast.walk(ast.parse((ROOT / "airflow" / "dags" / f"{dag_id}.py").read_text())):
-            if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
+            if not isinstance(call, ast.Call) or not call.args:
                 continue
-            (own,) = [each.value.value for each in call.keywords if each.arg == "task_id"] or [None]
-            function, first = ast.unparse(call.func), call.args[0].value
-            found |= {own} if own else {first, f"{function}_{first}"} if first != dag_id else set()
+            function = ast.unparse(call.func)
+            match [each.value.value for each in call.keywords if each.arg == "task_id"], call.args[0]:
+                case [own], _:
+                    found.add(own)
+                case [], ast.Constant(value=first) if first != dag_id:
+                    found |= {first, f"{function}_{first}"}
+                case [], ast.Name(id="source"):
+                    found |= {f"{function}_{source}" for source in CONFIG["sources"]}
     return found
 
 
 def tables():
     """Names in the summary, with and without the schema."""
-    named = {name: table for group in read("config/base.yaml")["tables"].values() for name, table in group.items()}
+    groups = Application(**CONFIG).tables.values()
+    named = {name: table for group in groups for name, table in group.items()}
     return {*named, *named.values(), *(table.rpartition(".")[2] for table in named.values())}
 
 
 def columns():
-    """Those that dbt documents and those that Airbyte loads."""
-    documents = [path.relative_to(ROOT) for path in (ROOT / "dbt_transforms" / "models").rglob("*.yml")]
-    documented = [each for path in documents for group in nested(read(path), "columns") for each in group]
-    loaded = nested(read("airbyte/connections.yaml"), "json_schema")
-    return {each["name"] for each in documented} | {name for each in loaded for name in each["properties"]}
+    """Those of the source files, without the one that has the name of a setting."""
+    return {name for source in CONFIG["sources"].values() for name in source["columns"]} - {"id"}
 
 
 TASKS, TABLES, COLUMNS = tasks(), tables(), columns()
@@ -100,14 +92,14 @@ def test_the_words_of_the_application_are_known():
     assert {"extract_and_load_projects", "validate_tags", "validate_transforms", "transform", "extract_data"} < TASKS
     assert {"optimize", "train", "evaluate", "promote", "publish", "publish_predictions"} < TASKS
     assert {"projects", "tags", "labeled_projects", "predictions", "marts.labeled_projects", "raw.tags"} <= TABLES
-    assert {"id", "created_on", "title", "description", "tag"} <= COLUMNS
+    assert {"created_on", "title", "description", "tag"} == COLUMNS
 
 
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
         ("a.py", 'row["title"]', ["title"]),
-        ("a.py", "row['id'], section.title", ["id"]),
+        ("a.py", "row['tag'], section.title", ["tag"]),
         ("a.py", 'f"select {a} from marts.labeled_projects"', ["marts.labeled_projects"]),
         ("a.py", 'help("a folder with tags.csv"); dict(description=1)', ["description", "tags"]),
         ("a.py", 'result("train"); run.transform; extract_and_load_projects = 1', [

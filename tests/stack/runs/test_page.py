@@ -144,7 +144,7 @@ def test_links_of_a_report_stand_at_its_step_at_its_failure_and_at_the_end(page,
 def test_files_are_linked_by_paths_from_the_page_and_only_if_they_exist(page, settings, recording):
     run_id = recording.run_ids["dataops"]
     log = f"logs/airflow/dag_id=dataops/run_id={run_id}/task_id=post_ledger/attempt=1.log"
-    docs = "great_expectations/data_docs/index.html"
+    docs = "great_expectations/data_docs/tagifai/index.html"
     for name in (log, docs, "logs/sync-2.log"):
         (settings.var / name).parent.mkdir(parents=True, exist_ok=True)
         (settings.var / name).touch()
@@ -308,19 +308,19 @@ class Airflow:
     ("run_id", "dataops", "mlops"),
     [(None, "d3", "m3"), ("d3", "d3", "m3"), ("m3", "d3", "m3"), ("d1", "d1", None), ("by-hand", None, "by-hand")],
 )
-def test_a_run_is_found_by_its_id_or_by_that_of_the_run_it_started(run_id, dataops, mlops):
+def test_a_run_is_found_by_its_id_or_by_that_of_the_run_it_started(settings, run_id, dataops, mlops):
     expected = dataops and ("dataops", dataops), mlops and ("mlops", mlops)
-    assert explain._find(Airflow(), run_id) == expected
+    assert explain._find(Airflow(), settings, run_id) == expected
 
 
-def test_the_error_for_an_unknown_run_lists_the_last_runs():
+def test_the_error_for_an_unknown_run_lists_the_last_runs(settings):
     with pytest.raises(
         StackError, match=r"there is no run nonsense; the last runs of dataops are\s+d3 \(success\)\s+d2"
     ):
-        explain._find(Airflow(), "nonsense")
+        explain._find(Airflow(), settings, "nonsense")
 
 
-def test_without_any_run_the_error_names_the_command_that_makes_one(monkeypatch):
+def test_without_any_run_the_error_names_the_command_that_makes_one(settings, monkeypatch):
     monkeypatch.setattr(Airflow, "last_runs", lambda *_: [])
     with pytest.raises(StackError, match=r"^there is no run yet: make run$"):
-        explain._find(Airflow(), None)
+        explain._find(Airflow(), settings, None)

@@ -176,13 +176,16 @@ def test_a_missing_or_malformed_report_leaves_the_rest_as_it_is(recording, facts
     )
 
 
-def test_rows_of_the_tables_in_the_settings_are_counted_where_the_tables_exist(postgres, settings):
+def test_rows_of_the_tables_of_the_application_are_counted_where_the_tables_exist(postgres, settings):
     server = {name: postgres.admin[name] for name in ("host", "port", "user", "password")}
     databases.ensure(server, {"warehouse": settings.secrets["warehouse"]})
-    tables = {"loaded": {"invoices": "raw.invoices", "lost": "raw.lost"}, "published": {"ledger": "books.the ledger"}}
+    source = {"file": "invoices.csv", "columns": {"id": "integer", "body": "text", "kind": "text"}}
+    columns = {"id": "id", "texts": ["body"], "label": "kind"}
     ports = settings.ports.model_copy(update={"postgres": server["port"]})
-    known = settings.model_copy(update={"ports": ports, "config": settings.config | {"tables": tables}})
+    invoices = settings.changed(namespace="shop", sources={"invoices": source}, columns=columns)
+    known = invoices.model_copy(update={"ports": ports})
     with psycopg.connect(**known.database("warehouse")) as connection:
-        connection.execute("create schema raw; create schema books; create table raw.invoices as select 1 as a")
-        connection.execute('create view books."the ledger" as select generate_series(1, 3)')
-    assert list(summary.rows(known).items()) == [("invoices", 1), ("ledger", 3)]
+        connection.execute("create schema shop_raw; create schema shop_marts")
+        connection.execute("create table shop_raw.invoices as select 1 as a")
+        connection.execute("create view shop_marts.labeled_invoices as select generate_series(1, 3)")
+    assert list(summary.rows(known).items()) == [("invoices", 1), ("labeled_invoices", 3)]
