@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devtools.bench import airbyte, compose, composer, places, run
+from devtools.bench import airbyte, compose, composer, places, run, size
 from devtools.bench.table import Options, measure
 from devtools.torture import rounds
 from stack.cli.common import Commands, console, settings_options
@@ -20,6 +20,7 @@ GROUPS = {
         "airbyte": airbyte.measure,
         "places": places.measure,
         "composer": composer.measure,
+        "size": size.measure,
     },
     "compose": {"compose": compose.measure},
 }
