@@ -83,7 +83,7 @@ def _config(folder: Path, size: int) -> dict[str, Any]:
 
 
 def _write(file: Path, size: int) -> None:
-    choose = random.Random(size)
+    choose = random.Random(size)  # noqa: S311
     weights = [*accumulate(1 / rank for rank in range(1, WORDS + 1))]
     words = [f"w{number}" for number in range(WORDS)]
     with file.open("w", newline="", encoding="utf-8") as content:
