@@ -105,6 +105,32 @@ def test_the_table_in_the_docs_has_exactly_these_cases():
     assert sorted(row for row in rows if row not in ("input", "---")) == sorted(tested)
 
 
+def test_a_run_that_names_another_source_loads_from_there_alone(loaded, service, folder, rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_SOURCE", str(folder))
+    before = rows(TAGS)
+    (tmp_path / TAGS).write_text("id,tag\n7,mlops\n8,mlops\n")
+
+    def load(**params):
+        task = SyncOperator(task_id="load", connection_id=service.connection_id("tags"), wait_seconds=0.05)
+        return task.execute({"ti": TaskInstance(), "params": params})
+
+    names = {each["name"] for each in service.client.get("/connections").json()["data"]}
+    for _ in range(2):
+        load(source=f"{tmp_path}/")
+        assert rows(TAGS) == [["7", "mlops"], ["8", "mlops"]]
+    added = {each["name"] for each in service.client.get("/connections").json()["data"]} - names
+    assert [name.startswith("tags from ") for name in added] == [True]
+    load(source=None)
+    assert rows(TAGS) == before
+
+
+def test_a_run_cannot_name_another_source_where_no_file_is_below_the_declared_one(loaded, service, monkeypatch):
+    monkeypatch.setenv("MLOPS_SOURCE", "/elsewhere")
+    task = SyncOperator(task_id="load", connection_id=service.connection_id("tags"), wait_seconds=0.05)
+    with pytest.raises(AirflowFailException, match="has no files below /elsewhere"):
+        task.execute({"ti": TaskInstance(), "params": {"source": "/other"}})
+
+
 def test_input_that_is_let_through_is_loaded_and_passes(loaded, postgres, database):
     ids = postgres.psql(database, "select id from raw.projects")
     # The byte-order mark is not part of a column's name, and the blank line is not a row.

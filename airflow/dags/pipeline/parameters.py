@@ -25,6 +25,12 @@ CONFIG = Param(
     ),
 )
 DATAOPS = {
+    "source": Param(
+        None,
+        type=["null", "string"],
+        title="Source",
+        description_md="A folder or a base URL with the source files, for this run alone. Empty: the setting `source`.",
+    ),
     "config": CONFIG,
 }
 MLOPS = {

@@ -11,7 +11,7 @@ from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperat
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from pipeline import reports, smoke
+from pipeline import other_source, reports, smoke
 from pipeline.links import SyncLog
 from pipeline.reports import Report
 from pipeline.settings import Settings
@@ -47,7 +47,14 @@ class SyncOperator(AirbyteTriggerSyncOperator):
         with reports.pushed(context) as report:
             try:
                 jobs = Jobs(self.airbyte_conn_id, self.api_version)
+                if source := context.get("params", {}).get("source"):
+                    declared = Settings().source
+                    self.connection_id = other_source.connection(
+                        self.airbyte_conn_id, self.connection_id, declared=declared, given=source
+                    )
                 self.job_id = self._begin(jobs)
+            except AirflowFailException:
+                raise
             except Exception as error:
                 report["rows_out"] = 0
                 raise AirflowException(f"Airbyte started no job: {error}") from error
