@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import uvicorn
@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -69,9 +69,10 @@ class Docs:
         return var / FOLDERS[self.path]
 
     def pages(self, var: Path) -> list[str]:
-        """Names of the pages, newest first."""
-        found = self.folder(var).glob("*.html")
-        return [page.name for page in sorted(found, key=lambda page: page.stat().st_mtime, reverse=True)]
+        """Names of the pages, newest first; of an application's, the folder with a slash."""
+        found = [*self.folder(var).glob("*.html"), *self.folder(var).glob("*/index.html")]
+        newest = sorted(found, key=lambda page: page.stat().st_mtime, reverse=True)
+        return [page.name if page.parent == self.folder(var) else f"{page.parent.name}/" for page in newest]
 
 
 DOCS = (
@@ -101,7 +102,10 @@ class Settings(BaseSettings):
 
 
 class Pages(StaticFiles):
-    """The files of docs; without an index of their own, a list of them, or what writes them if there are none."""
+    """The files of docs; without an index of their own, that of the only application, or a list.
+
+    The list says what writes them if there are none.
+    """
 
     def __init__(self, docs: Docs, var: Path):
         super().__init__(directory=docs.folder(var), html=True, check_dir=False)
@@ -116,7 +120,10 @@ class Pages(StaticFiles):
             return await super().get_response(path, scope)
         except HTTPException as error:
             if error.status_code == 404 and path == ".":
-                return _html("list", docs=self._docs, pages=self._docs.pages(self._var))
+                pages = self._docs.pages(self._var)
+                if len(pages) == 1 and pages[0].endswith("/"):
+                    return RedirectResponse(f"/{self._docs.path}/{quote(pages[0])}")
+                return _html("list", docs=self._docs, pages=pages)
             raise
 
 

@@ -188,6 +188,16 @@ def test_docs_are_served_from_when_they_are_there(serve, var):
     assert states(client)["Runs"] == "up"
 
 
+def test_the_docs_of_one_application_are_shown_at_once_and_those_of_several_are_listed(serve, var):
+    client = serve()
+    write(var, "great_expectations/data_docs/tickets/index.html", "<p>tickets")
+    assert client.get("/data-docs/", follow_redirects=True).text == "<p>tickets"
+    assert states(client)["Data docs"] == "up"
+    write(var, "great_expectations/data_docs/news/index.html", "<p>news")
+    page = client.get("/data-docs/", follow_redirects=True).text
+    assert [f'href="{name}/"' in page for name in ("tickets", "news")] == [True, True]
+
+
 @pytest.mark.parametrize(
     "path",
     [
