@@ -3,6 +3,7 @@
 import concurrent.futures
 
 import pytest
+from gcsfs import GCSFileSystem
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, ServiceUnavailable, Unauthorized
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 
@@ -66,6 +67,8 @@ def test_a_bucket_whose_token_cannot_be_had_now_may_be_tried_again(monkeypatch, 
 def test_a_bucket_is_never_read_as_nobody(monkeypatch, tmp_path):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+    # Of an earlier test, with the emulator's key.
+    GCSFileSystem.clear_instance_cache()
     with pytest.raises(TagifaiError, match=r"missing\.json was not found.*Log in with") as caught:
         artifacts.exists("gs://a-public-bucket/models")
     assert type(caught.value) is TagifaiError

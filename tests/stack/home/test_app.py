@@ -306,7 +306,7 @@ def test_a_browser_shows_states_as_they_change_and_the_docs_without_an_error_or_
     browser.click(By.PARTIAL_LINK_TEXT, "Data docs")
     browser.click(By.PARTIAL_LINK_TEXT, "projects")
     browser.wait_for("expect_table_row_count_to_be_between")
-    browser.get(f"{site}/dbt-docs/#!/model/model.transforms.labeled_projects")
+    browser.get(f"{site}/dbt-docs/tagifai/#!/model/model.transforms.labeled")
     browser.wait_for("timestamp without time zone")
     # The icons of the folders beside it, then the lineage graph.
     browser.until(lambda: browser.execute_script(DRAWN))
