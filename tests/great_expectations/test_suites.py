@@ -295,7 +295,7 @@ def test_names_of_columns_may_have_any_characters(place):
         ({"type": "expect_wonders"}, "expect_wonders: expect_wonders not found"),
         (
             {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "least": 1}},
-            "expect_column_values_to_be_between: 1 validation error for ExpectColumnValuesToBeBetween least",
+            "expect_column_values_to_be_between: 2 validation errors for ExpectColumnValuesToBeBetween least extra",
         ),
     ],
 )
