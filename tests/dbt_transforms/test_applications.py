@@ -104,7 +104,8 @@ def test_of_equal_texts_the_row_with_the_first_id_is_kept_and_text_ids_stay_as_t
         ["000123", "Hi", "There", "true"],
         ["0124", "Hi", "", "false"],
     ]
-    assert kind.rows(built, "letters_marts.labeled_letters", "Letter No", "Topic") == [["-7", "İSTANBUL"], ["000123", "C++"]]
+    labeled = kind.rows(built, "letters_marts.labeled_letters", "Letter No", "Topic")
+    assert labeled == [["-7", "İSTANBUL"], ["000123", "C++"]]
 
 
 def test_each_application_has_schemas_and_files_of_its_own(built):
