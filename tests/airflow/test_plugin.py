@@ -108,7 +108,7 @@ def test_a_checkpoint_links_its_validation_result_in_the_data_docs(uis, link):
 
 def test_tasks_that_run_dbt_link_its_docs_even_if_they_fail(uis, link):
     for verb in ("build", "publish"):
-        assert link(dbt(verb, task_id=verb), "dbt docs") == "http://localhost:8082/dbt-docs/"
+        assert link(dbt(verb, task_id=verb), "dbt docs") == "http://localhost:8082/dbt-docs/tagifai/"
     assert link(tagifai("train"), "dbt docs") == ""
 
 

@@ -30,10 +30,10 @@ TICKET_ROWS = [
 LETTERS = {
     "namespace": "letters",
     "sources": {
-        "letters": {"file": "l.csv", "columns": {"No.": "text", "Subject": "text", "Body": {"type": "text"}}},
-        "topics": {"file": "t.csv", "columns": {"No.": "text", "Topic": "text"}},
+        "letters": {"file": "l.csv", "columns": {"Letter No": "text", "Subject": "text", "Body": {"type": "text"}}},
+        "topics": {"file": "t.csv", "columns": {"Letter No": "text", "Topic": "text"}},
     },
-    "columns": {"id": "No.", "texts": ["Subject", "Body"], "label": "Topic"},
+    "columns": {"id": "Letter No", "texts": ["Subject", "Body"], "label": "Topic"},
     "equal_texts": "first",
 }
 LETTER_ROWS = [
@@ -64,8 +64,8 @@ def built(request, kind, tmp_path_factory):
         warehouse.sql(f"create schema {kind.prefix}{name}")
     columns = {"Headline Text": "text", "Thema ß": "text", "Opened At": "bigint"}
     kind.create(warehouse, "tickets_raw.tickets", columns, TICKET_ROWS)
-    kind.create(warehouse, "letters_raw.letters", dict.fromkeys(("No.", "Subject", "Body"), "text"), LETTER_ROWS)
-    kind.create(warehouse, "letters_raw.topics", dict.fromkeys(("No.", "Topic"), "text"), TOPIC_ROWS)
+    kind.create(warehouse, "letters_raw.letters", dict.fromkeys(("Letter No", "Subject", "Body"), "text"), LETTER_ROWS)
+    kind.create(warehouse, "letters_raw.topics", dict.fromkeys(("Letter No", "Topic"), "text"), TOPIC_ROWS)
     warehouse.told = {}
     for name, sections in {"tickets": TICKETS, "letters": LETTERS}.items():
         warehouse.configure(name, **sections)
@@ -99,12 +99,13 @@ def test_milliseconds_since_1970_become_timestamps(built, kind):
 
 
 def test_of_equal_texts_the_row_with_the_first_id_is_kept_and_text_ids_stay_as_they_are(built, kind):
-    assert kind.rows(built, "letters_marts.letters_to_predict", "No.", "Subject", "Body", "is_labeled") == [
+    assert kind.rows(built, "letters_marts.letters_to_predict", "Letter No", "Subject", "Body", "is_labeled") == [
         ["-7", "Hi", "Others", "true"],
         ["000123", "Hi", "There", "true"],
         ["0124", "Hi", "", "false"],
     ]
-    assert kind.rows(built, "letters_marts.labeled_letters", "No.", "Topic") == [["-7", "İSTANBUL"], ["000123", "C++"]]
+    labeled = kind.rows(built, "letters_marts.labeled_letters", "Letter No", "Topic")
+    assert labeled == [["-7", "İSTANBUL"], ["000123", "C++"]]
 
 
 def test_each_application_has_schemas_and_files_of_its_own(built):

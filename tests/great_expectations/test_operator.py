@@ -139,7 +139,7 @@ def test_if_the_data_docs_have_an_address_the_message_the_result_and_the_report_
     place.sql("update raw.tags set tag = null where id = 4")
     error, xcoms = failed(validate("tags"))
     (validation,) = xcoms["return_value"]["validation_results"]
-    assert validation["result_url"].startswith("http://localhost:8088/data-docs/validations/")
+    assert validation["result_url"].startswith("http://localhost:8088/data-docs/tagifai/validations/")
     assert f", see {validation['result_url']}\n" in str(error)
     assert xcoms["report"]["checks"]["page"] == validation["result_url"]
 

@@ -55,6 +55,14 @@ def test_only_the_newest_results_and_their_pages_are_kept_and_no_empty_folders(p
         assert len(runs) == 2, runs
 
 
+def test_a_suite_has_a_page_as_long_as_it_has_results(place):
+    for kept, suites in ((2, {"projects.html", "tags.html"}), (1, {"tags.html"})):
+        place.configure("checks", keep_results=kept)
+        for checkpoint in ("projects", "tags"):
+            place.run(checkpoint)
+        assert {page.name for page in (place.docs / "expectations").iterdir()} == suites
+
+
 def run_often(place, checkpoint, barrier):
     for _ in range(4):
         barrier.wait(timeout=30)

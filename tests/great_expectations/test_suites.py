@@ -257,3 +257,50 @@ def test_a_common_reason_for_unchecked_expectations_is_given_once(place, change,
     assert not gate.success
     (failure,) = gate.failures()
     assert [part for part in said if part not in failure] == []
+
+
+def test_of_one_text_column_equal_texts_are_shown_with_their_ids(place):
+    place.configure("columns", texts=["title"])
+    place.sql("update raw.projects set title = 'Title 1' where id in (3, 5)")
+    (failure,) = place.run("projects").failures()
+    said = "found 3 of 5 rows failing, such as id 1, title 'Title 1'; id 3, title 'Title 1'; id 5, title 'Title 1'. Two"
+    assert failure.startswith(f"expect_texts_to_differ(title): {said}")
+
+
+def test_names_of_columns_may_have_any_characters(place):
+    columns = {name: f'{name} "it\'s" :x {{100%}}' for name in ("id", "title", "description")}
+    for name, odd in columns.items():
+        place.sql(f'alter table raw.projects rename {name} to "{odd.replace(chr(34), 2 * chr(34))}"')
+    named = {odd: "integer" if name == "id" else "text" for name, odd in columns.items()}
+    named |= {"created_on": {"type": "timestamp", "required": True}}
+    place.configure("sources", "projects", columns=named)
+    place.configure("sources", "tags", columns={columns["id"]: "integer", "tag": "text"})
+    place.configure("columns", id=columns["id"], texts=[columns["title"], columns["description"]])
+    assert list(place.run("projects").failures()) == []
+    place.sql("update raw.projects set created_on = null")
+    place.sql("insert into raw.projects select * from raw.projects limit 1")
+    failures = {failure.split("(")[0]: failure for failure in place.run("projects").failures()}
+    assert failures.keys() == {
+        "expect_column_values_to_not_be_null",
+        "expect_column_values_to_be_unique",
+        "expect_texts_to_differ",
+    }
+    said = f"{columns['title']} 'Title 1'"
+    assert [failure for failure in failures.values() if said not in failure] == []
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"type": "expect_wonders"}, "expect_wonders: expect_wonders not found"),
+        (
+            {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "least": 1}},
+            "expect_column_values_to_be_between: 2 validation errors for ExpectColumnValuesToBeBetween least extra",
+        ),
+    ],
+)
+def test_an_expectation_that_great_expectations_does_not_know_is_named(place, own, said):
+    place.configure("sources", "tags", expectations=[own])
+    with pytest.raises(ValueError, match="Correct it in the file of config/applications") as refused:
+        place.run("tags")
+    assert f"sources.tags.expectations, number 1, {said}" in str(refused.value)

@@ -234,16 +234,14 @@ class TableData:
 
         Rows without the first text are not among them, since another expectation finds these.
         """
-        named, given = [self._quoted(name) for name in texts], [self._quoted(name) for name in shown]
+        named, given = [_column(name) for name in texts], [_column(name) for name in shown]
         copies = sa.func.count().over(partition_by=named).label("rows_with_these_texts")
         counted = sa.select(*given, copies).select_from(sa.text("{batch}")).subquery("counted")
         failing = sa.select(*given).select_from(counted).where(counted.c[copies.name] > sa.literal_column("1"))
-        return str(failing.where(named[0].is_not(None)).order_by(*named))
-
-    def _quoted(self, column: str) -> Any:
-        """The name of a column in a query that Great Expectations fills in, and that SQLAlchemy then reads."""
-        name = self._engine.dialect.identifier_preparer.quote_identifier(column)
-        return sa.literal_column(name.replace("{", "{{").replace("}", "}}").replace(":", "\\:"))
+        others = [_column(name) for name in shown if name not in texts]
+        query = failing.where(named[0].is_not(None)).order_by(*named, *others)
+        # With this style a percent sign stays as it is.
+        return str(query.compile(dialect=type(self._engine.dialect)(paramstyle="named")))
 
     def _counts(self, table: str, column: str) -> dict[str, int]:
         values: Any = sa.column(column)
@@ -258,6 +256,12 @@ class TableData:
     def _parts(self, table: str) -> tuple[str, str]:
         schema, _, name = table.partition(".")
         return f"{self._prefix}{schema}", name
+
+
+def _column(name: str) -> Any:
+    """A column in SQL that Great Expectations fills in, and that SQLAlchemy then reads as a text."""
+    escaped = name.replace("{", "{{").replace("}", "}}").replace(":", "\\:")
+    return sa.column(sa.quoted_name(escaped, quote=True))
 
 
 def _suite_of(settings: Settings, checkpoint: str) -> str:

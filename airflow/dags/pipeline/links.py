@@ -47,7 +47,9 @@ class DbtDocs(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """URL; after a failed build it shows the documentation of the last successful one."""
-        return (operator.environment == "dbt" and Settings().links.dbt_docs) or ""
+        settings = Settings()
+        docs = settings.links.dbt_docs
+        return f"{docs}{settings.application}/" if docs and operator.environment == "dbt" else ""
 
 
 class MlflowRun(BaseOperatorLink):

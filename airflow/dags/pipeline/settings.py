@@ -383,12 +383,12 @@ class Links(Section):
 
     @property
     def data_docs(self) -> str | None:
-        """The index of the data docs."""
+        """The data docs of all applications, each in the folder of its name."""
         return self.docs and f"{self.docs}/data-docs/"
 
     @property
     def dbt_docs(self) -> str | None:
-        """The documentation of the dbt project."""
+        """The documentation of dbt for all applications, each in the folder of its name."""
         return self.docs and f"{self.docs}/dbt-docs/"
 
 
