@@ -10,14 +10,12 @@ from typing import Any
 from airbyte_declaration.client import AirbyteApi
 from airbyte_declaration.declaration import Declaration
 from airbyte_declaration.plan import Plan, Step
-from deploy.settings import Target
+from deploy.settings import DATASETS, Target
 from stack import airbyte, places
 from stack.errors import StackError
 
-# In front of the names of what the smoke run uses in Airbyte, and of its datasets behind the place's own prefix;
-# airflow/dags/pipeline/smoke.py has the same.
+# In front of the names of what the smoke run uses in Airbyte; airflow/dags/pipeline/smoke.py has the same.
 SMOKE = "smoke "
-DATASETS = "smoke_"
 _WAREHOUSE = "MLOPS_WAREHOUSE__"
 _GUIDE = "as docs/production.md does in step 6"
 

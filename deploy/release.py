@@ -24,7 +24,6 @@ from deploy.session import Progress, Session
 from deploy.settings import SAMPLE, UNKNOWN
 from stack.cli.common import FAILURES
 from stack.errors import StackError
-from stack.settings import ROOT
 
 # Where the smoke run finds the sample in the bucket.
 SMOKE_SOURCE = "data/smoke"

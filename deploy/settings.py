@@ -14,6 +14,9 @@ from stack.settings import ROOT, ConfigError
 
 # What a smoke run loads, unless another source is set.
 SAMPLE = ROOT / "data" / "sample"
+# In front of the names of a smoke run's datasets, behind the place's own prefix, and of its model;
+# airflow/dags/pipeline/smoke.py has the same.
+DATASETS = "smoke_"
 # Stands for the image of a place with a registry until it is pushed.
 UNKNOWN = f"unknown@sha256:{'0' * 64}"
 
@@ -167,9 +170,11 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
     if not config["deploy"]["smoke"]["source"] and (lacking := places.lacking(config, SAMPLE)):
         remedy = "set it to a folder or URL with a few rows of the source files of all applications"
         yield Problem(f"deploy.smoke.source: {SAMPLE.relative_to(ROOT)} has no {lacking[0]}", remedy)
-    if f"{config['namespace']}_".startswith(SMOKE) or config["model"]["name"].startswith(SMOKE):
-        yield Problem(
-            f"{config['application']}: namespace and model.name begin with {SMOKE}, as those of smoke runs do", "rename"
-        )
+    name = config["application"]
+    for setting, value in (("namespace", f"{config.get('namespace', '')}_"), ("model.name", config["model"]["name"])):
+        if value.startswith(DATASETS):
+            yield Problem(
+                f"{setting} of {name} begins with {DATASETS}, as names of smoke runs do", "give it another one"
+            )
     if (config["runner"]["image"] == UNKNOWN) != bool(config["deploy"]["registry"]):
         yield Problem("set runner.image, by its digest, or deploy.registry, to which each deploy pushes", "not both")

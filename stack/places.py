@@ -51,8 +51,8 @@ def presets(place: str) -> list[str]:
 def configs(place: str, own: dict[str, Any] | None = None, file: Path | None = None) -> dict[str, dict[str, Any]]:
     """The settings of each application by its name, in the order of the setting `applications`.
 
-    config/base.yaml with the application's file, the place's preset and, if it is not a preset itself, its own file laid
-    over it.
+    config/base.yaml with the application's file, the place's preset and, if it is not a preset itself, its own file
+    laid over it.
 
     Args:
         place: name of the place.

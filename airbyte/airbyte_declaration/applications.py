@@ -21,8 +21,8 @@ def described(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The applications of a declaration.
 
     Returns:
-        For each its `prefix`, which stands in front of the names of its schemas and connections, and its `sources`, each
-        with `name`, `url`, `options` and `json_schema`.
+        For each its `prefix`, which stands in front of the names of its schemas and connections, and its `sources`,
+        each with `name`, `url`, `options` and `json_schema`.
     """
     return [
         {

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.labels import WHITE_SPACE
+
 # Different values that are counted of a column; beyond, it is only known that there are many.
 COUNTED = 200_000
 EXAMPLES = 3
@@ -42,7 +44,7 @@ class Column:
     def add(self, value: Any) -> None:
         """Count a value."""
         text = text_of(value)
-        if not text.strip():
+        if not text.strip(WHITE_SPACE):
             return
         if self.type == "integer":
             self._add_whole(text.strip())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.labels import normal_form
+from pipeline.labels import WHITE_SPACE, normal_form
 from pipeline.settings import ADDED
 from stack.applications.files import File
 from stack.applications.profile import Column, Profile, text_of
@@ -93,8 +93,8 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
     label = given.get("label") or _label(profiles, set(named))
     if not given.get("label") and label in known[label].values:
         raise StackError(
-            f"{label!r} is the name of a column and a value in it: give {names(files)} a first row with the names of the "
-            f"columns, or say LABEL={label}"
+            f"{label!r} is the name of a column and a value in it: give {names(files)} a first row with the columns' "
+            f"names, or say LABEL={label}"
         )
     order = list(range(len(files)))
     if len(files) == 2:
@@ -160,13 +160,12 @@ def _texts(profile: Profile, taken: set[str]) -> list[str]:
     candidates = {
         name: column
         for name, column in profile.columns.items()
-        if name not in taken and column.type == "text" and column.filled
+        if name not in taken and column.type == "text" and column.filled and not IDS.fullmatch(name)
     }
     found = [
         name
         for name, column in candidates.items()
         if column.distinct >= 0.2 * column.filled
-        and not IDS.fullmatch(name)
         and (column.words / column.filled >= 2 or _has_no_spaces(column) or TEXTS.search(name))
     ]
     if not found:
@@ -249,7 +248,7 @@ def _settle_labels(found: Proposal) -> None:
     for cell, number in labels.items():
         label = cell.split(separator)[0] if separator else cell
         rows[normal_form(label)] += number
-        spellings[normal_form(label)][label.strip()] += number
+        spellings[normal_form(label)][label.strip(WHITE_SPACE)] += number
     for form in [each for each, written in spellings.items() if len(written) > 1][:SHOWN]:
         written = ", ".join(f"{label} ({number:,})" for label, number in spellings[form].most_common())
         found.warnings.append(f"these count as one label: {written}")

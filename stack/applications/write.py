@@ -75,7 +75,7 @@ def show(found: Proposal, profiles: dict[str, Profile], console: Console) -> Non
 
 def text(name: str, found: Proposal, profiles: dict[str, Profile]) -> str:
     """The content of the application's file."""
-    environment = Environment(
+    environment = Environment(  # noqa: S701 - it makes YAML
         loader=PackageLoader("stack.applications", ""), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["yaml"] = _yaml
@@ -149,4 +149,4 @@ def _is_word(value: str) -> bool:
 
 def _line(text: str) -> str:
     """A text in one line, for a comment."""
-    return UNSEEN.sub(" ", " ".join(text.split()))
+    return "".join(each if each.isprintable() else " " for each in text)

@@ -55,7 +55,7 @@ def load(
     for each, merged in known.items():
         if source and each == name:
             merged["source"] = _absolute(source, Path())
-        else:
+        elif "source" in merged:
             merged["source"] = _absolute(merged["source"], ROOT)
         _complete(merged, place)
         require(merged, config or (saved / f"{each}.yaml" if saved else "config/"), Embedded)

@@ -89,8 +89,8 @@ def test_an_overlay_with_another_connector_replaces_the_configuration_as_a_whole
 
 
 def test_a_variable_that_is_not_set_is_reported_with_file_and_key():
+    given = {name: value for name, value in VARIABLES.items() if name != "MLOPS_WAREHOUSE__HOST"}
     with pytest.raises(declaration.DeclarationError) as error:
-        given = {name: value for name, value in VARIABLES.items() if name != "MLOPS_WAREHOUSE__HOST"}
         declaration.load(SHIPPED, given, applications=FILES)
     message = str(error.value)
     assert str(SHIPPED) in message
