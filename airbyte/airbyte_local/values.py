@@ -15,8 +15,8 @@ _PLAIN_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_PLAIN_TIME}(Z|[+-](0[0-9]|1[0-3]):[0-9]{{2}})?")
 # A zone whose minutes are no minutes, which Python reads.
 _NO_ZONE = re.compile(r"[+-][0-9]{2}:?[6-9]")
-# Numbers that are no time in digits (20240102, 1530, 153059). Python reads some of them, such as milliseconds since 1970:
-# 1712102400000 as the year 1712.
+# Numbers that are no time in digits (20240102, 1530, 153059). Python reads some of them, such as milliseconds since
+# 1970: 1712102400000 as the year 1712.
 _NUMBER = re.compile(r"(?!([0-9]{4}|[0-9]{6}|[0-9]{8})$|[0-9]{6}[.,])[+-]?[0-9]+([.,][0-9]*)?(E[+-]?[0-9]+)?")
 # Databases hold the time of zones that are nearer to UTC.
 _FARTHEST = timedelta(hours=16)

@@ -1,4 +1,4 @@
-"""The changes of docs/extending.md that concern the settings, the gates and the graphs, made as that page shows them."""
+"""The changes of docs/extending.md to settings, gates and graphs, made as that page shows them."""
 
 import re
 import shutil
@@ -115,8 +115,7 @@ def test_a_command_runs_in_an_environment_of_its_own(tmp_path, monkeypatch):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / name], check=True)
     monkeypatch.setenv("MLOPS_RUNNER__ROOT", str(tmp_path))
     script = tmp_path / "command.py"
-    script.write_text(
-        'import pathlib, sys; pathlib.Path(sys.argv[2]).write_text(\'{"prefix": "\' + sys.prefix + \'", "report": {}}\')'
-    )
+    made = "{'prefix': sys.prefix, 'report': {}}"
+    script.write_text(f"import json, pathlib, sys; pathlib.Path(sys.argv[2]).write_text(json.dumps({made}))")
     instance = TaskInstance()
     assert execute(runners.task(name, ["python", str(script)], "own"), instance)["prefix"] == str(tmp_path / name)

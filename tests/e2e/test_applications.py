@@ -15,7 +15,22 @@ WORDS = {
     "C++ & build": "crash compiler linker segfault stack header",
     "news (eu)": "parliament election vote treaty council minister",
 }
-FILLERS = "please help with this and that since yesterday again today or not my order".split()
+FILLERS = [
+    "please",
+    "help",
+    "with",
+    "this",
+    "and",
+    "that",
+    "since",
+    "yesterday",
+    "again",
+    "today",
+    "or",
+    "not",
+    "my",
+    "order",
+]
 ROWS = 150
 # Files by application, and what else `make init` is told.
 TICKETS, NEWS, GAMES = "e2e_tickets", "e2e_news", "e2e_games"
@@ -103,7 +118,9 @@ def test_predictions_have_the_columns_ids_and_labels_of_the_source(stack):
     assert sum(found.values()) == ROWS + 1
     (games,) = rows(f"select min(id), max(id), count(*) from {GAMES}_marts.predictions")
     assert games == (4611686018427387905, 4611686018427387905 + ROWS - 1, ROWS)
-    (news,) = rows(f'select count(*), count(distinct id), min(length(id)) from {NEWS}_marts.predictions where "Thema" > \'\'')
+    (news,) = rows(
+        f"select count(*), count(distinct id), min(length(id)) from {NEWS}_marts.predictions where \"Thema\" > ''"
+    )
     assert news == (ROWS, ROWS, 32)
     (labelled,) = rows(f"select count(*) from {NEWS}_marts.labeled_news")
     assert labelled == (ROWS - ROWS // 10,)

@@ -20,7 +20,7 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def configure(monkeypatch, tmp_path):
-    """Function that writes config/base.yaml and the application's file with some values changed, and sets the environment."""
+    """Function that writes the settings of the example with some values changed, and sets the environment."""
 
     def configure(environment=ENVIRONMENT, **values):
         config = yaml.safe_load(settings.BASE_CONFIG.read_text())

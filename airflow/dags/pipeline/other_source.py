@@ -42,7 +42,9 @@ def connection(conn_id: str, connection_id: str, *, declared: str, given: str) -
             body["configuration"] = _moved(source, declared.rstrip("/"), given.rstrip("/"))
             own = _call(client, "POST", "sources", json=body | _definition(source))
         same = {key: like[key] for key in SAME if like.get(key) is not None}
-        return _call(client, "POST", "connections", json=same | {"name": name, "sourceId": own["sourceId"]})["connectionId"]
+        return _call(client, "POST", "connections", json=same | {"name": name, "sourceId": own["sourceId"]})[
+            "connectionId"
+        ]
 
 
 def _moved(source: dict[str, Any], declared: str, given: str) -> dict[str, Any]:
