@@ -186,6 +186,8 @@ class Service:
         # Do not use a proxy for 127.0.0.1.
         self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
         self.pid = None
+        # What the declaration is made from, beside its own file.
+        self.overlays, self.applications = (), ()
 
     def start(self):
         """Start it, wait until it is healthy, and log in."""
@@ -202,7 +204,7 @@ class Service:
     def plan(self, path, **options):
         """The plan of a declaration for this service."""
         api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
-        declaration = load(Path(path), self.environment)
+        declaration = load(Path(path), self.environment, overlays=self.overlays, applications=self.applications)
         return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
 
     def apply(self, path, **options):
