@@ -27,10 +27,11 @@ from bad_input import (
     serving,
 )
 
+from airbyte_declaration.applications import described
 from pipeline.syncs import SyncOperator
 from pipeline.validation import validate
 from tests.airflow.conftest import airflow_connection
-from tests.conftest import warehouse_env
+from tests.conftest import application_config, warehouse_env
 
 DECLARATION = ROOT / "airbyte" / "connections.yaml"
 RAW = {PROJECTS: "id, created_on, title, description", TAGS: "id, tag"}
@@ -40,7 +41,7 @@ RAW = {PROJECTS: "id, created_on, title, description", TAGS: "id, tag"}
 def service(database, folder, tmp_path_factory):
     """The Airbyte service of all cases."""
     home = tmp_path_factory.mktemp("airbyte")
-    with started(service_environment(database, home), home, DECLARATION, folder, warehouse_env(database)) as service:
+    with started(service_environment(database, home), home, folder, warehouse_env(database)) as service:
         yield service
 
 
@@ -57,13 +58,15 @@ def loaded(service, folder):
 
 
 @contextmanager
-def started(environment, home, declaration, folder, warehouse):
+def started(environment, home, folder, warehouse, overlays=()):
     """An Airbyte service on the files in `folder`; the settings and Airflow's connection point to it.
 
     `warehouse` has the variables of the warehouse that the checkpoints read.
     """
-    own = {"MLOPS_AIRBYTE__CONNECTIONS": str(declaration), "MLOPS_SOURCE": str(folder)}
-    service = Service({**environment, **own}, home).start()
+    own = {"MLOPS_AIRBYTE__CONNECTIONS": str(DECLARATION), "MLOPS_SOURCE": str(folder)}
+    service = Service({**environment, **own}, home)
+    service.overlays, service.applications = overlays, described([application_config(source="${MLOPS_SOURCE}")])
+    service.start()
     variables = {"MLOPS_VAR": str(home / "var"), "NO_PROXY": "127.0.0.1", **warehouse}
     variables["AIRFLOW_CONN_AIRBYTE_DEFAULT"] = airflow_connection(service)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,11 +1,10 @@
 """The bad files of docs/bad-input.md with BigQuery as the warehouse: the same gates, the same messages."""
 
 import pytest
-import yaml
 from airbyte_testing import ROOT, service_environment
 from bad_input import CASES
 
-from tests.airflow.test_bad_input import DECLARATION, RAW, check_bad_file, load_good_files, started
+from tests.airflow.test_bad_input import RAW, check_bad_file, load_good_files, started
 
 OVERLAY = ROOT / "airbyte" / "connections.bigquery.yaml"
 # What only a query of the warehouse finds; the others are slow, since a checkpoint asks a dozen questions.
@@ -24,13 +23,10 @@ def project(make_project):
 def service(postgres, project, folder, tmp_path_factory):
     """The Airbyte service that loads into BigQuery."""
     home = tmp_path_factory.mktemp("airbyte")
-    (destination,) = yaml.safe_load(OVERLAY.read_text())["destinations"]
-    declared = yaml.safe_load(DECLARATION.read_text()) | {"destinations": [destination]}
-    (home / "connections.yaml").write_text(yaml.safe_dump(declared))
     given = service_environment(postgres.database(), home)
     given = {name: value for name, value in given.items() if not name.startswith("MLOPS_WAREHOUSE")}
     given |= project.environment
-    with started(given, home, home / "connections.yaml", folder, project.environment) as service:
+    with started(given, home, folder, project.environment, overlays=[OVERLAY]) as service:
         yield service
 
 

@@ -147,6 +147,7 @@ def test_a_load_that_shrinks_stops_and_so_does_one_that_loses_labels(tickets, ki
     assert failures(tickets) == {}
 
 
+@pytest.mark.slow
 def test_ten_thousand_known_and_as_many_unknown_labels_are_compared_and_not_all_shown(tickets, kind):
     tickets.configure("labels", known=[f"label {n}" for n in range(10_000)])
     tickets.load()

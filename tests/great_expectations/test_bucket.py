@@ -18,12 +18,12 @@ def shared(place, bucket, monkeypatch):
 
 
 def objects(place):
-    """Contents of the objects below great_expectations/, by name."""
+    """Contents of the application's objects by name, which begins with `validations` or `data_docs`."""
     bucket, folder = place.root.removeprefix("gs://").split("/")
     client = storage.Client("demo", AnonymousCredentials())
     start = f"{folder}/great_expectations/"
     blobs = client.list_blobs(bucket, prefix=start)
-    return {blob.name.removeprefix(start): blob.download_as_text() for blob in blobs}
+    return {blob.name.removeprefix(start).replace("tagifai/", "", 1): blob.download_as_text() for blob in blobs}
 
 
 def pages(names):

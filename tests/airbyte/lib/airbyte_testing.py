@@ -194,6 +194,8 @@ class Service:
         # Do not use a proxy for 127.0.0.1.
         self.client = httpx.Client(base_url=self.base, timeout=30, trust_env=False)
         self.pid = None
+        # What the declaration is made from, beside its own file.
+        self.overlays, self.applications = (), ()
 
     def start(self):
         """Start it, wait until it is healthy, and log in."""
@@ -210,8 +212,8 @@ class Service:
     def plan(self, path, **options):
         """The plan of a declaration for this service."""
         api = AirbyteApi(self.base, CLIENT["client_id"], CLIENT["client_secret"])
-        known = applications(self.environment["MLOPS_SOURCE"])
-        declaration = load(Path(path), self.environment, applications=known)
+        known = self.applications or applications(self.environment["MLOPS_SOURCE"])
+        declaration = load(Path(path), self.environment, overlays=self.overlays, applications=known)
         return Plan(declaration, api, self.log.with_name("applied.json"), key="key", **options)
 
     def apply(self, path, **options):
