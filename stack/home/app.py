@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -69,9 +69,11 @@ class Docs:
         return var / FOLDERS[self.path]
 
     def pages(self, var: Path) -> list[str]:
-        """Names of the pages, newest first."""
-        found = self.folder(var).glob("*.html")
-        return [page.name for page in sorted(found, key=lambda page: page.stat().st_mtime, reverse=True)]
+        """Paths of the pages, newest first; of a folder in it, such as an application's, the index."""
+        folder = self.folder(var)
+        found = [*folder.glob("*.html"), *folder.glob("*/index.html")]
+        newest_first = sorted(found, key=lambda page: page.stat().st_mtime, reverse=True)
+        return [page.relative_to(folder).as_posix() for page in newest_first]
 
 
 DOCS = (
@@ -116,7 +118,10 @@ class Pages(StaticFiles):
             return await super().get_response(path, scope)
         except HTTPException as error:
             if error.status_code == 404 and path == ".":
-                return _html("list", docs=self._docs, pages=self._docs.pages(self._var))
+                pages = self._docs.pages(self._var)
+                if len(pages) == 1 and "/" in pages[0]:
+                    return RedirectResponse(pages[0])
+                return _html("list", docs=self._docs, pages=pages)
             raise
 
 

@@ -188,6 +188,17 @@ def test_docs_are_served_from_when_they_are_there(serve, var):
     assert states(client)["Runs"] == "up"
 
 
+def test_docs_of_one_application_are_found_and_those_of_several_are_listed(serve, var):
+    client = serve()
+    write(var, "great_expectations/data_docs/tagifai/index.html", "<p>checked")
+    assert client.get("/data-docs/", follow_redirects=True).text == "<p>checked"
+    write(var, "great_expectations/data_docs/tickets/index.html", "<p>checked too")
+    listed = client.get("/data-docs/").text
+    assert 'href="tagifai/index.html"' in listed
+    assert 'href="tickets/index.html"' in listed
+    assert states(client)["Data docs"] == "up"
+
+
 @pytest.mark.parametrize(
     "path",
     [
