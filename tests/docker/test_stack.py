@@ -94,7 +94,7 @@ def test_the_first_run_ends_with_tables_a_champion_and_a_summary(stack, first_ru
 
 def test_the_docs_and_the_home_page_show_the_run(stack, first_run):
     docs = httpx.Client(base_url=stack.url("docs"), timeout=60)
-    assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/expectations/tags.html").text
+    assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/tagifai/expectations/tags.html").text
     assert "labeled_projects" in docs.get("/dbt-docs/").text
     assert docs.get("/state").raise_for_status().json()
 
@@ -116,10 +116,11 @@ def edit(stack):
 
 
 def test_an_edit_takes_effect_without_a_rebuild(stack, edit):
-    edit("airflow/dags/dataops.py", 'tags=["dataops"]', 'tags=["dataops", "edited"]')
+    own = 'graph.arguments("dataops", owner="data")'
+    edit("airflow/dags/dataops.py", own, f'({own} | {{"tags": ["edited"]}})')
     with stack.airflow() as airflow:
         wait_until(lambda: "edited" in [tag["name"] for tag in airflow.get("/dags/dataops").json()["tags"]])
-    edit("config/base.yaml", "min_freq: 50", "min_freq: 51")
+    edit("config/applications/tagifai.yaml", "min_freq: 50", "min_freq: 51")
     edit("tagifai/labels.py", 'OTHER = "other"', 'OTHER = "another"')
     code = "from tagifai import labels, settings; print(labels.OTHER, settings.load().labels.min_freq)"
     python = "/opt/mlops/var/env/tagifai/bin/python"

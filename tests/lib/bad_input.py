@@ -207,7 +207,7 @@ CASES = [
         VALIDATE_TAGS,
         "expectations failed on raw.tags, loaded from tags.csv, see file://",
         "expect_column_values_to_be_known(tag): expected value_set=['natural-language-processing', 'computer-vis",
-        "id 13, tag 'sourdough'. Correct the tag in the source, or add it to `labels.known_tags` in the config.",
+        "id 13, tag 'sourdough'. Correct the tag in the source, or add it to `labels.known` in the config.",
     ),
     case(
         "a project with two tags",
