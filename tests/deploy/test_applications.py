@@ -114,9 +114,7 @@ def test_the_smoke_run_has_connections_of_all_applications(write_both, monkeypat
 
 
 def test_a_sample_that_lacks_a_file_of_an_application_is_told(write_both):
-    with pytest.raises(
-        ConfigError, match=r"deploy\.smoke\.source: data/sample has no tickets\.csv: set it to"
-    ):
+    with pytest.raises(ConfigError, match=r"deploy\.smoke\.source: data/sample has no tickets\.csv: set it to"):
         write_both(deploy={})
 
 
