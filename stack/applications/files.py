@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.checkpoints import FILE_CHECKPOINTS
 from stack.environments import command_of
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -25,7 +26,7 @@ _OPTIONS = {
     ".parquet": {"format": "parquet"},
 }
 # Names of other tables and checks of an application.
-_TAKEN = ("predictions", "snapshot", "transforms")
+_TAKEN = (*FILE_CHECKPOINTS, "transforms")
 # By the JSON schema of a column; anything else is no column of an application.
 _TYPES = {
     ("string", None, None): "text",

@@ -94,7 +94,7 @@ def test_the_first_run_ends_with_tables_a_champion_and_a_summary(stack, first_ru
 
 def test_the_docs_and_the_home_page_show_the_run(stack, first_run):
     docs = httpx.Client(base_url=stack.url("docs"), timeout=60)
-    assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/expectations/tags.html").text
+    assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/tagifai/expectations/tags.html").text
     assert "labeled_projects" in docs.get("/dbt-docs/").text
     assert docs.get("/state").raise_for_status().json()
 
@@ -116,7 +116,8 @@ def edit(stack):
 
 
 def test_an_edit_takes_effect_without_a_rebuild(stack, edit):
-    edit("airflow/dags/pipeline/graph.py", '"tags": [name, ', '"tags": ["edited", name, ')
+    own = 'graph.arguments("dataops", owner="data")'
+    edit("airflow/dags/dataops.py", own, f'({own} | {{"tags": ["edited"]}})')
     with stack.airflow() as airflow:
         wait_until(lambda: "edited" in [tag["name"] for tag in airflow.get("/dags/dataops").json()["tags"]])
     edit("config/applications/tagifai.yaml", "min_freq: 50", "min_freq: 51")

@@ -107,7 +107,7 @@ def test_doctor_tries_the_engine_for_tasks_as_the_scheduler_would_use_it(shared_
     config = places.config("compose")
     # An image that is there for sure.
     own = config | {"runner": config["runner"] | {"type": "docker", "image": "mlops-init"}}
-    monkeypatch.setattr(places, "config", lambda place: own)
+    monkeypatch.setattr(places, "configs", lambda *_: {"tagifai": own})
     group = SOCKET.stat().st_gid
     given = {"DOCKER_SOCKET": str(SOCKET), "DOCKER_GROUP": str(group)}
     assert doctor_of(shared_project)["settings"].state == "fail"

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import httpx
-import yaml
 
 from deploy import declaration
 from deploy.airflow import GRAPHS, Airflow
@@ -38,10 +37,11 @@ class SmokeRun:
             "clientId": self.settings.airbyte_client_id,
             "clientSecret": self.settings.secrets["airbyte_client_secret"],
         }
-        overlay = yaml.safe_load((self._folder / "connections.bigquery.yaml").read_text()) | {"airbyte": address}
-        (self._folder / f"connections.{self.settings.place}.yaml").write_text(yaml.safe_dump(overlay))
+        # JSON is YAML, in front of a template too.
+        overlay = f"airbyte: {json.dumps(address)}\n{(self._folder / 'connections.bigquery.yaml').read_text()}"
+        (self._folder / f"connections.{self.settings.place}.yaml").write_text(overlay)
         config = self.settings.config | {"airbyte": {"connections": str(self._folder / "connections.yaml")}}
-        target = SimpleNamespace(place=self.settings.place, config=config)
+        target = SimpleNamespace(place=self.settings.place, config=config, configs=[config])
         digests = self._folder / "applied.json"
         digests.write_text("{}")
         _, ids = declaration.declared(target, str(ROOT / "data" / "sample")).apply(digests)
@@ -57,12 +57,12 @@ class SmokeRun:
 
     def start(self):
         """Run both graphs as a deploy does."""
-        self.airflow.smoke("1", 600, lambda *_: None)
+        self.airflow.smoke([""], "1", 600, lambda *_: None)
 
     def others_read(self):
         """What consumers read, the aliases of the model that they use, and the number of runs of mlops."""
         warehouse = warehouses.warehouse(self.settings)
-        tables = {name: warehouse.digest(table) for name, table in self.settings.tables.published.items()}
+        tables = {name: warehouse.digest(table) for name, table in self.settings.tables["published"].items()}
         return tables, self.aliases("tagifai"), len(self.api.last_runs("mlops", 100))
 
     def aliases(self, model):

@@ -126,7 +126,7 @@ def test_a_smoke_run_of_both_graphs_succeeds_in_datasets_a_model_and_a_folder_of
     with (ROOT / "data" / "sample" / "projects.csv").open(newline="") as file:
         rows = len(list(csv.DictReader(file)))
     warehouse = warehouses.warehouse(smoke.settings)
-    counts = {table: warehouse.count(f"smoke_{table}") for table in smoke.settings.tables.published.values()}
+    counts = {table: warehouse.count(f"smoke_{table}") for table in smoke.settings.tables["published"].values()}
     assert counts["marts.predictions"] == rows
     assert all(counts.values()), counts
     assert "champion" in smoke.aliases("smoke_tagifai")
@@ -152,7 +152,7 @@ def test_bad_rows_stop_at_the_same_gate_with_the_same_message_and_consumers_read
     def published():
         with emulated.services("postgres"):
             found = warehouses.warehouse(emulated.settings())
-            return {name: found.digest(table) for name, table in emulated.settings().tables.published.items()}
+            return {name: found.digest(table) for name, table in emulated.settings().tables["published"].items()}
 
     before = published()
     (case,) = [case for case in CASES if case.name == "null titles"]

@@ -145,7 +145,7 @@ def test_the_registry_holds_the_champion_with_its_origin(outside):
 
 
 def test_the_data_docs_show_the_validations(first_run, instance):
-    docs = instance.var / "great_expectations" / "data_docs"
+    docs = instance.var / "great_expectations" / "data_docs" / "tagifai"
     assert (docs / "index.html").is_file()
     pages = {page.relative_to(docs / "validations").parts[0] for page in (docs / "validations").rglob("*.html")}
     assert pages == {"projects", "tags", "labeled_projects", "projects_to_predict", "predictions"}

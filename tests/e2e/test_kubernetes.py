@@ -85,7 +85,7 @@ def test_no_secret_is_in_the_spec_of_a_pod_or_in_a_log(pods, ran):
 
 
 def test_the_documentation_of_dbt_comes_out_of_the_pod(pods, ran):
-    assert "labeled_projects" in (pods.var / "dbt" / "docs" / "index.html").read_text()
+    assert "labeled_projects" in (pods.var / "dbt" / "docs" / "tagifai" / "index.html").read_text()
 
 
 def test_docker_run_of_the_same_image_command_and_environment_gives_the_same_results(pods, database, tmp_path):

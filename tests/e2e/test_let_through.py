@@ -21,4 +21,4 @@ def test_input_that_is_let_through_is_loaded_and_published_as_documented(place):
     assert (facts["rows"], facts["unlabeled"]) == (321, 1)
     api = AirflowApi.of(up.settings())
     warnings = api.result("dataops", up.summary()["dataops"]["run_id"], "transform")["warnings"]
-    assert [warning for warning in warnings if "relationships_stg_tags" in warning and "Got 1 result" in warning]
+    assert [warning for warning in warnings if "relationships_stg_labels" in warning and "Got 1 result" in warning]

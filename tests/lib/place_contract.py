@@ -77,7 +77,7 @@ class PlaceContract:
     def test_the_home_page_lists_every_web_page_as_up(self, place):
         found = {each["name"]: each["state"] for each in place.get("/state").raise_for_status().json()}
         assert found == dict.fromkeys(("Airflow", "MLflow", "Airbyte", "Data docs", "dbt docs", "Runs"), "up")
-        assert "expect_column_values_to_not_be_null" in place.get("/data-docs/expectations/tags.html").text
+        assert "expect_column_values_to_not_be_null" in place.get("/data-docs/tagifai/expectations/tags.html").text
         assert "labeled_projects" in place.get("/dbt-docs/").text
 
     def test_doctor_finds_nothing_that_would_stop_a_run(self, place):

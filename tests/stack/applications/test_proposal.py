@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.labels import normal_form
 from stack import strict_yaml
+from stack.applications.files import File
 from stack.errors import StackError
 
 TYPES = {"key": "text", "body": "text", "queue": "text"}
@@ -59,6 +60,23 @@ def test_any_label_and_any_name_of_a_column_survives(propose_for, labels, column
     assert found["sources"]["a"]["columns"].keys() == {key, text, label}
     if not proposal.settings["separator"]:
         assert sorted(map(normal_form, found["labels"]["known"])) == sorted(map(normal_form, labels))
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("Tickets 2024.CSV", "tickets_2024"),
+        ("2024.csv.gz", "data_2024"),
+        ("a/b/größe.parquet", "gr_e"),
+        ("数据.jsonl", "data"),
+        # A run has checks of these names.
+        ("predictions.csv", "data_predictions"),
+        ("snapshot.parquet", "data_snapshot"),
+        ("a" * 50 + ".csv", "a" * 40),
+    ],
+)
+def test_a_table_has_the_name_of_its_file_as_far_as_a_table_can(name, table):
+    assert File("/data", name, {}, {}).table == table
 
 
 def test_spellings_of_one_label_and_rare_labels_are_told(proposed):

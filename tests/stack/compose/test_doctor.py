@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,21 @@ def test_a_source_that_containers_cannot_read_is_told(project, tmp_path, spoil, 
     assert check.found.startswith("SOURCE_FOLDER: ")
     assert told in check.found
     assert "SOURCE_FOLDER" in check.remedy or "chmod -R a+rX" in check.remedy
+
+
+def test_a_source_without_a_file_of_another_application_is_told(project, tmp_path, write_application):
+    write_application("tickets")
+    both = replace(project, environment=project.environment.model_copy(update={"applications": "tagifai, tickets"}))
+    assert "has no tickets.csv" in compose_doctor.source(both).found
+    (tmp_path / "source" / "tickets.csv").touch()
+    assert compose_doctor.source(both).found.endswith("holds projects.csv and tags.csv and tickets.csv")
+
+
+def test_an_application_of_env_that_does_not_exist_is_told(docker, monkeypatch):
+    monkeypatch.setenv("APPLICATIONS", "tagifai,nothing")
+    check = checked(compose_doctor.checks())["settings"]
+    assert check.state == "fail"
+    assert "nothing.yaml" in check.found
 
 
 def test_a_source_by_url_needs_no_folder(project, tmp_path):

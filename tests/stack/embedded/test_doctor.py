@@ -266,6 +266,20 @@ def test_an_environment_without_a_package_of_its_lock_is_found(stack, tmp_path, 
     assert (check.state, check.found) == ("fail", "differ from their lock: stack")
 
 
+def test_a_folder_without_a_file_of_its_application_is_told_with_both(write_application, tmp_path):
+    stack = Stack(load(tmp_path / "var", config=write_application("tickets")))
+    check = doctor.sources(stack)
+    assert (check.state, check.found) == ("fail", f"{tmp_path} has no tickets.csv, which tickets reads")
+    (tmp_path / "tickets.csv").touch()
+    check = doctor.sources(stack)
+    assert (check.state, check.found) == ("ok", f"tickets reads {tmp_path}")
+
+
+def test_a_source_by_url_is_not_looked_at(tmp_path):
+    check = doctor.sources(Stack(load(tmp_path / "var", source="https://files.test/data")))
+    assert (check.state, check.found) == ("ok", "tagifai reads https://files.test/data")
+
+
 def test_the_lock_of_a_dead_server_matters_only_if_its_process_id_is_anothers_now(stack, begin):
     postgres.create_cluster(stack.settings.var / "postgres", "password")
     file = stack.settings.var / "postgres" / "postmaster.pid"
