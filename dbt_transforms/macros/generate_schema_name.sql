@@ -1,4 +1,5 @@
 {% macro generate_schema_name(custom_schema_name, node) %}
     {#- The target's own name has the prefix of the warehouse already. -#}
-    {{- env_var('MLOPS_WAREHOUSE__PREFIX', '') ~ var('prefix') ~ custom_schema_name if custom_schema_name else target.schema -}}
+    {%- set prefix = env_var('MLOPS_WAREHOUSE__PREFIX', '') ~ var('prefix') -%}
+    {{- prefix ~ custom_schema_name if custom_schema_name else target.schema -}}
 {% endmacro %}

@@ -413,8 +413,6 @@ class Model(BaseModel):
 class Application(BaseModel):
     """What config/applications/NAME.yaml says, and the names of tables and graphs that follow from it."""
 
-    model_config = ConfigDict(frozen=True)
-
     application: Name
     namespace: str = Field("", pattern=f"{NAME}|^$")
     source: str

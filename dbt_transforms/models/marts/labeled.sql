@@ -26,7 +26,7 @@ final as (
     select
         texts.{{ key }},
         {% for column in [columns.date] * (columns.date is not none) + columns.texts %}
-        texts.{{ name(column) }},
+            texts.{{ name(column) }},
         {% endfor %}
         labels.{{ name(columns.label) }}
 

@@ -21,7 +21,7 @@ final as (
     select
         texts.{{ key }},
         {% for text in columns.texts %}
-        texts.{{ name(text) }},
+            texts.{{ name(text) }},
         {% endfor %}
         labels.{{ key }} is not null as is_labeled
 

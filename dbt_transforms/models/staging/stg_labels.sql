@@ -19,7 +19,7 @@ final as (
 
     from source
     {% if not own_file %}
-    where {{ name(columns.label) }} is not null
+        where {{ name(columns.label) }} is not null
     {% endif %}
 
 )

@@ -2,6 +2,7 @@
 
 {% set columns = var('columns') %}
 {% set label = var('labels_source') is none %}
+{% set rows = 'cleaned' if columns.id else 'keyed' %}
 
 with
 
@@ -15,17 +16,17 @@ cleaned as (
 
     select
         {% if columns.id %}
-        {{ name(columns.id) }},
+            {{ name(columns.id) }},
         {% endif %}
         {% if columns.date %}
-        {{ as_timestamp(name(columns.date), var('date_type')) }} as {{ name(columns.date) }},
+            {{ as_timestamp(name(columns.date), var('date_type')) }} as {{ name(columns.date) }},
         {% endif %}
         {% if label %}
-        {{ clean(name(columns.label)) }} as {{ name(columns.label) }},
+            {{ clean(name(columns.label)) }} as {{ name(columns.label) }},
         {% endif %}
-        {% for text in columns.texts %}
+    {% for text in columns.texts %}
         {{ clean(name(text)) }} as {{ name(text) }}{{ '' if loop.last else ',' }}
-        {% endfor %}
+    {% endfor %}
 
     from source
 
@@ -69,12 +70,6 @@ keyed as (
     from numbered
 
 ),
-{% else %}
-keyed as (
-
-    select * from cleaned
-
-),
 {% endif %}
 
 {% if var('equal_texts') == 'first' %}
@@ -84,7 +79,7 @@ ranked as (
         *,
         row_number() over (partition by {{ names(columns.texts) }} order by {{ name(var('key')) }}) as text_rank
 
-    from keyed
+    from {{ rows }}
 
 ),
 
@@ -102,14 +97,14 @@ final as (
     select
         {{ name(var('key')) }},
         {% if columns.date %}
-        {{ name(columns.date) }},
+            {{ name(columns.date) }},
         {% endif %}
         {% if label %}
         {{ name(columns.label) }},
         {% endif %}
         {{ names(columns.texts) }}
 
-    from {{ 'distinct_texts' if var('equal_texts') == 'first' else 'keyed' }}
+    from {{ 'distinct_texts' if var('equal_texts') == 'first' else rows }}
 
 )
 

@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+from great_expectations.data_context.types.resource_identifiers import (
+    ExpectationSuiteIdentifier,
+    ValidationResultIdentifier,
+)
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.render.renderer import site_builder
 from jinja2 import Environment, PackageLoader
@@ -42,7 +45,8 @@ class IndexBuilder(site_builder.DefaultSiteIndexBuilder):
         listed = pages.list_keys()
         # Looked up later than the pages: another process may be adding a result, and then the page of its suite.
         results = self.data_context.validation_results_store.list_keys()
-        used = {key.expectation_suite_identifier.to_tuple() for key in results}
+        ours = [key for key in results if isinstance(key, ValidationResultIdentifier)]
+        used = {key.expectation_suite_identifier.to_tuple() for key in ours}
         for key in listed:
             if key not in used:
                 pages.remove_key(key)
