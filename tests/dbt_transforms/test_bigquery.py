@@ -188,4 +188,5 @@ def test_without_the_candidate_of_one_table_neither_is_published(make_project, t
 def test_missing_raw_tables_are_named(make_project, tmp_path, bigquery):
     warehouse = Warehouse(make_project(), bigquery.var, tmp_path)
     message = warehouse.fail("build", status=os.EX_TEMPFAIL)
-    assert "`ada_raw`.`tags`" in message
+    assert "model stg_labels failed: " in message
+    assert "ada_raw" in message
