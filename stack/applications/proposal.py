@@ -114,9 +114,10 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
     wrong = [name for name in texts if name not in texts_of.columns]
     if wrong:
         raise StackError(f"{wrong[0]!r} is not in {files[order[0]].name}, which has the texts: name others, TEXTS=a,b")
-    if twice := [name for name, number in Counter(filter(None, [key, label, date, *texts])).items() if number > 1]:
+    used = [name for name in (key, label, date, *texts) if name]
+    if twice := [name for name in used if used.count(name) > 1]:
         raise StackError(f"{twice[0]!r} has two purposes: name the columns, ID=… TEXTS=… LABEL=… DATE=…")
-    if reserved := [name for name in [key or "", label, date or "", *texts] if name.lower() in ADDED]:
+    if reserved := [name for name in used if name.lower() in ADDED]:
         raise StackError(f"{reserved[0]!r} is the name of a column that a run adds: rename it in the source")
     return order, Roles(key, list(texts), label, date)
 
