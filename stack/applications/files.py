@@ -72,7 +72,7 @@ class File:
         Raises:
             StackError: a row cannot be read; the message names it.
         """
-        properties = {name: _SCHEMAS.get(kind or "text", {"type": "string"}) for name, kind in self.types.items()}
+        properties = {name: _SCHEMAS.get(kind or "", {"type": "string"}) for name, kind in self.types.items()}
         schema = {"type": "object", "properties": properties}
         with TemporaryDirectory() as folder:
             config, catalog = Path(folder, "config.json"), Path(folder, "catalog.json")

@@ -115,9 +115,9 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
     if wrong:
         raise StackError(f"{wrong[0]!r} is not in {files[order[0]].name}, which has the texts: name others, TEXTS=a,b")
     used = [name for name in (key, label, date, *texts) if name]
-    if twice := [name for name, number in Counter(used).items() if number > 1]:
+    if twice := [name for name in used if used.count(name) > 1]:
         raise StackError(f"{twice[0]!r} has two purposes: name the columns, ID=… TEXTS=… LABEL=… DATE=…")
-    if reserved := [name for name in [key or "", label, date or "", *texts] if name.lower() in ADDED]:
+    if reserved := [name for name in used if name.lower() in ADDED]:
         raise StackError(f"{reserved[0]!r} is the name of a column that a run adds: rename it in the source")
     return order, Roles(key, list(texts), label, date)
 
