@@ -203,7 +203,7 @@ nuke: ## delete the containers with their volumes; asks first, unless YES=1
 
 # The folders of tests, each with the environment that its tests run in and the other ones that they use.
 TESTS := stack devtools sql tagifai emulators dbt_transforms airbyte great_expectations airflow deploy e2e docker kubernetes terraform
-ENVIRONMENTS_stack := stack emulators zetasql
+ENVIRONMENTS_stack := stack airbyte emulators zetasql
 ENVIRONMENTS_devtools := stack airflow airbyte
 ENVIRONMENTS_sql := stack zetasql
 ENVIRONMENTS_tagifai := tagifai stack emulators zetasql

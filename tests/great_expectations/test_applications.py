@@ -86,6 +86,18 @@ def test_good_rows_of_every_type_pass_with_labels_in_another_spelling_or_none(ti
     assert len([each for each in gate.passed() if "in_type_list" in each]) == len(COLUMNS) - 1
 
 
+def test_a_value_that_was_loaded_as_null_since_it_does_not_fit_is_shown_as_the_source_has_it(tickets):
+    note = '{"changes": [{"field": "A timestamp", "change": "NULLED", "value": "1712102400000"}]}'
+    # A null of the source is none of these.
+    tickets.load((2, "A timestamp", None), (2, "_airbyte_meta", note), (4, "A timestamp", None))
+    assert failures(tickets) == {
+        "expect_values_to_fit(A timestamp)": f"found 1 of {ROWS} rows failing, such as {TEXT} 'Text 2', "
+        "A timestamp null, in the source '1712102400000'. Correct `A timestamp` in these rows of the source, or "
+        "declare another type in the config: numbers of seconds or milliseconds are epoch_seconds or "
+        "epoch_milliseconds."
+    }
+
+
 def test_each_fault_is_named_with_the_text_of_its_row(tickets):
     tickets.configure("labels", separator=";", several="stop")
     tickets.load(

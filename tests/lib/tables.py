@@ -59,6 +59,8 @@ class Kind:
             return str(value)
         # JSON's escapes are BigQuery's; PostgreSQL keeps every character but the quote.
         text = json.dumps(value, ensure_ascii=False) if self.types else f"'{value.replace(chr(39), 2 * chr(39))}'"
+        if kind == "jsonb" and self.prefix:
+            return f"parse_json({text})"
         return text if kind == "text" else f"cast({text} as {self.types.get(kind, kind)})"
 
 

@@ -55,11 +55,11 @@ class ExpectColumnValuesToBeSingle(ExpectColumnValuesToNotBeInSet):
     separator: str
 
 
-class ExpectTextsToDiffer(UnexpectedRowsExpectation):
-    """No two rows have the same texts; the result has examples with their ids, which compound uniqueness lacks on SQL.
+class ExpectNoRows(UnexpectedRowsExpectation):
+    """A query finds no rows; the result has them as examples, in the form of an expectation on columns.
 
     Args:
-        column_list: the columns of the texts.
+        column_list: the columns that the query is about.
     """
 
     column_list: list[str]
@@ -70,3 +70,11 @@ class ExpectTextsToDiffer(UnexpectedRowsExpectation):
         rows, count = (metrics[f"unexpected_rows_query.{name}"] for name in ("table", "row_count"))
         found = {"element_count": metrics["table.row_count"], "unexpected_count": count}
         return {"success": count == 0, "result": {**found, "partial_unexpected_index_list": rows[:EXAMPLES]}}
+
+
+class ExpectTextsToDiffer(ExpectNoRows):
+    """No two rows have the same texts; unlike compound uniqueness, examples have ids on SQL too."""
+
+
+class ExpectValuesToFit(ExpectNoRows):
+    """No value of the source was loaded as null since it does not fit the type of its column."""

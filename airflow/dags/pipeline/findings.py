@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pipeline.reports import Check
+from pipeline.suites import META
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 
 # Longer texts are cut after this many characters, longer lists after this many values.
 SHOWN, LISTED = 100, 20
-# Airbyte's column with the changes that a sync made to a row, and the column of an example that is made from it.
-META = "_airbyte_meta"
+# The column of an example that is made from META.
 SOURCE = "in the source"
 
 

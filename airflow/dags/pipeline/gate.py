@@ -4,7 +4,9 @@ Importing this module imports Great Expectations, which takes 5 s.
 """
 
 import fcntl
+import functools
 import io
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -79,7 +81,7 @@ class Gate:
         )
         shown = suites.identifying(self._settings, self.name)
         if self.name in self._settings.sources:
-            shown.append(findings.META)
+            shown.append(suites.META)
         return Checkpoint(
             name=self.name,
             validation_definitions=[definition],
@@ -194,6 +196,9 @@ class FrameData:
         """Empty: a file is not compared with tables."""
         return []
 
+    def unfit(self, column: str, shown: list[str]) -> str | None:
+        """None: a file has no notes of Airbyte."""
+
     def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
         """None: a file has no SQL."""
 
@@ -209,13 +214,7 @@ class TableData:
 
     def distinct(self, column: str) -> dict[str, int]:
         """The values of a column, nulls left out, each with its rows; empty if the column is not there."""
-        schema, name = self._parts(self._table)
-        try:
-            names = {each["name"] for each in sa.inspect(self._engine).get_columns(name, schema)}
-        # The expectations meet the same error, and report it.
-        except sa.exc.NoSuchTableError:
-            return {}
-        return self._counts(self._table, column) if column in names else {}
+        return self._counts(self._table, column) if column in self._columns else {}
 
     def published(self, table: str) -> int | None:
         """Rows of a table; None: it is not there."""
@@ -229,6 +228,18 @@ class TableData:
         """The different values of a column of a table that is there."""
         return list(self._counts(table, column))
 
+    def unfit(self, column: str, shown: list[str]) -> str | None:
+        """SQL of the rows with a null in a column and a note of Airbyte about it; None: the table has no such notes."""
+        if not {column, suites.META} <= self._columns:
+            return None
+        notes = sa.column(suites.META)
+        is_bigquery = self._engine.dialect.name == "bigquery"
+        text = sa.func.to_json_string(notes) if is_bigquery else sa.cast(notes, sa.Text)
+        named = json.dumps(column, ensure_ascii=False).replace("'", "\\'" if is_bigquery else "''")
+        noted = sa.func.strpos(text, sa.literal_column(f"'{_escaped(named)}'")) > sa.literal_column("0")
+        rows = sa.select(*map(_column, dict.fromkeys([*shown, column]))).select_from(sa.text("{batch}"))
+        return self._text(rows.where(_column(column).is_(None), noted))
+
     def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
         """SQL of the rows whose texts another row has too, nulls being equal; `{batch}` stands for the table.
 
@@ -240,8 +251,21 @@ class TableData:
         failing = sa.select(*given).select_from(counted).where(counted.c[copies.name] > sa.literal_column("1"))
         others = [_column(name) for name in shown if name not in texts]
         query = failing.where(named[0].is_not(None)).order_by(*named, *others)
+        return self._text(query)
+
+    def _text(self, query: Any) -> str:
         # With this style a percent sign stays as it is.
         return str(query.compile(dialect=type(self._engine.dialect)(paramstyle="named")))
+
+    @functools.cached_property
+    def _columns(self) -> set[str]:
+        """Names of the columns; empty if the table is not there."""
+        schema, name = self._parts(self._table)
+        try:
+            return {each["name"] for each in sa.inspect(self._engine).get_columns(name, schema)}
+        # The expectations meet the same error, and report it.
+        except sa.exc.NoSuchTableError:
+            return set()
 
     def _counts(self, table: str, column: str) -> dict[str, int]:
         values: Any = sa.column(column)
@@ -260,8 +284,11 @@ class TableData:
 
 def _column(name: str) -> Any:
     """A column in SQL that Great Expectations fills in, and that SQLAlchemy then reads as a text."""
-    escaped = name.replace("{", "{{").replace("}", "}}").replace(":", "\\:")
-    return sa.column(sa.quoted_name(escaped, quote=True))
+    return sa.column(sa.quoted_name(_escaped(name), quote=True))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}").replace(":", "\\:")
 
 
 def _suite_of(settings: Settings, checkpoint: str) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Types
 
 FOLDER = PROJECT / "great_expectations" / "expectations"
+# Airbyte's column with the changes that a sync made to a row.
+META = "_airbyte_meta"
 EPOCHS = ("epoch_seconds", "epoch_milliseconds")
 TIMES = ("timestamp", "timestamp_with_time_zone", "date")
 
@@ -33,6 +35,9 @@ class Data(Protocol):
 
     def published_labels(self, table: str, column: str) -> list[str]:
         """The different values of a column of a table that is there."""
+
+    def unfit(self, column: str, shown: list[str]) -> str | None:
+        """SQL of the rows where Airbyte loaded a null in place of a value, with the columns `shown`; None: no notes."""
 
     def equal_texts(self, texts: list[str], shown: list[str]) -> str | None:
         """SQL of the rows whose texts another row has too, with the columns `shown`; None: the rows are not in SQL."""
@@ -162,6 +167,15 @@ class DataParameters:
         return self._data.equal_texts(texts, list(dict.fromkeys([*shown, *texts])))
 
     @property
+    def unfit(self) -> list[dict[str, Any]] | None:
+        """Arguments of an expectation on the values of each column that may be null, but not since they do not fit."""
+        source = self._settings.sources[self._checkpoint]
+        shown = [*identifying(self._settings, self._checkpoint), META]
+        typed = [name for name, each in source.columns.items() if each.type != "text" and not each.required]
+        queries = {name: self._data.unfit(name, shown) for name in typed if name != self._settings.columns.id}
+        return [{"column_list": [name], "unexpected_rows_query": sql} for name, sql in queries.items() if sql]
+
+    @property
     def texts_of_file(self) -> list[str] | None:
         """The columns of the texts, which must differ; None: rows may have the same texts, or are not in a file."""
         return self._settings.columns.texts if self._must_differ and self._checkpoint == "snapshot" else None
@@ -258,8 +272,9 @@ def _filled(expectation: dict[str, Any], parameters: Parameters, given: dict[str
             is_range = expectation["kwargs"] is not kwargs
             if None in own.values() and not is_range:
                 continue
+            subject = str(column or own.get("column_list", [""])[0])
             texts = {
-                name: expectation[name].replace("{column}", str(column))
+                name: expectation[name].replace("{column}", subject)
                 for name in ("description", "notes")
                 if name in expectation
             }
