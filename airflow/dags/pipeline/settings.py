@@ -72,6 +72,12 @@ NAME = "^[a-z][a-z0-9_]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
 # Columns that dataops and mlops add to those of the source.
 ADDED = ("is_labeled", "probability", "model_version", "predicted_at")
+# Checkpoints and tasks that every application has beside those of its source files.
+RESERVED = ("predictions", "snapshot", "transforms")
+# https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
+_NOT_ON_BIGQUERY = re.compile(r"[!\"$()*,./;?@\[\\\]^`{}~]")
+# Bytes of a name in PostgreSQL, which cuts longer ones.
+MAX_NAME = 63
 
 
 class Column(Section):
@@ -439,6 +445,13 @@ class Application(BaseModel):
         for name, source in self.sources.items():
             if columns.id and columns.id not in source.columns:
                 raise ValueError(f"columns.id: {columns.id!r} is not a column of sources.{name}")
+        if taken := [name for name in self.sources if name in (*RESERVED, self.labeled, self.to_predict)]:
+            raise ValueError(f"sources: {taken[0]} is the name of another table or check: give it another name")
+        if self.namespace == "pg":
+            raise ValueError("namespace: pg is not possible: PostgreSQL keeps names that begin with pg_ for itself")
+        named = [name for source in self.sources.values() for name in source.columns]
+        if long := [name for name in named if len(name.encode()) > MAX_NAME]:
+            raise ValueError(f"sources: the column {long[0]!r} has a name of more than {MAX_NAME} bytes: shorten it")
         roles = [columns.key, *columns.texts, columns.label, *filter(None, [columns.date])]
         if twice := [name for name in roles if roles.count(name) > 1]:
             raise ValueError(f"columns: {twice[0]!r} has two purposes")
@@ -513,6 +526,17 @@ class Settings(Application, BaseSettings):
     warehouse: Warehouse | None = None
     # Root of validation results and data docs if it is a bucket, gs://…; in a folder, these are below `var`.
     artifacts: str | None = None
+
+    @model_validator(mode="after")
+    def _warehouse_can_have_the_columns(self) -> Self:
+        named = [name for source in self.sources.values() for name in source.columns]
+        wrong = [name for name in named if _NOT_ON_BIGQUERY.search(name)]
+        if isinstance(self.warehouse, BigQuery) and wrong:
+            raise ValueError(
+                f"sources: BigQuery has no columns such as {wrong[0]!r}: rename it, without any of "
+                r'! " $ ( ) * , . / ; ? @ [ \ ] ^ ` { } ~'
+            )
+        return self
 
     @property
     def bucket(self) -> str | None:
