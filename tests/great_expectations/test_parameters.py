@@ -126,3 +126,34 @@ def test_a_purpose_that_the_columns_do_not_allow_is_refused(settings, columns, s
     with pytest.raises(ValidationError) as refused:
         settings(columns=columns)
     assert said in str(refused.value)
+
+
+ONE = {"columns": {"id": "integer", "text": "text", "label": "text"}, "file": "a.csv"}
+BIGQUERY = {"type": "bigquery", "project": "p", "location": "EU", "maximum_bytes_billed": 1, "job_timeout": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sources": {"snapshot": ONE}}, "snapshot is the name of another table or check"),
+        ({"namespace": "pg"}, "namespace: pg is not possible"),
+        (
+            {"sources": {"a": ONE | {"columns": ONE["columns"] | {"ß" * 32: "text"}}}},
+            "has a name of more than 63 bytes",
+        ),
+        (
+            {"warehouse": BIGQUERY, "sources": {"a": ONE | {"columns": ONE["columns"] | {"No.": "text"}}}},
+            "BigQuery has no columns such as 'No.'",
+        ),
+    ],
+)
+def test_names_that_a_warehouse_or_a_check_keeps_are_refused(tmp_path, monkeypatch, changes, said):
+    from pipeline.settings import Settings
+
+    roles = {"columns": {"id": "id", "texts": ["text"], "label": "label", "date": None}}
+    config = application_config() | {"sources": {"a": ONE}} | roles | changes
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "config.yaml"))
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert said in str(refused.value)
