@@ -6,11 +6,13 @@ import sys
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from stack import places
 from stack.applications import files, write
 from stack.applications.profile import Profile, profile
 from stack.applications.proposal import propose
 from stack.cli.common import Chosen, console
 from stack.errors import StackError
+from stack.settings import read, require
 
 
 @click.command("init-application")
@@ -34,15 +36,28 @@ def init_application(
     given = {"id": key, "texts": [each.strip() for each in texts.split(",")] if texts else [], "label": label}
     proposal = propose(found, list(profiles.values()), given | {"date": date})
     write.show(proposal, profiles, console)
-    shown = os.path.relpath(path)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise StackError("nothing is written without an answer: add YES=1 to accept this, or name the columns")
-        console.print("\nOther columns: ID=… TEXTS=a,b LABEL=… DATE=…")
-        if not click.confirm(f"Write {shown}?", default=True):
-            raise StackError("nothing is written")
-    path.write_text(write.text(name, proposal, profiles), encoding="utf-8")
+    shown, text = os.path.relpath(path), write.text(name, proposal, profiles)
+    path.write_text(text if yes else _answered(text, shown), encoding="utf-8")
+    # What was changed by hand may be wrong; it is not lost.
+    require(places.configs("embedded", read(path), path)[name], shown)
     console.print(f"\nWritten: {shown}. Next: make run CONFIG={shown}", highlight=False)
+
+
+def _answered(text: str, shown: str) -> str:
+    """The content of the file as the user accepts or changes it.
+
+    Raises:
+        StackError: there is nobody to answer, or the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise StackError("nothing is written without an answer: add YES=1 to accept this, or name the columns")
+    console.print("\nOther columns: ID=… TEXTS=a,b LABEL=… DATE=…")
+    answers = click.Choice(["y", "e", "n"])
+    asked = f"Write {shown}? y: yes, e: change it in an editor before, n: no"
+    answer = click.prompt(asked, type=answers, default="y", show_choices=False)
+    if answer == "n":
+        raise StackError("nothing is written")
+    return (click.edit(text, extension=".yaml") or text) if answer == "e" else text
 
 
 def _profiled(file: files.File) -> Profile:

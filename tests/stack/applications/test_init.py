@@ -7,11 +7,13 @@ import json
 import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from stack.applications import write
+from stack.cli import applications
 from stack.cli.main import main
 from stack.settings import ENVIRONMENTS
 
@@ -263,3 +265,39 @@ def test_a_url_is_the_source_and_one_that_answers_404_is_refused(init, server, m
     assert "404" in init(f"{server}/nothing.csv")
     found = init(f"{server}/data/tickets.csv")
     assert (found["source"], found["sources"]["tickets"]["file"]) == (f"{server}/data", "tickets.csv")
+
+
+@pytest.fixture
+def answer(folder, read_back, monkeypatch):
+    """Function that runs `make init` on a terminal and answers; returns what was said, and the file's path."""
+    monkeypatch.setattr(applications, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    (folder / "tickets.csv").write_bytes(csv_of(TICKETS))
+
+    def answer(given, editor="true"):
+        monkeypatch.setenv("EDITOR", editor)
+        command = ["init-application", "--name", "tickets", "--data", str(folder / "tickets.csv")]
+        said = CliRunner().invoke(main, command, input=f"{given}\n").output
+        return " ".join(said.split()), write.APPLICATIONS / "tickets.yaml"
+
+    return answer
+
+
+def test_the_proposal_is_written_if_it_is_accepted_and_not_if_it_is_not(answer):
+    said, path = answer("n")
+    assert said.endswith("nothing is written")
+    assert not path.exists()
+    said, path = answer("")
+    assert "Next: make run CONFIG=" in said
+    assert "min_labeled: 15" in path.read_text()
+
+
+def test_the_proposal_can_be_changed_before_it_is_written(answer):
+    said, path = answer("e", editor="sed -i 's/min_labeled: 15/min_labeled: 7/'")
+    assert "Next: make run CONFIG=" in said
+    assert "min_labeled: 7" in path.read_text()
+
+
+def test_a_wrong_change_is_told_and_not_lost(answer):
+    said, path = answer("e", editor="sed -i 's/min_labeled: 15/min_labeled: few/'")
+    assert "checks.min_labeled: Input should be a valid integer" in said
+    assert "min_labeled: few" in path.read_text()
