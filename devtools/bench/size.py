@@ -24,8 +24,9 @@ LABELS, WORDS, LENGTH = 20, 20_000, 40
 TELLING = 0.08
 # Minutes that the search may take with the most rows; the default is enough for the others.
 MINUTES = 5
-# Seconds of the largest, beside its search, and gigabytes.
-MAX_SECONDS, MAX_MEMORY = 1200, 4
+# Seconds for the smallest, the ratio to runs on as many rows of it for the others, and gigabytes.
+BOUNDS = {"rows_3000": 1200, "rows_30000": 1, "rows_100000": 1}
+BOUNDS |= {f"memory_{size}": 4 for size in SIZES}
 
 
 def measure(options: Options) -> Generator[Row]:
@@ -40,15 +41,16 @@ def measure(options: Options) -> Generator[Row]:
                 continue
             found[size] = seconds
             yield _row(size, found)
-            yield Row(f"memory_{size}", memory / 1e9, "GB", MAX_MEMORY, rounds=1)
+            name = f"memory_{size}"
+            yield Row(name, memory / 1e9, "GB", BOUNDS[name], rounds=1)
 
 
 def _row(size: int, found: dict[int, float]) -> Row:
     first, name = SIZES[0], f"rows_{size}"
     if size == first:
-        return Row(name, found[size], "s", MAX_SECONDS, rounds=1)
+        return Row(name, found[size], "s", BOUNDS[name], rounds=1)
     rival = f"{size // first} runs of {first:,} rows"
-    return Row(name, found[size], "s", 1, rival=rival, rival_value=found[first] * (size // first), rounds=1)
+    return Row(name, found[size], "s", BOUNDS[name], rival=rival, rival_value=found[first] * (size // first), rounds=1)
 
 
 def _run(folder: Path, size: int) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 import re
 
-from devtools.bench import airbyte, compose, composer, places, run
+from devtools.bench import airbyte, compose, composer, places, run, size
 from devtools.torture.runs import PROCESSES
 from stack.settings import ROOT
 
@@ -24,6 +24,7 @@ def test_benchmarks_have_the_documented_bounds():
         "run/peak_memory": run.PEAK_MEMORY_GB,
         **{f"places/{name}": bound for name, bound in places.BOUNDS.items()},
         **{f"composer/{name}": bound for name, bound in composer.BOUNDS.items()},
+        **{f"size/{name}": bound for name, bound in size.BOUNDS.items()},
         **{f"airbyte/{name}": bound for name, bound in airbyte.RATIOS.items()},
         **dict.fromkeys(("airbyte/memory", "airbyte/memory_ten_million"), airbyte.PEAK_MEMORY_MB),
         "airbyte/four": airbyte.FOUR,
