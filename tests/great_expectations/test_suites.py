@@ -105,7 +105,7 @@ RAW_TAGS = [
 ]
 LABELED = [
     *PROJECTS[:6],
-    TAGS[3],
+    ("update {} set tag = null where id = 4", there("tag"), ["id 4, title 'Title 4', tag null"]),
     TAGS[4],
     PROJECTS[7],
     (
@@ -117,7 +117,7 @@ LABELED = [
 TO_PREDICT = [
     *PROJECTS[:6],
     PROJECTS[7],
-    ("update {} set is_labeled = null where id = 4", there("is_labeled"), ["id 4, is_labeled null"]),
+    ("update {} set is_labeled = null where id = 4", there("is_labeled"), ["id 4, title 'Title 4', is_labeled null"]),
     ("alter table {} alter is_labeled type integer using 1", typed("is_labeled"), ["found INTEGER."]),
 ]
 BAD = [
