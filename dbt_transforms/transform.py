@@ -215,7 +215,7 @@ def _dbt(home: Path, *command: str) -> tuple[dbtRunnerResult, dict[str, Any]]:
     events: dict[str, Any] = {}
     options = [f"--project-dir={PROJECT}", f"--profiles-dir={PROJECT}"]
     options += [f"--target-path={home / 'target'}", f"--log-path={home / 'logs'}"]
-    options += [f"--vars={json.dumps(Settings().variables)}"]
+    options += [f"--vars={json.dumps(Settings().variables, ensure_ascii=False)}"]
     runner = dbtRunner(callbacks=[lambda event: events.update({event.info.name: event.data})])
     return runner.invoke([*command, *options]), events
 

@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.settings import Application
 from stack.settings import ROOT, ConfigError, read
 
 FOLDER = ROOT / "config" / "places"
 BASE = ROOT / "config" / "base.yaml"
 APPLICATIONS = ROOT / "config" / "applications"
+# Settings of the whole stack, which an application's file may have only where it is the one application.
+SHARED = ("airbyte", "artifacts", "deploy", "mlflow", "ports", "warehouse")
 # The setting that only an application's file has: its name.
 APPLICATION = "application"
 # Each preset with the package of stack/ that starts its services; None: they are started elsewhere.
@@ -72,6 +75,8 @@ def configs(place: str, own: dict[str, Any] | None = None, file: Path | None = N
         if not names or not isinstance(names, list):
             raise ConfigError(f"{where}: applications must list files of config/applications, such as [tagifai]")
         found = {str(name): (application(name), APPLICATIONS / f"{name}.yaml") for name in names}
+    for one, where in found.values():
+        _require_known(one, where, base, is_alone=len(found) == 1)
     merged = {name: _merged(base | {"applications": list(found)}, [one, *layers]) for name, one in found.items()}
     _require_distinct(merged)
     return merged
@@ -83,11 +88,26 @@ def lacking(config: dict[str, Any], folder: Path) -> list[str]:
     return [name for name in files if not (folder / name).exists() and not any(folder.glob(name))]
 
 
+def _require_known(one: dict[str, Any], file: Path, base: dict[str, Any], *, is_alone: bool) -> None:
+    """Refuse settings of an application's file that do not exist, or that are not an application's own."""
+    known = {*base, *Application.model_fields, "model", *((*SHARED,) if is_alone else ())}
+    if unknown := [key for key in one if key not in known]:
+        raise ConfigError(f"{file}: there is no setting `{unknown[0]}`; known here: {', '.join(sorted(known))}")
+    if shared := [key for key in one if key in SHARED and not is_alone]:
+        raise ConfigError(f"{file}: `{shared[0]}` is one for all applications: set it in a place or in CONFIG=…")
+
+
 def _require_distinct(configs: dict[str, dict[str, Any]]) -> None:
     """Refuse two applications of one name for schemas and graphs, or for models; wrong types are left to `require`."""
     owners: dict[tuple[str, str], str] = {}
     for name, config in configs.items():
         model = config.get("model")
+        prefix = f"{config['namespace']}_" if config.get("namespace") else ""
+        for source in config["sources"] if isinstance(config.get("sources"), dict) else ():
+            if (other := owners.setdefault(("connection", f"{prefix}{source}"), name)) != name:
+                raise ConfigError(
+                    f"applications: {other} and {name} both have a connection {prefix}{source}: rename a source"
+                )
         values = {
             "namespace": config.get("namespace", ""),
             "model.name": model.get("name") if isinstance(model, dict) else None,

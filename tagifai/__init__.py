@@ -1,1 +1,1 @@
-"""Tags machine-learning projects: title and description in, tag out."""
+"""Classifies texts: the columns of an application in, its labels out."""

@@ -53,6 +53,7 @@ class Proposal:
         types: of the columns that are loaded, by source.
         labels: rows by label as it is written.
         settings: those beside the columns: known, min_freq, rest, separator, several, equal_texts.
+        kept: rows whose texts no row before has.
         required: columns that have a value in each row today, beside those that need one anyway.
         refused: what a run would refuse today, each with the rows.
         warnings: what to know.
@@ -64,6 +65,7 @@ class Proposal:
     types: list[dict[str, str]]
     labels: Counter[str] = field(default_factory=Counter)
     settings: dict[str, Any] = field(default_factory=dict)
+    kept: int = 0
     required: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -247,9 +249,10 @@ def _settle_labels(found: Proposal) -> None:
     rows: Counter[str] = Counter()
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for cell, number in labels.items():
-        label = cell.split(separator)[0] if separator else cell
-        rows[normal_form(label)] += number
-        spellings[normal_form(label)][label.strip(WHITE_SPACE)] += number
+        parts = [each for each in (cell.split(separator) if separator else [cell]) if each.strip(WHITE_SPACE)]
+        rows[normal_form(parts[0] if parts else cell)] += number
+        for label in parts:
+            spellings[normal_form(label)][label.strip(WHITE_SPACE)] += number
     for form in [each for each, written in spellings.items() if len(written) > 1][:SHOWN]:
         written = ", ".join(f"{label} ({number:,})" for label, number in spellings[form].most_common())
         found.warnings.append(f"these count as one label: {written}")
@@ -263,10 +266,8 @@ def _settle_labels(found: Proposal) -> None:
             f"{len(rare):,} labels with fewer than {min_freq} rows each, {number:,} rows together, are one class: "
             f"{', '.join(sorted(rare)[:SHOWN])}{', …' if len(rare) > SHOWN else ''} (labels.min_freq)"
         )
-    rest = next(each for each in ("other", "the rest", "(rest)", "none of these") if each not in rows)
+    rest = next(each for each in ("other", "the rest", "(rest)", "none of these") if each not in spellings)
     known = [written.most_common(1)[0][0] for _, written in sorted(spellings.items())]
-    if separator:
-        known = sorted({part.strip() for cell in labels for part in cell.split(separator) if part.strip()})
     found.settings |= {
         "known": known if len(known) <= KNOWN else None,
         "min_freq": min_freq,
@@ -324,7 +325,7 @@ def _count_texts(found: Proposal) -> None:
             twice += 1
             example = example or (str(row.get(roles.id)) if roles.id else texts[0][:40])
         seen.add(hash(texts))
-    found.settings["equal_texts"] = "first" if twice else "stop"
+    found.settings["equal_texts"], found.kept = "first" if twice else "stop", len(seen)
     if twice:
         found.warnings.append(
             f"{twice:,} rows have the texts of another row, such as {example}: the first of them is kept "

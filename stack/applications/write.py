@@ -101,7 +101,7 @@ def text(name: str, found: Proposal, profiles: dict[str, Profile]) -> str:
         sources=sources,
         roles=found.roles,
         settings=found.settings,
-        min_labeled=max(2, sum(found.labels.values()) // 2),
+        min_labeled=max(2, min(sum(found.labels.values()), found.kept) // 2),
     )
 
 

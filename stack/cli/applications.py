@@ -39,7 +39,10 @@ def init_application(
     shown, text = os.path.relpath(path), write.text(name, proposal, profiles)
     path.write_text(text if yes else _answered(text, shown), encoding="utf-8")
     # What was changed by hand may be wrong; it is not lost.
-    require(places.configs("embedded", read(path), path)[name], shown)
+    (config,) = places.configs("embedded", read(path), path).values()
+    require(config, shown)
+    if config["application"] != name:
+        raise StackError(f"{shown}: application must be {name}, the name of the file, not {config['application']!r}")
     console.print(f"\nWritten: {shown}. Next: make run CONFIG={shown}", highlight=False)
 
 

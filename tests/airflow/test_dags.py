@@ -219,7 +219,7 @@ def test_a_task_has_the_settings_of_its_application_whatever_is_first(applicatio
     # Set back after the test.
     monkeypatch.setenv("MLOPS_APPLICATION", "tagifai")
     task = read("dataops")["dataops_tickets"].get_task("validate_tickets")
-    task._pre_execute_hook({"dag_run": SimpleNamespace(conf=None), "task": task})
+    task._pre_execute_hook({"dag_run": SimpleNamespace(conf=None), "task": task, "params": {}})
     assert (Settings().application, Settings().labeled) == ("tickets", "labeled_tickets")
     monkeypatch.delenv("MLOPS_APPLICATION")
     assert Settings().application == "tagifai"

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 from jinja2 import StrictUndefined, Template
 
-from pipeline import smoke
+from pipeline import parameters
 from pipeline.runners import environment
 from pipeline.settings import Settings
 from pipeline.syncs import extract_and_load
@@ -31,11 +31,11 @@ def on_bigquery(monkeypatch):
 
 
 def enter(context):
-    smoke.enter(context, application="tagifai")
+    parameters.enter(context, application="tagifai")
 
 
 def context_of(conf, outlets=("an asset",)):
-    return {"dag_run": SimpleNamespace(conf=conf), "task": SimpleNamespace(outlets=list(outlets))}
+    return {"dag_run": SimpleNamespace(conf=conf), "task": SimpleNamespace(outlets=list(outlets)), "params": {}}
 
 
 @pytest.mark.parametrize("conf", [None, {}, {"smoke": False}])
@@ -96,7 +96,7 @@ def test_every_task_of_the_graphs_enters_the_smoke_run(name):
     for task in DagBag(str(DAGS / f"{name}.py"), bundle_path=DAGS).dags[name].tasks:
         arguments = getattr(task, "partial_kwargs", None)
         entered = arguments["pre_execute"] if arguments else task._pre_execute_hook
-        assert (entered.func, entered.keywords) == (smoke.enter, {"application": "tagifai"}), task.task_id
+        assert (entered.func, entered.keywords) == (parameters.enter, {"application": "tagifai"}), task.task_id
 
 
 @pytest.mark.parametrize(("conf", "found"), [(None, "1"), ({}, "1"), ({"smoke": True}, "2")])

@@ -21,8 +21,8 @@ class ExpectColumnValuesToNotBeBlank(ExpectColumnValuesToMatchRegex):
     regex: str | SuiteParameterDict = f"[^{_SPACE}]"
 
 
-# In these, `value_set` has the values of the column that do not fit, which `label_facts` finds: no database folds case,
-# or removes white space, as Python does.
+# In these, `value_set` has the values of the column that do not fit, which `suites.DataParameters` finds: no database
+# folds case, or removes white space, as Python does.
 
 
 class ExpectColumnValuesToBeKnown(ExpectColumnValuesToNotBeInSet):

@@ -225,8 +225,10 @@ class TableData:
             return connection.execute(sa.select(sa.func.count()).select_from(self._of(table))).scalar_one()
 
     def published_labels(self, table: str, column: str) -> list[str]:
-        """The different values of a column of a table that is there."""
-        return list(self._counts(table, column))
+        """The different values of a column of a table that is there; none if an earlier version had other columns."""
+        schema, name = self._parts(table)
+        known = {each["name"] for each in sa.inspect(self._engine).get_columns(name, schema)}
+        return list(self._counts(table, column)) if column in known else []
 
     def unfit(self, column: str, shown: list[str]) -> str | None:
         """SQL of the rows with a null in a column and a note of Airbyte about it; None: the table has no such notes."""

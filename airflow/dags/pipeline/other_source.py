@@ -1,6 +1,7 @@
 """A connection from another source than the declared one, for a run that names it."""
 
 import hashlib
+import json
 from typing import Any
 
 import httpx
@@ -31,7 +32,9 @@ def connection(conn_id: str, connection_id: str, *, declared: str, given: str) -
     with httpx.Client(base_url=conn["host"], headers=headers, timeout=TIMEOUT) as client:
         like = _call(client, "GET", f"connections/{connection_id}")
         source = _call(client, "GET", f"sources/{like['sourceId']}")
-        ending = f" from {hashlib.sha256(given.encode()).hexdigest()[:10]}"
+        # Another name where the declared files or columns have changed.
+        made_from = json.dumps([given, source["configuration"], like.get("configurations")], sort_keys=True)
+        ending = f" from {hashlib.sha256(made_from.encode()).hexdigest()[:10]}"
         workspace = {"workspaceIds": source["workspaceId"]}
         name = f"{like['name']}{ending}"
         if found := _find(client, "connections", name, workspace):

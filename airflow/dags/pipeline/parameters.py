@@ -65,10 +65,13 @@ def enter(context: Any, *, application: str) -> None:
         smoke.enter(context)
     given = context["params"]
     searched = {name: value for name in ("trials", "seed") if (value := given.get(name)) is not None}
-    chosen = [("search", searched), *(given.get("config") or {}).items()]
-    if wrong := [name for name, _ in chosen if name not in SECTIONS]:
+    config = given.get("config") or {}
+    if wrong := [name for name in config if name not in SECTIONS]:
         raise AirflowFailException(f"config: a run cannot change {wrong[0]!r}, but {', '.join(SECTIONS)}")
-    os.environ.update(variable for section in chosen for variable in _variables(*section))
+    if "workers" in config.get("search", {}):
+        raise AirflowFailException("config: search.workers is the number of tasks, which a run cannot change")
+    os.environ.update(variable for section in config.items() for variable in _variables(*section))
+    os.environ.update(_variables("search", searched))
     try:
         Settings()
     except ValidationError as error:
@@ -78,7 +81,8 @@ def enter(context: Any, *, application: str) -> None:
 
 def _variables(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """The environment variables of a setting, one for each value of a section."""
-    if isinstance(value, dict):
+    # Names below this one are the user's own, and the names of variables have no small letters.
+    if isinstance(value, dict) and name != "slices__patterns":
         for key, each in value.items():
             yield from _variables(f"{name}__{key}", each)
         return

@@ -74,6 +74,10 @@ Name = Annotated[str, Field(pattern=NAME)]
 ADDED = ("is_labeled", "probability", "model_version", "predicted_at")
 # Checkpoints and tasks that every application has beside those of its source files.
 RESERVED = ("predictions", "snapshot", "transforms")
+# Folders of the artifacts of an application without a namespace, and of MLflow.
+FOLDERS = ("mlflow", "models", "modules", "predictions", "snapshots", "studies")
+# Types of a date.
+DATES = ("timestamp", "timestamp_with_time_zone", "date", "epoch_seconds", "epoch_milliseconds")
 # https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
 _NOT_ON_BIGQUERY = re.compile(r"[!\"$()*,./;?@\[\\\]^`{}~]")
 # Bytes of a name in PostgreSQL, which cuts longer ones.
@@ -130,6 +134,15 @@ class Source(Section):
     max_rows: int | None = Field(None, ge=1)
     columns: dict[str, Column] = Field(min_length=1)
     expectations: list[Expectation] = []
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.max_rows is not None and self.max_rows < self.min_rows:
+            raise ValueError(f"max_rows ({self.max_rows}) is less than min_rows ({self.min_rows})")
+        folded = [name.lower() for name in self.columns]
+        if twice := [name for name in self.columns if folded.count(name.lower()) > 1]:
+            raise ValueError(f"columns: {' and '.join(twice)} differ in case only, and are one column for BigQuery")
+        return self
 
     @model_validator(mode="after")
     def _expectations_are_about_its_columns(self) -> Self:
@@ -433,9 +446,7 @@ class Application(BaseModel):
         for name in [*columns.texts, *filter(None, [columns.date])]:
             if name not in self.sources[first].columns:
                 raise ValueError(f"columns: {name!r} is not a column of sources.{first}")
-        for name in columns.texts:
-            if self.sources[first].columns[name].type != "text":
-                raise ValueError(f"columns.texts: {name!r} must be of type text in sources.{first}")
+        self._types_fit(self.sources[first])
         labelled = [name for name, source in self.sources.items() if columns.label in source.columns]
         if not labelled or (len(self.sources) > 1 and labelled != [list(self.sources)[1]]):
             where = list(self.sources)[-1]
@@ -447,17 +458,36 @@ class Application(BaseModel):
                 raise ValueError(f"columns.id: {columns.id!r} is not a column of sources.{name}")
         if taken := [name for name in self.sources if name in (*RESERVED, self.labeled, self.to_predict)]:
             raise ValueError(f"sources: {taken[0]} is the name of another table or check: give it another name")
-        if self.namespace == "pg":
-            raise ValueError("namespace: pg is not possible: PostgreSQL keeps names that begin with pg_ for itself")
+        if f"{self.namespace}_".startswith("pg_"):
+            raise ValueError("namespace: PostgreSQL keeps names that begin with pg_ for itself: give it another name")
+        if self.namespace in FOLDERS:
+            raise ValueError(f"namespace: {self.namespace} is the name of a folder of artifacts: give it another name")
         named = [name for source in self.sources.values() for name in source.columns]
         if long := [name for name in named if len(name.encode()) > MAX_NAME]:
             raise ValueError(f"sources: the column {long[0]!r} has a name of more than {MAX_NAME} bytes: shorten it")
+        if quoted := [name for name in named if '"' in name]:
+            raise ValueError(f"sources: the column {quoted[0]!r} has a double quote in its name: rename it")
         roles = [columns.key, *columns.texts, columns.label, *filter(None, [columns.date])]
         if twice := [name for name in roles if roles.count(name) > 1]:
             raise ValueError(f"columns: {twice[0]!r} has two purposes")
         if taken := [name for name in roles if name.lower() in ADDED]:
             raise ValueError(f"columns: {taken[0]!r} is the name of a column that is added: rename it in the source")
         return self
+
+    def _types_fit(self, first: Source) -> None:
+        """Refuse types that a purpose does not allow."""
+        columns, types = self.columns, {name: each.type for name, each in first.columns.items()}
+        for name in columns.texts:
+            if types[name] != "text":
+                raise ValueError(f"columns.texts: {name!r} must be of type text in sources.{self.items}")
+        if columns.date and types[columns.date] not in DATES:
+            raise ValueError(f"columns.date: {columns.date!r} must be of one of the types {', '.join(DATES)}")
+        for name, source in self.sources.items():
+            if columns.label in source.columns and source.columns[columns.label].type != "text":
+                raise ValueError(f"columns.label: {columns.label!r} must be of type text in sources.{name}")
+        keys = {source.columns[columns.id].type for source in self.sources.values() if columns.id in source.columns}
+        if len(keys) > 1 or keys - {"text", "integer"}:
+            raise ValueError(f"columns.id: {columns.id!r} must be of type text, or integer, in all sources")
 
     @property
     def items(self) -> str:

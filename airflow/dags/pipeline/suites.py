@@ -122,7 +122,9 @@ class TableParameters:
     def __init__(self, settings: Settings, *, with_label: bool):
         columns, sources = settings.columns, settings.sources
         first = sources[settings.items]
-        self.min_rows, self.first_text = first.min_rows, columns.texts[0]
+        # Of rows with the same texts, only the first may be left.
+        self.min_rows = 1 if settings.equal_texts == "first" else first.min_rows
+        self.first_text = columns.texts[0]
         self.texts = columns.texts
         filled = [name for name in columns.texts if first.columns[name].required or name == self.first_text]
         self.required = [columns.key, *filled]
@@ -183,7 +185,7 @@ class DataParameters:
     @property
     def several(self) -> list[str]:
         """Values that hold several labels."""
-        return [value for value in self._spellings if self.separator and self.separator in value]
+        return [value for value in self._spellings if self.separator and len(self._parts(value)) > 1]
 
     @property
     def reserved(self) -> list[str]:
@@ -221,7 +223,7 @@ class DataParameters:
     def _parts(self, value: str) -> list[str]:
         """The labels of a cell."""
         separator = self._settings.labels.separator
-        return value.split(separator) if separator else [value]
+        return [each for each in value.split(separator) if each.strip()] if separator else [value]
 
     def _share_of(self, number: int | None) -> int | None:
         share = self._settings.checks.min_share_of_published

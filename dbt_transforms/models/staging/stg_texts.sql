@@ -77,7 +77,12 @@ ranked as (
 
     select
         *,
-        row_number() over (partition by {{ names(columns.texts) }} order by {{ name(var('key')) }}) as text_rank
+        row_number() over (
+            partition by {{ names(columns.texts) }}
+            {# A row with a label before its copies without one. #}
+            order by {% if label %}case when {{ name(columns.label) }} is null then 1 else 0 end, {% endif %}{{ name(var('key')) }}
+
+        ) as text_rank
 
     from {{ rows }}
 

@@ -27,6 +27,8 @@ KEPT = ("MLOPS_CONFIG", "MLOPS_VAR", "MLOPS_RUNNER", "MLOPS_LINKS")
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|^MLOPS_STUDIES$")
 # A URL with a login, or settings with a password among them.
 _SECRET_VALUE = re.compile(r'://[^/@\s]+@|"password":')
+# Its keys are names of columns.
+_SOURCES = "MLOPS_SOURCES"
 
 
 def variables(
@@ -54,7 +56,7 @@ def variables(
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable may not be shown to anybody who may see a pod."""
-    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+    return bool(name != _SOURCES and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)))
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
