@@ -90,11 +90,11 @@ def lacking(config: dict[str, Any], folder: Path) -> list[str]:
 
 def _require_known(one: dict[str, Any], file: Path, base: dict[str, Any], *, is_alone: bool) -> None:
     """Refuse settings of an application's file that do not exist, or that are not an application's own."""
-    known = {*base, *Application.model_fields, "model", *((*SHARED,) if is_alone else ())}
-    if unknown := [key for key in one if key not in known]:
-        raise ConfigError(f"{file}: there is no setting `{unknown[0]}`; known here: {', '.join(sorted(known))}")
     if shared := [key for key in one if key in SHARED and not is_alone]:
         raise ConfigError(f"{file}: `{shared[0]}` is one for all applications: set it in a place or in CONFIG=…")
+    known = {*base, *Application.model_fields, "model", *SHARED}
+    if unknown := [key for key in one if key not in known]:
+        raise ConfigError(f"{file}: there is no setting `{unknown[0]}`; known here: {', '.join(sorted(known))}")
 
 
 def _require_distinct(configs: dict[str, dict[str, Any]]) -> None:

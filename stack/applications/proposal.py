@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.labels import WHITE_SPACE, normal_form
-from pipeline.settings import ADDED
+from pipeline.settings import ADDED, MAX_NAME
 from stack.applications.files import File
 from stack.applications.profile import Column, Profile, text_of
 from stack.errors import StackError
@@ -119,6 +119,10 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
     used = [name for name in (key, label, date, *texts) if name]
     if twice := [name for name in used if used.count(name) > 1]:
         raise StackError(f"{twice[0]!r} has two purposes: name the columns, ID=… TEXTS=… LABEL=… DATE=…")
+    if unfit := [name for name in used if '"' in name or len(name.encode()) > MAX_NAME]:
+        raise StackError(
+            f"{unfit[0]!r} has a double quote or more than {MAX_NAME} bytes: rename the column in the source"
+        )
     if reserved := [name for name in used if name.lower() in ADDED]:
         raise StackError(f"{reserved[0]!r} is the name of a column that a run adds: rename it in the source")
     return order, Roles(key, list(texts), label, date)

@@ -120,6 +120,7 @@ def test_an_expectation_of_a_column_that_the_source_does_not_have_is_refused(set
         ({"label": "title"}, "columns.label: 'title' must be a column of sources.tags, and of it alone"),
         ({"id": None}, "columns.id: two source files need a column with the id, which joins them"),
         ({"texts": ["title", "title"]}, "columns: 'title' has two purposes"),
+        ({"date": "description"}, "columns.date: 'description' must be of one of the types timestamp, "),
     ],
 )
 def test_a_purpose_that_the_columns_do_not_allow_is_refused(settings, columns, said):
@@ -136,7 +137,20 @@ BIGQUERY = {"type": "bigquery", "project": "p", "location": "EU", "maximum_bytes
     ("changes", "said"),
     [
         ({"sources": {"snapshot": ONE}}, "snapshot is the name of another table or check"),
-        ({"namespace": "pg"}, "namespace: pg is not possible"),
+        ({"namespace": "pg"}, "namespace: PostgreSQL keeps names that begin with pg_"),
+        ({"namespace": "pg_x"}, "namespace: PostgreSQL keeps names that begin with pg_"),
+        ({"namespace": "models"}, "models is the name of a folder of artifacts"),
+        ({"sources": {"a": ONE | {"min_rows": 9, "max_rows": 3}}}, "max_rows (3) is less than min_rows (9)"),
+        ({"sources": {"a": ONE | {"columns": ONE["columns"] | {"ID": "text"}}}}, "id and ID differ in case only"),
+        ({"sources": {"a": ONE | {"columns": ONE["columns"] | {'a "b"': "text"}}}}, "has a double quote in its name"),
+        (
+            {"sources": {"a": ONE | {"columns": ONE["columns"] | {"label": "integer"}}}},
+            "columns.label: 'label' must be",
+        ),
+        (
+            {"sources": {"a": ONE | {"columns": ONE["columns"] | {"id": "date"}}}},
+            "columns.id: 'id' must be of type text",
+        ),
         (
             {"sources": {"a": ONE | {"columns": ONE["columns"] | {"ß" * 32: "text"}}}},
             "has a name of more than 63 bytes",

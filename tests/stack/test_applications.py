@@ -145,6 +145,28 @@ def test_a_wrong_list_of_applications_is_refused(make, given, message):
         make(applications=given)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"serach": {"trials": 3}}, r"tickets\.yaml: there is no setting `serach`; known here: "),
+        ({"ports": {"airflow": 8090}}, r"tickets\.yaml: `ports` is one for all applications"),
+    ],
+)
+def test_a_setting_that_an_application_does_not_have_is_refused(write_application, make, changes, message):
+    write_application("tickets", **changes)
+    with pytest.raises(ConfigError, match=message):
+        make(applications=["tagifai", "tickets"])
+
+
+def test_two_applications_with_one_name_of_a_connection_are_refused(write_application, make):
+    columns = {"id": "text", "subject": "text", "queue": "text"}
+    for name, namespace, source in (("one", "a", "b_c"), ("two", "a_b", "c")):
+        sources = {source: {"file": "t.csv", "columns": columns}}
+        write_application(name, namespace=namespace, sources=sources, model={"name": name})
+    with pytest.raises(ConfigError, match="one and two both have a connection a_b_c: rename a source"):
+        make(applications=["one", "two"])
+
+
 def test_a_file_of_another_application_is_refused(write_application, make):
     write_application("tickets", application="others")
     with pytest.raises(ConfigError, match=r"tickets\.yaml: application must be tickets, .*, not 'others'"):
