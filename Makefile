@@ -85,7 +85,7 @@ run: $(READY) ## run dataops, then mlops, on SOURCE=… with CONFIG=…, and pri
 	@$(STACK) run $(OPTIONS)
 
 .PHONY: predict
-predict: $(READY) ## tag the rows of INPUT=file with the champion and write OUTPUT=file
+predict: $(READY) ## predict the labels of INPUT=file with the champion and write OUTPUT=file
 ifeq ($(PLACE),compose)
 	@$(COMPOSE_SETTINGS) docker/predict "$(INPUT)" "$(OUTPUT)"$(ABOUT)
 else
