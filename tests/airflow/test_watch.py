@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from airflow.sdk import Asset
 
 # Seconds within which the trigger must emit a change, and seconds between two of its checks.
 LIMIT = 20
 PACE = 0.02
 PROJECTS, TAGS = "projects.csv", "tags.csv"
+SOURCE = Asset("source")
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def emitted(seen=None):
 
     from pipeline.watch import SourceTrigger
 
-    path, arguments = SourceTrigger(seen).serialize()
+    path, arguments = SourceTrigger(seen, "tagifai").serialize()
 
     async def first():
         return (await anext(import_string(path)(**arguments).run())).payload
@@ -140,7 +142,7 @@ def test_a_slow_source_does_not_block_other_triggers(folder, before_check):
     before_check[1] = lambda: looking.set() or other.wait(LIMIT)
 
     async def both():
-        first = asyncio.ensure_future(anext(SourceTrigger(None).run()))
+        first = asyncio.ensure_future(anext(SourceTrigger(None, "tagifai").run()))
         while not looking.is_set():
             await asyncio.sleep(0)
         assert not first.done()
@@ -157,7 +159,7 @@ def test_while_the_watch_is_switched_off_a_sleeping_task_checks_nothing(folder, 
 
     async def check():
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(SourceTrigger(None).run()), 10 * PACE)
+            await asyncio.wait_for(anext(SourceTrigger(None, "tagifai").run()), 10 * PACE)
 
     asyncio.run(check())
     assert before_check["done"] == 0
@@ -323,11 +325,10 @@ class Events(list):
 def test_the_version_to_compare_with_is_that_of_the_latest_event(events, seen):
     from airflow.sdk.exceptions import TaskDeferred
 
-    from pipeline.graph import SOURCE
     from pipeline.watch import SourceSensor
 
     with pytest.raises(TaskDeferred) as deferred:
-        SourceSensor(task_id="wait").execute({"inlet_events": {SOURCE: Events(events)}})
+        SourceSensor(task_id="wait", inlets=[SOURCE]).execute({"inlet_events": {SOURCE: Events(events)}})
     assert deferred.value.trigger.seen == seen
     assert deferred.value.timeout is None
 
@@ -335,9 +336,8 @@ def test_the_version_to_compare_with_is_that_of_the_latest_event(events, seen):
 def test_the_event_of_a_change_has_the_version_that_the_next_check_compares_with(folder):
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
-    from pipeline.graph import SOURCE
     from pipeline.watch import SourceSensor
 
     events, files = OutletEventAccessors(), emitted()
-    SourceSensor(task_id="wait").emit({"outlet_events": events}, files)
+    SourceSensor(task_id="wait", outlets=[SOURCE]).emit({"outlet_events": events}, files)
     assert events[SOURCE].extra == {"version": version(folder), "files": files}
