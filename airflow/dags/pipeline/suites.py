@@ -274,7 +274,7 @@ def _filled(expectation: dict[str, Any], parameters: Parameters, given: dict[str
             is_range = expectation["kwargs"] is not kwargs
             if None in own.values() and not is_range:
                 continue
-            subject = str(column or own.get("column_list", [""])[0])
+            subject = str(column or next(iter(own.get("column_list") or [""])))
             texts = {
                 name: expectation[name].replace("{column}", subject)
                 for name in ("description", "notes")
