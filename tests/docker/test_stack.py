@@ -95,7 +95,7 @@ def test_the_first_run_ends_with_tables_a_champion_and_a_summary(stack, first_ru
 def test_the_docs_and_the_home_page_show_the_run(stack, first_run):
     docs = httpx.Client(base_url=stack.url("docs"), timeout=60)
     assert "expect_column_values_to_not_be_null" in docs.get("/data-docs/tagifai/expectations/tags.html").text
-    assert "labeled_projects" in docs.get("/dbt-docs/").text
+    assert "labeled_projects" in docs.get("/dbt-docs/tagifai/").text
     assert docs.get("/state").raise_for_status().json()
 
 

@@ -78,7 +78,7 @@ class PlaceContract:
         found = {each["name"]: each["state"] for each in place.get("/state").raise_for_status().json()}
         assert found == dict.fromkeys(("Airflow", "MLflow", "Airbyte", "Data docs", "dbt docs", "Runs"), "up")
         assert "expect_column_values_to_not_be_null" in place.get("/data-docs/tagifai/expectations/tags.html").text
-        assert "labeled_projects" in place.get("/dbt-docs/").text
+        assert "labeled_projects" in place.get("/dbt-docs/tagifai/").text
 
     def test_doctor_finds_nothing_that_would_stop_a_run(self, place):
         done = place.make("doctor")
@@ -94,7 +94,7 @@ class PlaceContract:
         assert done.returncode == 0, done.stdout
         assert "✗ dataops.validate_projects" in done.stdout
         assert "The gate validate_projects stopped them" in done.stdout
-        for rule in ("to_be_unique(id)", "to_not_be_null(title)", "columns_to_be_unique(title, description)"):
+        for rule in ("to_be_unique(id)", "to_not_be_null(title)", "texts_to_differ(title, description)"):
             assert f"{rule}: found" in done.stdout
         assert done.stdout.count("unchanged") == 4
         assert "CHANGED" not in done.stdout
