@@ -110,7 +110,8 @@ class Settings(BaseModel):
     @property
     def config_files(self) -> list[Path]:
         """The config files that every process of the stack reads, as MLOPS_CONFIG lists them."""
-        return [self.var / "config.yaml", self.var / "applications" / "{application}.yaml"]
+        # Not laid over another application's: names of its files and columns would be added to these.
+        return [self.var / "applications" / "{application}.yaml"]
 
     @property
     def mounted_source(self) -> str | None:

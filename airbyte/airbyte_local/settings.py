@@ -120,7 +120,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment variables take precedence over the YAML files, of which a later one counts more."""
-        files = os.environ.get("MLOPS_CONFIG", str(ROOT / "config" / "base.yaml")).split(os.pathsep)
+        named = os.environ.get("MLOPS_CONFIG", str(ROOT / "config" / "base.yaml"))
+        files = named.replace("{application}", os.environ.get("MLOPS_APPLICATION", "")).split(os.pathsep)
         merged = YamlConfigSettingsSource(settings_cls, yaml_file=files, deep_merge=True)
         return init_settings, env_settings, merged
 

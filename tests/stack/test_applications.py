@@ -75,12 +75,22 @@ def test_every_process_is_told_the_applications_and_where_their_settings_are(bot
     given = common_environment(settings)
     assert json.loads(given["MLOPS_APPLICATIONS"]) == ["tagifai", "tickets"]
     assert given["MLOPS_APPLICATION"] == "tickets"
-    base, own = given["MLOPS_CONFIG"].split(":")
+    own = given["MLOPS_CONFIG"]
     read = {name: yaml.safe_load(Path(own.format(application=name)).read_text()) for name in settings.configs}
     assert read == settings.configs
-    assert yaml.safe_load(Path(base).read_text()) == settings.configs["tagifai"]
     # Each has a source of its own.
     assert "MLOPS_SOURCE" not in given
+
+
+def test_the_graphs_of_an_application_have_none_of_the_files_of_another(both, monkeypatch):
+    from pipeline.settings import Settings, current
+
+    settings = both()
+    settings.write_config()
+    monkeypatch.setenv("MLOPS_CONFIG", common_environment(settings)["MLOPS_CONFIG"])
+    for name, sources in (("tagifai", ["projects", "tags"]), ("tickets", ["tickets"])):
+        with current(name):
+            assert list(Settings(warehouse=None).sources) == sources
 
 
 def test_commands_after_a_start_know_its_applications_and_settings(both, make):
