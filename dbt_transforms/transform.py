@@ -72,8 +72,10 @@ class Settings(BaseSettings):
         files = os.environ.get("MLOPS_CONFIG") or FILES
         # Where Airflow is not, there are no files, and the variables have everything.
         base = Path(files.split(os.pathsep)[0])
-        if "{application}" in files and base.exists():
-            name = os.environ.get("MLOPS_APPLICATION") or yaml.safe_load(base.read_text())["applications"][0]
+        name = os.environ.get("MLOPS_APPLICATION")
+        if not name and "{application}" in files and base.exists():
+            name = yaml.safe_load(base.read_text())["applications"][0]
+        if name:
             files = files.replace("{application}", name)
         merged = YamlConfigSettingsSource(settings_cls, yaml_file=files.split(os.pathsep), deep_merge=True)
         return named["init_settings"], named["env_settings"], merged
