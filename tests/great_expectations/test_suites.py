@@ -267,10 +267,10 @@ def test_of_one_text_column_equal_texts_are_shown_with_their_ids(place):
     assert failure.startswith(f"expect_texts_to_differ(title): {said}")
 
 
-def test_names_of_columns_may_have_any_characters(place):
-    columns = {name: f'{name} "it\'s" :x {{100%}}' for name in ("id", "title", "description")}
+def test_names_of_columns_may_have_any_characters_but_double_quotes(place):
+    columns = {name: f"{name} it's :x {{100%}}" for name in ("id", "title", "description")}
     for name, odd in columns.items():
-        place.sql(f'alter table raw.projects rename {name} to "{odd.replace(chr(34), 2 * chr(34))}"')
+        place.sql(f'alter table raw.projects rename {name} to "{odd}"')
     named = {odd: "integer" if name == "id" else "text" for name, odd in columns.items()}
     named |= {"created_on": {"type": "timestamp", "required": True}}
     place.configure("sources", "projects", columns=named)
