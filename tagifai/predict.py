@@ -33,7 +33,7 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
 
     The candidate is a Parquet file named by its content. It has a row for each published row and each prediction,
     joined by the key, so that a checkpoint sees where one of them is missing: the key, the first text, `is_labeled`,
-    the label, `probability`, `model_version`; its attribute `tags` lists what the champion can answer. `publish`
+    the label, `probability`, `model_version`; its attribute `answers` lists what the champion can answer. `publish`
     publishes it.
 
     Args:
@@ -65,7 +65,7 @@ def predict(settings: Settings, *, source: str | None = None, target: str | None
     candidate = rows.drop(columns=list(columns.texts[1:])).merge(
         predicted.assign(model_version=version), how="outer", on=columns.key
     )
-    candidate.attrs["tags"] = _answers(model)
+    candidate.attrs["answers"] = _answers(model)
     content = io.BytesIO()
     candidate.to_parquet(content, index=False)
     name = hashlib.blake2b(content.getbuffer(), digest_size=16).hexdigest()

@@ -23,10 +23,10 @@ from tagifai.settings import Columns
 ROW = "row"
 # Rows that are in memory at once.
 PIECE = 5_000
-SUFFIXES = ".csv, .tsv, .jsonl or .ndjson, each also with .gz, or .parquet"
+SUFFIXES = ".csv, .tsv, .jsonl, .ndjson or .json (JSON Lines), each also with .gz, or .parquet"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _SEPARATORS = {",": "comma", "\t": "tab"}
-JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 def kind_of(path: str) -> tuple[str, bool]:

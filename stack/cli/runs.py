@@ -68,15 +68,15 @@ def explain(chosen: Chosen, run_id: str | None) -> None:
 
 
 @click.command()
-@click.option("--input", "source", required=True, help="CSV, TSV, JSON Lines or Parquet file to tag.")
+@click.option("--input", "source", required=True, help="CSV, TSV, JSON Lines or Parquet file with the texts.")
 @click.option("--output", "target", required=True, help="File to write; its suffix tells the format.")
 @click.option("--to-stdout", is_flag=True, help="Print the content of the output file instead of keeping it.")
 @click.pass_obj
 def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> None:
-    """Tag the rows of a file with the champion."""
+    """Predict the labels of the rows of a file with the champion."""
     with TemporaryDirectory() as folder:
         if not source or not target:
-            raise StackError("name both files: make predict INPUT=file.csv OUTPUT=tagged.csv")
+            raise StackError("name both files: make predict INPUT=file.csv OUTPUT=predictions.csv")
         place = chosen.open(as_started=True)
         output = Path(folder, Path(target).name) if to_stdout else Path(target).resolve()
         package = place.settings.config["package"]

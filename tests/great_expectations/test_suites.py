@@ -146,7 +146,7 @@ def write_predictions(folder, *changed):
     frame = frame.assign(model_version="2").astype({"probability": float})
     for row, column, value in changed:
         frame.loc[row, column] = value
-    frame.attrs["tags"] = ["mlops", "other"]
+    frame.attrs["answers"] = ["mlops", "other"]
     frame.to_parquet(folder / "predictions.parquet")
     return str(folder / "predictions.parquet")
 

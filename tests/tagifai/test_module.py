@@ -150,7 +150,7 @@ def test_the_model_of_a_module_is_measured_promoted_and_predicts_like_our_own(
     tagged = pd.read_parquet(predict(settings)["predictions"]).set_index("id")
     assert set(tagged["model_version"]) == {"2"}
     assert (tagged.loc[projects["id"], "tag"].to_numpy() == train.load(folder).predict(projects)).all()
-    assert tagged.attrs == {"tags": sorted(facts["classes"])}
+    assert tagged.attrs == {"answers": sorted(facts["classes"])}
 
 
 def test_the_command_gives_the_facts_and_the_report_of_the_module(searched, quick, run, tmp_path):

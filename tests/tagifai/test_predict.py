@@ -266,8 +266,8 @@ def test_below_the_threshold_the_probability_is_still_that_of_the_most_likely_cl
 
 
 def test_an_unknown_output_format_is_refused_before_any_work(settings, tmp_path):
-    with pytest.raises(TagifaiError, match=r"tagged\.json: the name of the file must end in \.csv, "):
-        predict(settings, source="projects.csv", target=str(tmp_path / "tagged.json"))
+    with pytest.raises(TagifaiError, match=r"tagged\.xlsx: the name of the file must end in \.csv, "):
+        predict(settings, source="projects.csv", target=str(tmp_path / "tagged.xlsx"))
 
 
 @pytest.fixture

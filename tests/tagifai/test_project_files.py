@@ -37,6 +37,7 @@ def rows_of(path, columns=PROJECTS):
             b'\xef\xbb\xbf{" title": null, "id": "01", "description ": "\\ud83e\\udd17"}',
             [("01", None, "🤗")],
         ),
+        ("a.json", OBJECT + b"\n" + OBJECT, [(1, "T", "D"), (1, "T", "D")]),
         ("a.jsonl", b"", []),
         ("a.csv.gz", gzip.compress(HEADER + b"1,T,D\n"), [("1", "T", "D")]),
         ("a.tsv.GZ", gzip.compress(b"id\ttitle\tdescription\n1\tT\tD\n"), [("1", "T", "D")]),
