@@ -322,18 +322,22 @@ def _count_rows(found: Proposal, profiles: Sequence[Profile]) -> None:
 
 def _count_texts(found: Proposal) -> None:
     """Equal texts, by another look at the rows."""
-    roles, seen, twice, example = found.roles, set(), 0, ""
+    roles, twice, conflicts, example = found.roles, 0, 0, ""
+    seen: dict[int, str] = {}
     for row in found.sources[0].rows():
-        texts = tuple(text_of(row.get(name)).strip() for name in roles.texts)
-        if hash(texts) in seen:
+        texts = hash(tuple(text_of(row.get(name)).strip() for name in roles.texts))
+        label = normal_form(text_of(row.get(roles.label)))
+        if texts in seen:
             twice += 1
-            example = example or (str(row.get(roles.id)) if roles.id else texts[0][:40])
-        seen.add(hash(texts))
+            conflicts += bool(label and seen[texts]) and label != seen[texts]
+            example = example or (str(row.get(roles.id)) if roles.id else text_of(row.get(roles.texts[0])).strip()[:40])
+        seen[texts] = seen.get(texts) or label
     found.settings["equal_texts"], found.kept = "first" if twice else "stop", len(seen)
     if twice:
+        labelled = f"; {conflicts:,} of them have another label than that one" if conflicts else ""
         found.warnings.append(
-            f"{twice:,} rows have the texts of another row, such as {example}: the first of them is kept "
-            "(equal_texts: first; all or stop are possible)"
+            f"{twice:,} rows have the texts of another row, such as {example}: the first of them is kept"
+            f"{labelled} (equal_texts: first; all or stop are possible)"
         )
 
 

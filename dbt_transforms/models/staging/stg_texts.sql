@@ -73,18 +73,31 @@ keyed as (
 {% endif %}
 
 {% if var('equal_texts') == 'first' %}
+{% if not label %}
+labelled as (
+
+    select distinct {{ name(columns.id) }} as labelled_id from {{ source('raw', 'labels') }}
+
+),
+
+{% endif %}
 ranked as (
 
     select
-        *,
+        {{ rows }}.*,
         row_number() over (
             partition by {{ names(columns.texts) }}
             {# A row with a label before its copies without one. #}
-            order by {% if label %}case when {{ name(columns.label) }} is null then 1 else 0 end, {% endif %}{{ name(var('key')) }}
+            order by
+                case when {{ name(columns.label) if label else 'labelled_id' }} is null then 1 else 0 end,
+                {{ name(var('key')) }}
 
         ) as text_rank
 
     from {{ rows }}
+    {% if not label %}
+        left join labelled on {{ rows }}.{{ name(columns.id) }} = labelled.labelled_id
+    {% endif %}
 
 ),
 
