@@ -19,9 +19,9 @@ CONFIG = Param(
     {},
     type="object",
     title="Config",
-    description_md=(
-        "Settings of this run alone, as in `config/`, from the sections "
-        f'{", ".join(SECTIONS)}. For example `{{"labels": {{"min_freq": 20}}}}`.'
+    description=(
+        "Settings of this run alone, as in the files of config, from the sections "
+        f'{", ".join(SECTIONS)}. For example {{"labels": {{"min_freq": 20}}}}.'
     ),
 )
 DATAOPS = {
@@ -29,7 +29,7 @@ DATAOPS = {
         None,
         type=["null", "string"],
         title="Source",
-        description_md="A folder or a base URL with the source files, for this run alone. Empty: the setting `source`.",
+        description="A folder or a base URL with the source files, for this run alone. Empty: the setting source.",
     ),
     "config": CONFIG,
 }
@@ -39,14 +39,14 @@ MLOPS = {
         type=["null", "integer"],
         minimum=1,
         title="Trials",
-        description_md="Number of trials of the search. Empty: the setting `search.trials`.",
+        description="Number of trials of the search. Empty: the setting search.trials.",
     ),
     "seed": Param(
         None,
         type=["null", "integer"],
         minimum=0,
         title="Seed",
-        description_md="Seed of the search. Empty: the setting `search.seed`.",
+        description="Seed of the search. Empty: the setting search.seed.",
     ),
     "config": CONFIG,
 }
