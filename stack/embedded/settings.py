@@ -85,7 +85,9 @@ def _started(var: Path, place: str) -> dict[str, dict[str, Any]]:
         saved = read(path)
         merged = _restored(plain, saved) | {key: value for key, value in saved.items() if key not in plain}
         # Its keys depend on its type.
-        found[name] = places.overlay(merged, {"warehouse": saved.get("warehouse", {})}, path)
+        merged = places.overlay(merged, {"warehouse": saved.get("warehouse", {})}, path)
+        # In the saved order, so that the file stays as it is.
+        found[name] = {key: merged[key] for key in dict.fromkeys([*saved, *merged]) if key in merged}
     return found
 
 

@@ -71,12 +71,16 @@ class Tables(Protocol):
 
 
 def typed(table: "pa.Table", columns: Columns) -> "pa.Table":
-    """A table with the types of `Tables`: the key as int64 or text, texts and label as text; others stay."""
+    """A table with the types of `Tables`: the key as int64 or text, texts and label as text; others stay.
+
+    Arrow's large strings, which pandas makes of texts, become strings.
+    """
     import pyarrow as pa
 
     def type_of(field: pa.Field) -> pa.DataType:
         if field.name == columns.key and pa.types.is_integer(field.type):
             return pa.int64()
-        return pa.string() if field.name in (columns.key, *columns.texts, columns.label) else field.type
+        is_text = field.name in (columns.key, *columns.texts, columns.label) or pa.types.is_large_string(field.type)
+        return pa.string() if is_text else field.type
 
     return table.cast(pa.schema([pa.field(field.name, type_of(field)) for field in table.schema]))

@@ -148,7 +148,7 @@ def test_the_data_docs_show_the_validations(first_run, instance):
     docs = instance.var / "great_expectations" / "data_docs" / "tagifai"
     assert (docs / "index.html").is_file()
     pages = {page.relative_to(docs / "validations").parts[0] for page in (docs / "validations").rglob("*.html")}
-    assert pages == {"projects", "tags", "labeled_projects", "projects_to_predict", "predictions"}
+    assert pages == {"projects", "tags", "labeled_projects", "projects_to_predict", "snapshot", "predictions"}
 
 
 def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run, instance, source):
@@ -163,7 +163,8 @@ def test_the_page_of_the_run_is_written_and_has_its_rows_and_champion(first_run,
     assert [part for part in (champion, str(len(source)), *DATAOPS, *MLOPS) if part not in text] == []
     assert text.count("★ best") == 1
     assert "4 trials" in text
-    assert re.search(r'href="http://localhost:\d+/#/experiments/\d+/runs/[0-9a-f]{32}"', html)
+    run_page = r"#/experiments/\d+/runs/[0-9a-f]{32}\?workflowType=machine_learning"
+    assert re.search(rf'href="http://localhost:\d+/{run_page}"', html)
     for run_id in (facts["dataops"]["run_id"], facts["mlops"]["run_id"]):
         assert run_id in text
     # Every link to a file leads to one.

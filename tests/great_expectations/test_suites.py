@@ -186,6 +186,15 @@ def test_a_snapshot_is_checked_by_the_same_suite(place, tmp_path):
     assert "id 4, title null" in failure
 
 
+def test_texts_of_one_column_differ_in_a_snapshot(place, tmp_path):
+    place.configure("columns", texts=["title"])
+    assert place.run("snapshot", write_snapshot(place, tmp_path)).success
+    (failure,) = place.run("snapshot", write_snapshot(place, tmp_path, title="Title 3")).failures()
+    assert failure.startswith("expect_column_values_to_be_unique(title): ")
+    assert "id 3, title 'Title 3'" in failure
+    assert "Two rows with the same text" in failure
+
+
 def test_predictions_of_every_project_by_one_version_with_its_tags_pass(place, tmp_path):
     gate = place.run("predictions", write_predictions(tmp_path, (0, "tag", "other"), (1, "probability", 1.0)))
     assert list(gate.failures()) == []

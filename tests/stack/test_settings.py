@@ -117,6 +117,13 @@ def test_what_another_version_saved_holds_as_far_as_this_one_knows_it(tmp_path, 
     assert restored == now | {"labels": now["labels"] | {"known": ["mlops"]}}
 
 
+@pytest.mark.parametrize("place", ["embedded", "bigquery-emulator"])
+def test_settings_of_the_last_start_are_saved_again_byte_for_byte(tmp_path, place):
+    started = load(tmp_path / "var", place=place)
+    started.write_config()
+    assert load(tmp_path / "var", place=place, as_started=True).config_texts() == started.config_texts()
+
+
 def test_a_saved_setting_that_is_impossible_now_is_named_with_its_file(tmp_path, save):
     save(lambda saved: saved["search"].update(folds=1))
     with pytest.raises(ConfigError, match=r"var/applications/tagifai\.yaml: search\.folds: Input should be greater"):

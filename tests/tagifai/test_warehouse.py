@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -16,9 +17,9 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def predictions(ids, version="1"):
-    return pa.Table.from_pylist(
-        [{"id": each, "tag": "mlops", "probability": 0.5, "model_version": version} for each in ids]
-    )
+    """As `predict` writes them, with pandas' types."""
+    rows = [{"id": each, "tag": "mlops", "probability": 0.5, "model_version": version} for each in ids]
+    return pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
 
 
 @pytest.fixture

@@ -178,9 +178,20 @@ class DataParameters:
         return [{"column_list": [name], "unexpected_rows_query": sql} for name, sql in queries.items() if sql]
 
     @property
+    def text_of_file(self) -> str | None:
+        """The one column of texts, which must differ; None: there are several, they may be equal, or are in no file."""
+        texts = self._texts_of_file
+        return texts[0] if len(texts) == 1 else None
+
+    @property
     def texts_of_file(self) -> list[str] | None:
-        """The columns of the texts, which must differ; None: rows may have the same texts, or are not in a file."""
-        return self._settings.columns.texts if self._must_differ and self._checkpoint == "snapshot" else None
+        """The columns of texts, which must differ; None: there is one, they may be equal, or are in no file."""
+        texts = self._texts_of_file
+        return texts if len(texts) > 1 else None
+
+    @property
+    def _texts_of_file(self) -> list[str]:
+        return self._settings.columns.texts if self._must_differ and self._checkpoint == "snapshot" else []
 
     @property
     def several(self) -> list[str]:
