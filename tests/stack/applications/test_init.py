@@ -67,6 +67,7 @@ pq.write_table(pa.table({"ticket_id": pa.array(ids, pa.int64()), "body": texts, 
         ("tickets.jsonl", JSON_LINES, {"format": "jsonl"}),
         ("tickets.json", json.dumps(TICKETS).encode(), {"format": "jsonl"}),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_kind_of_file_gives_the_same_settings(init, folder, name, content, options):
     (folder / name).write_bytes(content)
