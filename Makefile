@@ -45,7 +45,7 @@ ifeq ($(wildcard $(CONFIG)),)
 $(error CONFIG=$(CONFIG) does not exist: `make init` writes one)
 endif
 HASH := \#
-SOURCE := $(or $(SOURCE),$(shell sed -n 's/^source: *//p' $(CONFIG) | sed 's/ *$(HASH).*//' | tr -d "\"'"))
+SOURCE := $(or $(SOURCE),$(shell sed -n 's/^source: *//p' $(CONFIG) | sed -E "s/^([\"'])(.*)\1( +$(HASH).*)?\$$/\2/; t; s/ +$(HASH).*//"))
 endif
 STACK = $(COMPOSE_SETTINGS) docker compose run --rm --no-deps connect$(ABOUT)
 UP = $(COMPOSE_SETTINGS) docker compose up --detach --wait || { docker compose logs --no-log-prefix --tail 3 init; \

@@ -14,7 +14,6 @@ from deploy import manifest, packages, rules
 from deploy.manifest import File, Manifest
 from deploy.problem import Problem
 from pipeline.runners import environment
-from pipeline.settings import Application
 from stack import places
 from stack.errors import StackError
 from stack.settings import ROOT
@@ -40,8 +39,6 @@ VARIABLES = {
 }
 # Of the config, what Airflow does not read.
 _DEPLOY = "deploy"
-# What each application has for itself.
-_OWN = {*Application.model_fields, "model", "slices"}
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,9 @@ def build(place: str, config: dict[str, Any], *others: dict[str, Any]) -> Bundle
     section = config[_DEPLOY]
     read, *more = ({name: value for name, value in each.items() if name != _DEPLOY} for each in (config, *others))
     own = [(APPLICATIONS.format(each["application"]), _yaml(each)) for each in (read, *more)]
-    # An application's file is laid over these; names of another's files and columns would be added to its own.
-    shared = {name: value for name, value in read.items() if name not in _OWN}
-    contents = dict(sorted([*_tracked(), *_airbyte(place, config), (CONFIG, _yaml(shared)), *own]))
+    # An application's file has all of its settings; it is laid over these, which would add another's to its own.
+    names = {"applications": read["applications"]}
+    contents = dict(sorted([*_tracked(), *_airbyte(place, config), (CONFIG, _yaml(names)), *own]))
     built = Manifest(
         place=place,
         files={path: File.of(content) for path, content in contents.items()},

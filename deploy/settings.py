@@ -168,7 +168,10 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                 f"{where}: {each['msg'].removeprefix('Value error, ')}{found}", "see config/places/composer.yaml"
             )
     if not config["deploy"]["smoke"]["source"] and (lacking := places.lacking(config, SAMPLE)):
-        remedy = "set it to a folder or URL with a few rows of the source files of all applications"
+        remedy = (
+            "set it to a folder or URL with source files of all applications, each with `min_rows` rows or more, and "
+            "with `checks.min_labeled` labels"
+        )
         yield Problem(f"deploy.smoke.source: {SAMPLE.relative_to(ROOT)} has no {lacking[0]}", remedy)
     name = config["application"]
     for setting, value in (("namespace", f"{config.get('namespace', '')}_"), ("model.name", config["model"]["name"])):

@@ -44,9 +44,9 @@ def classify(cells: "pd.Series", labels: "Labels") -> Classes:
         labels: the settings.
 
     Returns:
-        The classes in the same order; `absent_classes`: entries of `labels.classes` that no row has; `spellings`: the
-        rows by spelling of each label that has several, by its class; `several`: the rows by cell that has several
-        labels.
+        The classes in the same order; `absent_classes`: entries of `labels.classes` that no row has; `rare`: the rows
+        by label that has fewer than `labels.min_freq`; `spellings`: the rows by spelling of each label that has
+        several, by its class; `several`: the rows by cell that has several labels.
 
     Raises:
         ValueError: a label is that of `labels.rest`, a cell has several labels that are not allowed, or fewer than two
@@ -90,6 +90,7 @@ def classify(cells: "pd.Series", labels: "Labels") -> Classes:
         cells.map({cell: classes.get(form, labels.rest) for cell, form in form_of.items()}),
         {
             "absent_classes": [each for form, each in (accepted or {}).items() if form not in totals],
+            "rare": {shown[form]: count for form, count in candidates.items() if form not in classes},
             "spellings": {
                 shown[form]: dict(found.most_common()) for form, found in spellings.items() if len(found) > 1
             },
@@ -103,6 +104,8 @@ def notes(facts: dict[str, Any]) -> list[str]:
     told = []
     if facts["absent_classes"]:
         told.append(f"entries of labels.classes that no row has: {', '.join(facts['absent_classes'][:NAMED])}")
+    if facts["rare"]:
+        told.append(f"labels with fewer rows than labels.min_freq, which are in labels.rest: {named(facts['rare'])}")
     if facts["spellings"]:
         found = [f"{name} ({named(each)})" for name, each in facts["spellings"].items()]
         told.append(f"labels with several spellings, by rows: {'; '.join(found[:NAMED])}{_more(found)}")

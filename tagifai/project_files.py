@@ -5,7 +5,7 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from itertools import chain, islice
@@ -24,8 +24,9 @@ ROW = "row"
 # Rows that are in memory at once.
 PIECE = 5_000
 SUFFIXES = ".csv, .tsv, .jsonl, .ndjson or .json (JSON Lines), each also with .gz, or .parquet"
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_SEPARATORS = {",": "comma", "\t": "tab"}
+# The first one is that of each format; a file is also read with the others.
+DELIMITERS = {".csv": (",", ";", "\t", "|"), ".tsv": ("\t",)}
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
@@ -38,7 +39,7 @@ def kind_of(path: str) -> tuple[str, bool]:
     name = Path(path.lower())
     is_compressed = name.suffix == ".gz"
     kind = Path(name.stem).suffix if is_compressed else name.suffix
-    if kind in (*_DELIMITERS, *JSON_LINES) or (kind == ".parquet" and not is_compressed):
+    if kind in (*DELIMITERS, *JSON_LINES) or (kind == ".parquet" and not is_compressed):
         return kind, is_compressed
     raise TagifaiError(f"{path}: the name of the file must end in {SUFFIXES}")
 
@@ -69,7 +70,7 @@ def read(source: str, columns: Columns) -> Generator[pa.Table]:
         with (gzip.open if is_compressed else open)(source, "rt", newline="", encoding="utf-8-sig") as file:
             is_json = kind in JSON_LINES
             names, rows = (
-                _json_rows(file, source, columns) if is_json else _csv_rows(file, source, columns, _DELIMITERS[kind])
+                _json_rows(file, source, columns) if is_json else _csv_rows(file, source, columns, DELIMITERS[kind])
             )
             yield from _with_ids(_tables(names, rows, columns.key), columns.key)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -104,7 +105,7 @@ def write(tables: Iterator[pa.Table], file: BinaryIO, target: str) -> None:
             return
         # With both characters in its line ends, the writer quotes a value that has one of them.
         lines = SimpleNamespace(write=lambda line: text.write(line.removesuffix("\r\n") + "\n"))
-        writer, header = csv.writer(lines, delimiter=_DELIMITERS[kind], lineterminator="\r\n"), None
+        writer, header = csv.writer(lines, delimiter=DELIMITERS[kind][0], lineterminator="\r\n"), None
         for table in tables:
             if not header:
                 writer.writerow(header := table.column_names)
@@ -112,15 +113,22 @@ def write(tables: Iterator[pa.Table], file: BinaryIO, target: str) -> None:
 
 
 def _csv_rows(
-    file: Iterable[str], source: str, columns: Columns, delimiter: str
+    file: Iterable[str], source: str, columns: Columns, delimiters: Sequence[str]
 ) -> tuple[list[str], Iterator[tuple[str, ...]]]:
     """Names and rows, all values as text: nothing becomes a number, and `NA` stays a word.
+
+    The delimiter is the first one with which the header has all texts.
 
     Raises:
         ValueError: a row does not fit the header; the message names its line.
     """
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    lines = iter(file)
+    beginning = list(islice(lines, 1))
+    wanted = {name.strip() for name in columns.texts}
+    found = [each for each in delimiters if wanted <= {name.strip() for name in _header(beginning, each)}]
+    delimiter = (found or delimiters)[0]
+    reader = csv.reader(chain(beginning, lines), delimiter=delimiter, strict=True)
     filled = filter(None, reader)
     with _quotes_explained(reader):
         header = next(filled, [])
@@ -145,6 +153,14 @@ def _quotes_explained(reader: Any) -> Generator[None]:
         yield
     except csv.Error as error:
         raise ValueError(f'line {reader.line_num}: {error}; write a double quote within a value as ""') from None
+
+
+def _header(lines: list[str], delimiter: str) -> list[str]:
+    """The names in the first line; none if it cannot be read alone."""
+    try:
+        return next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return []
 
 
 def _json_rows(file: Iterable[str], source: str, columns: Columns) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
@@ -281,10 +297,10 @@ def _places(names: list[str], where: str, columns: Columns, *, has_key: bool | N
     """
     trimmed, shown = [name.strip() for name in names], ", ".join(map(repr, names)) or "none"
     if has_key is None:
-        has_key = columns.id is not None or columns.key in trimmed
+        has_key = columns.id is not None or columns.key.strip() in trimmed
     wanted = (*([columns.key] if has_key else []), *columns.texts)
-    if missing := [name for name in wanted if name not in trimmed]:
+    if missing := [name for name in wanted if name.strip() not in trimmed]:
         raise TagifaiError(f"{where} has no column {', '.join(missing)}: it needs {', '.join(wanted)} and has {shown}")
-    if twice := [name for name in wanted if trimmed.count(name) > 1]:
+    if twice := [name for name in wanted if trimmed.count(name.strip()) > 1]:
         raise TagifaiError(f"{where} has column {', '.join(twice)} twice: rename or remove one of {shown}")
-    return {name: trimmed.index(name) for name in wanted}
+    return {name: trimmed.index(name.strip()) for name in wanted}

@@ -16,7 +16,6 @@ from tagifai.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DELIMITERS = (",", ";", "\t", "|")
 Row = dict[str, Any]
 
 
@@ -98,7 +97,7 @@ def _spoiled(content: bytes, kind: str, settings: Settings) -> tuple[bytes, list
 def _csv_lines(text: str, settings: Settings) -> tuple[list[tuple[Row, str]], str]:
     columns = settings.columns
     needed = {columns.id or columns.texts[0], *columns.texts}
-    for delimiter in DELIMITERS:
+    for delimiter in project_files.DELIMITERS[".csv"]:
         reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
         if needed <= {*(names := reader.fieldnames or ())}:
             break

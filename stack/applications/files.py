@@ -59,9 +59,8 @@ class File:
     @property
     def table(self) -> str:
         """A name for its table."""
-        stem = re.sub(
-            r"\.(csv|tsv|jsonl|ndjson|json|parquet)(\.gz)?$", "", self.name.rsplit("/", 1)[-1], flags=re.IGNORECASE
-        )
+        file = _path(self.root, self.name).rsplit("/", 1)[-1]
+        stem = re.sub(r"\.(csv|tsv|jsonl|ndjson|json|parquet)(\.gz)?$", "", file, flags=re.IGNORECASE)
         named = re.sub(r"\W+", "_", stem.lower(), flags=re.ASCII).strip("_")[:40]
         is_free = re.match("[a-z]", named) and named not in _TAKEN
         return named if is_free else f"data_{named}".rstrip("_")[:40]
@@ -134,8 +133,13 @@ def _root(places: list[str]) -> str:
     return root
 
 
+def _path(root: str, name: str) -> str:
+    """The name of a file, without the query of a URL."""
+    return name.partition("?")[0].partition("#")[0] if "://" in root else name
+
+
 def _look(root: str, name: str) -> File:
-    suffix = Path(name.lower().removesuffix(".gz")).suffix
+    suffix = Path(_path(root, name).lower().removesuffix(".gz")).suffix
     options: dict[str, Any] = _OPTIONS.get(suffix, {})
     found = File(root, name, options, {})
     try:

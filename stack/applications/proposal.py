@@ -53,7 +53,7 @@ class Proposal:
         types: of the columns that are loaded, by source.
         labels: rows by label as it is written.
         settings: those beside the columns: known, min_freq, rest, separator, several, equal_texts.
-        kept: rows whose texts no row before has.
+        labelled: rows that are published with a label: of the copies of a text only one.
         required: columns that have a value in each row today, beside those that need one anyway.
         refused: what a run would refuse today, each with the rows.
         warnings: what to know.
@@ -65,7 +65,7 @@ class Proposal:
     types: list[dict[str, str]]
     labels: Counter[str] = field(default_factory=Counter)
     settings: dict[str, Any] = field(default_factory=dict)
-    kept: int = 0
+    labelled: int = 0
     required: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -113,6 +113,11 @@ def roles_of(files: Sequence[File], profiles: Sequence[Profile], given: dict[str
             "ID=column, and give it the same name in both files"
         )
     date = given.get("date") or _date(texts_of, taken | {key})
+    if date and (date not in texts_of.columns or not _kind_of_date(texts_of.columns[date])):
+        raise StackError(
+            f"{date!r} is no column of dates in {files[order[0]].name}: ISO 8601, or seconds or milliseconds since "
+            "1970 in all rows that have one; correct it, or name another, DATE=column"
+        )
     wrong = [name for name in texts if name not in texts_of.columns]
     if wrong:
         raise StackError(f"{wrong[0]!r} is not in {files[order[0]].name}, which has the texts: name others, TEXTS=a,b")
@@ -133,6 +138,9 @@ def propose(files: Sequence[File], profiles: Sequence[Profile], given: dict[str,
     order, roles = roles_of(files, profiles, given)
     files, profiles = [files[number] for number in order], [profiles[number] for number in order]
     types = [_types(each, roles) for each in profiles]
+    if roles.id and len({each[roles.id] for each in types}) > 1:
+        # They are compared.
+        types = [each | {roles.id: "text"} for each in types]
     found = Proposal(files, [each.rows for each in profiles], roles, types)
     first, labels_of = profiles[0], profiles[-1]
     found.labels = labels_of.columns[roles.label].values
@@ -143,7 +151,7 @@ def propose(files: Sequence[File], profiles: Sequence[Profile], given: dict[str,
     ]
     _settle_labels(found)
     _count_rows(found, profiles)
-    _count_texts(found)
+    _count_texts(found, profiles)
     _warn_about_size(found)
     return found
 
@@ -173,7 +181,7 @@ def _texts(profile: Profile, taken: set[str]) -> list[str]:
         name
         for name, column in candidates.items()
         if column.distinct >= 0.2 * column.filled
-        and (column.words / column.filled >= 2 or _has_no_spaces(column) or TEXTS.search(name))
+        and (column.words / column.filled >= 2 or (column.length > 5 and _has_no_spaces(column)) or TEXTS.search(name))
     ]
     if not found:
         if not candidates:
@@ -186,9 +194,8 @@ def _texts(profile: Profile, taken: set[str]) -> list[str]:
 
 
 def _has_no_spaces(column: Column) -> bool:
-    """Whether values are long and of a script that has no spaces between words."""
-    sample = "".join(column.examples())
-    return column.length > 5 and any(unicodedata.category(each) == "Lo" for each in sample)
+    """Whether values are of a script that has no spaces between words."""
+    return any(unicodedata.category(each) == "Lo" for each in "".join(column.examples()))
 
 
 def _id(profiles: Sequence[Profile], taken: set[str]) -> str | None:
@@ -202,27 +209,34 @@ def _id(profiles: Sequence[Profile], taken: set[str]) -> str | None:
     ]
     named = [name for name in unique if IDS.fullmatch(name)]
     if named or len(profiles) == 1:
-        short = [name for name in unique if profiles[0].columns[name].length <= 40]
-        return next(
-            iter(named or [name for name in short if profiles[0].columns[name].words <= profiles[0].rows]), None
-        )
+        return next(iter(named or [name for name in unique if _looks_like_an_id(name, profiles[0])]), None)
     # A few rows may have none or share one; a run says which.
     return next(iter(unique or [name for name in common if IDS.fullmatch(name)]), None)
 
 
+def _looks_like_an_id(name: str, profile: Profile) -> bool:
+    """Whether a column whose name does not say so has ids: numbers without gaps, or short codes."""
+    column = profile.columns[name]
+    if any(pattern.search(name) for pattern in (TITLES, TEXTS)) or DATES.fullmatch(name):
+        return False
+    if column.low is not None and column.high is not None:
+        return column.high - column.low + 1 == profile.rows
+    return column.length <= 40 and column.words <= profile.rows and not _has_no_spaces(column)
+
+
 def _date(profile: Profile, taken: set[Any]) -> str | None:
     names = [name for name in profile.columns if name not in taken]
-    times = [name for name in names if _kind(name, profile.columns[name]) in (*TIMES, *EPOCHS)]
-    return next(iter([name for name in times if DATES.fullmatch(name)] or times), None)
+    named = [name for name in names if DATES.fullmatch(name) and _kind_of_date(profile.columns[name])]
+    return next(iter(named or [name for name in names if profile.columns[name].type in TIMES]), None)
 
 
-def _kind(name: str, column: Column) -> str | None:
-    """The type of a column; whole numbers that look like times of an epoch are of that type if the name does too."""
-    if column.type == "integer" and DATES.fullmatch(name) and column.low is not None and column.high is not None:
+def _kind_of_date(column: Column) -> str | None:
+    """The type of a column of dates, whole numbers being times since 1970; None: it has something else."""
+    if column.type == "integer" and column.low is not None and column.high is not None:
         for kind, (low, high) in EPOCHS.items():
             if low <= column.low and column.high <= high:
                 return kind
-    return column.type
+    return column.type if column.type in TIMES else None
 
 
 def _types(profile: Profile, roles: Roles) -> dict[str, str]:
@@ -236,7 +250,7 @@ def _types(profile: Profile, roles: Roles) -> dict[str, str]:
             fits = column.type == "integer" and (column.low or 0) >= -(2**63) and (column.high or 0) < 2**63
             found[name] = "integer" if fits else "text"
         elif name == roles.date:
-            found[name] = _kind(name, column) or "text"
+            found[name] = _kind_of_date(column) or "text"
     return found
 
 
@@ -262,8 +276,8 @@ def _settle_labels(found: Proposal) -> None:
         found.warnings.append(f"these count as one label: {written}")
     if len(rows) < 2:
         raise StackError(f"column {found.roles.label!r} has one label only: name another one, LABEL=column")
-    frequent = [number for _, number in rows.most_common(2)]
-    min_freq = max(1, min(10, frequent[1]))
+    # Half of the second label's rows, since copies are removed and a later load may have fewer.
+    min_freq = max(1, min(10, rows.most_common(2)[1][1] // 2))
     if rare := [label for label, number in rows.items() if number < min_freq]:
         number = sum(rows[label] for label in rare)
         found.warnings.append(
@@ -320,32 +334,44 @@ def _count_rows(found: Proposal, profiles: Sequence[Profile]) -> None:
         found.warnings.append("no column is an id: the column `id` is made from a hash of the texts")
 
 
-def _count_texts(found: Proposal) -> None:
-    """Equal texts, by another look at the rows."""
+def _count_texts(found: Proposal, profiles: Sequence[Profile]) -> None:
+    """Rows with equal texts, and those with a label, by another look at the rows."""
     roles, twice, conflicts, example = found.roles, 0, 0, ""
+    # By which a file of labels is joined.
+    key = roles.id if len(profiles) > 1 else None
+    ids = profiles[-1].columns[key].values if key else {}
     seen: dict[int, str] = {}
     for row in found.sources[0].rows():
         texts = hash(tuple(text_of(row.get(name)).strip() for name in roles.texts))
-        label = normal_form(text_of(row.get(roles.label)))
+        # Of a file of labels, it is enough to know that there is one.
+        has_label = key and text_of(row.get(key)) in ids
+        label = "any" if has_label else normal_form(text_of(row.get(roles.label)))
         if texts in seen:
             twice += 1
             conflicts += bool(label and seen[texts]) and label != seen[texts]
             example = example or (str(row.get(roles.id)) if roles.id else text_of(row.get(roles.texts[0])).strip()[:40])
         seen[texts] = seen.get(texts) or label
-    found.settings["equal_texts"], found.kept = "first" if twice else "stop", len(seen)
+    found.settings["equal_texts"] = "first" if twice else "stop"
+    found.labelled = sum(map(bool, seen.values()))
     if twice:
         labelled = f"; {conflicts:,} of them have another label than that one" if conflicts else ""
         found.warnings.append(
             f"{twice:,} rows have the texts of another row, such as {example}: the first of them is kept"
             f"{labelled} (equal_texts: first; all or stop are possible)"
         )
+    if key and (lacking := len(ids.keys() - profiles[0].columns[key].values.keys())):
+        found.warnings.append(
+            f"{lacking:,} of {len(ids):,} ids in {found.sources[-1].name} are not in {found.sources[0].name}: their "
+            "labels are not used"
+        )
+    if found.labelled < 2:
+        raise StackError(f"{names(found.sources)} have {found.labelled} rows with texts and a label: load more")
 
 
 def _warn_about_size(found: Proposal) -> None:
-    labelled = sum(found.labels.values())
-    if labelled < 200:
+    if found.labelled < 200:
         found.warnings.append(
-            f"{labelled} rows with a label can show that everything runs; scores of so few rows mean little"
+            f"{found.labelled} rows with a label can show that everything runs; scores of so few rows mean little"
         )
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.settings import NAME
+from pipeline.settings import FOLDERS, NAME
 from stack import strict_yaml
 from stack.applications.profile import Profile
 from stack.applications.proposal import Proposal, names
@@ -34,10 +34,10 @@ def path_of(name: str) -> Path:
     Raises:
         StackError: the name is not possible, or there is such a file.
     """
-    if not re.fullmatch(NAME.strip("^$"), name) or name.split("_")[0] in TAKEN:
+    if not re.fullmatch(NAME.strip("^$"), name) or name.split("_")[0] in TAKEN or name in FOLDERS:
         raise StackError(
             f"NAME={name} is not possible: use up to 40 small letters, digits and _, a letter first, such as "
-            f"NAME=tickets, but not {' or '.join(f'{each}_…' for each in TAKEN)}"
+            f"NAME=tickets, but not {', '.join([*(f'{each}_…' for each in TAKEN), *FOLDERS])}"
         )
     file = APPLICATIONS / f"{name}.yaml"
     if file.exists():
@@ -101,13 +101,15 @@ def text(name: str, found: Proposal, profiles: dict[str, Profile]) -> str:
         sources=sources,
         roles=found.roles,
         settings=found.settings,
-        min_labeled=max(2, min(sum(found.labels.values()), found.kept) // 2),
+        min_labeled=max(2, found.labelled // 2),
     )
 
 
 def _tables(found: Proposal) -> list[str]:
     tables = [file.table for file in found.sources]
-    return tables if len(set(tables)) == len(tables) else ["texts", "labels"]
+    # The first one names the tables that are made of both.
+    made = (f"labeled_{tables[0]}", f"{tables[0]}_to_predict")
+    return tables if len(set(tables)) == len(tables) and tables[-1] not in made else ["texts", "labels"]
 
 
 def _role(name: str, found: Proposal) -> str:

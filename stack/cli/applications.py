@@ -6,7 +6,7 @@ import sys
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from stack import places
+from stack import places, strict_yaml
 from stack.applications import files, write
 from stack.applications.profile import Profile, profile
 from stack.applications.proposal import propose
@@ -37,17 +37,20 @@ def init_application(
     proposal = propose(found, list(profiles.values()), given | {"date": date})
     write.show(proposal, profiles, console)
     shown, text = os.path.relpath(path), write.text(name, proposal, profiles)
-    path.write_text(text if yes else _answered(text, shown), encoding="utf-8")
-    # What was changed by hand may be wrong; it is not lost.
-    (config,) = places.configs("embedded", read(path), path).values()
+    edited = None if yes else _answered(text, shown)
+    if edited:
+        # It may be wrong; it is not lost.
+        path.write_text(edited, encoding="utf-8")
+    (config,) = places.configs("embedded", read(path) if edited else strict_yaml.load(text), path).values()
     require(config, shown)
     if config["application"] != name:
         raise StackError(f"{shown}: application must be {name}, the name of the file, not {config['application']!r}")
+    path.write_text(edited or text, encoding="utf-8")
     console.print(f"\nWritten: {shown}. Next: make run CONFIG={shown}", highlight=False)
 
 
-def _answered(text: str, shown: str) -> str:
-    """The content of the file as the user accepts or changes it.
+def _answered(text: str, shown: str) -> str | None:
+    """The content of the file if the user has changed it; None: it is accepted as it is.
 
     Raises:
         StackError: there is nobody to answer, or the answer is no.
@@ -60,7 +63,7 @@ def _answered(text: str, shown: str) -> str:
     answer = click.prompt(asked, type=answers, default="y", show_choices=False)
     if answer == "n":
         raise StackError("nothing is written")
-    return (click.edit(text, extension=".yaml") or text) if answer == "e" else text
+    return click.edit(text, extension=".yaml") if answer == "e" else None
 
 
 def _profiled(file: files.File) -> Profile:

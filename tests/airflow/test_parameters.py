@@ -49,6 +49,7 @@ def test_trials_seed_and_settings_of_a_run_reach_its_commands_also_in_a_pod(ente
         ({"search": {"workers": 4}}, "search.workers is the number of tasks"),
         ({"labels": {"classes": None}}, "labels.classes: a run cannot set null"),
         ({"labels": {"min_freq": 0}}, "labels.min_freq: Input should be greater than or equal to 1"),
+        ({"labels": "mlops"}, 'field "labels" from source "EnvSettingsSource": write settings as {name: value}'),
         ({"labels": {"min_frequency": 1}}, "labels.min_frequency: Extra inputs are not permitted"),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,6 +186,15 @@ def test_a_pods_variables_are_the_merged_config_the_overrides_and_no_secret(monk
     assert {*plain} & {"MLOPS_CONFIG", "MLOPS_RUNNER", "MLOPS_EMPTY"} == set()
     assert "hush" not in str(plain)
     assert {*secret} >= {*SECRETS, "MLOPS_MLFLOW", "MLOPS_VENDOR__API_KEY"}
+
+
+def test_dates_of_yaml_and_names_that_a_user_gives_are_variables_like_others(tmp_path):
+    kwargs = {"column": "created", "min_value": date(2020, 1, 1)}
+    sources = {"tickets": {"expectations": [{"type": "expect_column_values_to_be_between", "kwargs": kwargs}]}}
+    plain, secret = environment.variables({}, {"sources": sources, "slices": {"patterns": {"password": "(?i)passw"}}})
+    assert json.loads(plain["MLOPS_SOURCES"])["tickets"]["expectations"][0]["kwargs"]["min_value"] == "2020-01-01"
+    assert json.loads(plain["MLOPS_SLICES"]) == {"patterns": {"password": "(?i)passw"}}
+    assert not secret
 
 
 def test_of_several_config_files_the_later_counts_more_and_a_password_in_one_is_a_secret(monkeypatch, tmp_path):

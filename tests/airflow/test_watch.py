@@ -294,6 +294,19 @@ def test_an_object_storage_is_checked_through_airflow(folder, before_check, monk
     assert first[TAGS] != second[TAGS]
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_pattern_stands_for_all_files_that_match_in_any_folder(tmp_path, scheme):
+    from pipeline import source
+
+    pattern = "**/t-*.csv"
+    with pytest.raises(FileNotFoundError, match=r"\*\*/t-"):
+        source.look(f"{scheme}{tmp_path}", [pattern])
+    (tmp_path / "2024").mkdir()
+    for name in ("2024/t-1.csv", "t-2.csv", "other.csv"):
+        (tmp_path / name).write_text("id\n")
+    assert set(source.look(f"{scheme}{tmp_path}", [pattern, "other.csv"])) == {"2024/t-1.csv", "t-2.csv", "other.csv"}
+
+
 class Event:
     """An event of the asset, as a task gets it."""
 

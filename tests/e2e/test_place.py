@@ -54,4 +54,4 @@ class TestEmbedded(PlaceContract):
         address = urlsplit(link)
         page = place.open(link) if address.scheme != "file" else place.open(unquote(address.path))
         section = page.partition(f'id="{address.fragment}"')[2].partition("</section>")[0]
-        assert re.search(r"unique|null", section)
+        assert re.search(r"unique|null|differ", section)

@@ -3,6 +3,8 @@
 The same on PostgreSQL and on BigQuery's stand-in.
 """
 
+from datetime import date
+
 import pytest
 import yaml
 from bigquery_testing import Project
@@ -87,12 +89,13 @@ def test_good_rows_of_every_type_pass_with_labels_in_another_spelling_or_none(ti
 
 
 def test_a_value_that_was_loaded_as_null_since_it_does_not_fit_is_shown_as_the_source_has_it(tickets):
-    note = '{"changes": [{"field": "A timestamp", "change": "NULLED", "value": "1712102400000"}]}'
-    # A null of the source is none of these.
-    tickets.load((2, "A timestamp", None), (2, "_airbyte_meta", note), (4, "A timestamp", None))
+    note = '{"changes": [{"field": "A timestamp", "change": "NULLED", "value": "A date"}]}'
+    # A null of the source is none of these, even if a note has the name of its column.
+    nulls = ((2, "A timestamp", None), (2, "A date", None), (4, "A timestamp", None))
+    tickets.load(*nulls, (2, "_airbyte_meta", note))
     assert failures(tickets) == {
         "expect_values_to_fit(A timestamp)": f"found 1 of {ROWS} rows failing, such as {TEXT} 'Text 2', "
-        "A timestamp null, in the source '1712102400000'. Correct `A timestamp` in these rows of the source, or "
+        "A timestamp null, in the source 'A date'. Correct `A timestamp` in these rows of the source, or "
         "declare another type in the config: numbers of seconds or milliseconds are epoch_seconds or "
         "epoch_milliseconds."
     }
@@ -185,7 +188,7 @@ def test_the_rows_of_a_source_have_an_upper_bound_too(tickets):
     assert said.startswith("expected max_value=5, found 6. Too many rows: ")
 
 
-def test_a_source_may_have_expectations_of_its_own(tickets):
+def test_a_source_may_have_expectations_of_its_own(tickets, kind):
     own = [
         {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "Code", "regex": "^[0-9]{6}$"}},
         {
@@ -195,7 +198,16 @@ def test_a_source_may_have_expectations_of_its_own(tickets):
         },
         {
             "type": "unexpected_rows_expectation",
-            "kwargs": {"unexpected_rows_query": "select * from {batch} where 1 = 2"},
+            # Its hundredth character is within {batch}.
+            "kwargs": {"unexpected_rows_query": f"select {' ' * 84}* from {{batch}} where 1 = 2"},
+        },
+        {
+            "type": "expect_column_distinct_values_to_be_in_set",
+            "kwargs": {"column": LABEL, "value_set": ["İSTANBUL", " ΟΔΟΣ "]},
+        },
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "A date", "min_value": date(2020, 1, 1)},
         },
     ]
     tickets.configure("sources", "tickets", expectations=own)
@@ -203,3 +215,11 @@ def test_a_source_may_have_expectations_of_its_own(tickets):
     found = failures(tickets)
     assert found.keys() == {f"expect_column_values_to_be_in_set({BODY})"}
     assert found.popitem()[1].endswith(f"such as {TEXT} 'Text 2', {BODY} 'b'. Ask Ada.")
+    docs = tickets.var / "great_expectations" / "data_docs" / "tickets"
+    assert (docs / "expectations" / "tickets.html").exists()
+    assert len([*(docs / "validations").rglob("*.html")]) == 1
+    tickets.configure("labels", known=None)
+    tickets.sql(f"update {kind.prefix}tickets_raw.tickets set {kind.name(LABEL)} = 'x' where true")
+    found = failures(tickets)
+    assert found[f"expect_column_distinct_values_to_be_in_set({LABEL})"].startswith("expected value_set=[")
+    assert "['x']" in found[f"expect_column_distinct_values_to_be_in_set({LABEL})"]

@@ -106,6 +106,12 @@ def test_entries_of_classes_are_compared_by_normal_form_and_those_that_no_row_ha
     assert notes(found.facts) == ["entries of labels.classes that no row has: Soup"]
 
 
+def test_labels_that_are_too_rare_for_a_class_are_named_and_those_that_are_no_classes_are_not():
+    found = classified(TAGS, min_freq=3, classes=("nlp", "cv", "graph"))
+    assert found.facts["rare"] == {"graph": 1}
+    assert notes(found.facts) == ["labels with fewer rows than labels.min_freq, which are in labels.rest: graph 1"]
+
+
 CELLS = ["billing;music", "music", "music", "billing; Billing ;", "news;;billing", ";"]
 
 

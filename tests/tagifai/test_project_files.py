@@ -30,6 +30,7 @@ def rows_of(path, columns=PROJECTS):
     [
         ("a.csv", b"\xef\xbb\xbfid,title,description\n1,T,D\n", [("1", "T", "D")]),
         ("a.CSV", b' id ,title,\xc2\xa0description,,\n007,NA,"a\r\nb",,\n\n', [("007", "NA", "a\r\nb")]),
+        ("a.csv", b'id;title;description\n1;"a;b";"c, d"\n', [("1", "a;b", "c, d")]),
         ("a.tsv", b'title\tid\tdescription\n"a\tb"\t1\tx, y\n', [("1", "a\tb", "x, y")]),
         ("a.jsonl", OBJECT + b"\n" + OBJECT, [(1, "T", "D"), (1, "T", "D")]),
         (
@@ -96,6 +97,12 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, con
         (tmp_path / name).write_bytes(content)
     with pytest.raises(TagifaiError, match=message):
         rows_of(tmp_path / name)
+
+
+def test_names_of_the_settings_count_without_blanks_too(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id, text, label\n1,T,L\n")
+    columns = Columns(id="id", texts=(" text",), label=" label")
+    assert rows_of(tmp_path / "a.csv", columns) == [("1", "T")]
 
 
 def test_columns_of_parquet_that_are_the_same_but_for_blanks_are_refused(tmp_path):

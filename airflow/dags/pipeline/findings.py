@@ -55,9 +55,11 @@ def expected(expectation: "ExpectationConfiguration") -> str:
 def observed(result: "ExpectationValidationResult") -> str:
     """The observed value, or how many rows fail; empty if the expectation could not be checked."""
     found = result.result
-    if "unexpected_count" in found:
+    # An expectation on the set of a column's values counts none of its rows.
+    if "element_count" in found:
         return f"{found['unexpected_count']} of {found['element_count']} rows failing"
-    return str(cut(found.get("observed_value", "")))
+    value = found.get("observed_value")
+    return str(cut(found.get("partial_unexpected_list", "") if value is None else value))
 
 
 def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ class Gate:
             # Great Expectations has no common type for what is wrong with an expectation.
             except Exception as error:
                 where = f"sources.{self.name}.expectations, number {number}, {each['type']}"
-                raise ValueError(
+                raise suites.ExpectationError(
                     f"{where}: {' '.join(str(error).split())}. Correct it in the file of config/applications: type and "
                     "kwargs are in the words of Great Expectations"
                 ) from error
@@ -237,7 +237,10 @@ class TableData:
         notes = sa.column(suites.META)
         is_bigquery = self._engine.dialect.name == "bigquery"
         text = sa.func.to_json_string(notes) if is_bigquery else sa.cast(notes, sa.Text)
-        named = json.dumps(column, ensure_ascii=False).replace("'", "\\'" if is_bigquery else "''")
+        # As each of them writes JSON as text.
+        separator = ":" if is_bigquery else ": "
+        named = f'"field"{separator}{json.dumps(column, ensure_ascii=False)}'
+        named = named.replace("'", "\\'" if is_bigquery else "''")
         noted = sa.func.strpos(text, sa.literal_column(f"'{_escaped(named)}'")) > sa.literal_column("0")
         rows = sa.select(*map(_column, dict.fromkeys([*shown, column]))).select_from(sa.text("{batch}"))
         return self._text(rows.where(_column(column).is_(None), noted))

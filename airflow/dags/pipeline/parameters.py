@@ -8,6 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import Param
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from pipeline import smoke
 from pipeline.settings import APPLICATION, Settings
@@ -77,6 +78,8 @@ def enter(context: Any, *, application: str) -> None:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise AirflowFailException(f"config of this run: {told}") from None
+    except SettingsError as error:
+        raise AirflowFailException(f"config of this run: {error}: write settings as {{name: value}}") from None
 
 
 def _variables(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from glob import glob, has_magic
 from pathlib import Path
 
 from pipeline.settings import PROJECT
@@ -20,6 +21,7 @@ def look(source: str, names: Iterable[str]) -> Files:
     """The state of each file: `size` and `mtime_ns`, headers of a HEAD request, or `key` in an object storage.
 
     `source` is a folder, an http(s) URL or the URL of an object storage that Airflow supports, as gs://bucket/folder.
+    In a folder and an object storage a name may be a pattern, which stands for all files that match.
 
     Raises:
         FileNotFoundError: a file is missing; the message is its name.
@@ -27,12 +29,16 @@ def look(source: str, names: Iterable[str]) -> Files:
     """
     if source.startswith(("http://", "https://")):
         return _served(source, names)
-    state, found = _stored if "://" in source else _local, Files()
+    state, matching = (_stored, _stored_names) if "://" in source else (_local, _local_names)
+    found: Files = {}
     for name in names:
         try:
-            found[name] = state(source, name)
+            files = sorted(matching(source, name)) if has_magic(name) else [name]
+            found |= {file: state(source, file) for file in files}
         except FileNotFoundError:
-            raise FileNotFoundError(name) from None
+            files = []
+        if not files:
+            raise FileNotFoundError(name)
     return found
 
 
@@ -44,6 +50,10 @@ def version(files: Files) -> str:
 def _local(source: str, name: str) -> dict[str, int | str]:
     status = Path(PROJECT, source, name).stat()
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _local_names(source: str, pattern: str) -> list[str]:
+    return glob(pattern, root_dir=Path(PROJECT, source), recursive=True)
 
 
 def _served(source: str, names: Iterable[str]) -> Files:
@@ -76,3 +86,11 @@ def _stored(source: str, name: str) -> dict[str, int | str]:
     # File systems of object storages cache their listings.
     path.fs.invalidate_cache()
     return {"key": path.ukey()}
+
+
+def _stored_names(source: str, pattern: str) -> list[str]:
+    from airflow.sdk import ObjectStoragePath  # not at the top, to keep parsing fast
+
+    folder = ObjectStoragePath(source)
+    folder.fs.invalidate_cache()
+    return [path.relative_to(folder).as_posix() for path in folder.glob(pattern)]

@@ -24,6 +24,10 @@ EPOCHS = ("epoch_seconds", "epoch_milliseconds")
 TIMES = ("timestamp", "timestamp_with_time_zone", "date")
 
 
+class ExpectationError(ValueError):
+    """An expectation of an application's file is wrong; the message says which, and why."""
+
+
 class Data(Protocol):
     """The rows that are checked, and the tables that are published."""
 

@@ -9,6 +9,7 @@ from great_expectations_provider.operators.validate_checkpoint import GXValidate
 
 from pipeline import reports
 from pipeline.links import ValidationResult
+from pipeline.suites import ExpectationError
 
 
 class CheckpointOperator(GXValidateCheckpointOperator):
@@ -18,8 +19,8 @@ class CheckpointOperator(GXValidateCheckpointOperator):
     checkpoint reads; None if it reads a table.
 
     Raises:
-        AirflowFailException: the data does not meet the expectations; the message says which, with examples. A retry
-            would not help.
+        AirflowFailException: the data does not meet the expectations, or one that the application's file adds is wrong;
+            the message says which, with examples. A retry would not help.
         AirflowException: an expectation could not be checked, for example because the server has stopped.
     """
 
@@ -42,8 +43,11 @@ class CheckpointOperator(GXValidateCheckpointOperator):
         # Airflow runs a copy of the operator, with its templates rendered; the method must belong to that copy.
         self.configure_checkpoint = self._configure
         with reports.pushed(context) as report:
-            with suppress(GXValidationFailed):
-                super().execute(context)
+            try:
+                with suppress(GXValidationFailed):
+                    super().execute(context)
+            except ExpectationError as error:
+                raise AirflowFailException(str(error)) from None
             report.update(self._gate.report())
         if not self._gate.success:
             kind = AirflowFailException if self._gate.is_checked else AirflowException

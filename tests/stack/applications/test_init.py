@@ -78,7 +78,7 @@ def test_every_kind_of_file_gives_the_same_settings(init, folder, name, content,
     assert table in ("tickets", "tickets_2024", "semicolon", "tab")
     assert found["source"] == str(folder)
     assert found["columns"] == {"id": "ticket_id", "texts": ["subject", "body"], "label": "queue", "date": None}
-    assert found["labels"] == {"known": ["billing", "sales", "support"], "min_freq": 10, "rest": "other"}
+    assert found["labels"] == {"known": ["billing", "sales", "support"], "min_freq": 5, "rest": "other"}
 
 
 @pytest.mark.parametrize(("nulls", "key", "kind"), [("none", "ticket_id", "integer"), ("nulls", None, None)])
@@ -100,6 +100,38 @@ def test_two_files_are_joined_by_the_column_that_they_share(init, folder, one):
     found = init(data)
     assert [source["file"] for source in found["sources"].values()] == ["texts.csv", "labels.csv"]
     assert found["columns"]["id"] == "ticket_id"
+
+
+def test_ids_of_different_types_in_two_files_are_loaded_as_texts(init, folder):
+    (folder / "texts.csv").write_bytes(csv_of(table(ticket_id=int, queue=None)))
+    ids = table(ticket_id=lambda number: "0012" if number == 12 else number, subject=None, body=None)
+    (folder / "labels.csv").write_bytes(csv_of(ids))
+    found = init(folder)
+    assert [source["columns"]["ticket_id"] for source in found["sources"].values()] == ["text", "text"]
+    # The label of 0012 has no text.
+    assert found["checks"]["min_labeled"] == 14
+
+
+def test_names_that_yaml_takes_for_other_values_are_kept(init, folder):
+    (folder / "no.csv").write_bytes(csv_of(TICKETS))
+    found = init(folder / "no.csv", name="on")
+    assert (found["application"], found["model"]["name"], list(found["sources"])) == ("on", "on", ["no"])
+
+
+def test_two_files_whose_names_are_taken_become_texts_and_labels(init, folder):
+    (folder / "tickets.csv").write_bytes(csv_of(table(queue=None)))
+    (folder / "labeled_tickets.csv").write_bytes(csv_of(table(subject=None, body=None)))
+    assert list(init(folder)["sources"]) == ["texts", "labels"]
+
+
+@pytest.mark.parametrize("made", ["1582180998", "yesterday"])
+def test_a_date_is_what_all_its_values_are(init, folder, made):
+    (folder / "a.csv").write_bytes(csv_of(table(ts=lambda number: made if number == 20 else 1_700_000_000 + number)))
+    found = init(folder / "a.csv", "--date", "ts")
+    if made.isdecimal():
+        assert found["sources"]["a"]["columns"]["ts"] == {"type": "epoch_seconds", "required": True}
+    else:
+        assert "'ts' is no column of dates in a.csv: ISO 8601, or seconds or milliseconds since 1970" in found
 
 
 def test_files_of_two_folders_have_the_source_that_both_are_below(init, folder):
@@ -218,7 +250,9 @@ def test_columns_that_do_not_fit_are_refused(init, folder, options, words):
     assert words in init(folder / "tickets.csv", *options)
 
 
-@pytest.mark.parametrize("name", ["Tickets", "1st", "my-tickets", "", "a" * 41, "pg_tickets", "smoke", "../x"])
+@pytest.mark.parametrize(
+    "name", ["Tickets", "1st", "my-tickets", "", "a" * 41, "pg_tickets", "smoke", "../x", "models"]
+)
 def test_a_name_that_schemas_and_graphs_cannot_have_is_refused(init, folder, name):
     said = init(folder, name=name)
     assert "NAME=" in said
@@ -266,6 +300,8 @@ def test_a_url_is_the_source_and_one_that_answers_404_is_refused(init, server, m
     assert "404" in init(f"{server}/nothing.csv")
     found = init(f"{server}/data/tickets.csv")
     assert (found["source"], found["sources"]["tickets"]["file"]) == (f"{server}/data", "tickets.csv")
+    found = init(f"{server}/data/tickets.csv?download=true", name="others")
+    assert found["sources"]["tickets"]["file"] == "tickets.csv?download=true"
 
 
 @pytest.fixture

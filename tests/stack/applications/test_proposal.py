@@ -141,3 +141,33 @@ def test_texts_and_labels_of_other_types_are_loaded_as_texts(proposed, kind):
     found, _ = proposed({"body": "integer", "queue": kind}, made, texts=["body"], label="queue")
     assert found["sources"]["a"]["columns"] == {"body": "text", "queue": "text"}
     assert found["labels"]["known"] == (["false", "true"] if kind == "boolean" else ["1", "2"])
+
+
+def test_a_label_stays_a_class_if_copies_are_removed_or_the_next_load_has_fewer(proposed):
+    found, _ = proposed(TYPES, rows(["a"] * 30 + ["b"] * 6), label="queue")
+    assert found["labels"]["min_freq"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [
+        ("views", lambda number: 7 * number, None),
+        ("row", lambda number: 100 + number, "row"),
+        ("created_utc", lambda number: 1_700_000_000 + 60 * number, None),
+        ("ticket", lambda number: f"T{number}", "ticket"),
+        ("标题", lambda number: f"标题{number}", None),
+        ("id", lambda number: 7 * number, "id"),
+    ],
+)
+def test_a_column_is_the_id_if_its_name_says_so_or_it_looks_like_one(proposed, name, value, key):
+    made = [{name: value(number), "body": f"Body {number} of it", "queue": "ab"[number % 2]} for number in range(20)]
+    kind = "text" if isinstance(value(0), str) else "integer"
+    found, _ = proposed({name: kind, "body": "text", "queue": "text"}, made)
+    assert found["columns"]["id"] == key
+    assert found["columns"]["date"] == ("created_utc" if name == "created_utc" else None)
+
+
+def test_as_many_labelled_rows_are_demanded_as_half_of_those_that_are_published(proposed):
+    made = rows(["a", "b"] * 10 + [None] * 80, body=lambda number: f"body {number // 2 if number < 20 else number}")
+    found, proposal = proposed(TYPES, made, label="queue")
+    assert (proposal.labelled, found["checks"]["min_labeled"]) == (10, 5)

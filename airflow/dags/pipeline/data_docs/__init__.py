@@ -123,10 +123,16 @@ def _checked(result: "ExpectationValidationResult") -> dict[str, Any]:
 
 
 def _expected(expectation: ExpectationConfiguration) -> dict[str, Any]:
-    kwargs = {name: findings.cut(kwarg) for name, kwarg in expectation.kwargs.items() if name != "batch_id"}
+    # SQL is whole, since its placeholders are filled in.
+    kwargs = {
+        name: kwarg if name == "unexpected_rows_query" else findings.cut(kwarg)
+        for name, kwarg in expectation.kwargs.items()
+        if name != "batch_id"
+    }
+    written = json.dumps(kwargs, sort_keys=True, default=str)
     return {
         "subject": findings.subject(expectation),
-        "sentence": expectation.description or _rendered(expectation.type, json.dumps(kwargs, sort_keys=True)),
+        "sentence": expectation.description or _rendered(expectation.type, written),
         "notes": expectation.notes,
     }
 

@@ -27,8 +27,8 @@ KEPT = ("MLOPS_CONFIG", "MLOPS_VAR", "MLOPS_RUNNER", "MLOPS_LINKS")
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|^MLOPS_STUDIES$")
 # A URL with a login, or settings with a password among them.
 _SECRET_VALUE = re.compile(r'://[^/@\s]+@|"password":')
-# Its keys are names of columns.
-_SOURCES = "MLOPS_SOURCES"
+# Their keys are names that a user gives, such as those of columns.
+_NAMED = ("MLOPS_SOURCES", "MLOPS_SLICES")
 
 
 def variables(
@@ -56,7 +56,7 @@ def variables(
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable may not be shown to anybody who may see a pod."""
-    return bool(name != _SOURCES and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)))
+    return bool(name not in _NAMED and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)))
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -85,7 +85,8 @@ def _config(config: dict[str, Any]) -> dict[str, str]:
     # dbt reads these one by one.
     named |= {f"MLOPS_WAREHOUSE__{key.upper()}": value for key, value in config.get("warehouse", {}).items()}
     return {
-        name: value if isinstance(value, str) else json.dumps(value)
+        # YAML's dates are texts in JSON.
+        name: value if isinstance(value, str) else json.dumps(value, default=str)
         for name, value in named.items()
         if value is not None
     }
