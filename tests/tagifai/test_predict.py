@@ -115,7 +115,7 @@ def test_predictions_that_are_older_than_the_published_ones_are_not_published(co
 
 
 def test_the_candidate_lists_what_the_model_can_answer(connected, fitted):
-    assert pd.read_parquet(predict(connected)["predictions"]).attrs == {"tags": sorted(fitted.classes_)}
+    assert pd.read_parquet(predict(connected)["predictions"]).attrs == {"answers": sorted(fitted.classes_)}
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.99])
@@ -414,7 +414,7 @@ def test_the_candidate_and_the_predictions_have_the_columns_of_the_application(t
     assert list(candidate) == ["id", "Betreff", "is_labeled", "Größe", "probability", "model_version"]
     assert candidate["id"].tolist() == ["", "-9", "000123"]
     assert candidate["Größe"].tolist()[1:] == ["natural-language-processing", "computer-vision"]
-    assert candidate.attrs["tags"] == sorted([*model.classes_, "sonst"])
+    assert candidate.attrs["answers"] == sorted([*model.classes_, "sonst"])
     assert published(settings, facts)["published"]
     found = postgres.psql(warehouse, "select id, \"Größe\" from t_marts.predictions where id = '000123'")
     assert found == [["000123", "computer-vision"]]
