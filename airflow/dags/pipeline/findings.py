@@ -55,11 +55,13 @@ def expected(expectation: "ExpectationConfiguration") -> str:
 def observed(result: "ExpectationValidationResult") -> str:
     """The observed value, or how many rows fail; empty if the expectation could not be checked."""
     found = result.result
-    # An expectation on the set of a column's values counts none of its rows.
     if "element_count" in found:
         return f"{found['unexpected_count']} of {found['element_count']} rows failing"
     value = found.get("observed_value")
-    return str(cut(found.get("partial_unexpected_list", "") if value is None else value))
+    if value is None:
+        # An expectation on the set of a column's values, which counts no rows: values that are too many, or missing.
+        value = found.get("partial_unexpected_list") or found.get("partial_missing_list") or ""
+    return str(cut(value))
 
 
 def examples(result: "ExpectationValidationResult") -> list[dict[str, Any]]:
