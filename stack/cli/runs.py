@@ -76,7 +76,7 @@ def predict(chosen: Chosen, source: str, target: str, *, to_stdout: bool) -> Non
     """Predict the labels of the rows of a file with the champion."""
     with TemporaryDirectory() as folder:
         if not source or not target:
-            raise StackError("name both files: make predict INPUT=file.csv OUTPUT=predictions.csv")
+            raise StackError("name both files: make predict INPUT=file.csv OUTPUT=predicted.csv")
         place = chosen.open(as_started=True)
         output = Path(folder, Path(target).name) if to_stdout else Path(target).resolve()
         package = place.settings.config["package"]

@@ -65,7 +65,7 @@ class PlaceContract:
     def test_predict_without_files_says_what_to_type(self, place):
         done = place.make("predict")
         assert done.returncode != 0
-        assert "make predict INPUT=file.csv OUTPUT=predictions.csv" in done.stdout
+        assert "make predict INPUT=file.csv OUTPUT=predicted.csv" in done.stdout
 
     def test_validate_runs_every_checkpoint(self, place):
         done = place.make("validate")

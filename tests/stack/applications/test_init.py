@@ -281,7 +281,7 @@ def server():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            has_it = self.path == "/data/tickets.csv"
+            has_it = self.path.partition("?")[0] == "/data/tickets.csv"
             self.send_response(200 if has_it else 404)
             self.end_headers()
             self.wfile.write(csv_of(TICKETS) if has_it else b"")
