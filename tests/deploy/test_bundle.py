@@ -56,7 +56,7 @@ def test_files_are_where_composer_has_them(bundle):
 
 
 def test_the_settings_are_those_of_the_place_without_its_deploy(bundle):
-    config = yaml.safe_load(bundle.contents["data/config/base.yaml"])
+    config = yaml.safe_load(bundle.contents["data/config/applications/tagifai.yaml"])
     assert config["warehouse"]["project"] == "ours"
     assert config["search"]["trials"] == 20
     assert "deploy" not in config

@@ -100,7 +100,7 @@ def test_the_checkout_is_deployed_with_the_digest_of_the_image_that_was_pushed(w
     assert manifest["images"] == {"tasks": image}
     live = world.live()
     assert set(live) == set(manifest["files"])
-    assert yaml.safe_load(live["data/config/base.yaml"])["runner"]["image"] == image
+    assert yaml.safe_load(live["data/config/applications/tagifai.yaml"])["runner"]["image"] == image
     assert live["dags/dataops.py"] == (world.program / "airflow" / "dags" / "dataops.py").read_text()
     options = world.composer.software["airflowConfigOverrides"]
     assert options["secrets-backend"].endswith("CloudSecretManagerBackend")
