@@ -24,8 +24,8 @@ Matrix = Any
 
 # Training rows of a trial at most: more take minutes a trial and hardly change which parameters are best.
 MAX_ROWS = 20_000
-# Numbers in the features that are kept for later trials, of 12 bytes each.
-MAX_CACHED = 50_000_000
+# Numbers that are kept for later trials, of 12 bytes each: counts of n-grams, and features as far as there is room.
+MAX_CACHED = 40_000_000
 
 
 class OutOfTime(optuna.TrialPruned):
@@ -67,7 +67,6 @@ class Objective:
         self._folds = _folds(self._labels, settings)
         self._counts: dict[tuple[str, str], Matrix] = {}
         self._features: dict[tuple[int, str, str], tuple[Matrix, Matrix]] = {}
-        self._cached = 0
 
     def __call__(self, trial: optuna.trial.BaseTrial) -> float:
         """Mean over the folds, 0 to 1.
@@ -104,12 +103,15 @@ class Objective:
                 share = f"{params['max_df']:.0%} of the texts"
                 raise optuna.TrialPruned(f"all n-grams of {_named(params)} are in more than {share}")
             features: tuple[Matrix, Matrix] = tfidf.fit_transform(train[:, kept]), tfidf.transform(test[:, kept])
-            self._cached += sum(matrix.nnz for matrix in features)
-            if self._cached > MAX_CACHED:
-                self._features.clear()
-                self._cached = 0
-            self._features[key] = features
+            self._keep(key, features)
         return self._features[key]
+
+    def _keep(self, key: tuple[int, str, str], features: tuple[Matrix, Matrix]) -> None:
+        """Keep features for later trials; without room for them, in place of all others."""
+        kept = [*self._counts.values(), *(matrix for pair in self._features.values() for matrix in pair), *features]
+        if sum(matrix.nnz for matrix in kept) > MAX_CACHED:
+            self._features.clear()
+        self._features[key] = features
 
     def _counts_of(self, joiner: FunctionTransformer, params: dict[str, Any]) -> Matrix:
         """How often each n-gram, in alphabetical order, is in each row of all folds."""
