@@ -44,8 +44,9 @@ def load(
         ConfigError: a file cannot be read, a key is unknown or a value impossible.
     """
     own = read(config) if config else {}
-    names_others = bool(own.keys() & {places.APPLICATION, "applications"})
-    known = _started(var, place) if as_started and not names_others else {}
+    known = _started(var, place) if as_started and places.APPLICATION not in own else {}
+    if own.get("applications", [*known]) != [*known]:
+        known = {}
     saved = var / "applications" if known and not config else None
     if known and config:
         known = {each: places.overlay(merged, own, config) for each, merged in known.items()}

@@ -89,6 +89,13 @@ def test_a_checkpoint_that_fails_reports_the_failed_expectations_with_examples(p
     assert len(report["checks"]["passed"]) == 12
 
 
+def test_a_wrong_expectation_of_the_applications_file_fails_the_task_at_once(place, validate):
+    place.configure("sources", "tags", expectations=[{"type": "expect_wonders"}])
+    error, _ = failed(validate("tags"))
+    assert type(error) is AirflowFailException
+    assert "sources.tags.expectations, number 1, expect_wonders: expect_wonders not found" in str(error)
+
+
 def test_a_checkpoint_that_could_not_check_reports_the_exception(place, validate):
     place.sql("drop table raw.tags")
     error, xcoms = failed(validate("tags"))

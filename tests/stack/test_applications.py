@@ -11,6 +11,8 @@ from stack.embedded.settings import load
 from stack.environments import common_environment
 from stack.settings import ConfigError
 
+OTHERS = ("config.yaml", "applications/tickets.yaml", "applications/tagifai.yaml")
+
 
 @pytest.fixture
 def make(tmp_path):
@@ -99,6 +101,15 @@ def test_commands_after_a_start_know_its_applications_and_settings(both, make):
         settings = make(application=name, as_started=True)
         assert (settings.application, list(settings.configs)) == (name, ["tagifai", "tickets"])
         assert settings.config["search"]["trials"] == 3
+
+
+def test_a_command_with_the_applications_of_the_start_keeps_its_settings_and_others_are_read_anew(both, make, tmp_path):
+    both(source=str(tmp_path)).write_config()
+    same = make(as_started=True, applications=["tagifai", "tickets"], search={"trials": 3})
+    assert (same.config["source"], same.config["search"]["trials"]) == (str(tmp_path), 3)
+    others = make(as_started=True, applications=["tickets", "tagifai"])
+    assert list(others.config_texts()) == [tmp_path / "var" / name for name in OTHERS]
+    assert others.configs["tagifai"]["source"] != str(tmp_path)
 
 
 def test_what_a_start_has_not_finished_writing_does_not_count(both, make):
